@@ -59,5 +59,5 @@ def nothing_left_behind() -> Iterator[None]:
 def seeds() -> None:
     random.seed(0)
     np.random.seed(0)
-    if "disttorch" in sys.modules:
-        sys.modules["disttorch"].manual_seed(0)
+    if "disttorch.random" in sys.modules:
+        sys.modules["disttorch.random"].manual_seed(0)
