@@ -1,0 +1,68 @@
+"""Array-level kernels: NumPy or CuPy arrays in, arrays out. No Tensor, no autograd.
+
+    kernels = for_device("cpu")            # or "cuda"
+    y = kernels.conv_forward(x, w, b, (1, 1), (0, 0), (1, 1), 1)
+
+Every backend offers this list (defaults shown; arrays may have any strides, results may be channels-last by strides;
+arguments are never modified unless it says "in place"; 16-bit floats are computed in float32). Shapes are PyTorch's:
+N batch, C channels, S spatial axes (1 to 3), `kernel, stride, padding, dilation`: tuples with one int per spatial axis.
+A gradient that `needs` does not ask for is None. Arguments are positional or by these names; they are not validated.
+
+Convolution; w (O, C/groups, *K); a transposed convolution is conv_backward_input with `output_padding` in x_shape
+    conv_forward(x, w, b, stride, padding, dilation, groups) -> y               b may be None
+    conv_backward(g, x, w, stride, padding, dilation, groups, needs=(True, True, True)) -> (gx, gw, gb)
+    conv_backward_input(g, w, x_shape, stride, padding, dilation, groups) -> gx
+    conv_backward_weight(g, x, w_shape, stride, padding, dilation, groups) -> gw
+Pooling; x (N, C, *S); `saved` is opaque
+    max_pool_forward(x, kernel, stride, padding, dilation, ceil_mode=False) -> (y, saved)
+    max_pool_indices(x, y, saved, kernel, stride, padding, dilation) -> int64 positions in the flattened plane
+    max_pool_backward(g, saved, x_shape, kernel, stride, padding, dilation, ceil_mode=False) -> gx
+    avg_pool_forward(x, kernel, stride, padding, ceil_mode=False, count_include_pad=True, divisor_override=None) -> y
+    avg_pool_backward(g, x_shape, kernel, stride, padding, ceil_mode, count_include_pad, divisor_override) -> gx
+    adaptive_avg_pool_forward(x, output_size) -> y;        adaptive_avg_pool_backward(g, x_shape) -> gx
+    adaptive_max_pool_forward(x, output_size) -> (y, indices);  adaptive_max_pool_backward(g, indices, x_shape) -> gx
+Matrix products; x (*, in), w (out, in)
+    matmul(a, b) -> numpy.matmul's result; transposed views cost no copy
+    linear_forward(x, w, b=None) -> y;     linear_backward(g, x, w, needs=(True, True, True)) -> (gx, gw, gb)
+Normalisation; mean and var (biased) are (C,), or x's leading shape for layer_norm over the last `dims` axes
+    batch_norm_forward(x, weight, bias, eps, mean=None, var=None) -> (y, mean, var)      None: the batch's own
+    batch_norm_backward(g, x, weight, mean, var, eps, training=True, needs=(True, True, True)) -> (gx, gw, gb)
+    layer_norm_forward(x, dims, weight, bias, eps) -> (y, mean, var)
+    layer_norm_backward(g, x, dims, weight, mean, var, eps, needs=(True, True, True)) -> (gx, gw, gb)
+    softmax_forward(x, axis) -> y;         softmax_backward(g, y, axis) -> gx
+    log_softmax_forward(x, axis) -> y;     log_softmax_backward(g, y, axis) -> gx
+Cross-entropy; logits (N, C, *S), target int (N, *S); loss is 0-d, or (N, *S) for reduction "none"
+    cross_entropy_forward(logits, target, weight=None, ignore_index=-100, reduction="mean", label_smoothing=0.0)
+        -> (loss, saved)
+    cross_entropy_backward(g, saved) -> gradient of the logits
+Elementwise
+    relu_forward(x);     relu_backward(g, y);     tanh_forward(x);   tanh_backward(g, y)
+    sigmoid_forward(x);  sigmoid_backward(g, y);  erf(x)
+    gelu_forward(x, approximate="none");          gelu_backward(g, x, approximate="none")
+    dropout(x, keep, scale) -> x * keep * scale (its own backward); keep is a bool array
+Recurrent: one layer, one direction; x packed (sum(batch_sizes), I), dense = equal sizes; gates in PyTorch's order
+    lstm_forward(x, batch_sizes, h0, c0, w_ih, w_hh, b_ih=None, b_hh=None, reverse=False) -> (y, h, c, saved)
+    lstm_backward(gy, gh, gc, saved, x, batch_sizes, h0, c0, y, w_ih, w_hh, bias=True, reverse=False)
+        -> (gx, gh0, gc0, gw_ih, gw_hh, gb)                  gb belongs to b_ih and to b_hh
+    gru_forward(x, batch_sizes, h0, w_ih, w_hh, b_ih=None, b_hh=None, reverse=False) -> (y, h, saved)
+    gru_backward(gy, gh, saved, x, batch_sizes, h0, y, w_ih, w_hh, bias=True, reverse=False)
+        -> (gx, gh0, gw_ih, gw_hh, gb_ih, gb_hh)
+    rnn_forward(x, batch_sizes, h0, w_ih, w_hh, b_ih=None, b_hh=None, nonlinearity="tanh", reverse=False) -> (y, h)
+    rnn_backward(gy, gh, x, batch_sizes, h0, y, w_ih, w_hh, bias=True, nonlinearity="tanh", reverse=False)
+        -> (gx, gh0, gw_ih, gw_hh, gb)
+Sums of rows that meet
+    embedding_backward(g, indices, num_embeddings, padding_idx=None) -> gradient of the table; g (*, D), indices (*)
+    index_add(target, indices, source): target[indices[i]] += source[i] along axis 0, in place
+Optimizer steps over lists of contiguous arrays, in place
+    sgd_step(params, grads, buffers, lr, momentum=0, dampening=0, weight_decay=0, nesterov=False, maximize=False,
+        first=False)                                         first: buffers are filled with the gradient
+    adam_step(params, grads, exp_avgs, exp_avg_sqs, step, lr, beta1, beta2, eps, weight_decay=0, decoupled=False,
+        max_exp_avg_sqs=None, maximize=False)                step counts from 1; decoupled: AdamW
+
+`set_num_threads(n)` and `get_num_threads()` govern every thread pool the kernels use.
+"""
+
+from disttorch.kernels.select import for_device
+from disttorch.kernels.threads import get_num_threads, set_num_threads
+
+__all__ = ["for_device", "get_num_threads", "set_num_threads"]

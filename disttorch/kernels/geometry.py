@@ -1,0 +1,28 @@
+"""Sizes of windows sliding over an axis: pure integer arithmetic shared by every backend."""
+
+
+def conv_out_size(size, kernel, stride, padding, dilation):
+    """Output length of a convolution along one axis (PyTorch's formula for `Conv1d`)."""
+    return (size + 2 * padding - dilation * (kernel - 1) - 1) // stride + 1
+
+
+def pool_out_size(size, kernel, stride, padding, dilation, ceil_mode):
+    """Output length of a pooling along one axis; in `ceil_mode` the last window starts inside input or left padding."""
+    span = size + 2 * padding - dilation * (kernel - 1) - 1
+    if not ceil_mode:
+        return span // stride + 1
+    out = -(-span // stride) + 1
+    if (out - 1) * stride >= size + padding:
+        out -= 1
+    return out
+
+
+def pool_out_shape(spatial, kernel, stride, padding, dilation, ceil_mode):
+    return tuple(
+        pool_out_size(*axis, ceil_mode) for axis in zip(spatial, kernel, stride, padding, dilation, strict=True)
+    )
+
+
+def adaptive_windows(size, out):
+    """(start, end) of each of the `out` windows of an adaptive pooling over an axis of length `size`."""
+    return [(i * size // out, -(-(i + 1) * size // out)) for i in range(out)]

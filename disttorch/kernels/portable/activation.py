@@ -1,0 +1,80 @@
+"""Elementwise functions that an array namespace lacks or that are worth fusing.
+
+Backward takes what PyTorch saves: the result for relu, tanh and sigmoid, the input for gelu.
+"""
+
+from math import pi, sqrt
+
+from disttorch.kernels.portable.precision import in_float32
+from disttorch.kernels.portable.special import erf
+
+# Hendrycks and Gimpel, "Gaussian Error Linear Units" (2016): the tanh approximation's constants.
+GELU_SCALE, GELU_CUBE = sqrt(2 / pi), 0.044715
+
+
+class Activation:
+    def relu_forward(self, x):
+        return self.xp.maximum(x, x.dtype.type(0))  # NaN passes, as in PyTorch
+
+    def relu_backward(self, g, y):
+        return g * (y > 0)
+
+    @in_float32
+    def tanh_forward(self, x):
+        return self.xp.tanh(x)
+
+    @in_float32
+    def tanh_backward(self, g, y):
+        d = y * y
+        self.xp.subtract(1, d, out=d)
+        d *= g
+        return d
+
+    @in_float32
+    def sigmoid_forward(self, x):
+        """0.5 * (1 + tanh(x / 2)): no overflow for any x."""
+        y = x * 0.5
+        self.xp.tanh(y, out=y)
+        y += 1
+        y *= 0.5
+        return y
+
+    @in_float32
+    def sigmoid_backward(self, g, y):
+        d = 1 - y
+        d *= y
+        d *= g
+        return d
+
+    @in_float32
+    def erf(self, x):
+        return erf(self.xp, x)
+
+    @in_float32
+    def gelu_forward(self, x, approximate="none"):
+        if approximate == "tanh":
+            y = self.xp.tanh(GELU_SCALE * (x + GELU_CUBE * x * x * x))
+        else:
+            y = erf(self.xp, x * sqrt(0.5))
+        y += 1
+        y *= x
+        y *= 0.5
+        return y
+
+    @in_float32
+    def gelu_backward(self, g, x, approximate="none"):
+        xp = self.xp
+        if approximate == "tanh":
+            t = xp.tanh(GELU_SCALE * (x + GELU_CUBE * x * x * x))
+            slope = GELU_SCALE * (1 + 3 * GELU_CUBE * x * x)
+            return g * 0.5 * (1 + t + x * (1 - t * t) * slope)
+        cdf = 0.5 * (1 + erf(xp, x * sqrt(0.5)))
+        pdf = xp.exp(-0.5 * x * x) * (1 / sqrt(2 * pi))
+        return g * (cdf + x * pdf)
+
+    @in_float32
+    def dropout(self, x, keep, scale):
+        """x * scale where `keep`, 0 elsewhere; its own backward."""
+        y = x * keep
+        y *= x.dtype.type(scale)
+        return y

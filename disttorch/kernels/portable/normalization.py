@@ -1,0 +1,122 @@
+"""Normalisations and softmax.
+
+`mean` and `var` are the statistics the forward used (`var` biased, as batch normalisation normalises with); backward
+takes them back.
+"""
+
+from disttorch.kernels.portable.precision import in_float32
+
+
+class Normalization:
+    @in_float32(rounded=1)
+    def batch_norm_forward(self, x, weight, bias, eps, mean=None, var=None):
+        xp = self.xp
+        axes, shape = _channel_axes(x)
+        if mean is None:
+            mean = x.mean(axis=axes)
+            centred = x - mean.reshape(shape)
+            var = (centred * centred).mean(axis=axes)
+        else:
+            centred = x - mean.reshape(shape)
+        scale = 1 / xp.sqrt(var + eps)
+        if weight is not None:
+            scale = scale * weight
+        centred *= scale.reshape(shape)
+        if bias is not None:
+            centred += bias.reshape(shape)
+        return centred, mean, var
+
+    @in_float32
+    def batch_norm_backward(self, g, x, weight, mean, var, eps, training=True, needs=(True, True, True)):
+        """Ioffe and Szegedy, "Batch Normalization" (2015), section 3."""
+        xp = self.xp
+        axes, shape = _channel_axes(x)
+        rstd = 1 / xp.sqrt(var + eps)
+        gb = g.sum(axis=axes)
+        gx = gw = None
+        if needs[1] or (needs[0] and training):
+            x_hat = (x - mean.reshape(shape)) * rstd.reshape(shape)
+            gw = (g * x_hat).sum(axis=axes)
+        if needs[0]:
+            scale = rstd if weight is None else rstd * weight
+            if training:
+                m = x.size // x.shape[1]
+                x_hat *= (gw / -m).reshape(shape)
+                x_hat += g
+                x_hat -= (gb / m).reshape(shape)
+                x_hat *= scale.reshape(shape)
+                gx = x_hat
+            else:
+                gx = g * scale.reshape(shape)
+        return gx, gw if needs[1] else None, gb if needs[2] else None
+
+    @in_float32(rounded=1)
+    def layer_norm_forward(self, x, dims, weight, bias, eps):
+        axes = tuple(range(x.ndim - dims, x.ndim))
+        mean = x.mean(axis=axes, keepdims=True)
+        y = x - mean
+        var = (y * y).mean(axis=axes, keepdims=True)
+        y *= 1 / self.xp.sqrt(var + eps)
+        if weight is not None:
+            y *= weight
+        if bias is not None:
+            y += bias
+        leading = x.shape[: x.ndim - dims]
+        return y, mean.reshape(leading), var.reshape(leading)
+
+    @in_float32
+    def layer_norm_backward(self, g, x, dims, weight, mean, var, eps, needs=(True, True, True)):
+        """Ba, Kiros and Hinton, "Layer Normalization" (2016)."""
+        xp = self.xp
+        leading = tuple(range(x.ndim - dims))
+        axes = tuple(range(x.ndim - dims, x.ndim))
+        shape = mean.shape + (1,) * dims
+        rstd = 1 / xp.sqrt(var.reshape(shape) + eps)
+        x_hat = (x - mean.reshape(shape)) * rstd
+        gw = (g * x_hat).sum(axis=leading) if needs[1] else None
+        gb = g.sum(axis=leading) if needs[2] else None
+        gx = None
+        if needs[0]:
+            gx = g.copy() if weight is None else g * weight
+            along = (gx * x_hat).mean(axis=axes, keepdims=True)
+            gx -= gx.mean(axis=axes, keepdims=True)
+            x_hat *= along
+            gx -= x_hat
+            gx *= rstd
+        return gx, gw, gb
+
+    @in_float32
+    def softmax_forward(self, x, axis):
+        if not x.size:
+            return x.copy()
+        y = self._shifted(x, axis)
+        self.xp.exp(y, out=y)
+        y /= y.sum(axis=axis, keepdims=True)
+        return y
+
+    @in_float32
+    def softmax_backward(self, g, y, axis):
+        gx = g * y
+        gx -= y * gx.sum(axis=axis, keepdims=True)
+        return gx
+
+    @in_float32
+    def log_softmax_forward(self, x, axis):
+        if not x.size:
+            return x.copy()
+        y = self._shifted(x, axis)
+        y -= self.xp.log(self.xp.exp(y).sum(axis=axis, keepdims=True))
+        return y
+
+    @in_float32
+    def log_softmax_backward(self, g, y, axis):
+        return g - self.xp.exp(y) * g.sum(axis=axis, keepdims=True)
+
+    def _shifted(self, x, axis):
+        """x minus its maximum along the axis; a row of -inf stays NaN, as the formula says."""
+        return x - x.max(axis=axis, keepdims=True)
+
+
+def _channel_axes(x):
+    """The axes a channel's statistics run over, and the shape that lays a per-channel vector along x."""
+    return (0, *range(2, x.ndim)), (-1, *(1,) * (x.ndim - 2))
