@@ -1,0 +1,49 @@
+"""Time and threads: the one file of `comm` that touches the machine's clock or starts a thread.
+
+A simulation replaces these names to run ranks one at a time under a virtual clock.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable
+
+from .errors import DeadlineExceeded
+
+now = time.monotonic  # seconds; on Linux one clock for all processes of a host
+sleep = time.sleep
+yield_cpu = os.sched_yield if hasattr(os, "sched_yield") else (lambda: time.sleep(0))
+
+Lock = threading.Lock
+RLock = threading.RLock
+Condition = threading.Condition
+Event = threading.Event
+Local = threading.local
+thread_id = threading.get_ident
+
+
+def spawn(run: Callable[[], None], name: str) -> threading.Thread:
+    """Start a daemon thread; its owner must still join it when it closes."""
+    thread = threading.Thread(target=run, name=name, daemon=True)
+    thread.start()
+    return thread
+
+
+class Deadline:
+    """A moment by which an operation must end; what remains is passed down to every wait below it."""
+
+    __slots__ = ("end", "limit", "what")
+
+    def __init__(self, limit: float, what: str):
+        self.limit, self.what, self.end = limit, what, now() + limit
+
+    def remaining(self, at_most: float = 3600.0) -> float:
+        """Seconds left, between 0 and `at_most`."""
+        return min(max(self.end - now(), 0.0), at_most)
+
+    def check(self, missing: tuple = ()) -> None:
+        """Raise DeadlineExceeded, naming who is `missing`, once the moment has passed."""
+        if now() >= self.end:
+            raise DeadlineExceeded(self.what, self.limit, missing)

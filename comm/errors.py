@@ -1,0 +1,81 @@
+"""Every error of the communication layer.
+
+CommError
+├── PeerLost             a rank died, stopped, left, or cannot be reached
+├── CollectiveMismatch   ranks called different things at the same place in the sequence
+├── DeadlineExceeded     (also TimeoutError) an operation did not end in time
+│   └── StoreTimeout     (also StoreError) a key did not appear in time
+├── StoreError           the store refused, or cannot be reached
+├── GroupClosed          the group was closed, or an earlier failure broke it
+├── MessageError         bytes that are not a valid message; dropped and counted inside a group
+└── SecurityError        an address or key that the rules do not allow
+
+Fields are constructor arguments, in order, so every error survives pickling from a worker to its parent.
+"""
+
+from __future__ import annotations
+
+
+class CommError(RuntimeError):
+    """Base of all communication errors."""
+
+
+class PeerLost(CommError):
+    """Rank `rank` on `host` is gone: silent for `silent_for` seconds, last seen doing `last_op`; `reason` says how."""
+
+    def __init__(self, rank: int, host: str = "?", silent_for: float = 0.0, last_op: str = "", reason: str = ""):
+        super().__init__(rank, host, silent_for, last_op, reason)
+        self.rank, self.host, self.silent_for, self.last_op, self.reason = rank, host, silent_for, last_op, reason
+
+    def __str__(self) -> str:
+        text = f"rank {self.rank} on host {self.host} is lost: {self.reason or 'no sign of life'}"
+        if self.silent_for > 0:
+            text += f"; silent for {self.silent_for:.1f} s"
+        return text + (f"; its last operation was {self.last_op}" if self.last_op else "")
+
+
+class CollectiveMismatch(CommError):
+    """The ranks' calls do not match; `calls` maps each known rank to a description of its call, with file and line."""
+
+    def __init__(self, calls: dict[int, str], detail: str = ""):
+        super().__init__(calls, detail)
+        self.calls, self.detail = calls, detail
+
+    def __str__(self) -> str:
+        lines = [f"  rank {rank}: {call}" for rank, call in sorted(self.calls.items())]
+        head = self.detail or "ranks called different operations at the same place in the sequence"
+        return "\n".join([f"{head}:", *lines])
+
+
+class DeadlineExceeded(CommError, TimeoutError):
+    """`what` did not end within `limit` seconds; `missing` lists the ranks (or keys) that were waited for."""
+
+    def __init__(self, what: str, limit: float, missing: tuple = (), knob: str = "timeout"):
+        super().__init__(what, limit, missing, knob)
+        self.what, self.limit, self.missing, self.knob = what, limit, missing, knob
+
+    def __str__(self) -> str:
+        text = f"{self.what} did not finish within {self.limit:g} s"
+        if self.missing:
+            text += f"; still waiting for {', '.join(str(name) for name in self.missing)}"
+        return f"{text} (the limit is the argument `{self.knob}`)"
+
+
+class StoreError(CommError):
+    """The store refused a request or cannot be reached."""
+
+
+class StoreTimeout(StoreError, DeadlineExceeded):
+    """A key did not appear, or the store did not answer, in time."""
+
+
+class GroupClosed(CommError):
+    """The group was closed, or broken by the failure that the message names; make a new one."""
+
+
+class MessageError(CommError, ValueError):
+    """Bytes that are not a valid message."""
+
+
+class SecurityError(CommError):
+    """An address, key or secret that the rules of `comm.security` do not allow."""

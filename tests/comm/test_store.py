@@ -1,0 +1,140 @@
+"""The stores keep one contract; the networked one also survives strangers and dead servers."""
+
+import os
+import threading
+import time
+
+import pytest
+import zmq
+
+from disttorch import comm
+
+
+@pytest.fixture(params=["hash", "file", "tcp", "prefix"])
+def store(request, tmp_path):
+    if request.param == "hash":
+        yield comm.HashStore(timeout=5)
+    elif request.param == "file":
+        store = comm.FileStore(tmp_path / "store", 1, timeout=5)
+        yield store
+        store.close()
+        assert not os.path.exists(tmp_path / "store")
+    else:
+        with comm.StoreServer() as server:
+            client = comm.StoreClient("127.0.0.1", server.port, timeout=5)
+            yield client if request.param == "tcp" else comm.PrefixStore("part", client)
+            client.close()
+
+
+def test_set_and_get(store):
+    store.set("a", b"\x00bytes")
+    store.set("b", "text")
+    assert store.get("a") == b"\x00bytes"
+    assert store.multi_get(["b", "a"]) == [b"text", b"\x00bytes"]
+    assert store.num_keys() == 2
+    assert store.check(["a", "b"])
+    assert not store.check(["a", "c"])
+    assert store.delete_key("a")
+    assert not store.delete_key("a")
+
+
+def test_add_counts(store):
+    assert [store.add("n", 2), store.add("n", -5)] == [2, -3]
+    assert store.get("n") == b"-3"
+    store.set("word", b"x")
+    with pytest.raises(comm.StoreError, match="holds no number"):
+        store.add("word", 1)
+
+
+def test_compare_set(store):
+    assert store.compare_set("k", b"wrong", b"new") == b"wrong"
+    assert store.compare_set("k", b"", b"first") == b"first"
+    assert store.compare_set("k", b"other", b"second") == b"first"
+    assert store.compare_set("k", b"first", b"second") == b"second"
+
+
+def test_append(store):
+    store.append("log", b"one,")
+    store.append("log", b"two,")
+    assert store.get("log") == b"one,two,"
+
+
+def test_get_waits_for_the_key(store):
+    timer = threading.Timer(0.1, store.set, ["late", b"here"])
+    timer.start()
+    assert store.get("late") == b"here"
+    timer.join()
+
+
+def test_wait_ends_at_its_deadline_and_names_the_keys(store):
+    store.set("there", b"")
+    start = time.monotonic()
+    with pytest.raises(comm.StoreTimeout, match=r"within 0\.2 s.*absent"):
+        store.wait(["there", "absent"], 0.2)
+    assert time.monotonic() - start >= 0.2
+
+
+def test_values_must_be_bytes(store):
+    with pytest.raises(TypeError, match="must be bytes or str, got int"):
+        store.set("k", 3)
+
+
+def test_threads_share_a_client(store):
+    def count():
+        for _ in range(50):
+            store.add("shared", 1)
+
+    threads = [threading.Thread(target=count) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert store.get("shared") == b"200"
+
+
+def test_no_server_is_a_clear_error():
+    with pytest.raises(comm.StoreTimeout, match="did not answer"):
+        comm.StoreClient("127.0.0.1", 1, timeout=0.3)
+
+
+def test_port_taken():
+    with comm.StoreServer() as server, pytest.raises(comm.StoreError, match="cannot serve"):
+        comm.StoreServer(port=server.port)
+
+
+def test_strangers_do_not_disturb():
+    with comm.StoreServer() as server:
+        client = comm.StoreClient("127.0.0.1", server.port, timeout=5)
+        context = zmq.Context()
+        stranger = context.socket(zmq.DEALER)
+        stranger.connect(f"tcp://127.0.0.1:{server.port}")
+        for junk in (b"", b"\xc1", b"\x93\x01\xa3set\x01", os.urandom(100), b"\x92\x01\xa4wait", b"\x91\x91"):
+            stranger.send(junk)
+            stranger.send_multipart([junk, junk])
+        client.set("k", b"v")
+        assert client.get("k") == b"v"
+        deadline = time.monotonic() + 5
+        while server.dropped < 12 and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert server.dropped == 12
+        context.destroy(linger=0)
+        client.close()
+
+
+def test_secret_keeps_others_out():
+    with comm.StoreServer(secret=b"s" * 32) as server:
+        client = comm.StoreClient("127.0.0.1", server.port, timeout=5, secret=b"s" * 32)
+        client.set("k", b"v")
+        client.close()
+        for wrong in (None, b"t" * 32):
+            with pytest.raises(comm.StoreTimeout):
+                comm.StoreClient("127.0.0.1", server.port, timeout=0.3, secret=wrong)
+
+
+def test_off_loopback_needs_a_secret(monkeypatch):
+    monkeypatch.delenv("DISTTORCH_JOB_SECRET", raising=False)
+    with pytest.raises(comm.CommError, match="DISTTORCH_JOB_SECRET"):
+        comm.StoreServer("0.0.0.0")
+    monkeypatch.setenv("DISTTORCH_JOB_SECRET", "short")
+    with pytest.raises(comm.CommError, match="at least 16 bytes"):
+        comm.StoreServer("0.0.0.0")
