@@ -1,0 +1,173 @@
+"""Function: operations that users define by a forward and a backward."""
+
+import functools
+
+from .mode import mode, no_grad
+from .node import FREED, FREED_TEXT, Node, SavedOutput, save, unpack
+from .op import zeros
+from .variable import Tensor, alias, counter, edge
+
+
+class FunctionCtx:
+    """What `forward` and `backward` share. It is the node itself."""
+
+    _to_save: tuple = ()
+    _dirty: tuple = ()
+    _non_differentiable: tuple = ()
+    materialize_grads = True
+    needs_input_grad: tuple = ()
+
+    def save_for_backward(self, *tensors):
+        """Keep inputs or outputs for `backward` (None is allowed); call at most once."""
+        for t in tensors:
+            if t is not None and not isinstance(t, Tensor):
+                raise TypeError(f"save_for_backward can only save variables, but argument is of type {type(t).__name__}")
+        self._to_save = tensors
+
+    def mark_dirty(self, *tensors):
+        """Name the inputs that `forward` changes in place; call it in `forward`, and return them."""
+        self._dirty = tensors
+
+    def mark_non_differentiable(self, *tensors):
+        """Name the outputs through which no gradient flows."""
+        self._non_differentiable = tensors
+
+    def set_materialize_grads(self, value: bool):
+        """Whether `backward` gets zeros (True) or None for outputs without a gradient."""
+        self.materialize_grads = bool(value)
+
+
+class FunctionNode(FunctionCtx, Node):
+    function: type
+
+    @property
+    def saved_tensors(self) -> tuple:
+        if self.saved is FREED:
+            raise RuntimeError(FREED_TEXT)
+        return tuple([unpack(v, self) for v in self.saved])
+
+    saved_variables = saved_tensors
+
+    def release(self):
+        if self.saved:
+            self.saved = FREED
+
+    def backward(self, grads: tuple) -> tuple:
+        if self.materialize_grads:
+            grads = tuple([zeros(m) if g is None else g for g, m in zip(grads, self.metas, strict=True)])
+        name = self.function.__name__ + "Backward"
+        results = self.function.backward(self, *grads)
+        if not isinstance(results, tuple):
+            results = (results,)
+        count = len(self.edges)
+        if len(results) > count and all(r is None for r in results[count:]):
+            results = results[:count]
+        if len(results) != count:
+            raise RuntimeError(f"function {name} returned an incorrect number of gradients (expected {count}, got {len(results)})")
+        for i, r in enumerate(results):
+            if r is not None and not isinstance(r, Tensor):
+                raise TypeError(f"function {name} returned an invalid gradient at index {i} - expected a Tensor or None, got {type(r).__name__}")
+        return results
+
+
+class Function:
+    """Base of custom operations: `forward(ctx, *args)` and `backward(ctx, *grads)`, called through `apply`.
+
+    With `setup_context(ctx, inputs, output)` defined, `forward` takes no ctx. `backward` gives one gradient (or None)
+    per argument of `forward`.
+    """
+
+    @staticmethod
+    def forward(*args, **kwargs):
+        raise NotImplementedError("You must implement the forward function for custom autograd.Function.")
+
+    @staticmethod
+    def setup_context(ctx, inputs, output):
+        raise NotImplementedError("setup_context is not implemented for custom autograd.Function.")
+
+    @staticmethod
+    def backward(ctx, *grads):
+        raise NotImplementedError(
+            "You must implement either the backward or vjp method for your custom autograd.Function to use it with backward mode AD."
+        )
+
+    def __call__(self, *args, **kwargs):
+        raise RuntimeError(
+            "Legacy autograd function with non-static forward method is deprecated. Please use new-style autograd function with "
+            "static forward method. (Example: https://pytorch.org/docs/stable/autograd.html#torch.autograd.Function)"
+        )
+
+    @classmethod
+    def apply(cls, *args, **kwargs):
+        node_type = cls.__dict__.get("_node_type")
+        if node_type is None:
+            node_type = cls._node_type = type(cls.__name__ + "Backward", (FunctionNode,), {"function": cls})
+        node = node_type()
+        edges = tuple([edge(a) if isinstance(a, Tensor) else None for a in args])
+        recording = mode.grad and any(e is not None for e in edges)
+        node.needs_input_grad = tuple([e is not None for e in edges])
+        with no_grad():
+            if cls.setup_context is not Function.setup_context:
+                results = cls.forward(*args, **kwargs)
+                cls.setup_context(node, args, results)
+            else:
+                results = cls.forward(node, *args, **kwargs)
+        outs = results if isinstance(results, tuple) else (results,)
+        for t in node._dirty:
+            counter(t)[0] += 1
+        if recording:
+            outs = _attach(node, edges, args, outs)
+        return outs if isinstance(results, tuple) else outs[0]
+
+
+def _attach(node: FunctionNode, edges: tuple, args: tuple, outs: tuple) -> tuple:
+    """Give the outputs their place in the graph: an input returned as it is becomes an alias, one changed in place moves."""
+    node.edges = edges
+    attached = []
+    for out in outs:
+        if isinstance(out, Tensor) and not any(out is d for d in node._dirty) and any(out is a for a in args):
+            out = alias(out)
+        attached.append(out)
+    tensors = [o for o in attached if isinstance(o, Tensor)]
+    node.metas = tuple([(o._data.shape, o._data.dtype, o.device) for o in tensors])
+    fixed = {id(t) for t in node._non_differentiable}
+    numbers = {}
+    for nr, out in enumerate(tensors):
+        numbers[id(out)] = nr
+        if id(out) not in fixed and out._data.dtype.kind in "fcV":
+            out._rg, out._node, out._nr, out._view = True, node, nr, None
+    node.saved = tuple(
+        [
+            SavedOutput(t, numbers[id(t)]) if isinstance(t, Tensor) and t._node is node else save(t) if isinstance(t, Tensor) else t
+            for t in node._to_save
+        ]
+    )
+    del node._to_save
+    node._non_differentiable = node._dirty = ()
+    return tuple(attached)
+
+
+def once_differentiable(backward):
+    """Mark a `backward` whose result cannot be differentiated again."""
+
+    @functools.wraps(backward)
+    def wrapped(ctx, *grads):
+        with no_grad():
+            results = backward(ctx, *grads)
+        if not mode.grad or not any(isinstance(g, Tensor) and g.requires_grad for g in grads):
+            return results
+        several = results if isinstance(results, tuple) else (results,)
+        sealed = tuple([_Sealed.apply(r, *grads) if isinstance(r, Tensor) else r for r in several])
+        return sealed if isinstance(results, tuple) else sealed[0]
+
+    return wrapped
+
+
+class _Sealed(Function):
+    @staticmethod
+    def forward(ctx, result, *grads):
+        return result.detach()
+
+    @staticmethod
+    def backward(ctx, *grads):
+        raise RuntimeError("trying to differentiate twice a function that was marked with @once_differentiable")

@@ -1,0 +1,121 @@
+"""Whether operations are recorded, for each thread."""
+
+import functools
+import inspect
+import threading
+
+
+class _Mode(threading.local):
+    grad = True
+    inference = False
+    anomaly = False
+    check_nan = True
+
+
+mode = _Mode()
+
+
+def is_grad_enabled() -> bool:
+    return mode.grad
+
+
+def is_inference_mode_enabled() -> bool:
+    return mode.inference
+
+
+class _Switch:
+    """A context manager that is also a decorator of functions and generators."""
+
+    def __call__(self, function):
+        if inspect.isgeneratorfunction(function):
+
+            @functools.wraps(function)
+            def wrapped(*args, **kwargs):
+                generator = function(*args, **kwargs)
+                value = None
+                while True:  # the mode holds while the generator runs, not while it is suspended
+                    try:
+                        with self._again():
+                            produced = generator.send(value)
+                    except StopIteration as stop:
+                        return stop.value
+                    value = yield produced
+
+        else:
+
+            @functools.wraps(function)
+            def wrapped(*args, **kwargs):
+                with self._again():
+                    return function(*args, **kwargs)
+
+        return wrapped
+
+    def _again(self):
+        return type(self)()
+
+
+class no_grad(_Switch):
+    """Operations inside are not recorded. `with no_grad():`, `@no_grad()` or `@no_grad`."""
+
+    _to = False
+
+    def __new__(cls, function=None):
+        self = super().__new__(cls)
+        return self if function is None else self(function)
+
+    def __enter__(self):
+        self._before = mode.grad
+        mode.grad = self._to
+
+    def __exit__(self, *exc):
+        mode.grad = self._before
+
+
+class enable_grad(no_grad):
+    """Operations inside are recorded, also inside `no_grad`."""
+
+    _to = True
+
+
+class set_grad_enabled(_Switch):
+    """Turns recording on or off: at once when called as a function, back at the end of a `with`."""
+
+    def __init__(self, enabled: bool):
+        self._enabled, self._before = bool(enabled), mode.grad
+        mode.grad = self._enabled
+
+    def __call__(self, function):
+        mode.grad = self._before
+        return super().__call__(function)
+
+    def __enter__(self):
+        mode.grad = self._enabled
+
+    def __exit__(self, *exc):
+        mode.grad = self._before
+
+    def _again(self):
+        return set_grad_enabled(self._enabled)
+
+
+class inference_mode(_Switch):
+    """Like `no_grad`; tensors made inside are inference tensors (`Tensor.is_inference()` is True)."""
+
+    def __new__(cls, mode=True):
+        self = super().__new__(cls)
+        if callable(mode):
+            self._on = True
+            return self(mode)
+        self._on = bool(mode)
+        return self
+
+    def __enter__(self):
+        self._before = mode.grad, mode.inference
+        if self._on:
+            mode.grad, mode.inference = False, True
+
+    def __exit__(self, *exc):
+        mode.grad, mode.inference = self._before
+
+    def _again(self):
+        return inference_mode(self._on)

@@ -1,0 +1,168 @@
+"""Nodes of the graph: what was done (`name`), where gradients go next (`edges`), and what is needed to compute them."""
+
+import itertools
+
+from .. import dtype as dtypes
+from .variable import Tensor, accumulator_of, counter, version, wrap
+
+FREED = object()  # stands for saved values after backward
+_hook_ids = itertools.count()
+
+
+class RemovableHandle:
+    """Returned when a hook is registered; `remove()` takes it away again. Also a context manager."""
+
+    def __init__(self, *tables: dict):
+        self._tables, self.id = tables, next(_hook_ids)
+
+    def remove(self):
+        for table in self._tables:
+            table.pop(self.id, None)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exc):
+        self.remove()
+
+
+def register(hooks: dict, hook, *also: dict) -> RemovableHandle:
+    handle = RemovableHandle(hooks, *also)
+    hooks[handle.id] = hook
+    return handle
+
+
+class Node:
+    """One recorded operation. `backward(grads)` takes a gradient per output and gives one per edge."""
+
+    edges: tuple = ()  # per input: (node, output number), (leaf, 0) or None
+    metas: tuple = ()  # per output: (shape, NumPy dtype, device)
+    saved = ()
+    hooks: dict | None = None  # after it ran: hook(grad_inputs, grad_outputs)
+    prehooks: dict | None = None  # before it runs: hook(grad_outputs)
+    tensor_hooks: dict | None = None  # output number -> {id: hook(grad)}
+    trace: str | None = None  # anomaly mode: where the operation stood
+
+    def backward(self, grads: tuple) -> tuple:
+        raise NotImplementedError
+
+    def release(self):
+        """Drop what was saved."""
+        if self.saved:
+            self.saved = FREED
+
+    def name(self) -> str:
+        return type(self).__name__
+
+    @property
+    def metadata(self) -> dict:
+        return self.__dict__.setdefault("_metadata", {})
+
+    @property
+    def next_functions(self) -> tuple:
+        return tuple(
+            (None, 0) if e is None else (accumulator_of(e[0]), 0) if isinstance(e[0], Tensor) else e for e in self.edges
+        )
+
+    def register_hook(self, hook):
+        if self.hooks is None:
+            self.hooks = {}
+        return register(self.hooks, hook)
+
+    def register_prehook(self, hook):
+        if self.prehooks is None:
+            self.prehooks = {}
+        return register(self.prehooks, hook)
+
+    def __call__(self, *grads):
+        out = self.backward(grads)
+        return out[0] if len(out) == 1 else out
+
+    def __repr__(self):
+        return f"<{self.name()} object at {id(self):#x}>"
+
+
+class AccumulateGrad(Node):
+    """Stands for a leaf where users walk the graph; the sweep itself goes straight to the leaf."""
+
+    def __init__(self, leaf: Tensor):
+        self.variable = leaf
+
+    def register_hook(self, hook):
+        """`hook(grad_inputs, grad_outputs)` after the leaf's gradient has been accumulated."""
+        leaf = self.variable
+        if leaf._accumulate_hooks is None:
+            leaf._accumulate_hooks = {}
+        return register(leaf._accumulate_hooks, lambda t: hook((), (t._grad,)))
+
+    def register_prehook(self, hook):
+        leaf = self.variable
+        if leaf._hooks is None:
+            leaf._hooks = {}
+        return register(leaf._hooks, lambda g: (hook((g,)) or (g,))[0])
+
+
+class SavedOutput:
+    """An output kept by its own node: the array alone, lest tensor and node hold each other alive."""
+
+    __slots__ = ("counter", "data", "device", "nr", "version")
+
+    def __init__(self, t: Tensor, nr: int = 0):
+        self.data, self.device, self.nr = t._data, t.device, nr
+        self.counter = counter(t)
+        self.version = self.counter[0]
+
+    def unpack(self, node: Node) -> Tensor:
+        if self.counter[0] != self.version:
+            raise_modified(self.data, self.device, node, self.counter[0], self.version, self.nr)
+        t = wrap(self.data, self.device)
+        t._node, t._nr, t._rg = node, self.nr, True
+        return t
+
+
+class SavedInput:
+    """An input that had been modified before it was saved, with the version that it then had."""
+
+    __slots__ = ("tensor", "version")
+
+    def __init__(self, t: Tensor):
+        self.tensor, self.version = t, version(t)
+
+
+def save(t: Tensor):
+    """What a node keeps of an input: the tensor itself while its version is 0, so that saving costs nothing."""
+    return t if t._counter is None or t._counter[0] == 0 else SavedInput(t)
+
+
+def unpack(value, node: Node):
+    """A saved value as it was; RuntimeError (PyTorch's text) if it has been modified in place since."""
+    if isinstance(value, Tensor):
+        if value._counter is not None and value._counter[0]:
+            raise_modified(value._data, value.device, value._node, value._counter[0], 0, value._nr)
+        return value
+    if isinstance(value, SavedInput):
+        t = value.tensor
+        if version(t) != value.version:
+            raise_modified(t._data, t.device, t._node, version(t), value.version, t._nr)
+        return t
+    if isinstance(value, SavedOutput):
+        return value.unpack(node)
+    return value
+
+
+def raise_modified(data, where, producer, now: int, expected: int, nr: int):
+    kind = "torch.cuda." if where.type == "cuda" else "torch."
+    source = "" if producer is None else f", which is output {nr} of {producer.name()},"
+    raise RuntimeError(
+        "one of the variables needed for gradient computation has been modified by an inplace operation: "
+        f"[{kind}{dtypes.FROM_NUMPY[data.dtype].type_name} {list(data.shape)}]{source} is at version {now}; expected version "
+        f"{expected} instead. Hint: enable anomaly detection to find the operation that failed to compute its gradient, with "
+        "torch.autograd.set_detect_anomaly(True)."
+    )
+
+
+FREED_TEXT = (
+    "Trying to backward through the graph a second time (or directly access saved tensors after they have already been freed). "
+    "Saved intermediate values of the graph are freed when you call .backward() or autograd.grad(). Specify retain_graph=True "
+    "if you need to backward through the graph a second time or if you need to access saved tensors after calling backward."
+)

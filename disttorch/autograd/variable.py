@@ -1,0 +1,199 @@
+"""Tensor: an array, its device, and its place in the graph. Its methods are given to it by `disttorch/tensor.py`.
+
+A tensor's place in the graph is `(_node, _nr)`: output `_nr` of `_node`; a leaf has no node. Fields that are seldom set
+have their defaults on the class, so that making a tensor sets two attributes.
+"""
+
+import weakref
+
+import numpy as np
+
+from .. import dtype as dtypes
+from ..device import CPU, device
+from .mode import mode
+
+
+class Tensor:
+    """A multi-dimensional array of one element type on one device, with automatic differentiation."""
+
+    _data: np.ndarray  # or cupy.ndarray
+    device: device
+    _rg = False  # requires_grad
+    _node = None  # grad_fn; None for a leaf
+    _nr = 0  # which output of `_node`
+    _grad: "Tensor | None" = None
+    _grad_home: "Tensor | None" = None  # memory into which the first gradient goes (a bucket's view)
+    _counter: list | None = None  # [number of in-place changes], shared with all that share the memory
+    _root: "Tensor | None" = None  # whose memory this is a view of
+    _view: tuple | None = None  # (parent, function, args) that make this view again
+    _root_node = None  # the root's node when this view's own was made
+    _hooks: dict | None = None  # on a leaf's gradient
+    _accumulate_hooks: dict | None = None  # after a leaf's gradient has been accumulated
+    _retains = False
+    _accumulator = None  # weak reference to the AccumulateGrad shown to users
+    _inference = False
+
+    __hash__ = object.__hash__
+    __array_priority__ = 1000  # an ndarray on the left hands the operation over to us
+
+    # -- what it is ---------------------------------------------------------------------------------------------------
+    @property
+    def dtype(self) -> dtypes.dtype:
+        return dtypes.FROM_NUMPY[self._data.dtype]
+
+    @property
+    def ndim(self) -> int:
+        return self._data.ndim
+
+    # -- its place in the graph ---------------------------------------------------------------------------------------
+    @property
+    def requires_grad(self) -> bool:
+        return self._rg or (self._view is not None and edge(self) is not None)
+
+    @requires_grad.setter
+    def requires_grad(self, value: bool):
+        if self._node is not None:
+            if not value:
+                raise RuntimeError(
+                    "you can only change requires_grad flags of leaf variables. If you want to use a computed variable in a "
+                    "subgraph that doesn't require differentiation use var_no_grad = var.detach()."
+                )
+            return
+        if value and self._data.dtype.kind not in "fcV":
+            raise RuntimeError("only Tensors of floating point and complex dtype can require gradients")
+        self._rg = bool(value)
+
+    @property
+    def is_leaf(self) -> bool:
+        return self.grad_fn is None
+
+    @property
+    def grad_fn(self):
+        if self._view is not None:
+            edge(self)
+        return self._node
+
+    @property
+    def output_nr(self) -> int:
+        return self._nr
+
+    @property
+    def grad(self) -> "Tensor | None":
+        if self._grad is None and self._node is not None and not self._retains:
+            import warnings
+
+            warnings.warn(
+                "The .grad attribute of a Tensor that is not a leaf Tensor is being accessed. Its .grad attribute won't be "
+                "populated during autograd.backward(). If you indeed want the .grad field to be populated for a non-leaf "
+                "Tensor, use .retain_grad() on the non-leaf Tensor.",
+                stacklevel=2,
+            )
+        return self._grad
+
+    @grad.setter
+    def grad(self, value: "Tensor | None"):
+        if value is not None:
+            if not isinstance(value, Tensor):
+                raise TypeError(f"assigned grad expected to be a Tensor or None but got grad of type {type(value).__name__}")
+            if value is self:
+                raise RuntimeError("can't assign Variable as its own grad")
+            if value._data.dtype != self._data.dtype:
+                raise RuntimeError(
+                    f"attempting to assign a gradient with dtype '{value.dtype}' to a tensor with dtype '{self.dtype}'. "
+                    "The gradient must match the tensor's dtype (or an explicitly set grad_dtype)"
+                )
+            if value.device is not self.device:
+                raise RuntimeError(
+                    f"attempting to assign a gradient located on device with index '{value.device}' to a tensor located on "
+                    f"device '{self.device}'. Please ensure that the gradient and the tensor are on the same device"
+                )
+            if value._data.shape != self._data.shape:
+                raise RuntimeError(
+                    f"assigned grad has data of a different size: expected {list(self._data.shape)}, got {list(value._data.shape)}"
+                )
+        self._grad = value
+
+    @grad.deleter
+    def grad(self):
+        self._grad = None
+
+    @property
+    def _version(self) -> int:
+        return version(self)
+
+    @property
+    def _base(self) -> "Tensor | None":
+        return self._root
+
+
+_new = Tensor.__new__
+
+
+def wrap(data, where: device = CPU) -> Tensor:
+    """A leaf tensor over `data`, an array that lives on `where` (shared, not copied)."""
+    t = _new(Tensor)
+    t._data = data
+    t.device = where
+    if mode.inference:
+        t._inference = True
+    return t
+
+
+def edge(t: Tensor):
+    """Where the gradient of `t` goes: (node, output number), (leaf tensor, 0), or None if nobody wants it."""
+    if t._view is not None and t._root._node is not t._root_node:
+        _remake_view(t)
+    if t._node is not None:
+        return (t._node, t._nr)
+    return (t, 0) if t._rg else None
+
+
+def _remake_view(t: Tensor):
+    """An in-place operation has given the root a new history: let the view's follow from it."""
+    parent, function, args = t._view
+    t._root_node = t._root._node
+    before, mode.grad = mode.grad, True
+    try:
+        again = function(parent, *args)
+    finally:
+        mode.grad = before
+    t._rg, t._node, t._nr = again._rg, again._node, again._nr
+
+
+def mark_view(out: Tensor, parent: Tensor, function, args: tuple) -> Tensor:
+    """Note that `out` shares `parent`'s memory and equals `function(parent, *args)`."""
+    root = parent._root
+    if root is None:
+        root = parent
+    out._root, out._view, out._root_node = root, (parent, function, args), root._node
+    out._counter = counter(root)
+    return out
+
+
+def counter(t: Tensor) -> list:
+    if t._counter is None:
+        t._counter = [0]
+    return t._counter
+
+
+def version(t: Tensor) -> int:
+    return 0 if t._counter is None else t._counter[0]
+
+
+def alias(t: Tensor, data=None) -> Tensor:
+    """A leaf that shares the memory and the version of `t` (detach)."""
+    out = wrap(t._data if data is None else data, t.device)
+    out._counter = counter(t)
+    out._root = t._root if t._root is not None else t
+    return out
+
+
+def accumulator_of(leaf: Tensor):
+    """The AccumulateGrad that stands for a leaf in `next_functions`; one object as long as anyone holds it."""
+    from .node import AccumulateGrad
+
+    found = leaf._accumulator() if leaf._accumulator is not None else None
+    if found is None:
+        found = AccumulateGrad(leaf)
+        leaf._accumulator = weakref.ref(found)
+    return found
