@@ -1,0 +1,20 @@
+"""Datasets of pictures, with torchvision's names, arguments and files on disk; `Digits` comes with the package."""
+
+from disttorch.vision.datasets.cifar import CIFAR10, CIFAR100
+from disttorch.vision.datasets.digits import Digits
+from disttorch.vision.datasets.fakedata import FakeData
+from disttorch.vision.datasets.folder import DatasetFolder, ImageFolder
+from disttorch.vision.datasets.mnist import MNIST, FashionMNIST
+from disttorch.vision.datasets.vision import VisionDataset
+
+__all__ = [
+    "CIFAR10",
+    "CIFAR100",
+    "MNIST",
+    "DatasetFolder",
+    "Digits",
+    "FakeData",
+    "FashionMNIST",
+    "ImageFolder",
+    "VisionDataset",
+]
