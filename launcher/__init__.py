@@ -1,0 +1,1 @@
+"""The launcher: processes, command lines, environments, signals and log files; no tensors."""

@@ -1,0 +1,127 @@
+"""Ending whole sessions of processes, and a small process that does it should the launcher itself be killed.
+
+A worker leads a session of its own, so everything that it started (data-loading workers, shells, helpers) is found and
+ended with it. The reaper holds the other end of a pipe from the launcher: when that closes without a word, the launcher
+has died, and the reaper ends the sessions and removes the files that the launcher would have.
+"""
+
+import glob
+import os
+import shutil
+import signal
+import sys
+import time
+from collections.abc import Iterable
+
+TERM_GRACE = 0.3  # seconds for what a worker leaves running, Python's resource tracker for one, to end of itself
+
+
+def members(sessions: Iterable[int]) -> list[int]:
+    """The living processes of these sessions."""
+    wanted, found = set(sessions), []
+    for name in os.listdir("/proc") if os.path.isdir("/proc/self") else []:
+        if name.isdigit():
+            try:
+                with open(f"/proc/{name}/stat", "rb") as file:
+                    state, _parent, _group, session = file.read().rpartition(b")")[2].split()[:4]
+            except (FileNotFoundError, ProcessLookupError):
+                continue  # gone meanwhile
+            if int(session) in wanted and state not in (b"Z", b"X"):
+                found.append(int(name))
+    return found
+
+
+def send(pids: Iterable[int], number: int) -> None:
+    for pid in pids:
+        try:
+            os.kill(pid, number)
+        except ProcessLookupError:
+            continue  # gone meanwhile
+
+
+def end_sessions(sessions: Iterable[int], grace: float = TERM_GRACE) -> None:
+    """End every process of these sessions: asked first, killed after `grace` seconds."""
+    sessions = list(sessions)
+    limit = time.monotonic() + grace
+    asked: set[int] = set()
+    while left := members(sessions):
+        if time.monotonic() >= limit:
+            send(left, signal.SIGKILL)
+        else:
+            send(set(left) - asked, signal.SIGTERM)
+            asked.update(left)
+        time.sleep(0.005)
+
+
+def remove(patterns: Iterable[str]) -> None:
+    """Remove the files and folders that match these patterns."""
+    for pattern in patterns:
+        for path in glob.glob(pattern):
+            if os.path.isdir(path):
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                try:
+                    os.unlink(path)
+                except FileNotFoundError:
+                    continue  # gone meanwhile
+
+
+class Reaper:
+    """The launcher's side: start the process, tell it what it would have to end and remove, release it."""
+
+    def __init__(self) -> None:
+        import subprocess  # here, since the process itself has no use for it
+
+        self._process = subprocess.Popen(
+            [sys.executable, "-I", "-S", __file__],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            bufsize=0,
+            start_new_session=True,
+        )
+
+    def watch_session(self, session: int) -> None:
+        self._tell(f"session {session}")
+
+    def forget_session(self, session: int) -> None:
+        self._tell(f"ended {session}")
+
+    def watch_files(self, pattern: str) -> None:
+        self._tell(f"files {pattern}")
+
+    def release(self) -> None:
+        """All is cleaned up: the reaper has nothing to do."""
+        self._tell("done")
+        assert self._process.stdin
+        self._process.stdin.close()
+        self._process.wait()
+
+    def _tell(self, line: str) -> None:
+        assert self._process.stdin
+        try:
+            self._process.stdin.write(f"{line}\n".encode())
+        except BrokenPipeError:
+            return  # somebody killed the reaper: the launcher still cleans up after itself
+
+
+def main() -> None:
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
+        signal.signal(number, signal.SIG_IGN)  # what ends the launcher must not end the one who cleans up after it
+    sessions: set[int] = set()
+    patterns: list[str] = []
+    for line in sys.stdin:
+        word, _, value = line.rstrip("\n").partition(" ")
+        if word == "session":
+            sessions.add(int(value))
+        elif word == "ended":
+            sessions.discard(int(value))
+        elif word == "files":
+            patterns.append(value)
+        elif word == "done":
+            return
+    end_sessions(sessions, grace=0)
+    remove(patterns)
+
+
+if __name__ == "__main__":
+    main()

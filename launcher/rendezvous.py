@@ -1,0 +1,235 @@
+"""How the nodes of a job meet: through the store that node 0's launcher serves, and that the workers use as well."""
+
+import json
+import os
+import socket
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+from disttorch.comm import StoreClient, StoreError, StoreServer, StoreTimeout, new_secret
+from disttorch.comm.security import is_loopback
+
+from .clock import monotonic, sleep
+from .config import LaunchConfig
+from .errors import RendezvousError, UsageError
+from .failure import Failure
+from .secret import find_secret, given_secret, key_file, leave_secret, require_secret
+from .worker import Place
+
+JOIN_TIMEOUT = 300.0  # seconds that nodes may be started apart
+LEAVE_TIMEOUT = 5.0  # seconds that a node may take to tell how it ended, beyond the time to stop its workers
+SILENCE = 5.0  # seconds without a sign of life after which a node is taken for lost
+TRY = 0.5  # seconds of one attempt at what another node may not be ready for
+ANSWER = 5.0  # seconds that the store may take to answer
+
+T = TypeVar("T")
+
+
+class Interrupted(Exception):
+    """A signal came while waiting for other nodes."""
+
+
+class Rendezvous:
+    """This node's meeting with the others; a job of one node has no others.
+
+    `interrupted` is asked during every wait, which then ends with Interrupted. Every method raises RendezvousError
+    where nodes do not come in time or the one that serves the store is lost.
+    """
+
+    def __init__(self, config: LaunchConfig, interrupted: Callable[[], bool]) -> None:
+        self._config = config
+        self._interrupted = interrupted
+        self._server: StoreServer | None = None
+        self._client: StoreClient | None = None
+        self._port = config.master_port
+        self._attempt = 0
+        self._beats: dict[int, tuple[bytes, float]] = {}  # by node: its last sign of life, and when that was new
+        self._beat = 0
+        self._loopback = is_loopback(config.master_addr)
+        self.key_file = key_file(config.master_port)
+        self.secret = given_secret()
+        self.node_rank = config.node_rank or 0
+
+    def open(self) -> None:
+        """Serve the store, or find the node that does. Raises UsageError for an address or a port that cannot be had."""
+        config = self._config
+        if not self._loopback:
+            _check_resolves(config.master_addr)
+        require_secret(config.nnodes, self._loopback)
+        if config.node_rank is not None:
+            if config.node_rank == 0:
+                self._serve()
+            else:
+                self._connect()
+            return
+        try:  # by arrival: the first on the machine of the endpoint serves
+            self._serve()
+        except UsageError:
+            self._connect()
+        self.node_rank = self._ask(lambda store: store.add("launcher/arrivals", 1)) - 1
+        if self.node_rank >= config.nnodes:
+            raise RendezvousError(f"all {config.nnodes} nodes (--nnodes) have joined already")
+
+    def join(self, attempt: int) -> Place:
+        """Wait for all nodes, and learn this one's place among them."""
+        config = self._config
+        self._attempt, self._beats = attempt, {}
+        workers = [config.nproc_per_node]
+        if config.nnodes > 1:
+            host = config.local_addr or socket.gethostname()
+            mine = json.dumps({"nproc": config.nproc_per_node, "host": host, "pid": os.getpid()}).encode()
+            name = self._key(f"node/{self.node_rank}")
+            there = self._ask(lambda store: store.compare_set(name, b"", mine))
+            if there != mine:
+                raise UsageError(f"--node-rank {self.node_rank} is taken by another launcher on {json.loads(there)['host']}")
+            workers = [json.loads(node)["nproc"] for node in self._gather("node", JOIN_TIMEOUT, "did not join")]
+        return Place(
+            node_rank=self.node_rank,
+            first_rank=sum(workers[: self.node_rank]),
+            world_size=sum(workers),
+            master_addr=config.master_addr,
+            master_port=self._port,
+            attempt=attempt,
+        )
+
+    def announce(self, failure: Failure) -> None:
+        """Tell the other nodes, and every worker that waits for the dead one."""
+        self._ask(lambda store: store.append(self._key("deaths"), failure.to_bytes() + b"\n"))
+
+    def others_failed(self) -> bool:
+        """Give a sign of life and look at the other nodes: whether one of their workers has failed.
+
+        Raises RendezvousError for a node that has been silent for too long.
+        """
+        others = [rank for rank in range(self._config.nnodes) if rank != self.node_rank]
+        if not others:
+            return False
+        self._beat += 1
+        self._ask(lambda store: store.set(f"launcher/beat/{self.node_rank}", str(self._beat).encode()))
+        for rank in others:
+            self._check_beat(rank)
+        return self._ask(lambda store: store.check([self._key("deaths")]))
+
+    def tell_end(self, failures: Sequence[Failure]) -> None:
+        """Tell the other nodes that all workers here have ended, and how."""
+        if self._config.nnodes > 1:
+            own = json.dumps([failure.to_bytes().decode() for failure in failures]).encode()
+            self._ask(lambda store: store.set(self._key(f"ended/{self.node_rank}"), own))
+
+    def all_ended(self) -> bool:
+        """Whether the workers of all nodes have ended."""
+        names = [self._key(f"ended/{rank}") for rank in range(self._config.nnodes)]
+        return self._config.nnodes == 1 or self._ask(lambda store: store.check(names))
+
+    def failures(self, own: Sequence[Failure]) -> list[Failure]:
+        """The failures of all nodes, once all have ended."""
+        if self._config.nnodes == 1:
+            return list(own)
+        ends = self._gather("ended", self._config.shutdown_timeout + LEAVE_TIMEOUT, "did not stop")
+        return [Failure.from_bytes(text.encode()) for end in ends for text in json.loads(end)]
+
+    def close(self) -> None:
+        """Leave. The node that serves the store lets the others go first, as long as they are heard of."""
+        try:
+            if self._config.nnodes > 1 and self._client:
+                self._ask(lambda store: store.set(self._key(f"left/{self.node_rank}"), b"1"))
+                if self._server:
+                    self._gather("left", LEAVE_TIMEOUT, "did not leave")
+        except (StoreError, RendezvousError, Interrupted):
+            return  # a node that was lost cannot take its leave; why the job ended has been said
+        finally:
+            if self._client:
+                self._client.close()
+            if self._server:
+                self._server.close()
+                self.key_file.unlink(missing_ok=True)
+
+    def _serve(self) -> None:
+        config = self._config
+        several = config.nnodes > 1
+        host = config.master_addr if self._loopback else "::" if ":" in config.master_addr else "0.0.0.0"
+        fresh = "" if self.secret else new_secret()
+        try:
+            self._server = StoreServer(host, config.master_port, secret=(self.secret or fresh).encode())
+        except StoreError as error:
+            raise UsageError(
+                f"--master-port {config.master_port} on {config.master_addr} cannot be had "
+                f"({str(error).rpartition(': ')[2]}); choose another, or leave it out for a free one"
+            ) from None
+        self._port = self._server.port
+        self.secret = self.secret or fresh
+        if several and not given_secret():
+            self.key_file = key_file(self._port)
+            leave_secret(self.key_file, self.secret)
+
+    def _connect(self) -> None:
+        """Find the store of a launcher that may start later than this one."""
+        host, port = self._config.master_addr, self._port
+        limit = monotonic() + JOIN_TIMEOUT
+        while monotonic() < limit:
+            self._stop_if_interrupted()
+            secret = given_secret() or (find_secret(self.key_file) if self._loopback else None)
+            if secret is None:
+                sleep(TRY / 10)
+                continue
+            try:
+                self._client = StoreClient(host, port, TRY, secret=secret.encode())
+            except StoreTimeout:
+                continue
+            self._client.timeout = ANSWER
+            self.secret = secret
+            return
+        raise RendezvousError(
+            f"node 0 did not answer at {host}:{port} within {JOIN_TIMEOUT:g} s "
+            "(--master-addr, --master-port; does it run, with the same secret?)"
+        )
+
+    def _ask(self, request: Callable[[StoreClient], T]) -> T:
+        """One request to the store; the node that serves it asks itself."""
+        host, port = ("localhost" if self._server else self._config.master_addr), self._port
+        try:
+            if self._client is None:
+                address = self._config.master_addr if self._loopback else "127.0.0.1"
+                self._client = StoreClient(address, port, ANSWER, secret=self.secret.encode())
+            return request(self._client)
+        except StoreTimeout as error:
+            if error.missing:
+                raise  # the store answers, the keys are not there
+            raise RendezvousError(f"node 0's launcher at {host}:{port} no longer answers") from None
+
+    def _gather(self, kind: str, seconds: float, what: str) -> list[bytes]:
+        """The value that every node sets, in their order."""
+        limit = monotonic() + seconds
+        names = [self._key(f"{kind}/{rank}") for rank in range(self._config.nnodes)]
+        while True:
+            self._stop_if_interrupted()
+            try:
+                return self._ask(lambda store: store.multi_get(names, TRY))
+            except StoreTimeout as error:
+                if monotonic() > limit:
+                    missing = ", ".join(str(name).rpartition("/")[2] for name in error.missing)
+                    raise RendezvousError(f"node(s) {missing} {what} within {seconds:g} s") from None
+
+    def _check_beat(self, rank: int) -> None:
+        """Raise RendezvousError once a node that has not ended shows no sign of life."""
+        name = f"launcher/beat/{rank}"
+        alive = self._ask(lambda store: store.compare_set(name, b"", b"0"))
+        if self._beats.get(rank, (b"", 0.0))[0] != alive:
+            self._beats[rank] = alive, monotonic()
+        silent = monotonic() - self._beats[rank][1]
+        if silent > SILENCE and not self._ask(lambda store: store.check([self._key(f"ended/{rank}")])):
+            raise RendezvousError(f"node {rank} is lost: its launcher has been silent for {silent:.1f} s")
+
+    def _stop_if_interrupted(self) -> None:
+        if self._interrupted():
+            raise Interrupted
+
+    def _key(self, name: str) -> str:
+        return f"launcher/{self._attempt}/{name}"
+
+
+def _check_resolves(host: str) -> None:
+    try:
+        socket.getaddrinfo(host, None)
+    except OSError as error:
+        raise UsageError(f"--master-addr {host} cannot be found: {error.strerror}") from None
