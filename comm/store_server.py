@@ -53,11 +53,15 @@ class StoreServer:
             raise StoreError(f"cannot serve the store on {host}:{port}: {error}") from None
         self.port = int(self._socket.getsockopt_string(zmq.LAST_ENDPOINT).rsplit(":", 1)[1])
         self._stop = clock.Event()
+        self._bell = self._pair(zmq.Socket.bind)  # rung by `close`, so that it need not wait for the thread's next look
+        self._rope = self._pair(zmq.Socket.connect)
         self._thread = clock.spawn(self._serve, f"store-server:{self.port}")
 
     def close(self) -> None:
         """Stop serving; waiting clients run into their own deadlines. Idempotent."""
-        self._stop.set()
+        if not self._stop.is_set():
+            self._stop.set()
+            self._rope.send(b"")
         self._thread.join()
 
     def __enter__(self) -> StoreServer:
@@ -66,10 +70,19 @@ class StoreServer:
     def __exit__(self, *_exc) -> None:
         self.close()
 
+    def _pair(self, attach: Callable[[zmq.Socket, str], object]) -> zmq.Socket:
+        """One end of a line between threads."""
+        end = self._context.socket(zmq.PAIR)
+        attach(end, f"inproc://stop-{id(self)}")
+        return end
+
     def _serve(self) -> None:
+        poller = zmq.Poller()
+        poller.register(self._socket, zmq.POLLIN)
+        poller.register(self._bell, zmq.POLLIN)
         try:
             while not self._stop.is_set():
-                if self._socket.poll(POLL):
+                if self._socket in dict(poller.poll(POLL)):
                     frames = self._socket.recv_multipart()
                     self._handle(frames)
                 self._expire()
@@ -231,6 +244,9 @@ class StoreClient(Store):
 
     def num_keys(self) -> int:
         return self._request("num_keys")
+
+    def fresh(self, timeout: float) -> StoreClient:
+        return StoreClient(self.host, self.port, timeout, secret=self._secret)
 
     def close(self) -> None:
         """Close all connections. Idempotent."""
