@@ -1,0 +1,26 @@
+"""The CPU backend: oneDNN where it covers a call, the portable kernels for the rest."""
+
+import numpy as np
+
+from disttorch.kernels import threads
+from disttorch.kernels.onednn import library
+from disttorch.kernels.onednn.convolution import Convolution
+from disttorch.kernels.onednn.plan import Engine
+from disttorch.kernels.portable import Portable
+
+
+class OneDNN(Convolution, Portable):
+    name = "onednn"
+
+    def __init__(self, lib):
+        super().__init__(np)
+        self.engine = Engine(lib)
+
+
+def load():
+    """The backend, or None where libdnnl or libgomp is missing."""
+    lib = library.load()
+    if lib is None:
+        return None
+    threads.use_openmp()
+    return OneDNN(lib)

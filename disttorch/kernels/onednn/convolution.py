@@ -1,0 +1,183 @@
+"""Convolution by oneDNN: activations channels last, weights reordered in each call (nothing depends on values)."""
+
+import numpy as np
+
+from disttorch.kernels.geometry import conv_out_size
+from disttorch.kernels.onednn import library as dnnl
+from disttorch.kernels.onednn.layouts import FLOAT, channels_last, contiguous, dense, empty_channels_last, strides_of
+from disttorch.kernels.onednn.library import Unsupported
+from disttorch.kernels.onednn.plan import dims
+
+
+class Convolution:
+    def conv_forward(self, x, w, b, stride, padding, dilation, groups):
+        if x.dtype is not FLOAT or w.dtype is not FLOAT or not (x.size and w.size):
+            return super().conv_forward(x, w, b, stride, padding, dilation, groups)
+        x, w = dense(x), dense(w)
+        spatial = [conv_out_size(*a) for a in zip(x.shape[2:], w.shape[2:], stride, padding, dilation, strict=True)]
+        y = empty_channels_last((x.shape[0], w.shape[0], *spatial))
+        key = ("conv", x.shape, x.strides, w.shape, w.strides, b is None, stride, padding, dilation, groups)
+        arrays = (x, w, y) if b is None else (x, w, y, np.ascontiguousarray(b, FLOAT))
+        geometry = (stride, padding, dilation, groups)
+        try:
+            self.engine.run(key, lambda plan: _forward(plan, x, w, b, y.shape, geometry), *arrays)
+        except Unsupported:
+            return super().conv_forward(x, w, b, stride, padding, dilation, groups)
+        return y
+
+    def conv_backward(self, g, x, w, stride, padding, dilation, groups, needs=(True, True, True)):
+        geometry = (stride, padding, dilation, groups)
+        if not (g.dtype is FLOAT and x.dtype is FLOAT and w.dtype is FLOAT and g.size and w.size):
+            return super().conv_backward(g, x, w, *geometry, needs)
+        gx = self.conv_backward_input(g, w, x.shape, *geometry) if needs[0] else None
+        if not needs[1]:
+            return gx, None, self._channel_sum(g) if needs[2] else None
+        g, x = dense(g), dense(x)
+        gw, gb = np.empty(w.shape, FLOAT), np.empty(w.shape[0], FLOAT) if needs[2] else None
+        key = ("conv_w", g.shape, g.strides, x.shape, x.strides, w.shape, needs[2], *geometry)
+        arrays = (g, x, gw, gb) if needs[2] else (g, x, gw)
+        try:
+            self.engine.run(key, lambda plan: _backward_weight(plan, g, x, w.shape, needs[2], geometry), *arrays)
+        except Unsupported:
+            return gx, *super().conv_backward(g, x, w, *geometry, (False, *needs[1:]))[1:]
+        return gx, gw, gb
+
+    def conv_backward_input(self, g, w, x_shape, stride, padding, dilation, groups):
+        geometry = (stride, padding, dilation, groups)
+        if g.dtype is not FLOAT or w.dtype is not FLOAT or not (g.size and w.size):
+            return super().conv_backward_input(g, w, x_shape, *geometry)
+        g, w = dense(g), dense(w)
+        x_shape = tuple(x_shape)
+        gx = empty_channels_last(x_shape)
+        key = ("conv_x", g.shape, g.strides, w.shape, w.strides, x_shape, *geometry)
+        try:
+            self.engine.run(key, lambda plan: _backward_input(plan, g, w, x_shape, geometry), g, w, gx)
+        except Unsupported:
+            return super().conv_backward_input(g, w, x_shape, *geometry)
+        return gx
+
+    def conv_backward_weight(self, g, x, w_shape, stride, padding, dilation, groups):
+        if g.dtype is not FLOAT or x.dtype is not FLOAT or not (g.size and x.size):
+            return super().conv_backward_weight(g, x, w_shape, stride, padding, dilation, groups)
+        like = np.broadcast_to(g.reshape(-1)[0], w_shape)  # only its shape and dtype are looked at
+        return self.conv_backward(g, x, like, stride, padding, dilation, groups, (False, True, False))[1]
+
+
+# ---- plans. Activations come and go channels last; weights are reordered to what the primitive likes best.
+
+
+def _forward(plan, x, w, b, y_shape, geometry):
+    source, weights = _activation(plan, x), _weights(plan, w.shape, geometry, w.strides)
+    target = plan.array(plan.layout(y_shape, channels_last(y_shape)))
+    bias = plan.array(plan.layout(b.shape, (1,))) if b is not None else None
+    desc = _describe_forward(plan, x.shape, w.shape, y_shape, geometry, bias)
+    written = plan.output(target, desc, dnnl.QUERY_DST)
+    arguments = {
+        dnnl.SRC: plan.input(source, desc, dnnl.QUERY_SRC),
+        dnnl.WEIGHTS: plan.input(weights, desc, dnnl.QUERY_WEIGHTS),
+        dnnl.DST: written,
+    }
+    if bias:
+        arguments[dnnl.BIAS] = bias
+    plan.step(desc, arguments)
+    plan.finish(written, target)
+
+
+def _backward_input(plan, g, w, x_shape, geometry):
+    gradient, weights = _activation(plan, g), _weights(plan, w.shape, geometry, w.strides)
+    target = plan.array(plan.layout(x_shape, channels_last(x_shape)))
+    source_layout, weights_layout, target_layout = _layouts(plan, x_shape, w.shape, g.shape, geometry)
+    desc = plan.describe(
+        "convolution_backward_data",
+        dnnl.CONVOLUTION_DIRECT,
+        source_layout,
+        weights_layout,
+        target_layout,
+        *_window(geometry),
+        _describe_forward(plan, x_shape, w.shape, g.shape, geometry),
+    )
+    written = plan.output(target, desc, dnnl.QUERY_DIFF_SRC)
+    arguments = {
+        dnnl.DIFF_DST: plan.input(gradient, desc, dnnl.QUERY_DIFF_DST),
+        dnnl.WEIGHTS: plan.input(weights, desc, dnnl.QUERY_WEIGHTS),
+        dnnl.DIFF_SRC: written,
+    }
+    plan.step(desc, arguments)
+    plan.finish(written, target)
+
+
+def _backward_weight(plan, g, x, w_shape, with_bias, geometry):
+    gradient, source = _activation(plan, g), _activation(plan, x)
+    target = _weights(plan, w_shape, geometry)
+    bias = plan.array(plan.layout(w_shape[:1], (1,))) if with_bias else None
+    source_layout, weights_layout, gradient_layout = _layouts(plan, x.shape, w_shape, g.shape, geometry)
+    desc = plan.describe(
+        "convolution_backward_weights",
+        dnnl.CONVOLUTION_DIRECT,
+        source_layout,
+        weights_layout,
+        bias and bias.layout,
+        gradient_layout,
+        *_window(geometry),
+        _describe_forward(plan, x.shape, w_shape, g.shape, geometry, bias),
+    )
+    written = plan.output(target, desc, dnnl.QUERY_DIFF_WEIGHTS)
+    arguments = {
+        dnnl.SRC: plan.input(source, desc, dnnl.QUERY_SRC),
+        dnnl.DIFF_DST: plan.input(gradient, desc, dnnl.QUERY_DIFF_DST),
+        dnnl.DIFF_WEIGHTS: written,
+    }
+    if bias:
+        arguments[dnnl.DIFF_BIAS] = bias
+    plan.step(desc, arguments)
+    plan.finish(written, target)
+
+
+def _describe_forward(plan, x_shape, w_shape, y_shape, geometry, bias=None):
+    source, weights, target = _layouts(plan, x_shape, w_shape, y_shape, geometry)
+    return plan.describe(
+        "convolution_forward",
+        dnnl.TRAINING,
+        dnnl.CONVOLUTION_DIRECT,
+        source,
+        weights,
+        bias and bias.layout,
+        target,
+        *_window(geometry),
+    )
+
+
+def _layouts(plan, x_shape, w_shape, y_shape, geometry):
+    """What to ask the primitive for: channels last, or (None) whatever layout it likes best."""
+    free = _prefers_blocked(x_shape, w_shape, y_shape)
+    return (
+        plan.layout(x_shape, None if free else channels_last(x_shape)),
+        plan.layout(_grouped(w_shape, geometry[3])),
+        plan.layout(y_shape, None if free else channels_last(y_shape)),
+    )
+
+
+def _prefers_blocked(x_shape, w_shape, y_shape):
+    return False
+
+
+def _activation(plan, x):
+    return plan.array(plan.layout(x.shape, strides_of(x.shape, x.strides, channels_last(x.shape))))
+
+
+def _weights(plan, shape, geometry, strides=None):
+    strides = contiguous(shape) if strides is None else strides_of(shape, strides, contiguous(shape))
+    groups = geometry[3]
+    if groups > 1:
+        strides = (shape[0] // groups * strides[0], *strides)
+    return plan.array(plan.layout(_grouped(shape, groups), strides))
+
+
+def _grouped(w_shape, groups):
+    return w_shape if groups == 1 else (groups, w_shape[0] // groups, *w_shape[1:])
+
+
+def _window(geometry):
+    """Strides, dilations (oneDNN counts from 0) and both paddings."""
+    stride, padding, dilation, _ = geometry
+    return dims(stride), dims([d - 1 for d in dilation]), dims(padding), dims(padding)

@@ -1,0 +1,46 @@
+"""Shapes and strides as oneDNN wants them: in elements, without the arbitrary strides of axes of length 1."""
+
+from math import prod
+
+import numpy as np
+
+FLOAT = np.dtype(np.float32)
+
+
+def dense(x):
+    """x itself if its strides can be described to oneDNN (none broadcast or negative), else a copy."""
+    for size, stride in zip(x.shape, x.strides, strict=True):
+        if size > 1 and (stride <= 0 or stride % 4):
+            return np.ascontiguousarray(x)
+    return x
+
+
+def channels_last(shape):
+    """Strides of (N, C, *S) stored as (N, *S, C)."""
+    _, c, *spatial = shape
+    strides, step = [], c
+    for size in reversed(spatial):
+        strides.append(step)
+        step *= size
+    return (step, 1, *reversed(strides))
+
+
+def contiguous(shape):
+    return tuple(prod(shape[i + 1 :]) for i in range(len(shape)))
+
+
+def strides_of(x_shape, x_strides, preferred):
+    """x's strides in elements; exactly `preferred` where they differ only in axes of length 1."""
+    own = tuple(s // 4 for s in x_strides)
+    if all(n == 1 or s == p for n, s, p in zip(x_shape, own, preferred, strict=True)):
+        return preferred
+    return tuple(s if n > 1 else max(own) for n, s in zip(x_shape, own, strict=True))
+
+
+_TO_CHANNELS_FIRST = {3: (0, 2, 1), 4: (0, 3, 1, 2), 5: (0, 4, 1, 2, 3)}
+
+
+def empty_channels_last(shape):
+    """An empty float32 array (N, C, *S), channels last in memory."""
+    n, c, *spatial = shape
+    return np.empty((n, *spatial, c), FLOAT).transpose(_TO_CHANNELS_FIRST[len(shape)])

@@ -1,0 +1,247 @@
+"""Plans: a fixed sequence of oneDNN primitives over some arrays, built once per shape and run many times.
+
+A plan's temporaries and scratchpads lie in one buffer per thread, so nothing is allocated when it runs, and a plan
+keeps no data between runs. Plans are lent out by a bounded cache: a plan runs in one thread at a time.
+"""
+
+import ctypes
+import threading
+from ctypes import byref, c_int, c_int64, c_void_p
+
+import numpy as np
+
+from disttorch.kernels.onednn import library as dnnl
+from disttorch.kernels.onednn.library import Unsupported
+from disttorch.kernels.threads import enter_thread
+
+ALIGNMENT = 64  # bytes: a cache line, and AVX-512's register
+CACHED_PLANS = 2048  # a deep network needs two or three per layer and input shape; each holds a few kilobytes
+SCRATCHPAD_USER = 1
+DATA_OFFSET = object.__basicsize__  # where a NumPy array object holds its data pointer
+
+
+class _Argument(ctypes.Structure):
+    """dnnl_exec_arg_t"""
+
+    _fields_ = (("arg", c_int), ("memory", c_void_p))
+
+
+class _Thread(threading.local):
+    """What each thread has of its own: a stream, and memory for temporaries."""
+
+    scratch_size = 0
+    scratch = 0  # address
+    stream = None
+
+
+def address(array):
+    return c_void_p.from_address(id(array) + DATA_OFFSET).value
+
+
+class Engine:
+    """The CPU engine of a loaded libdnnl, and the plans made for it."""
+
+    def __init__(self, lib):
+        probe = np.empty(1)
+        if address(probe) != probe.ctypes.data:
+            raise ImportError("this NumPy does not keep an array's data pointer where version 2 does")
+        self.lib = lib
+        self.handle = c_void_p()
+        self.check(lib.dnnl_engine_create(byref(self.handle), 1, 0))  # dnnl_cpu
+        self.attributes = c_void_p()
+        self.check(lib.dnnl_primitive_attr_create(byref(self.attributes)))
+        self.check(lib.dnnl_primitive_attr_set_scratchpad_mode(self.attributes, SCRATCHPAD_USER))
+        self.thread = _Thread()
+        self._idle = {}  # key -> plans not running
+        self._refused = set()  # keys oneDNN has no implementation for
+
+    def check(self, status):
+        if status:
+            raise Unsupported(self.lib.dnnl_status2str(status).decode())
+
+    def run(self, key, build, *arrays):
+        """Run the plan cached under `key` on `arrays`; if none is idle, have `build(plan)` make one first.
+
+        Raises Unsupported, at once the next time, if oneDNN cannot do what `build` asks.
+        """
+        idle = self._idle.get(key)
+        if idle is None:
+            idle = self._remember(key, build)
+        try:
+            plan = idle.pop()
+        except IndexError:
+            plan = Plan(self)
+            build(plan)
+        plan.run(arrays)
+        idle.append(plan)
+
+    def _remember(self, key, build):
+        if key in self._refused:
+            raise Unsupported
+        plan = Plan(self)
+        try:
+            build(plan)
+        except Unsupported:
+            self._refused.add(key)
+            raise
+        while len(self._idle) >= CACHED_PLANS:
+            self._idle.pop(next(iter(self._idle)), None)
+        idle = self._idle.setdefault(key, [])
+        idle.append(plan)
+        return idle
+
+    def scratch(self, size):
+        """Address of this thread's buffer of at least `size` bytes."""
+        thread = self.thread
+        if thread.scratch_size < size:
+            thread.buffer = np.empty(size + ALIGNMENT, np.uint8)
+            start = thread.buffer.ctypes.data
+            thread.scratch = start + -start % ALIGNMENT
+            thread.scratch_size = size
+        return thread.scratch
+
+    def stream(self):
+        thread = self.thread
+        if thread.stream is None:
+            thread.stream = c_void_p()
+            self.check(self.lib.dnnl_stream_create(byref(thread.stream), self.handle, 1))  # in order
+        return thread.stream
+
+
+class Memory:
+    """A dnnl_memory and the layout it has."""
+
+    def __init__(self, engine, layout):
+        self.layout, self.lib = layout, engine.lib
+        handle = c_void_p()
+        engine.check(self.lib.dnnl_memory_create(byref(handle), layout, engine.handle, None))
+        self.handle = handle.value
+
+    def __del__(self):
+        self.lib.dnnl_memory_destroy(self.handle)
+
+
+class Plan:
+    def __init__(self, engine):
+        self.engine, self.lib = engine, engine.lib
+        self._arrays = []  # memories of the arguments of run(), in order
+        self._handles = []
+        self._temporaries = []  # (memory, offset in the thread's buffer)
+        self._steps = []  # (primitive, number of arguments, arguments)
+        self._layouts, self._descs = [], []
+        self._size, self._base = 0, 0
+
+    # ---- building
+
+    def layout(self, shape, strides=None, dtype=dnnl.F32):
+        """A dnnl_memory_desc; `strides` in elements, None: whatever the primitive likes best."""
+        desc, n = c_void_p(), len(shape)
+        if strides is None:
+            status = self.lib.dnnl_memory_desc_create_with_tag(byref(desc), n, dims(shape), dtype, dnnl.FORMAT_ANY)
+        else:
+            status = self.lib.dnnl_memory_desc_create_with_strides(byref(desc), n, dims(shape), dtype, dims(strides))
+        self.engine.check(status)
+        self._layouts.append(desc)
+        return desc
+
+    def array(self, layout):
+        """Declare the next argument of run()."""
+        memory = Memory(self.engine, layout)
+        self._arrays.append(memory)
+        self._handles.append(memory.handle)
+        return memory
+
+    def temporary(self, layout):
+        memory = Memory(self.engine, layout)
+        self._temporaries.append((memory, self._size))
+        self._size += -(-self.lib.dnnl_memory_desc_get_size(layout) // ALIGNMENT) * ALIGNMENT
+        return memory
+
+    def describe(self, operation, *arguments, attributes=None):
+        """A primitive descriptor of `operation`; reference implementations are refused, they are slower than NumPy."""
+        desc = c_void_p()
+        create = getattr(self.lib, f"dnnl_{operation}_primitive_desc_create")
+        attributes = attributes or self.engine.attributes
+        self.engine.check(create(byref(desc), self.engine.handle, *arguments, attributes))
+        self._descs.append(desc)
+        name = ctypes.c_char_p()
+        self.lib.dnnl_primitive_desc_query(desc, dnnl.QUERY_IMPL, 0, byref(name))
+        if name.value.startswith(b"ref"):
+            raise Unsupported(f"{operation} has no fast implementation")
+        return desc
+
+    def wanted(self, desc, query, index=0):
+        """The layout that a described primitive wants for one of its arguments (None if it has no such argument)."""
+        return self.lib.dnnl_primitive_desc_query_md(desc, query, index)
+
+    def input(self, memory, desc, query):
+        """`memory` itself where its layout is the wanted one, else a reordered temporary."""
+        layout = self.wanted(desc, query)
+        if self.lib.dnnl_memory_desc_equal(memory.layout, layout):
+            return memory
+        reordered = self.temporary(layout)
+        self.reorder(memory, reordered)
+        return reordered
+
+    def output(self, memory, desc, query):
+        """(where the primitive writes, whether `finish` has to reorder that into `memory`)."""
+        layout = self.wanted(desc, query)
+        return memory if self.lib.dnnl_memory_desc_equal(memory.layout, layout) else self.temporary(layout)
+
+    def finish(self, written, memory):
+        if written is not memory:
+            self.reorder(written, memory)
+
+    def reorder(self, source, target):
+        engine = self.engine.handle
+        desc = c_void_p()
+        attributes = self.engine.attributes
+        self.engine.check(
+            self.lib.dnnl_reorder_primitive_desc_create(
+                byref(desc), source.layout, engine, target.layout, engine, attributes
+            )
+        )
+        self._descs.append(desc)
+        self.step(desc, {dnnl.SRC: source, dnnl.DST: target})
+
+    def step(self, desc, arguments):
+        """Add one primitive: `arguments` maps DNNL_ARG_* to memories."""
+        primitive = c_void_p()
+        self.engine.check(self.lib.dnnl_primitive_create(byref(primitive), desc))
+        scratchpad = self.wanted(desc, dnnl.QUERY_SCRATCHPAD)
+        if scratchpad and self.lib.dnnl_memory_desc_get_size(scratchpad):
+            arguments = {**arguments, dnnl.SCRATCHPAD: self.temporary(scratchpad)}
+        table = (_Argument * len(arguments))(*((arg, memory.handle) for arg, memory in arguments.items()))
+        self._steps.append((primitive, len(arguments), table))
+
+    # ---- running
+
+    def run(self, arrays):
+        lib, engine = self.lib, self.engine
+        enter_thread()
+        set_handle = lib.dnnl_memory_set_data_handle
+        for memory, array in zip(self._handles, arrays, strict=True):
+            set_handle(memory, c_void_p.from_address(id(array) + DATA_OFFSET).value)
+        if self._size:
+            base = engine.scratch(self._size)
+            if base != self._base:
+                for memory, offset in self._temporaries:
+                    set_handle(memory.handle, base + offset)
+                self._base = base
+        stream = engine.thread.stream or engine.stream()
+        for primitive, count, table in self._steps:
+            status = lib.dnnl_primitive_execute(primitive, stream, count, table)
+            if status:
+                raise RuntimeError(f"oneDNN: {lib.dnnl_status2str(status).decode()}")
+
+    def __del__(self):
+        for primitive, _, _ in self._steps:
+            self.lib.dnnl_primitive_destroy(primitive)
+        for desc in self._descs:
+            self.lib.dnnl_primitive_desc_destroy(desc)
+        for layout in self._layouts:
+            self.lib.dnnl_memory_desc_destroy(layout)
+
+
+def dims(values):
+    return (c_int64 * len(values))(*values)
