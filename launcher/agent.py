@@ -15,7 +15,6 @@ from .reaper import Reaper
 from .rendezvous import Interrupted, Rendezvous
 from .signals import Signals
 from .target import check_target
-from .worker import Place
 
 LAST_WORDS = 1.0  # seconds that the console's reader has, after a signal, to take what is left
 
@@ -76,7 +75,9 @@ class Agent:
                     break
                 self._tell(report(failures, self._config.command, self._logs))
                 if attempt < self._config.max_restarts:
-                    self._tell(f"disttorch: starting all workers again ({attempt + 1} of {self._config.max_restarts})\n")
+                    self._tell(
+                        f"disttorch: starting all workers again ({attempt + 1} of {self._config.max_restarts})\n"
+                    )
         except Interrupted:
             failures = []
         if failures and self.ending_signal:

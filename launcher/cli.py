@@ -15,11 +15,13 @@ HELP = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
 EXAMPLES = """
 \b
 Examples:
-  disttorch run train.py --epochs 3                    one worker per visible device (or one, without devices)
-  disttorch run --nproc-per-node 2 train.py            two workers
-  disttorch run --as-torch --nproc-per-node 2 train.py the script says `import torch`
-  DISTTORCH_SIM_DEVICES=4 disttorch run train.py       four simulated CUDA devices
-  disttorch run --nnodes 2 --node-rank 0 --master-addr host0 train.py     on the first of two machines
+  disttorch run train.py --epochs 3              one worker per visible device
+  disttorch run --nproc-per-node 2 train.py      two workers
+  disttorch run --as-torch train.py              the script says `import torch`
+  DISTTORCH_SIM_DEVICES=4 disttorch run train.py
+                                                 four simulated CUDA devices
+  disttorch run --nnodes 2 --node-rank 0 --master-addr host0 train.py
+                                                 on the first of two machines
 """
 
 
@@ -37,7 +39,8 @@ class RunCommand(click.Command):
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         sections: dict[str, list[tuple[str, str]]] = {}
         for param in self.get_params(ctx):
-            if record := param.get_help_record(ctx):
+            record = param.get_help_record(ctx)
+            if record and isinstance(param, click.Option):
                 sections.setdefault(getattr(param, "section", "Other"), []).append(record)
         for heading, records in sections.items():
             with formatter.section(heading):
@@ -57,7 +60,9 @@ def show_version(ctx: click.Context, _param: click.Parameter, wanted: bool) -> N
 
 
 @click.group(context_settings=HELP)
-@click.option("--version", is_flag=True, is_eager=True, expose_value=False, callback=show_version, help="Show the version.")
+@click.option(
+    "--version", is_flag=True, is_eager=True, expose_value=False, callback=show_version, help="Show the version."
+)
 def disttorch() -> None:
     """PyTorch's API and torchrun's command line on a small NumPy/CuPy code base.
 
@@ -76,29 +81,97 @@ def disttorch() -> None:
         "auto_envvar_prefix": "PET",  # PET_NPROC_PER_NODE=2, as torchrun
     },
 )
-@option("Workers", "--nproc-per-node", metavar="N", help="Workers on this node: a number, gpu (one a device), cpu (one a core) or auto (gpu, else cpu). Default: one a device, or one.")  # fmt: skip
+@option(
+    "Workers",
+    "--nproc-per-node",
+    metavar="N",
+    help="Workers on this node: a number, gpu (one a device), cpu (one a core) or auto (gpu, else cpu). "
+    "Default: one a device, or one.",
+)
 @option("Workers", "-m", "--module", is_flag=True, help="SCRIPT is a module's name, as with python -m.")
 @option("Workers", "--no-python", is_flag=True, help="SCRIPT is a program, to be run without Python.")
-@option("Workers", "--run-path", is_flag=True, help="SCRIPT is a path, to be run in the worker's interpreter (always so).")
+@option(
+    "Workers",
+    "--run-path",
+    is_flag=True,
+    help="SCRIPT is a path, to be run in the worker's interpreter (it always is).",
+)
 @option("Workers", "--as-torch", is_flag=True, help="Answer the script's `import torch` with disttorch.")
 @option("Workers", "--role", metavar="NAME", help="The workers' ROLE_NAME. Default: default.")
-@option("Workers", "--start-method", type=click.Choice(["spawn", "fork", "forkserver"]), help="Accepted for torchrun's sake: workers are always new processes.")  # fmt: skip
+@option(
+    "Workers",
+    "--start-method",
+    type=click.Choice(["spawn", "fork", "forkserver"]),
+    help="Accepted for torchrun's sake: workers are always new processes.",
+)
 @option("Nodes", "--nnodes", metavar="N", help="Machines that take part. Default: 1.")
-@option("Nodes", "--node-rank", type=int, metavar="RANK", help="This machine's number, from 0. Default: 0; with --rdzv-backend c10d by order of arrival.")  # fmt: skip
+@option(
+    "Nodes",
+    "--node-rank",
+    type=int,
+    metavar="RANK",
+    help="This machine's number, from 0. Default: 0; with --rdzv-backend c10d by order of arrival.",
+)
 @option("Nodes", "--master-addr", metavar="HOST", help="The address of node 0. Default: 127.0.0.1.")
-@option("Nodes", "--master-port", type=int, metavar="PORT", help="The port of node 0. Default: 29500; a free one if there is one node.")  # fmt: skip
+@option(
+    "Nodes",
+    "--master-port",
+    type=int,
+    metavar="PORT",
+    help="The port of node 0. Default: 29500; a free one if there is one node.",
+)
 @option("Nodes", "--local-addr", metavar="HOST", help="This machine's own address, where its host name will not do.")
 @option("Nodes", "--standalone", is_flag=True, help="One node, at a free port, whatever the other options here say.")
-@option("Nodes", "--rdzv-backend", metavar="NAME", help="static (nodes are numbered by --node-rank) or c10d (by arrival). Default: static.")  # fmt: skip
+@option(
+    "Nodes",
+    "--rdzv-backend",
+    metavar="NAME",
+    help="static (nodes are numbered by --node-rank) or c10d (by order of arrival). Default: static.",
+)
 @option("Nodes", "--rdzv-endpoint", metavar="HOST:PORT", help="The same as --master-addr and --master-port.")
 @option("Nodes", "--rdzv-id", metavar="NAME", help="The job's name, TORCHELASTIC_RUN_ID. Default: none.")
-@option("Failures", "--max-restarts", type=int, metavar="N", help="Start all workers again after a failure, up to N times. Default: 0.")  # fmt: skip
-@option("Failures", "--monitor-interval", type=float, metavar="SECONDS", help="Time between two looks at other nodes. Default: 0.1. (Workers' ends are seen at once.)")  # fmt: skip
-@option("Failures", "--shutdown-timeout", type=float, metavar="SECONDS", help="Time between asking a worker to end and killing it. Default: 3.")  # fmt: skip
+@option(
+    "Failures",
+    "--max-restarts",
+    type=int,
+    metavar="N",
+    help="Start all workers again after a failure, up to N times. Default: 0.",
+)
+@option(
+    "Failures",
+    "--monitor-interval",
+    type=float,
+    metavar="SECONDS",
+    help="Time between two looks at the other nodes. Default: 0.1. (A worker's end is seen at once.)",
+)
+@option(
+    "Failures",
+    "--shutdown-timeout",
+    type=float,
+    metavar="SECONDS",
+    help="Time between asking a worker to end and killing it. Default: 3.",
+)
 @option("Output", "--log-dir", metavar="DIR", help="Folder for log files; each job makes a folder of its own in it.")
-@option("Output", "-r", "--redirects", metavar="STREAMS", help="Streams that go to log files only: 1 (stdout), 2 (stderr), 3 (both), or by local rank: 0:3,1:2.")  # fmt: skip
-@option("Output", "-t", "--tee", metavar="STREAMS", help="Streams that go to log files and to the console, chosen as for --redirects.")  # fmt: skip
-@option("Output", "--local-ranks-filter", metavar="RANKS", help="Local ranks whose output the console shows, such as 0,2. Default: all.")  # fmt: skip
+@option(
+    "Output",
+    "-r",
+    "--redirects",
+    metavar="STREAMS",
+    help="Streams that go to log files only: 1 (stdout), 2 (stderr), 3 (both), or by local rank: 0:3,1:2.",
+)
+@option(
+    "Output",
+    "-t",
+    "--tee",
+    metavar="STREAMS",
+    help="Streams that go to log files and to the console, chosen as for --redirects.",
+)
+@option(
+    "Output",
+    "--local-ranks-filter",
+    metavar="RANKS",
+    help="Local ranks whose output the console shows, such as 0,2. Default: all.",
+)
 @click.argument("training_script", metavar="SCRIPT")
 @click.argument("training_script_args", metavar="[ARGS]...", nargs=-1, type=click.UNPROCESSED)
 def run(**options: Any) -> int:
@@ -128,5 +201,3 @@ def main(args: Sequence[str] | None = None) -> None:
         status = error.exit_status
         click.echo(f"disttorch: {error}", err=True)
     sys.exit(status)
-
-

@@ -100,7 +100,16 @@ def config_from_args(options: Mapping[str, Any], machine: Machine) -> LaunchConf
         **rendezvous_fields(given, nnodes),
     }
     renamed = {"rdzv_id": "run_id"}
-    plain = ("as_torch", "local_addr", "role", "max_restarts", "monitor_interval", "shutdown_timeout", "log_dir", "rdzv_id")
+    plain = (
+        "as_torch",
+        "local_addr",
+        "role",
+        "max_restarts",
+        "monitor_interval",
+        "shutdown_timeout",
+        "log_dir",
+        "rdzv_id",
+    )
     return LaunchConfig(**fields, **{renamed.get(name, name): given[name] for name in plain if name in given})
 
 
@@ -117,15 +126,15 @@ def worker_count(text: str | None, machine: Machine) -> int:
             if machine.devices == 0:
                 raise UsageError("--nproc-per-node gpu: no CUDA device is visible (see CUDA_VISIBLE_DEVICES)")
             return machine.devices
-    if not _is_integer(text):
-        raise UsageError(f"--nproc-per-node must be a number, auto, cpu or gpu, got {text!r}")
+    if not text.isdecimal() or int(text) == 0:
+        raise UsageError(f"--nproc-per-node must be a number from 1, or auto, cpu or gpu, got {text!r}")
     return int(text)
 
 
 def node_count(text: str) -> int:
     """Nodes: "2", or torchrun's "2:2". A range would need workers that come and go."""
     parts = text.split(":")
-    if len(parts) > 2 or not all(_is_integer(part) for part in parts):
+    if len(parts) > 2 or not all(part.isdecimal() for part in parts):
         raise UsageError(f"--nnodes must be a number (or MIN:MAX), got {text!r}")
     if int(parts[0]) != int(parts[-1]):
         raise UsageError(f"--nnodes {text}: a changing number of nodes is not supported; give one number")
@@ -199,7 +208,3 @@ def _require(holds: bool, option: str, wanted: str, got: object) -> None:
 def _require_local(option: str, ranks: Collection[int], nproc: int) -> None:
     if beyond := sorted(rank for rank in ranks if rank >= nproc):
         raise UsageError(f"{option}: there is no local rank {beyond[0]} among {nproc} (0 to {nproc - 1})")
-
-
-def _is_integer(text: str) -> bool:
-    return text.removeprefix("-").isdecimal()

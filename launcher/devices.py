@@ -110,7 +110,9 @@ def _enumerate(nvml: ctypes.CDLL) -> list[Device]:
             continue  # an older GPU: not supported
         for j in range(slices.value):
             piece = ctypes.c_void_p()
-            if nvml.nvmlDeviceGetMigDeviceHandleByIndex(gpu, j, ctypes.byref(piece)) == 0:  # else: no slice in this slot
+            if (
+                nvml.nvmlDeviceGetMigDeviceHandleByIndex(gpu, j, ctypes.byref(piece)) == 0
+            ):  # else: no slice in this slot
                 devices.append(Device(_uuid(nvml, piece), parent=name))
     return devices
 

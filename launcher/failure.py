@@ -78,7 +78,7 @@ def signal_name(number: int) -> str:
 
 
 def read_raised(path: Path) -> Raised | None:
-    """What a worker's error file says; None where there is none or it is not whole (the worker was killed meanwhile)."""
+    """What a worker's error file says; None without a whole one (it was killed while writing)."""
     try:
         fields = json.loads(path.read_text(errors="replace"))
         return Raised(
@@ -113,6 +113,7 @@ def report(failures: Sequence[Failure], command: str, logs: Path | None = None) 
         hint = HINTS.get(signal.Signals(-first.exit_code)) if -first.exit_code in signal.valid_signals() else None
         ending = f"signal     {signal_name(-first.exit_code)} ({-first.exit_code})" + (f": {hint}" if hint else "")
     lines = [
+        "",
         f"disttorch: rank {first.rank} {first.how}" + (f" ({first.raised.headline})" if first.raised else ""),
         f"  rank       {first.rank} (local rank {first.local_rank} on node {first.node_rank}, {first.host})",
         f"  pid        {first.pid}",

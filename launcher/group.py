@@ -77,7 +77,7 @@ class WorkerGroup:
                     worker.send(number)
 
     def turn(self, wakeup: int, seconds: float | None) -> None:
-        """Carry output until something else happens: `wakeup` is readable, or `seconds` (None: any time) have passed."""
+        """Carry output until `wakeup` is readable or `seconds` (None: any number) have passed."""
         if self.stopping:
             left = max(0.0, self._kill_at - monotonic()) or CHECK_KILLED
             seconds = left if seconds is None else min(left, seconds)

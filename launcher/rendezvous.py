@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from disttorch.comm import StoreClient, StoreError, StoreServer, StoreTimeout, new_secret
+from disttorch.comm.liveness import notify_death
 from disttorch.comm.security import is_loopback
 
 from .clock import monotonic, sleep
@@ -51,7 +52,7 @@ class Rendezvous:
         self.node_rank = config.node_rank or 0
 
     def open(self) -> None:
-        """Serve the store, or find the node that does. Raises UsageError for an address or a port that cannot be had."""
+        """Serve the store, or find the node that does. Raises UsageError for an address or port it cannot have."""
         config = self._config
         if not self._loopback:
             _check_resolves(config.master_addr)
@@ -81,7 +82,9 @@ class Rendezvous:
             name = self._key(f"node/{self.node_rank}")
             there = self._ask(lambda store: store.compare_set(name, b"", mine))
             if there != mine:
-                raise UsageError(f"--node-rank {self.node_rank} is taken by another launcher on {json.loads(there)['host']}")
+                raise UsageError(
+                    f"--node-rank {self.node_rank} is taken by another launcher on {json.loads(there)['host']}"
+                )
             workers = [json.loads(node)["nproc"] for node in self._gather("node", JOIN_TIMEOUT, "did not join")]
         return Place(
             node_rank=self.node_rank,
@@ -94,7 +97,9 @@ class Rendezvous:
 
     def announce(self, failure: Failure) -> None:
         """Tell the other nodes, and every worker that waits for the dead one."""
-        self._ask(lambda store: store.append(self._key("deaths"), failure.to_bytes() + b"\n"))
+        cause = f" ({failure.raised.headline})" if failure.raised else ""
+        self._ask(lambda store: notify_death(store, failure.rank, f"it {failure.how}{cause}"))
+        self._ask(lambda store: store.set(self._key("failed"), b"1"))
 
     def others_failed(self) -> bool:
         """Give a sign of life and look at the other nodes: whether one of their workers has failed.
@@ -108,7 +113,7 @@ class Rendezvous:
         self._ask(lambda store: store.set(f"launcher/beat/{self.node_rank}", str(self._beat).encode()))
         for rank in others:
             self._check_beat(rank)
-        return self._ask(lambda store: store.check([self._key("deaths")]))
+        return self._ask(lambda store: store.check([self._key("failed")]))
 
     def tell_end(self, failures: Sequence[Failure]) -> None:
         """Tell the other nodes that all workers here have ended, and how."""
@@ -152,9 +157,10 @@ class Rendezvous:
         try:
             self._server = StoreServer(host, config.master_port, secret=(self.secret or fresh).encode())
         except StoreError as error:
+            reason = str(error).rpartition(": ")[2].partition(" (")[0]
             raise UsageError(
-                f"--master-port {config.master_port} on {config.master_addr} cannot be had "
-                f"({str(error).rpartition(': ')[2]}); choose another, or leave it out for a free one"
+                f"--master-port {config.master_port} on {config.master_addr} cannot be had: {reason} "
+                "(choose another; a job of one node may leave it out)"
             ) from None
         self._port = self._server.port
         self.secret = self.secret or fresh

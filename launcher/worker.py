@@ -99,6 +99,7 @@ class Worker:
         self.ended_at = 0.0  # seconds since the epoch
         self._place = place
         self._error_file = Path(environment["TORCHELASTIC_ERROR_FILE"])
+        self._stack_file = Path(f"{self._error_file}.stack")
         with ExitStack() as opened:  # the child's ends, which are closed here once it has them
             out = _open_route(routes.out, folder / "stdout.log", opened)
             err = subprocess.STDOUT if routes.joined else _open_route(routes.err, folder / "stderr.log", opened)
@@ -145,6 +146,8 @@ class Worker:
     def reap(self) -> None:
         """Let the ended process go."""
         self._process.wait()
+        if self._stack_file.exists() and not self._stack_file.stat().st_size:
+            self._stack_file.unlink()  # no crash in native code
         for stream in self.streams:
             stream.close()
 
@@ -161,7 +164,7 @@ class Worker:
             exit_code=self.exit_code,
             noticed=self.ended_at,
             raised=read_raised(self._error_file),
-            stack=read_stack(self._error_file.with_name(self._error_file.name + ".stack")),
+            stack=read_stack(self._stack_file),
         )
 
 
