@@ -17,11 +17,12 @@ LONGEST = 500  # lines of a file
 # From the ground up. A room leans on its own floor and on those below; the longest matching name counts.
 FLOORS = [
     ["disttorch.errors"],
-    ["disttorch.device", "disttorch.dtype", "disttorch.random"],
+    ["disttorch.device", "disttorch.dtype", "disttorch.streams", "disttorch.sampling"],
     ["disttorch.kernels"],
     ["disttorch.autograd"],
+    ["disttorch.random"],
     ["disttorch.ops"],
-    ["disttorch.tensor"],
+    ["disttorch.tensor", "disttorch.printing"],
     ["disttorch.nn", "disttorch.optim", "disttorch.utils", "disttorch.cuda", "disttorch.serialization"],
     ["disttorch.vision"],
     ["disttorch.nn.parallel", "disttorch.distributed"],
