@@ -19,7 +19,7 @@ Fill = float | Sequence[float] | None
 # What a picture of so many channels may be called; the first is the usual name.
 MODES = {2: ["LA"], 3: ["RGB", "YCbCr", "HSV"], 4: ["RGBA", "CMYK", "RGBX"]}
 GRAY_MODES = {"uint8": "L", "int16": "I;16", "int32": "I", "float32": "F"}
-ARRAY_TYPES = {"I": np.int32, "I;16": np.int16, "F": np.float32}  # of Pillow's modes that are not bytes
+ARRAY_TYPES = {"1": np.uint8, "I": np.int32, "I;16": np.int16, "F": np.float32}  # of Pillow's modes that differ
 
 
 def _room(img: Any) -> Any:
@@ -45,18 +45,17 @@ def get_image_num_channels(img: Any) -> int:
     return get_dimensions(img)[0]
 
 
-def _pixels(pic: Any) -> np.ndarray:
+def _pixels(pic: Any, dtype: type | None = None) -> np.ndarray:
     """A PIL image as a new array (C, H, W)."""
-    array = np.array(pic, ARRAY_TYPES.get(pic.mode))
-    if pic.mode == "1":
-        array = array.astype(np.uint8) * 255
+    array = np.array(pic, dtype)
     return np.ascontiguousarray(array[None] if array.ndim == 2 else array.transpose(2, 0, 1))
 
 
 def to_tensor(pic: Any) -> Tensor:
     """A PIL image or array (H, W[, C]) as a tensor (C, H, W); bytes become floats in 0..1."""
     if is_picture(pic):
-        array = _pixels(pic)
+        array = _pixels(pic, ARRAY_TYPES.get(pic.mode))
+        array = array * np.uint8(255) if pic.mode == "1" else array
     elif isinstance(pic, np.ndarray):
         if pic.ndim not in (2, 3):
             raise ValueError(f"pic should be 2/3 dimensional. Got {pic.ndim} dimensions.")
@@ -76,18 +75,23 @@ def pil_to_tensor(pic: Any) -> Tensor:
 
 
 def to_pil_image(pic: Tensor | np.ndarray, mode: str | None = None) -> Any:
-    """A tensor ([C,] H, W) or array (H, W[, C]) as a PIL image; a tensor's floats in 0..1 become bytes.
+    """A tensor ([C,] H, W) or array (H, W[, C]) as a PIL image; floats in 0..1 become bytes (mode "F" keeps them).
 
     Raises TypeError for another type of `pic` or of its values, ValueError for a shape or mode that does not fit.
     """
     if isinstance(pic, Tensor):
-        array = _channels_last(pic, mode)
+        array = pic.detach().cpu().numpy()
+        array = array.transpose(1, 2, 0) if array.ndim == 3 else array
     elif isinstance(pic, np.ndarray):
-        if pic.ndim not in (2, 3):
-            raise ValueError(f"pic should be 2/3 dimensional. Got {pic.ndim} dimensions.")
-        array = pic[:, :, None] if pic.ndim == 2 else pic
+        array = pic
     else:
         raise TypeError(f"pic should be Tensor or ndarray. Got {type(pic)}.")
+    if array.ndim not in (2, 3):
+        raise ValueError(f"pic should be 2/3 dimensional. Got {array.ndim} dimensions.")
+    if np.issubdtype(array.dtype, np.floating) and mode != "F":
+        with np.errstate(invalid="ignore"):  # what is not a number has no right value
+            array = (array * 255).astype(np.int64).astype(np.uint8)  # outside 0..1 it wraps round, as in C
+    array = array[:, :, None] if array.ndim == 2 else array
     height, width, channels = array.shape
     if channels > 4:
         raise ValueError(f"pic should not have > 4 channels. Got {channels} channels.")
@@ -105,21 +109,13 @@ def to_pil_image(pic: Tensor | np.ndarray, mode: str | None = None) -> Any:
     return pillow().frombytes(mode, (width, height), np.ascontiguousarray(array).tobytes())
 
 
-def _channels_last(pic: Tensor, mode: str | None) -> np.ndarray:
-    if pic.ndim not in (2, 3):
-        raise ValueError(f"pic should be 2/3 dimensional. Got {pic.ndim} dimensions.")
-    array = pic.detach().cpu().numpy()
-    if pic.is_floating_point() and mode != "F":
-        with np.errstate(invalid="ignore"):  # values outside 0..1 wrap round, as they do in C
-            array = (array * 255).astype(np.int64).astype(np.uint8)
-    return array[:, :, None] if pic.ndim == 2 else array.transpose(1, 2, 0)
-
-
 def convert_image_dtype(image: Tensor, dtype: disttorch.dtype = disttorch.float32) -> Tensor:
     """`image` with values of `dtype`, scaled so that white stays white (1.0, or the largest whole number).
 
     Raises RuntimeError where a float cannot hold all the whole numbers of `dtype`.
     """
+    if not isinstance(image, Tensor):
+        raise TypeError("Input img should be Tensor Image")
     if image.dtype == dtype:
         return image
     if image.is_floating_point():
@@ -307,10 +303,10 @@ def rotate(
 
 def _rotated(height: int, width: int, angle: float) -> list[int]:
     """The height and width, in whole pixels, that hold the turned picture."""
-    turn = _turn(angle)[:2, :2]
-    points = turn @ (np.array([[-0.5, -0.5, 0.5, 0.5], [-0.5, 0.5, 0.5, -0.5]]) * [[width], [height]])
-    span = np.ceil(points.max(1).round(4)) - np.floor(points.min(1).round(4))
-    return [int(span[1]), int(span[0])]
+    corners = np.array([[-0.5, -0.5, 0.5, 0.5], [-0.5, 0.5, 0.5, -0.5]]) * [[width], [height]]
+    points = (_turn(angle)[:2, :2] @ corners + [[width / 2], [height / 2]]).round(4)
+    across, down = (np.ceil(points.max(1)) - np.floor(points.min(1))).astype(int).tolist()
+    return [down, across]
 
 
 def affine(
@@ -346,7 +342,7 @@ def affine_matrix(
 ) -> np.ndarray:
     """The matrix (3, 3) that sends a point (x, y, 1) of the picture to its new place; angles in degrees."""
     shear_x, shear_y = (math.tan(math.radians(degrees)) for degrees in shear)
-    lean = np.array([[1, 0, 0], [shear_y, 1, 0], [0, 0, 1]]) @ np.array([[1, -shear_x, 0], [0, 1, 0], [0, 0, 1]])
+    lean = np.array([[1, 0, 0], [-shear_y, 1, 0], [0, 0, 1]]) @ np.array([[1, -shear_x, 0], [0, 1, 0], [0, 0, 1]])
     there = _shift(center[0] + translate[0], center[1] + translate[1])
     return there @ _turn(angle) @ lean @ np.diag([scale, scale, 1.0]) @ _shift(-center[0], -center[1])
 

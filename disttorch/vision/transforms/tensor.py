@@ -144,7 +144,7 @@ def warp(
     warped, covered = (sum(parts[1:], parts[0]) for parts in zip(*corners, strict=True))
     if fill is not None:
         color = disttorch.tensor(fill, dtype=floating.dtype, device=img.device).reshape(-1, 1, 1)
-        warped = warped + (1 - covered) * color
+        warped = warped * covered + (1 - covered) * color
     return rounded(warped, img.dtype)
 
 
