@@ -9,7 +9,7 @@ import threading
 import warnings
 
 from .autograd.variable import Tensor, wrap
-from .device import CPU, current_cuda, device, device_count, namespace, resolve
+from .devices import CPU, current_cuda, device, device_count, namespace, resolve
 from .streams import MersenneTwister, Philox
 
 CUDA_SEED = 67280421310721  # PyTorch's, until manual_seed is called

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 
-from ..device import namespace, scope
+from ..devices import namespace, scope
 from .sweep import sweep
 from .variable import Tensor, edge, wrap
 

@@ -9,8 +9,8 @@ import sys
 
 import numpy as np
 
-from .. import dtype as dtypes
-from ..device import scope
+from .. import dtypes
+from ..devices import scope
 from .mode import mode, no_grad
 from .node import Node
 from .op import zeros

@@ -2,7 +2,7 @@
 
 import itertools
 
-from .. import dtype as dtypes
+from .. import dtypes
 from .variable import Tensor, accumulator_of, counter, version, wrap
 
 FREED = object()  # stands for saved values after backward

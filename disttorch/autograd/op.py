@@ -14,10 +14,10 @@ from operator import itemgetter
 
 import numpy as np
 
-from ..device import device, scope
+from ..devices import device, scope
 from .mode import mode
 from .node import FREED, FREED_TEXT, Node, SavedOutput, save, unpack
-from .variable import Tensor, edge, wrap
+from .variable import Tensor, edge, mark_view, wrap
 
 
 class Op:
@@ -111,6 +111,16 @@ class Op:
         return plan
 
 
+class ViewOp(Op):
+    """An operation whose result shares its first argument's memory (or is a copy, where the layout forces one)."""
+
+    def __call__(self, x, *args):
+        out = super().__call__(x, *args)
+        if x.device.host and not np.may_share_memory(out._data, x._data) and out._data.size:
+            return out
+        return mark_view(out, x, self, args)
+
+
 class _Plan:
     """For one set of inputs that require a gradient: what to keep, and which rule reads which of it."""
 
@@ -173,7 +183,7 @@ def zeros(meta: tuple) -> Tensor:
     if where.host:
         return wrap(np.zeros(shape, np_type), where)
     with scope(where):
-        from ..device import namespace
+        from ..devices import namespace
 
         return wrap(namespace(where).zeros(shape, np_type), where)
 

@@ -9,8 +9,8 @@ import threading
 
 import numpy as np
 
-from .. import dtype as dtypes
-from ..device import scope
+from .. import dtypes
+from ..devices import scope
 from .mode import mode
 from .node import Node
 from .variable import Tensor, alias, counter, wrap

@@ -8,8 +8,8 @@ import weakref
 
 import numpy as np
 
-from .. import dtype as dtypes
-from ..device import CPU, device
+from .. import dtypes
+from ..devices import CPU, device
 from .mode import mode
 
 

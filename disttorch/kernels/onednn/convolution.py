@@ -149,16 +149,12 @@ def _describe_forward(plan, x_shape, w_shape, y_shape, geometry, bias=None):
 
 def _layouts(plan, x_shape, w_shape, y_shape, geometry):
     """What to ask the primitive for: channels last, or (None) whatever layout it likes best."""
-    free = _prefers_blocked(x_shape, w_shape, y_shape)
+    free = False
     return (
         plan.layout(x_shape, None if free else channels_last(x_shape)),
         plan.layout(_grouped(w_shape, geometry[3])),
         plan.layout(y_shape, None if free else channels_last(y_shape)),
     )
-
-
-def _prefers_blocked(x_shape, w_shape, y_shape):
-    return False
 
 
 def _activation(plan, x):

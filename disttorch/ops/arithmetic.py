@@ -1,0 +1,310 @@
+"""Arithmetic of two tensors, element by element, with broadcasting."""
+
+import numpy as np
+
+from ..autograd.inplace import write
+from ..autograd.op import Op
+from ..autograd.variable import Tensor
+from ..dtypes import FLOATING, bool_
+from .pointwise import binary, hushed, inplace_of, result_dtype
+
+# A gradient that comes out broadcast is summed to its input's shape by the sweep.
+_add = binary("add", np.add, x=lambda g: g, y=lambda g: g)
+_sub = binary("sub", np.subtract, x=lambda g: g, y=lambda g: -g, bools=False)
+mul = binary("mul", np.multiply, x=lambda g, y: g * conj(y), y=lambda g, x: g * conj(x))
+_true_div = binary(
+    "div", hushed(np.true_divide), floats=True, x=lambda g, y: g / conj(y), y=lambda g, x, y: -g * conj((x / y) / y)
+)
+
+
+def conj(x):
+    """The complex conjugate of a tensor or number; a real one is returned as it is."""
+    return x.conj() if isinstance(x, Tensor) and x._data.dtype.kind == "c" else x.conjugate() if isinstance(x, complex) else x
+
+
+def _scaled(other, alpha, name, input):
+    if alpha == 1 and not isinstance(alpha, bool):
+        return other
+    whole = [t for t in (input, other) if isinstance(t, Tensor)]
+    if isinstance(alpha, float) and result_dtype(*whole).category < FLOATING:
+        raise RuntimeError("For integral input tensors, argument alpha must not be a floating point number.")
+    if isinstance(alpha, bool) and result_dtype(*whole) is not bool_:
+        raise RuntimeError("Boolean alpha only supported for Boolean results.")
+    return other * alpha
+
+
+def add(input, other, *, alpha=1, out=None):
+    """input + alpha * other."""
+    return _add(input, other if alpha == 1 else _scaled(other, alpha, "add", input), out=out)
+
+
+def sub(input, other, *, alpha=1, out=None):
+    """input - alpha * other."""
+    return _sub(input, other if alpha == 1 else _scaled(other, alpha, "sub", input), out=out)
+
+
+def add_(self, other, *, alpha=1):
+    return _add.inplace(self, other if alpha == 1 else _scaled(other, alpha, "add", self))
+
+
+def sub_(self, other, *, alpha=1):
+    return _sub.inplace(self, other if alpha == 1 else _scaled(other, alpha, "sub", self))
+
+
+add.inplace, sub.inplace = add_, sub_
+
+
+def rsub(input, other, *, alpha=1):
+    """other - alpha * input."""
+    return sub(other, input, alpha=alpha)
+
+
+def div(input, other, *, rounding_mode=None, out=None):
+    """input / other; rounding_mode None (true division), "trunc" (towards zero) or "floor"."""
+    if rounding_mode is None:
+        return _true_div(input, other, out=out)
+    if rounding_mode == "floor":
+        return floor_divide(input, other, out=out)
+    if rounding_mode == "trunc":
+        return _trunc_div(input, other, out=out)
+    raise RuntimeError(f"div expected rounding_mode to be one of None, 'trunc', or 'floor' but found '{rounding_mode}'")
+
+
+div.inplace = lambda self, other, *, rounding_mode=None: (
+    _true_div.inplace(self, other) if rounding_mode is None else inplace_of(div)(self, other, rounding_mode=rounding_mode)
+)
+
+
+def _whole_division(function):
+    """Division of integers by zero is an error, as in PyTorch."""
+
+    def divide(a, b):
+        if np.result_type(a, b).kind in "iu" and not np.all(b):
+            raise RuntimeError("ZeroDivisionError")
+        return function(a, b)
+
+    return hushed(divide)
+
+
+@_whole_division
+def _truncated(a, b):
+    if np.result_type(a, b).kind in "iub":
+        q = np.floor_divide(a, b)
+        return q + ((q < 0) & (q * b != a))
+    return np.trunc(np.true_divide(a, b))
+
+
+@_whole_division
+def _floored(a, b):
+    kind = np.result_type(a, b)
+    if kind.kind in "iub":
+        return np.floor_divide(a, b)
+    # x // 0 is x / 0 in PyTorch, and a quotient just below a whole number is rounded from the exact remainder
+    q = np.floor_divide(a, b)
+    return np.where(np.equal(b, 0), np.true_divide(a, b), q).astype(kind, copy=False)
+
+
+def _no_gradient(g):
+    return g * 0
+
+
+_trunc_div = binary("div", _truncated, node="DivBackward1", x=_no_gradient, y=_no_gradient, bools=False)
+floor_divide = binary("floor_divide", _floored, node="NotImplemented", x=_no_gradient, y=_no_gradient, bools=False)
+remainder = binary(
+    "remainder", _whole_division(np.remainder), x=lambda g: g, y=lambda g, x, y: -g * div(x, y, rounding_mode="floor"), bools=False
+)
+fmod = binary(
+    "fmod", _whole_division(np.fmod), x=lambda g: g, y=lambda g, x, y: -g * div(x, y, rounding_mode="trunc"), bools=False
+)
+
+
+def _power(a, b):
+    a, b = np.asarray(a), np.asarray(b)
+    if np.result_type(a, b).kind == "i" and (b < 0).any():  # integers to negative powers: what truncation leaves
+        with np.errstate(all="ignore"):
+            whole = np.power(a, np.maximum(b, 0))
+            return np.where(b >= 0, whole, np.where(a == 1, 1, np.where(a == -1, 1 - 2 * (b % 2), 0))).astype(whole.dtype)
+    return np.power(a, b)
+
+
+def _pow_x(g, x, y):
+    if isinstance(y, Tensor):
+        return g * conj((y * pow(x, y - 1)).masked_fill(y == 0, 0))
+    if y == 0:
+        return g * 0
+    return g * conj(pow(x, y - 1) * y)
+
+
+def _pow_y(g, x, y, out):
+    if isinstance(x, Tensor):
+        zero = (x == 0) & ((y.real if y.is_complex() else y) >= 0)
+        return g * conj(out * x.log().masked_fill(zero, 0)) if x._data.dtype.kind == "c" else (
+            g * (out * x.log()).masked_fill(zero, 0)
+        )
+    if x == 0:
+        return g * 0
+    return g * conj(out * _log_of(x))
+
+
+def _log_of(number):
+    import cmath
+
+    value = cmath.log(number)
+    return value if value.imag else value.real
+
+
+_pow = binary("pow", hushed(_power), x=_pow_x, y=_pow_y)
+
+
+def pow(input, exponent, *, out=None):
+    """input ** exponent, elementwise; integers to negative integer powers are an error as in PyTorch."""
+    if isinstance(input, Tensor) and type(exponent) in (int, float):
+        kind = input._data.dtype.kind
+        if kind in "iub" and isinstance(exponent, int) and exponent < 0:
+            raise RuntimeError("Integers to negative integer powers are not allowed.")
+        if kind == "f" and out is None:
+            if exponent == 2:
+                return _square(input)
+            if exponent == 0.5:
+                return input.sqrt()
+    return _pow(input, exponent, out=out)
+
+
+pow.inplace = inplace_of(pow)
+float_power = lambda input, exponent, *, out=None: pow(*_doubles(input, exponent), out=out)  # noqa: E731
+
+
+def _doubles(*operands):
+    from ..dtypes import COMPLEX, complex128, float64
+
+    to = complex128 if result_dtype(*operands).category == COMPLEX else float64
+    return [o.to(to) if isinstance(o, Tensor) else o for o in operands]
+
+
+_square = Op("PowBackward0", np.square, params=("x",), x=lambda g, x: g * (x * 2))
+
+
+
+
+def _to_winner(name):
+    def x_wins(g, x, y):
+        better = x > y if name in ("maximum", "fmax") else x < y
+        return _half_where_equal(g, better, x, y)
+
+    def y_wins(g, x, y):
+        better = y > x if name in ("maximum", "fmax") else y < x
+        return _half_where_equal(g, better, x, y)
+
+    return x_wins, y_wins
+
+
+def _half_where_equal(g, better, x, y):
+    return (g / 2).masked_fill(x != y, 0) + g.masked_fill(~better, 0)
+
+
+def _extreme(name, ufunc):
+    x, y = _to_winner(name)
+    return binary(name, ufunc, x=x, y=y)
+
+
+maximum, minimum = _extreme("maximum", np.maximum), _extreme("minimum", np.minimum)
+fmax, fmin = _extreme("fmax", np.fmax), _extreme("fmin", np.fmin)
+
+atan2 = binary(
+    "atan2",
+    np.arctan2,
+    floats=True,
+    x=lambda g, x, y: g * (y / (x * x + y * y)),
+    y=lambda g, x, y: g * (-x / (x * x + y * y)),
+)
+hypot = binary("hypot", np.hypot, x=lambda g, x, out: g * (x / out), y=lambda g, y, out: g * (y / out), bools=False)
+copysign = binary(
+    "copysign",
+    np.copysign,
+    floats=True,
+    x=lambda g, x, out: g * (out / x).masked_fill(x == 0, 0),
+    y=lambda g: g * 0,
+)
+nextafter = binary("nextafter", np.nextafter, node="NextafterBackward0", x=lambda g: g * 0, y=lambda g: g * 0)
+logaddexp = binary("logaddexp", hushed(np.logaddexp), x=lambda g, x, out: g * (x - out).exp(), y=lambda g, y, out: g * (y - out).exp())
+logaddexp2 = binary(
+    "logaddexp2", hushed(np.logaddexp2), x=lambda g, x, out: g * (x - out).exp2(), y=lambda g, y, out: g * (y - out).exp2()
+)
+heaviside = binary("heaviside", np.heaviside, x=lambda g: g * 0, y=lambda g, x: g * (x == 0))
+gcd = binary("gcd", np.gcd, x=lambda g: g, y=lambda g: g, result=True)
+lcm = binary("lcm", np.lcm, x=lambda g: g, y=lambda g: g, result=True)
+
+
+def _xlog(log):
+    def forward(a, b):
+        value = a * log(b)
+        return np.where(np.isnan(b), b, np.where(a == 0, np.zeros_like(value), value))
+
+    return hushed(forward)
+
+
+xlogy = binary(
+    "xlogy",
+    _xlog(np.log),
+    floats=True,
+    x=lambda g, x, y: g * _log_tensor(y).masked_fill((x == 0) & (y <= 0) if isinstance(x, Tensor) else (y <= 0) & (x == 0), 0),
+    y=lambda g, x, y: g * (x / y),
+)
+
+
+def _log_tensor(y):
+    return y.log() if isinstance(y, Tensor) else _log_of(y)
+
+
+def addcmul(input, tensor1, tensor2, *, value=1, out=None):
+    """input + value * tensor1 * tensor2."""
+    return write(out, input + (tensor1 * tensor2 if value == 1 else tensor1 * tensor2 * value))
+
+
+def addcdiv(input, tensor1, tensor2, *, value=1, out=None):
+    """input + value * tensor1 / tensor2; integers are refused as in PyTorch."""
+    if all(t._data.dtype.kind in "iub" for t in (tensor1, tensor2)):
+        raise RuntimeError(
+            "Integer division with addcdiv is no longer supported, and in a future  release addcdiv will perform a true division "
+            "of tensor1 and tensor2. The historic addcdiv behavior can be implemented as (input + value * torch.trunc(tensor1 / "
+            "tensor2)).to(input.dtype) for integer inputs and as (input + value * tensor1 / tensor2) for float inputs. The future "
+            "addcdiv behavior is just the latter implementation: (input + value * tensor1 / tensor2), for all dtypes."
+        )
+    return write(out, input + (tensor1 / tensor2 if value == 1 else tensor1 * value / tensor2))
+
+
+_lerp = Op(
+    "LerpBackward0",
+    lambda start, end, weight: np.where(
+        np.abs(weight) < 0.5, start + weight * (end - start), end - (end - start) * (1 - weight)
+    ).astype(start.dtype, copy=False),
+    start=lambda g, weight: g * conj(1 - weight),
+    end=lambda g, weight: g * conj(weight),
+    weight=lambda g, start, end: g * conj(end - start),
+)
+
+
+def lerp(input, end, weight, *, out=None):
+    """input + weight * (end - input)."""
+    if input.dtype is not end.dtype:
+        raise RuntimeError(f"expected dtype {_name(input)} for `end` but got dtype {_name(end)}")
+    if isinstance(weight, Tensor) and weight.dtype is not input.dtype:
+        raise RuntimeError(f"expected dtype {_name(input)} for `weight` but got dtype {_name(weight)}")
+    return write(out, _lerp(input, end, weight))
+
+
+def _name(t):
+    names = {"float32": "float", "float64": "double", "int64": "long int", "int32": "int", "float16": "c10::Half"}
+    return names.get(t.dtype.name, t.dtype.name)
+
+
+multiply, subtract, divide = mul, sub, div
+true_divide = lambda input, other, *, out=None: div(input, other, out=out)  # noqa: E731
+arctan2 = atan2
+
+__all__ = [
+    "add", "add_", "addcdiv", "addcmul", "arctan2", "atan2", "conj", "copysign", "div", "divide", "float_power",
+    "floor_divide", "fmax", "fmin", "fmod", "gcd", "heaviside", "hypot", "lcm", "lerp", "logaddexp", "logaddexp2",
+    "maximum", "minimum", "mul", "multiply", "nextafter", "pow", "remainder", "rsub", "sub", "sub_", "subtract",
+    "true_divide", "xlogy",
+]  # fmt: skip

@@ -1,0 +1,92 @@
+"""Comparisons, logic and bits, element by element. No gradients flow through these."""
+
+import numpy as np
+
+from ..autograd.op import Op
+from ..autograd.variable import Tensor, wrap
+from ..dtypes import bool_
+from .pointwise import binary, common_device, hushed, operand, result_dtype
+
+
+def _none(g):
+    return None
+
+
+def _compare(name, ufunc):
+    return binary(name, hushed(ufunc), x=_none, y=_none, result=bool_)
+
+
+eq, ne = _compare("eq", np.equal), _compare("ne", np.not_equal)
+lt, le = _compare("lt", np.less), _compare("le", np.less_equal)
+gt, ge = _compare("gt", np.greater), _compare("ge", np.greater_equal)
+logical_and, logical_or = _compare("logical_and", np.logical_and), _compare("logical_or", np.logical_or)
+logical_xor = _compare("logical_xor", np.logical_xor)
+
+
+def _bitwise(name, ufunc):
+    return binary(name, ufunc, x=_none, y=_none, result=True)
+
+
+bitwise_and, bitwise_or = _bitwise("bitwise_and", np.bitwise_and), _bitwise("bitwise_or", np.bitwise_or)
+bitwise_xor = _bitwise("bitwise_xor", np.bitwise_xor)
+bitwise_left_shift, bitwise_right_shift = _bitwise("lshift", np.left_shift), _bitwise("rshift", np.right_shift)
+not_equal, less, less_equal, greater, greater_equal = ne, lt, le, gt, ge
+
+
+def where(condition, input=None, other=None, *, out=None):
+    """`input` where `condition` holds, else `other`; with the condition alone, the indices of its true elements."""
+    from ..autograd.inplace import write
+
+    if input is None and other is None:
+        from .indexing import nonzero
+
+        return nonzero(condition, as_tuple=True)
+    if condition.dtype is not bool_:
+        if condition.dtype.name != "uint8":
+            raise RuntimeError(f"where expected condition to be a boolean tensor, but got a tensor with dtype {_name(condition)}")
+        condition = condition.bool()
+    d, device = result_dtype(input, other), common_device(condition, input, other)
+    args = [x.to(d) if isinstance(x, Tensor) else wrap(operand(x, d, device), device) for x in (input, other)]
+    args = [x.to(device) for x in args]
+    return write(out, _where(condition.to(device), *args))
+
+
+def _name(t):
+    from ..dtypes import SCALAR_NAMES
+
+    return SCALAR_NAMES[t.dtype]
+
+
+_where = Op(
+    "WhereBackward0",
+    lambda condition, x, y: np.where(condition, x, y),
+    x=lambda g, condition: _where(condition, g, g.new_zeros(())),
+    y=lambda g, condition: _where(condition, g.new_zeros(()), g),
+)
+
+
+def isclose(input, other, rtol=1e-05, atol=1e-08, equal_nan=False):
+    """|input - other| <= atol + rtol * |other|, elementwise; equal infinities are close, NaN only with `equal_nan`."""
+    if input.dtype is not other.dtype:
+        raise RuntimeError(f"{_name(input)} did not match {_name(other)}")
+    a, b = input._data, other._data
+    if a.dtype.kind == "V":
+        a, b = a.astype(np.float32), b.astype(np.float32)
+    return wrap(np.asarray(np.isclose(a, b, rtol=rtol, atol=atol, equal_nan=equal_nan)), input.device)
+
+
+def allclose(input, other, rtol=1e-05, atol=1e-08, equal_nan=False) -> bool:
+    """Whether `isclose` holds for every element."""
+    return bool(isclose(input, other, rtol, atol, equal_nan)._data.all())
+
+
+def equal(input, other) -> bool:
+    """Whether two tensors have the same shape and elements."""
+    common_device(input, other)
+    return input._data.shape == other._data.shape and bool((input._data == other._data).all())
+
+__all__ = [
+    "allclose", "bitwise_and", "bitwise_left_shift", "bitwise_or", "bitwise_right_shift", "bitwise_xor", "eq",
+    "equal", "ge", "greater", "greater_equal", "gt", "isclose", "le", "less", "less_equal", "logical_and",
+    "logical_or", "logical_xor", "lt", "ne", "not_equal", "where",
+]  # fmt: skip

@@ -1,0 +1,82 @@
+"""Complex tensors: their parts as views, and making them."""
+
+import numpy as np
+
+from .. import dtypes
+from ..autograd.op import Op, ViewOp
+
+
+def _as_pairs(x):
+    return np.stack([x.real, x.imag], -1) if not x.flags.c_contiguous else x.view(x.real.dtype).reshape(*x.shape, 2)
+
+
+def _from_pairs(x):
+    return np.ascontiguousarray(x).view(np.result_type(x, np.complex64)).reshape(x.shape[:-1])
+
+
+_view_as_real = ViewOp("ViewAsRealBackward0", _as_pairs, params=("x",), x=lambda g: _view_as_complex(g.contiguous()))
+_view_as_complex = ViewOp("ViewAsComplexBackward0", _from_pairs, params=("x",), x=lambda g: _view_as_real(g.resolve_conj()))
+_real = ViewOp("SelectBackward0", lambda x: x.real, x=lambda g: complex(g, g * 0))
+_imag = ViewOp("SelectBackward0", lambda x: x.imag, x=lambda g: complex(g * 0, g))
+_complex = Op(
+    "ComplexBackward0",
+    lambda re, im: np.asarray(re + 1j * im, np.complex128 if re.dtype == np.float64 else np.complex64),
+    re=lambda g: real(g),
+    im=lambda g: imag(g),
+)
+
+
+def view_as_real(input):
+    """A complex tensor as a real one with a last dimension of 2."""
+    if not input.dtype.is_complex:
+        raise RuntimeError("view_as_real is only supported for complex tensors")
+    return _view_as_real(input)
+
+
+def view_as_complex(input):
+    """A real tensor whose last dimension is 2 as a complex one."""
+    if input.dtype not in (dtypes.float32, dtypes.float64, dtypes.float16):
+        raise RuntimeError(f"view_as_complex is only supported for half, float and double tensors, but got a tensor of scalar type: {dtypes.SCALAR_NAMES[input.dtype]}")
+    if input._data.ndim == 0 or input._data.shape[-1] != 2:
+        raise RuntimeError("Tensor must have a last dimension of size 2")
+    return _view_as_complex(input)
+
+
+def real(input):
+    """The real part, as a view; a real tensor is returned as it is."""
+    return _real(input) if input.dtype.is_complex else input
+
+
+def imag(input):
+    """The imaginary part, as a view."""
+    if not input.dtype.is_complex:
+        raise RuntimeError("imag is not implemented for tensors with non-complex dtypes.")
+    return _imag(input)
+
+
+def complex(real, imag, *, out=None):
+    """real + i imag."""
+    from ..autograd.inplace import write
+
+    if real.dtype is not imag.dtype:
+        raise RuntimeError(
+            f"Expected object of scalar type {dtypes.SCALAR_NAMES[real.dtype]} but got scalar type {dtypes.SCALAR_NAMES[imag.dtype]} for second argument"
+        )
+    return write(out, _complex(real, imag))
+
+
+def polar(abs, angle, *, out=None):
+    """abs * exp(i angle)."""
+    return complex(abs * angle.cos(), abs * angle.sin(), out=out)
+
+
+def is_complex(input) -> bool:
+    return input.dtype.is_complex
+
+
+def is_floating_point(input) -> bool:
+    return input.dtype.is_floating_point
+
+__all__ = [
+    "complex", "imag", "is_complex", "is_floating_point", "polar", "real", "view_as_complex", "view_as_real",
+]  # fmt: skip

@@ -1,0 +1,159 @@
+"""Copies and conversions: clone, copy_, to other dtypes, devices and layouts, detach."""
+
+import numpy as np
+
+from .. import dtypes
+from ..autograd.inplace import assign, check_inplace
+from ..autograd.mode import mode
+from ..autograd.op import Op
+from ..autograd.variable import Tensor, alias, counter, wrap
+from ..devices import device, resolve, scope, to_device
+from .pointwise import cast_array
+
+contiguous_format, channels_last, preserve_format, channels_last_3d = (
+    "torch.contiguous_format",
+    "torch.channels_last",
+    "torch.preserve_format",
+    "torch.channels_last_3d",
+)
+
+_clone = Op("CloneBackward0", lambda x, order: x.copy(order), x=lambda g: g)
+_channels_last = Op("CloneBackward0", lambda x: np.moveaxis(np.ascontiguousarray(np.moveaxis(x, 1, -1)), -1, 1), x=lambda g: g)
+
+
+def clone(input, *, memory_format=None):
+    """A copy; gradients flow through it to the original."""
+    if memory_format in (channels_last, channels_last_3d):
+        return _channels_last(input)
+    return _clone(input, "C" if memory_format == contiguous_format or 0 in input._data.strides else "K")
+
+
+def contiguous(input, memory_format=contiguous_format):
+    """The tensor itself if its memory is laid out row by row (or in the format given), else a copy that is."""
+    if memory_format in (channels_last, channels_last_3d):
+        return input if np.moveaxis(input._data, 1, -1).flags.c_contiguous else _channels_last(input)
+    return input if input._data.flags.c_contiguous else _clone(input, "C")
+
+
+def _converted(x, to):
+    return cast_array(x, to) if x.dtype != to.np else x.copy("K")
+
+
+_convert = Op("ToCopyBackward0", _converted, params=("x", "to"), x=lambda g: g)  # the sweep casts back
+
+
+def convert(input, dtype):
+    """A copy in another dtype."""
+    return _convert(input, dtype)
+
+
+class _Move:
+    """A copy on another device, as an operation (`Op` wants all its tensors on one device)."""
+
+    op = Op("ToCopyBackward0", lambda x: x, x=lambda g: g)  # the sweep sends the gradient back
+
+    def __call__(self, input, target: device):
+        out = wrap(to_device(input._data, input.device, target), target)
+        if mode.grad:
+            self.op.record((out,), (input,), ())
+        return out
+
+
+move = _Move()
+
+
+def to(input, *args, dtype=None, device=None, non_blocking=False, copy=False, memory_format=None):
+    """The tensor in another dtype and/or on another device; itself if it already is there.
+
+    to(dtype), to(device), to(device, dtype), to(other).
+    """
+    for a in args:
+        if isinstance(a, dtypes.dtype):
+            dtype = a
+        elif isinstance(a, Tensor):
+            dtype, device = a.dtype, a.device
+        elif isinstance(a, bool):  # non_blocking, copy by position: both need no more than this
+            copy = copy or (a and args.index(a) > 1)
+        elif a is not None:
+            device = a
+    out = input
+    if device is not None:
+        where = resolve(device)
+        if where is not input.device:
+            out = move(out, where)
+    if dtype is not None and dtype is not out.dtype:
+        out = _convert(out, dtype)
+    if copy and out is input:
+        out = clone(input)
+    if memory_format in (channels_last, channels_last_3d):
+        out = contiguous(out, memory_format)
+    return out
+
+
+def detach(input):
+    """The same memory outside the graph; in-place changes of either are seen by both, and noticed by autograd."""
+    return alias(input)
+
+
+def detach_(self):
+    """Take the tensor itself out of the graph."""
+    if self._view is not None:
+        raise RuntimeError(
+            "Can't detach views in-place. Use detach() instead. If you are using DistributedDataParallel (DDP) for training, and "
+            "gradient_as_bucket_view is set as True, gradients are views of DDP buckets, and hence detach_() cannot be called on "
+            "these gradients. To fix this error, please refer to the Optimizer.zero_grad() function in torch/optim/optimizer.py as a solution."
+        )
+    self._node, self._nr, self._rg = None, 0, False
+    return self
+
+
+_copied = Op(
+    "CopyBackwards",
+    lambda x, src: np.array(np.broadcast_to(src, x.shape), x.dtype),
+    params=("x", "src"),
+    x=lambda g: g * 0,
+    src=lambda g: g,
+)
+
+
+def copy_(self, src, non_blocking=False):
+    """Take over the elements of `src`, broadcast and converted to this dtype and device."""
+    check_inplace(self)
+    if not isinstance(src, Tensor):
+        raise TypeError(f"copy_(): argument 'src' (position 1) must be Tensor, not {type(src).__name__}")
+    if src.device is not self.device:
+        src = move(src, self.device)
+    try:
+        shape = np.broadcast_shapes(src._data.shape, self._data.shape)
+    except ValueError:
+        shape = None
+    if shape != self._data.shape:
+        from .shape import expand
+
+        expand(src, self._data.shape)  # raises
+    if mode.grad and (self.requires_grad or src.requires_grad):
+        if src.dtype is not self.dtype:
+            src = _convert(src, self.dtype)
+        return assign(self, _copied(self, src))
+    with scope(self.device), np.errstate(all="ignore"):
+        data = src._data
+        self._data[...] = data.real if data.dtype.kind == "c" and self._data.dtype.kind not in "cb" else data
+    counter(self)[0] += 1
+    return self
+
+
+# -- parts of complex tensors -----------------------------------------------------------------------------------------
+_conj = Op("ConjBackward0", np.conj, params=("x",), x=lambda g: _conj(g))
+
+
+def conj(input):
+    """The complex conjugate; a real tensor is returned as it is."""
+    return _conj(input) if input._data.dtype.kind == "c" else input
+
+
+conj_physical = conj
+
+__all__ = [
+    "channels_last", "channels_last_3d", "clone", "conj", "conj_physical", "contiguous", "contiguous_format",
+    "convert", "copy_", "detach", "detach_", "move", "preserve_format", "to",
+]  # fmt: skip

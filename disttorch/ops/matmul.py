@@ -1,0 +1,267 @@
+"""Products of matrices and vectors. M rows, K inner, N columns, B batch."""
+
+import numpy as np
+
+from .. import dtypes
+from ..autograd.inplace import write
+from ..autograd.op import Op, raise_devices
+from ..autograd.variable import Tensor
+from ..kernels import for_device
+
+
+def kernels_of(x):
+    """The kernels that compute where the array lives."""
+    return for_device("cpu" if isinstance(x, np.ndarray) else "cuda")
+
+
+def _product(x, y):
+    if x.dtype.kind == "b":
+        raise RuntimeError("\"addmm_impl_cpu_\" not implemented for 'Bool'")
+    return kernels_of(x).matmul(x, y)
+
+
+def _H(t):
+    """The (conjugate) transpose of the last two dimensions."""
+    t = t.transpose(-2, -1)
+    return t.conj() if t.dtype.is_complex else t
+
+
+_mm = Op("MmBackward0", _product, params=("x", "y"), x=lambda g, y: _mm(g, _H(y)), y=lambda g, x: _mm(_H(x), g))
+_bmm = Op("BmmBackward0", _product, params=("x", "y"), x=lambda g, y: _bmm(g, _H(y)), y=lambda g, x: _bmm(_H(x), g))
+_mv = Op("MvBackward0", _product, params=("x", "y"), x=lambda g, y: outer(g, _c(y)), y=lambda g, x: mv(_H(x), g))
+_dot = Op("DotBackward0", _product, params=("x", "y"), x=lambda g, y: g * _c(y), y=lambda g, x: g * _c(x))
+
+
+def _c(t):
+    return t.conj() if t.dtype.is_complex else t
+
+
+def _same_dtype(a, b):
+    if a.dtype is not b.dtype:
+        names = {"float32": "float", "float64": "double", "int64": "long", "int32": "int", "float16": "c10::Half", "bfloat16": "c10::BFloat16"}
+        x, y = (names.get(t.dtype.name, t.dtype.name) for t in (a, b))
+        raise RuntimeError(f"expected m1 and m2 to have the same dtype, but got: {x} != {y}")
+
+
+def _check(a, b, name, first=2, second=2):
+    for t, what in ((a, "self"), (b, "mat2")):
+        if not isinstance(t, Tensor):
+            raise TypeError(f"{name}(): argument '{what}' must be Tensor, not {type(t).__name__}")
+    if a.device is not b.device:
+        raise RuntimeError(
+            f"Expected all tensors to be on the same device, but found at least two devices, {a.device} and {b.device}! "
+            f"(when checking argument for argument mat2 in method wrapper_CUDA_{name})"
+        )
+    if a._data.ndim != first:
+        raise RuntimeError(f"{'self' if name == 'mm' else 'batch1' if name == 'bmm' else 'input'} must be a {_rank(first)}")
+    if b._data.ndim != second:
+        raise RuntimeError(f"{'mat2' if name == 'mm' else 'batch2' if name == 'bmm' else 'vec'} must be a {_rank(second)}")
+
+
+def _rank(n):
+    return {1: "vector", 2: "matrix", 3: "3D tensor"}[n]
+
+
+def mm(input, mat2, *, out=None):
+    """(M, K) @ (K, N) -> (M, N)."""
+    _check(input, mat2, "mm")
+    (m, k), (k2, n) = input._data.shape, mat2._data.shape
+    if k != k2:
+        raise RuntimeError(f"mat1 and mat2 shapes cannot be multiplied ({m}x{k} and {k2}x{n})")
+    _same_dtype(input, mat2)
+    return write(out, _mm(input, mat2))
+
+
+def bmm(input, mat2, *, out=None):
+    """(B, M, K) @ (B, K, N) -> (B, M, N)."""
+    _check(input, mat2, "bmm", 3, 3)
+    a, b = input._data.shape, mat2._data.shape
+    if a[0] != b[0] or a[2] != b[1]:
+        raise RuntimeError(
+            f"Expected size for first two dimensions of batch2 tensor to be: [{a[0]}, {a[2]}] but got: [{b[0]}, {b[1]}]."
+        )
+    _same_dtype(input, mat2)
+    return write(out, _bmm(input, mat2))
+
+
+def mv(input, vec, *, out=None):
+    """(M, K) @ (K,) -> (M,)."""
+    _check(input, vec, "mv", 2, 1)
+    (m, k), (k2,) = input._data.shape, vec._data.shape
+    if k != k2:
+        raise RuntimeError(f"size mismatch, got input ({m}), mat ({m}x{k}), vec ({k2})")
+    _same_dtype(input, vec)
+    return write(out, _mv(input, vec))
+
+
+def dot(input, tensor, *, out=None):
+    """The sum of products of two vectors."""
+    if input._data.ndim != 1 or tensor._data.ndim != 1:
+        raise RuntimeError(f"1D tensors expected, but got {input._data.ndim}D and {tensor._data.ndim}D tensors")
+    if input._data.shape != tensor._data.shape:
+        raise RuntimeError(
+            f"inconsistent tensor size, expected tensor [{input._data.size}] and src [{tensor._data.size}] to have the same number of elements, but got {input._data.size} and {tensor._data.size} elements respectively"
+        )
+    if input.dtype is not tensor.dtype:
+        raise RuntimeError(
+            f"dot : expected both vectors to have same dtype, but found {dtypes.SCALAR_NAMES[input.dtype]} and {dtypes.SCALAR_NAMES[tensor.dtype]}"
+        )
+    return write(out, _dot(input, tensor))
+
+
+def vdot(input, other, *, out=None):
+    """`dot` with the first vector conjugated."""
+    return dot(_c(input), other, out=out)
+
+
+def inner(input, other, *, out=None):
+    """Sums of products over the last dimensions."""
+    if input._data.ndim == 0 or other._data.ndim == 0:
+        return write(out, input * other)
+    if input._data.shape[-1] != other._data.shape[-1]:
+        raise RuntimeError(
+            f"inner() the last dimension must match on both input tensors but got shapes {list(input._data.shape)} and {list(other._data.shape)}"
+        )
+    a, b = input.reshape(-1, input._data.shape[-1]), other.reshape(-1, other._data.shape[-1])
+    return write(out, mm(a, b.t()).reshape(input._data.shape[:-1] + other._data.shape[:-1]))
+
+
+def outer(input, vec2, *, out=None):
+    """All products of two vectors' elements: (M,), (N,) -> (M, N)."""
+    for t, what in ((input, "self"), (vec2, "vec2")):
+        if t._data.ndim != 1:
+            raise RuntimeError(f"outer: Expected 1-D argument {what}, but got {t._data.ndim}-D")
+    return write(out, input.unsqueeze(1) * vec2)
+
+
+ger = outer
+
+
+def matmul(input, other, *, out=None):
+    """The product of vectors, matrices or batches of matrices, with batch dimensions broadcast."""
+    if not isinstance(input, Tensor) or not isinstance(other, Tensor):
+        bad, position = (other, 2) if isinstance(input, Tensor) else (input, 1)
+        raise TypeError(f"matmul(): argument '{'other' if position == 2 else 'input'}' (position {position}) must be Tensor, not {type(bad).__name__}")
+    a, b = input._data, other._data
+    if a.ndim == 2 and b.ndim == 2:
+        return mm(input, other, out=out)
+    if a.ndim == 0 or b.ndim == 0:
+        raise RuntimeError(f"both arguments to matmul need to be at least 1D, but they are {a.ndim}D and {b.ndim}D")
+    if input.device is not other.device:
+        raise_devices(input.device, other.device)
+    if a.ndim == 1 and b.ndim == 1:
+        return dot(input, other, out=out)
+    if a.ndim == 2 and b.ndim == 1:
+        return mv(input, other, out=out)
+    if a.ndim == 1:
+        if b.ndim == 2:
+            return write(out, mm(input.unsqueeze(0), other).squeeze(0))
+        return write(out, matmul(input.unsqueeze(0), other).squeeze(-2))
+    if b.ndim == 1:
+        return write(out, matmul(input, other.unsqueeze(1)).squeeze(-1))
+    m, k, k2, n = a.shape[-2], a.shape[-1], b.shape[-2], b.shape[-1]
+    if b.ndim == 2:  # one product instead of a batch
+        if k != k2:
+            raise RuntimeError(f"mat1 and mat2 shapes cannot be multiplied ({a.size // max(k, 1)}x{k} and {k2}x{n})")
+        return write(out, mm(input.reshape(-1, k), other).reshape(*a.shape[:-1], n))
+    _same_dtype(input, other)
+    from .shape import broadcast_shapes
+
+    try:
+        batch = broadcast_shapes(a.shape[:-2], b.shape[:-2])
+    except RuntimeError:
+        from .pointwise import broadcast_error
+
+        raise broadcast_error(a.shape[:-2], b.shape[:-2]) from None
+    left = input.expand(*batch, m, k).reshape(-1, m, k)
+    right = other.expand(*batch, k2, n).reshape(-1, k2, n)
+    return write(out, bmm(left, right).reshape(*batch, m, n))
+
+
+def _scaled(x, scale):
+    return x if scale == 1 else x * scale
+
+
+def _addmm_forward(c, a, b):
+    return kernels_of(a).matmul(a, b) + c
+
+
+_addmm = Op("AddmmBackward0", _addmm_forward, params=("c", "x", "y"), c=lambda g: g, x=lambda g, y: _mm(g, _H(y)), y=lambda g, x: _mm(_H(x), g))
+
+
+def addmm(input, mat1, mat2, *, beta=1, alpha=1, out=None):
+    """beta * input + alpha * (mat1 @ mat2)."""
+    for t, what in ((mat1, "mat1"), (mat2, "mat2")):
+        if t._data.ndim != 2:
+            raise RuntimeError(f"{what} must be a matrix, got {t._data.ndim}-D tensor")
+    (m, k), (k2, n) = mat1._data.shape, mat2._data.shape
+    if k != k2:
+        raise RuntimeError(f"mat1 and mat2 shapes cannot be multiplied ({m}x{k} and {k2}x{n})")
+    input = input.expand(m, n)
+    _same_dtype(mat1, mat2)
+    if beta == 0:
+        return write(out, _scaled(_mm(mat1, mat2), alpha) + input.new_zeros(()))
+    if alpha == 1:
+        return write(out, _addmm(_scaled(input, beta), mat1, mat2))
+    return write(out, _scaled(input, beta) + _scaled(_mm(mat1, mat2), alpha))
+
+
+def _with_sum(name, product):
+    def function(input, a, b, *, beta=1, alpha=1, out=None):
+        value = _scaled(product(a, b), alpha)
+        return write(out, value if beta == 0 else _scaled(input, beta) + value)
+
+    function.__name__ = function.__qualname__ = name
+    function.__doc__ = f"beta * input + alpha * {product.__name__}(a, b)."
+    return function
+
+
+addbmm = _with_sum("addbmm", lambda a, b: bmm(a, b).sum(0))
+baddbmm, addmv, addr = _with_sum("baddbmm", bmm), _with_sum("addmv", mv), _with_sum("addr", outer)
+
+
+def chain_matmul(*matrices, out=None):
+    """The product of several matrices in the cheapest order."""
+    from .linalg import multi_dot
+
+    return write(out, multi_dot(matrices))
+
+
+def kron(input, other, *, out=None):
+    """The Kronecker product."""
+    n = max(input._data.ndim, other._data.ndim)
+    a, b = ((1,) * (n - t._data.ndim) + t._data.shape for t in (input, other))
+    x = input.reshape([s for d in a for s in (d, 1)])
+    y = other.reshape([s for d in b for s in (1, d)])
+    return write(out, (x * y).reshape([p * q for p, q in zip(a, b, strict=True)]))
+
+
+
+def einsum(equation, *operands):
+    """Sums of products in Einstein's notation, e.g. "bij,bjk->bik"; contracted two at a time as matrix products."""
+    from .einsum import contract
+
+    tensors = operands[0] if len(operands) == 1 and isinstance(operands[0], (list, tuple)) else operands
+    return contract(equation, *tensors)
+
+
+def tensordot(a, b, dims=2, out=None):
+    """Sums of products over `dims`: a number of last and first dimensions, or a list for each tensor."""
+    if isinstance(dims, Tensor):
+        dims = dims.tolist()
+    if isinstance(dims, int):
+        left, right = list(range(a._data.ndim - dims, a._data.ndim)), list(range(dims))
+    else:
+        left, right = [[d] if isinstance(d, int) else list(d) for d in dims]
+    left, right = [d % a._data.ndim for d in left], [d % b._data.ndim for d in right]
+    keep_a = [d for d in range(a._data.ndim) if d not in left]
+    keep_b = [d for d in range(b._data.ndim) if d not in right]
+    k = int(np.prod([a._data.shape[d] for d in left], dtype=np.int64))
+    x = a.permute(*keep_a, *left).reshape(-1, k) if k else a.reshape(-1, k)
+    y = b.permute(*right, *keep_b).reshape(k, -1)
+    return write(out, mm(x, y).reshape([a._data.shape[d] for d in keep_a] + [b._data.shape[d] for d in keep_b]))
+
+__all__ = [
+    "addbmm", "addmm", "addmv", "addr", "baddbmm", "bmm", "chain_matmul", "dot", "einsum", "ger", "inner",
+    "kernels_of", "kron", "matmul", "mm", "mv", "outer", "tensordot", "vdot",
+]  # fmt: skip

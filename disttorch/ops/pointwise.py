@@ -1,0 +1,236 @@
+"""Machinery of the element-by-element operations: type promotion, scalars, devices, in-place forms and `out=`.
+
+`unary` and `binary` turn a ufunc and its gradient formulas into a function of tensors. The common case (equal dtypes, one
+device, no promotion) takes the short way.
+"""
+
+import numpy as np
+
+from .. import dtypes
+from ..autograd.inplace import assign, check_inplace, write
+from ..autograd.mode import mode
+from ..autograd.op import Op, raise_devices
+from ..autograd.variable import Tensor, counter, wrap
+from ..devices import CPU, device, scope, to_device
+from ..dtypes import BOOL, COMPLEX, FLOATING, INTEGER, FROM_NUMPY
+
+_NUMBERS = (bool, int, float, complex, np.generic)
+hushed = np.errstate(all="ignore")  # decorates singular functions: PyTorch's arithmetic does not warn
+
+
+def result_dtype(*operands) -> dtypes.dtype:
+    """PyTorch's promotion: tensors with dimensions win over 0-dimensional ones, these over Python numbers, unless of a lower kind."""
+    best: list = [None, None, None]
+    for x in operands:
+        if isinstance(x, Tensor):
+            rank, d = (0 if x._data.ndim else 1), FROM_NUMPY[x._data.dtype]
+        else:
+            rank, d = 2, dtypes.of_scalar(x)
+        best[rank] = d if best[rank] is None else dtypes.promote_types(best[rank], d)
+    result = None
+    for d in best:
+        if d is None:
+            continue
+        if result is None:
+            result = d
+        elif d.category > result.category:
+            if d.category == COMPLEX and result.category == FLOATING:
+                d = dtypes.complex64 if result in (dtypes.float16, dtypes.bfloat16) else result.to_complex()
+            elif best[2] is d and d.category == FLOATING:
+                d = dtypes.get_default_dtype()
+            result = d
+    return result
+
+
+def common_device(*operands) -> device:
+    """The one device of the tensors; a 0-dimensional CPU tensor goes with any. RuntimeError for two devices."""
+    found = None
+    for x in operands:
+        if isinstance(x, Tensor) and (x._data.ndim or x.device is not CPU):
+            if found is None:
+                found = x.device
+            elif x.device is not found:
+                raise_devices(found, x.device)
+    return found or CPU
+
+
+def cast_array(data, to: dtypes.dtype):
+    """`data` with the element type `to`; complex to real drops the imaginary part, float to int wraps as C does."""
+    if data.dtype == to.np:
+        return data
+    if data.dtype.kind == "c" and not to.is_complex and to.category != BOOL:
+        data = data.real
+    with np.errstate(all="ignore"):
+        return data.astype(to.np)
+
+
+def scalar_array(value, d: dtypes.dtype):
+    """A Python number as a 0-dimensional array of dtype `d`; integers wrap around."""
+    if d.category == INTEGER and isinstance(value, int) and not isinstance(value, bool):
+        bits = 8 * d.itemsize
+        value = (int(value) + (1 << bits - 1)) % (1 << bits) - (1 << bits - 1) if d.is_signed else int(value) % (1 << bits)
+    return np.asarray(value, dtype=d.np)
+
+
+def operand(x, d: dtypes.dtype, where: device):
+    """An operand as an array of dtype `d` on `where`."""
+    if not isinstance(x, Tensor):
+        array = scalar_array(x, d)
+        return array if where.host else array.item()
+    data = x._data if x.device is where else to_device(x._data, x.device, where)
+    return cast_array(data, d)
+
+
+def check_operand(name: str, argument: str, position: int, x) -> None:
+    if not isinstance(x, (Tensor, *_NUMBERS)):
+        raise TypeError(f"{name}(): argument '{argument}' (position {position}) must be Tensor, not {type(x).__name__}")
+
+
+def broadcast_error(a: tuple, b: tuple) -> RuntimeError | None:
+    """PyTorch's complaint about two shapes that do not broadcast, or None if they do."""
+    for i in range(-1, -min(len(a), len(b)) - 1, -1):
+        if a[i] != b[i] and a[i] != 1 and b[i] != 1:
+            at = max(len(a), len(b)) + i
+            return RuntimeError(
+                f"The size of tensor a ({a[i]}) must match the size of tensor b ({b[i]}) at non-singleton dimension {at}"
+            )
+    return None
+
+
+def _run(ufunc, where: device, *arrays):
+    """Call the ufunc where its arrays live; a mismatch of shapes is told in PyTorch's words."""
+    try:
+        if where.host:
+            return ufunc(*arrays)
+        with scope(where):
+            return ufunc(*arrays)
+    except ValueError:
+        shapes = [np.shape(a) for a in arrays]
+        if len(shapes) == 2 and (error := broadcast_error(*shapes)) is not None:
+            raise error from None
+        raise
+
+
+def binary(name: str, ufunc, *, x, y, floats=False, bools=True, result=None, node=None):
+    """A function of two tensors (or a tensor and a number).
+
+    floats  integers are computed in the default float dtype
+    bools   False: booleans are refused
+    result  dtype of the result if not the operands' (comparisons give bool_)
+    """
+    op = Op(node or f"{name.capitalize()}Backward0", ufunc, params=("x", "y"), x=x, y=y)
+    record = op.record
+
+    def function(input, other, *, out=None):
+        if isinstance(input, Tensor):
+            a, where = input._data, input.device
+            kind = a.dtype.kind
+            if isinstance(other, Tensor):
+                b = other._data
+                ready = a.dtype is b.dtype and where is other.device and (kind == "f" or not floats)
+            else:
+                b = other
+                ready = kind == "f" and type(other) in (float, int) and a.dtype.itemsize > 2 and where.host
+        else:
+            ready = False
+        if not ready:
+            check_operand(name, "input", 1, input)
+            check_operand(name, "other", 2, other)
+            where, d = common_device(input, other), result_dtype(input, other)
+            if floats and d.category < FLOATING:
+                d = dtypes.get_default_dtype()
+            if not bools and d.category == BOOL:
+                raise RuntimeError(_BOOL_SUB if name == "sub" else f'"{name}" not implemented for \'Bool\'')
+            a, b = operand(input, d, where), operand(other, d, where)
+        try:
+            data = ufunc(a, b) if where.host else _run(ufunc, where, a, b)
+        except ValueError:
+            error = broadcast_error(np.shape(a), np.shape(b))
+            if error is None:
+                raise
+            raise error from None
+        t = wrap(data if type(data) is np.ndarray else np.asarray(data) if where.host else data, where)
+        if mode.grad and result is None:
+            record((t,), (input, other), ())
+        return t if out is None else write(out, t)
+
+    def method(self, other):
+        a = self._data
+        if (mode.grad and (self.requires_grad or (isinstance(other, Tensor) and other.requires_grad))) or not self.device.host:
+            check_inplace(self)
+            return assign(self, function(self, other))
+        if isinstance(other, Tensor):
+            b = other._data
+            fits = other.device is self.device and b.dtype is a.dtype and (not floats or a.dtype.kind == "f")
+        else:
+            b, fits = other, a.dtype.kind == "f" and type(other) in (float, int) and a.dtype.itemsize > 2
+        if not fits or not a.flags.writeable:
+            return assign(self, function(self, other))
+        try:
+            ufunc(a, b, out=a)
+        except ValueError:
+            error = broadcast_error(a.shape, np.shape(b))
+            raise error or RuntimeError(
+                f"output with shape {list(a.shape)} doesn't match the broadcast shape {list(np.broadcast_shapes(a.shape, np.shape(b)))}"
+            ) from None
+        counter(self)[0] += 1
+        return self
+
+    function.__name__ = function.__qualname__ = name
+    method.__name__ = method.__qualname__ = name + "_"
+    function.op = op
+    function.inplace = method if result is None else inplace_of(function)
+    return function
+
+
+_BOOL_SUB = (
+    "Subtraction, the `-` operator, with two bool tensors is not supported. Use the `^` or `logical_xor()` operator instead."
+)
+
+
+def unary(name: str, forward, *, x=None, floats=True, node=None, refuse=(), result=None):
+    """A function of one tensor.
+
+    forward takes an array; floats: integers are computed in the default float dtype; refuse: dtypes that PyTorch refuses
+    (with its text); x: the gradient formula.
+    """
+    op = Op(node or f"{name.capitalize()}Backward0", forward, params=("x",), x=x or (lambda g: g * 0))
+
+    def function(input, *, out=None):
+        if not isinstance(input, Tensor):
+            raise TypeError(f"{name}(): argument 'input' (position 1) must be Tensor, not {type(input).__name__}")
+        a, where = input._data, input.device
+        if a.dtype.kind not in "fc":
+            d = FROM_NUMPY[a.dtype]
+            if floats and d.category < FLOATING:
+                a = a.astype(dtypes.get_default_dtype().np)
+            if d in refuse:
+                raise RuntimeError(f"\"{refuse[d]}\" not implemented for '{dtypes.SCALAR_NAMES[d]}'")
+        if where.host:
+            data = forward(a)
+        else:
+            with scope(where):
+                data = forward(a)
+        t = wrap(data if type(data) is np.ndarray else np.asarray(data) if where.host else data, where)
+        if mode.grad and result is None:
+            op.record((t,), (input,), ())
+        return t if out is None else write(out, t)
+
+    function.__name__ = function.__qualname__ = name
+    function.op = op
+    function.inplace = inplace_of(function)
+    return function
+
+
+def inplace_of(function):
+    """The in-place form of `function(self, ...)`."""
+
+    def method(self, *args, **kwargs):
+        check_inplace(self)
+        return assign(self, function(self, *args, **kwargs))
+
+    method.__name__ = method.__qualname__ = function.__name__ + "_"
+    return method
+
+
+__all__ = ["CPU", "INTEGER", "binary", "cast_array", "common_device", "hushed", "inplace_of", "operand", "result_dtype", "unary"]

@@ -1,0 +1,188 @@
+"""Functions of one tensor, element by element: each with its gradient beside it."""
+
+import math
+
+import numpy as np
+
+from ..autograd.op import Op
+from ..dtypes import bool_, int64
+from .arithmetic import conj
+from .pointwise import hushed, unary
+
+
+def _zero(g):
+    return g * 0
+
+
+neg = unary("neg", np.negative, floats=False, x=lambda g: -g)
+exp = unary("exp", hushed(np.exp), x=lambda g, out: g * conj(out))
+exp2 = unary("exp2", hushed(np.exp2), x=lambda g, out: g * conj(out) * math.log(2))
+expm1 = unary("expm1", hushed(np.expm1), x=lambda g, out: g * conj(out + 1))
+log = unary("log", hushed(np.log), x=lambda g, x: g / conj(x))
+log2 = unary("log2", hushed(np.log2), x=lambda g, x: g / conj(x * math.log(2)))
+log10 = unary("log10", hushed(np.log10), x=lambda g, x: g / conj(x * math.log(10)))
+log1p = unary("log1p", hushed(np.log1p), x=lambda g, x: g / conj(x + 1))
+sqrt = unary("sqrt", hushed(np.sqrt), x=lambda g, out: g / conj(out * 2))
+rsqrt = unary("rsqrt", hushed(lambda a: 1 / np.sqrt(a)), x=lambda g, out: g * conj(out * out * out) * -0.5)
+reciprocal = unary("reciprocal", hushed(lambda a: 1 / a), x=lambda g, out: -g * conj(out * out))
+square = unary("square", np.square, floats=False, node="PowBackward0", x=lambda g, x: g * conj(x * 2))
+
+sin = unary("sin", hushed(np.sin), x=lambda g, x: g * conj(cos(x)))
+cos = unary("cos", hushed(np.cos), x=lambda g, x: -g * conj(sin(x)))
+tan = unary("tan", hushed(np.tan), x=lambda g, out: g * conj(out * out + 1))
+asin = unary("asin", hushed(np.arcsin), x=lambda g, x: g * conj(rsqrt(1 - x * x)))
+acos = unary("acos", hushed(np.arccos), x=lambda g, x: -g * conj(rsqrt(1 - x * x)))
+atan = unary("atan", hushed(np.arctan), x=lambda g, x: g / conj(x * x + 1))
+sinh = unary("sinh", hushed(np.sinh), x=lambda g, x: g * conj(cosh(x)))
+cosh = unary("cosh", hushed(np.cosh), x=lambda g, x: g * conj(sinh(x)))
+tanh = unary("tanh", hushed(np.tanh), x=lambda g, out: g * conj(1 - out * out))
+asinh = unary("asinh", hushed(np.arcsinh), x=lambda g, x: g * conj(rsqrt(x * x + 1)))
+acosh = unary("acosh", hushed(np.arccosh), x=lambda g, x: g * conj(rsqrt(x * x - 1) if not x.is_complex() else 1 / (sqrt(x - 1) * sqrt(x + 1))))
+atanh = unary("atanh", hushed(np.arctanh), x=lambda g, x: g / conj(1 - x * x))
+sinc = unary("sinc", hushed(np.sinc), x=lambda g, x: g * conj(_sinc_slope(x)))
+
+
+def _sinc_slope(x):
+    px = x * math.pi
+    return ((cos(px) * px - sin(px)) / (px * x)).masked_fill(x == 0, 0)
+
+
+@hushed
+def _sigmoid(a):
+    if a.dtype.kind == "c":
+        return 1 / (1 + np.exp(-a))
+    e = np.exp(-np.abs(a))
+    return (np.where(a >= 0, 1, e) / (1 + e)).astype(a.dtype, copy=False)
+
+
+sigmoid = expit = unary("sigmoid", _sigmoid, x=lambda g, out: g * conj(out * (1 - out)))
+_logit = unary("logit", hushed(lambda a: np.log(a / (1 - a))), x=lambda g, x: g / (x * (1 - x)))
+
+
+def logit(input, eps=None, *, out=None):
+    """log(x / (1 - x)), with x first clamped to [eps, 1 - eps] if eps is given."""
+    return _logit(input if eps is None else input.clamp(eps, 1 - eps), out=out)
+
+
+# -- sign and rounding ------------------------------------------------------------------------------------------------
+abs = unary("abs", np.abs, floats=False, x=lambda g, x: g * sgn(x))
+sign = unary("sign", lambda a: a if a.dtype.kind == "b" else np.sign(a), floats=False, x=_zero)
+
+
+@hushed
+def _direction(a):
+    if a.dtype.kind != "c":
+        return a if a.dtype.kind == "b" else np.sign(a)
+    size = np.abs(a)
+    return np.where(size == 0, 0, a / size).astype(a.dtype)
+
+
+def _sgn_gradient(g, x, out):
+    if not x.is_complex():
+        return g * 0
+    size = abs(x)
+    inner = (g * out.conj()).real
+    return ((g - out * inner) / size).masked_fill(size == 0, 0)
+
+
+sgn = unary("sgn", _direction, floats=False, x=_sgn_gradient)
+floor = unary("floor", lambda a: a if a.dtype.kind in "iu" else np.floor(a), floats=False, x=_zero)
+ceil = unary("ceil", lambda a: a if a.dtype.kind in "iu" else np.ceil(a), floats=False, x=_zero)
+trunc = fix = unary("trunc", lambda a: a if a.dtype.kind in "iu" else np.trunc(a), floats=False, x=_zero)
+frac = unary("frac", lambda a: a - np.trunc(a), floats=False, x=lambda g: g)
+_round = unary("round", lambda a: a if a.dtype.kind in "iu" else np.rint(a).astype(a.dtype, copy=False), floats=False, x=_zero)
+
+
+def round(input, *, decimals=0, out=None):
+    """Rounded to the nearest whole number (halves to even), or to `decimals` digits."""
+    if decimals == 0:
+        return _round(input, out=out)
+    scale = 10.0 ** -decimals if decimals < 0 else 10.0**decimals
+    return _round(input / scale) * scale if decimals < 0 else _round(input * scale) / scale
+
+
+def positive(input):
+    """The tensor itself; bool is refused."""
+    if input.dtype is bool_:
+        raise RuntimeError("The `+` operator, on a bool tensor is not supported.")
+    return input
+
+
+signbit = unary("signbit", np.signbit, floats=False, result=bool_)
+deg2rad = unary("deg2rad", lambda a: a * (math.pi / 180), x=lambda g: g * (math.pi / 180))
+rad2deg = unary("rad2deg", lambda a: a * (180 / math.pi), x=lambda g: g * (180 / math.pi))
+
+# -- tests of an element ----------------------------------------------------------------------------------------------
+isnan = unary("isnan", np.isnan, floats=False, result=bool_)
+isinf = unary("isinf", np.isinf, floats=False, result=bool_)
+isfinite = unary("isfinite", np.isfinite, floats=False, result=bool_)
+isposinf = unary("isposinf", lambda a: np.isposinf(a) if a.dtype.kind != "V" else np.isposinf(a.astype(np.float32)), floats=False, result=bool_)
+isneginf = unary("isneginf", lambda a: np.isneginf(a) if a.dtype.kind != "V" else np.isneginf(a.astype(np.float32)), floats=False, result=bool_)
+isreal = unary("isreal", np.isreal, floats=False, result=bool_)
+logical_not = unary("logical_not", np.logical_not, floats=False, result=bool_)
+bitwise_not = unary("bitwise_not", np.bitwise_not, floats=False, result=int64)
+
+# -- complex ----------------------------------------------------------------------------------------------------------
+angle = unary(
+    "angle",
+    np.angle,
+    x=lambda g, x: x * (g * 1j / x.abs().square()).masked_fill(x.abs() == 0, 0) if x.is_complex() else g * 0,
+)
+
+# -- special functions that NumPy lacks -------------------------------------------------------------------------------
+_TWO_OVER_ROOT_PI = 2 / math.sqrt(math.pi)
+
+
+def by_math(function):
+    """An elementwise function from a scalar one of the standard library."""
+
+    def forward(a):
+        values = np.fromiter(map(function, a.ravel().tolist()), np.float64, a.size)
+        return values.reshape(a.shape).astype(a.dtype)
+
+    return forward
+
+
+def _erf(a):
+    from ..kernels import for_device
+
+    return for_device("cpu" if isinstance(a, np.ndarray) else "cuda").erf(a)
+
+
+erf = unary("erf", _erf, x=lambda g, x: g * _TWO_OVER_ROOT_PI * exp(-(x * x)))
+erfc = unary("erfc", by_math(math.erfc), x=lambda g, x: g * -_TWO_OVER_ROOT_PI * exp(-(x * x)))
+
+
+def _nan_to_num(a, nan, posinf, neginf):
+    if a.dtype.kind == "V":
+        return _nan_to_num(a.astype(np.float32), nan, posinf, neginf).astype(a.dtype)
+    if a.dtype.kind in "iub":
+        return a.copy()
+    limit = np.finfo(a.dtype)
+    return np.nan_to_num(
+        a, nan=nan or 0.0, posinf=limit.max if posinf is None else posinf, neginf=limit.min if neginf is None else neginf
+    )
+
+
+_replace = Op("NanToNumBackward0", _nan_to_num, params=("x", "nan", "posinf", "neginf"), x=lambda g, x: g * x.isfinite())
+
+
+def nan_to_num(input, nan=0.0, posinf=None, neginf=None, *, out=None):
+    """NaN and infinities replaced (by default by 0 and the dtype's largest values)."""
+    from ..autograd.inplace import write
+
+    return write(out, _replace(input, nan, posinf, neginf))
+
+
+# PyTorch's other names
+absolute, negative = abs, neg
+arcsin, arccos, arctan, arcsinh, arccosh, arctanh = asin, acos, atan, asinh, acosh, atanh
+
+__all__ = [
+    "abs", "absolute", "acos", "acosh", "angle", "arccos", "arccosh", "arcsin", "arcsinh", "arctan", "arctanh",
+    "asin", "asinh", "atan", "atanh", "bitwise_not", "by_math", "ceil", "cos", "cosh", "deg2rad", "erf", "erfc",
+    "exp", "exp2", "expit", "expm1", "fix", "floor", "frac", "isfinite", "isinf", "isnan", "isneginf", "isposinf",
+    "isreal", "log", "log10", "log1p", "log2", "logical_not", "logit", "nan_to_num", "neg", "negative", "positive",
+    "rad2deg", "reciprocal", "round", "rsqrt", "sgn", "sigmoid", "sign", "signbit", "sin", "sinc", "sinh", "sqrt",
+    "square", "tan", "tanh", "trunc",
+]  # fmt: skip
