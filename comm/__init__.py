@@ -13,6 +13,10 @@ _HOMES = {
     "store": "Store HashStore FileStore PrefixStore",
     "store_server": "StoreServer StoreClient",
     "security": "new_secret",
+    "meeting": "connect inproc_groups host_identity",
+    "group": "Group",
+    "work": "Work",
+    "liveness": "notify_death",
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names.split()}
 

@@ -69,6 +69,10 @@ class Store(ABC):
                 return
             current = seen
 
+    def fresh(self, timeout: float) -> Store:
+        """A store on the same keys for one thread's use, whose every request takes at most `timeout` seconds."""
+        return self
+
     def close(self) -> None:  # noqa: B027  a store that holds nothing has nothing to release
         """Release what the store holds on this side."""
 
@@ -281,3 +285,6 @@ class PrefixStore(Store):
     def num_keys(self) -> int:
         """The number of keys of the whole underlying store, as in PyTorch."""
         return self.store.num_keys()
+
+    def fresh(self, timeout: float) -> Store:
+        return PrefixStore(self.prefix, self.store.fresh(timeout))

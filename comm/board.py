@@ -1,0 +1,208 @@
+"""The board: memory in which ranks of one host see one another's flags, calls and arrays.
+
+Each rank owns one row and writes only there:
+
+    flag     counts the rank's arrivals; "all flags have reached k" is the k-th barrier
+    state    ABSENT, READY, CLOSED or FAILED, and its last words: why it left
+    slots    two headers and two staging areas, used in turn: what the rank shows at an arrival
+
+Two slots make one barrier per exchange enough. A rank fills a slot again only at its next arrival but one; everyone has
+arrived once in between, and does so only after reading what the slot held before.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+from collections.abc import Callable
+
+import numpy as np
+
+from . import clock
+from .errors import CommError, DeadlineExceeded, GroupClosed, PeerLost
+from .memory import Segment, wait_change, wake_all
+
+ABSENT, READY, CLOSED, FAILED = 0, 1, 2, 3
+LINE = 64  # bytes of a cache line: no two flags share one
+WORDS, HEADER = 2048, 1024  # bytes for flag, state and last words; bytes of one header
+STAGE = 1 << 20  # bytes of one staging area
+ROW = WORDS + 2 * HEADER + 2 * STAGE
+FLAG, STATE, LAST_WORDS = 0, LINE, 2 * LINE
+SLICE = 0.05  # seconds asleep between two looks at the deadline and at who is alive
+_HEAD = struct.Struct("<HHIIQQ")  # lengths of fingerprint and place; segment serial, descriptor, size, offset
+NOWHERE, STAGED = 0, 0xFFFFFFFF  # segment serials with a meaning of their own: nothing shown; shown in the staging area
+
+# How long a rank that waits looks again at once before it sleeps: about 30 microseconds alone, less where ranks share
+# cores and whoever is awaited needs this one.
+SPINS_ALONE, SPINS_CROWDED, YIELDS = 300, 10, 60
+
+
+class Board:
+    """One rank's view of the rows of all `size` ranks.
+
+    memory: holds `size` rows; watch: called while waiting, raises if somebody is known to be gone; pids: each rank's
+    process, or None where all ranks are threads of this one.
+    """
+
+    def __init__(self, rank: int, size: int, memory: Segment, watch: Callable[[], None], pids: list[int] | None):
+        self.rank, self.size, self.memory, self.watch, self.pids = rank, size, memory, watch, pids
+        self._words = memoryview(memory.bytes).cast("Q")
+        self._bytes = memoryview(memory.bytes)
+        self._flags = [row * (ROW // 8) for row in range(size)]
+        self._others = [peer for peer in range(size) if peer != rank]
+        self._mine = rank * ROW
+        self._arrivals, self._slot = 0, 0
+        self._segments: dict[
+            tuple[int, int], Segment
+        ] = {}  # (rank, serial) -> a peer's segment, mapped when first named
+        self._owned: dict[int, Segment] = {}  # serial -> own segment
+        self._serial = 0
+        crowded = size > (os.cpu_count() or 1) or pids is None
+        self._spins = SPINS_CROWDED if crowded else SPINS_ALONE
+        self._words[(self._mine + STATE) // 8] = READY
+
+    # Showing things
+
+    def show(
+        self, fingerprint: bytes = b"", place: bytes = b"", where: tuple[int, int, int, int] = (0, 0, 0, 0)
+    ) -> None:
+        """Fill this rank's slot for the next arrival: its call, and where its data lie (see `locate`)."""
+        at = self._header(self.rank)
+        _HEAD.pack_into(self._bytes, at, len(fingerprint), len(place), *where)
+        at += _HEAD.size
+        both = fingerprint + place
+        self._bytes[at : at + len(both)] = both
+
+    def turn(self) -> None:
+        """Take the other slot: call before staging or showing anything for the next arrival."""
+        self._slot ^= 1
+
+    def staging(self, rank: int, dtype: np.dtype, count: int, offset: int = 0) -> np.ndarray:
+        """`count` elements of the staging area that `rank` shows at the current arrival."""
+        start = rank * ROW + WORDS + 2 * HEADER + self._slot * STAGE + offset
+        return self.memory.bytes[start : start + count * dtype.itemsize].view(dtype)
+
+    def shown(self, rank: int) -> tuple[bytes, bytes, tuple[int, int, int, int]]:
+        """What `rank` shows at the current arrival: fingerprint, place, where."""
+        at = self._header(rank)
+        length, more, *where = _HEAD.unpack_from(self._bytes, at)
+        at += _HEAD.size
+        return bytes(self._bytes[at : at + length]), bytes(self._bytes[at + length : at + length + more]), tuple(where)
+
+    def _header(self, rank: int) -> int:
+        return rank * ROW + WORDS + self._slot * HEADER
+
+    # Meeting
+
+    def meet(self, deadline: clock.Deadline, patient: bool = False) -> None:
+        """Arrive, and wait until everyone has. `patient`: sleep at once, another thread of this process may be busy.
+
+        Raises PeerLost, GroupClosed or DeadlineExceeded.
+        """
+        self._arrivals = target = self._arrivals + 1
+        words = self._words
+        words[self._flags[self.rank]] = target
+        wake_all(self.memory.address + self._mine)
+        for peer in self._others:
+            flag = self._flags[peer]
+            if words[flag] < target:
+                for _ in range(0 if patient else self._spins):
+                    if words[flag] >= target:
+                        break
+                else:
+                    self._sleep_until(peer, target, deadline, patient)
+
+    def _sleep_until(self, peer: int, target: int, deadline: clock.Deadline, patient: bool) -> None:
+        words, flag = self._words, self._flags[peer]
+        for _ in range(0 if patient else YIELDS):
+            clock.yield_cpu()
+            if words[flag] >= target:
+                return
+        while (seen := words[flag]) < target:
+            state = words[flag + STATE // 8]
+            if state >= CLOSED and words[flag] < target:
+                self.watch()  # who is known to be dead explains more than who left because of it
+                raise self._departed(peer, state)
+            self.watch()
+            try:
+                deadline.check()
+            except DeadlineExceeded:
+                missing = tuple(f"rank {r}" for r in self._others if words[self._flags[r]] < target)
+                raise DeadlineExceeded(deadline.what, deadline.limit, missing) from None
+            wait_change(self.memory.address + peer * ROW, seen, deadline.remaining(SLICE))
+
+    def _departed(self, peer: int, state: int) -> CommError:
+        start = peer * ROW + LAST_WORDS
+        words = bytes(self._bytes[start : start + WORDS - LAST_WORDS]).split(b"\0", 1)[0].decode(errors="replace")
+        if state == FAILED:
+            return PeerLost(peer, "this host", 0.0, "", f"it gave up: {words}")
+        return GroupClosed(f"rank {peer} closed the group while others still used it")
+
+    def leave(self, words: str = "") -> None:
+        """Tell the others that this rank will not arrive again; `words` say why, if something failed."""
+        text = words.encode()[: WORDS - LAST_WORDS - 1].decode(errors="ignore").encode()
+        start = self._mine + LAST_WORDS
+        state = (self._mine + STATE) // 8
+        if self._words[state] == READY:
+            self._bytes[start : start + len(text)] = text
+            self._words[state] = FAILED if words else CLOSED
+            wake_all(self.memory.address + self._mine)
+
+    # Zero copy
+
+    def allocate(self, nbytes: int) -> np.ndarray:
+        """Zeroed bytes that the other ranks can see in place."""
+        segment = Segment.create(nbytes)
+        self._serial += 1
+        self._owned[self._serial] = segment
+        return segment.bytes[:nbytes]
+
+    def locate(self, address: int, nbytes: int) -> tuple[int, int, int, int] | None:
+        """Where the others find the bytes at `address`, or None if they cannot."""
+        for serial, segment in self._owned.items():
+            offset = address - segment.address
+            if offset >= 0 and offset + nbytes <= segment.size:
+                return serial, segment.fd, segment.size, offset
+        return None
+
+    def resolve(self, rank: int, where: tuple[int, int, int, int], dtype: np.dtype, count: int) -> np.ndarray:
+        """The `count` elements that `rank` shows in place at `where`."""
+        serial, fd, size, offset = where
+        segment = self._owned[serial] if rank == self.rank else self._segments.get((rank, serial))
+        if segment is None:
+            try:
+                segment = self._segments[rank, serial] = Segment.attach(self.pids[rank], fd, size)
+            except OSError as error:
+                self.watch()
+                raise PeerLost(rank, "this host", 0.0, "", f"its memory cannot be opened: {error}") from None
+        return segment.bytes[offset : offset + count * dtype.itemsize].view(dtype)
+
+    def close(self) -> None:
+        """Leave, and let go of all memory."""
+        self.leave()
+        for segment in [*self._owned.values(), *self._segments.values()]:
+            segment.close()
+        self._owned, self._segments = {}, {}
+
+
+class ThreadBoard(Board):
+    """A board whose ranks are threads of this process: any array can be shown in place, by its address."""
+
+    def __init__(self, rank: int, size: int, memory: Segment, watch: Callable[[], None]):
+        super().__init__(rank, size, memory, watch, None)
+
+    def allocate(self, nbytes: int) -> np.ndarray:
+        return np.zeros(nbytes, np.uint8)
+
+    def locate(self, address: int, nbytes: int) -> tuple[int, int, int, int] | None:
+        return 1, 0, nbytes, address
+
+    def resolve(self, rank: int, where: tuple[int, int, int, int], dtype: np.dtype, count: int) -> np.ndarray:
+        from ctypes import c_uint8
+
+        return np.ctypeslib.as_array((c_uint8 * (count * dtype.itemsize)).from_address(where[3])).view(dtype)
+
+
+def board_size(size: int) -> int:
+    """Bytes of the memory of a board of `size` ranks."""
+    return size * ROW

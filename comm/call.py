@@ -1,0 +1,72 @@
+"""What a rank calls: the fingerprint that all ranks must share, and where in the user's program the call stands."""
+
+from __future__ import annotations
+
+import sys
+from functools import lru_cache
+from typing import NamedTuple
+
+import msgpack
+import numpy as np
+
+from .errors import CollectiveMismatch, MessageError
+
+_OURS = "disttorch."
+MAX_FINGERPRINT, MAX_PLACE = 512, 400  # bytes
+
+
+class Call(NamedTuple):
+    """One call of an operation: its fingerprint and its place in the program."""
+
+    name: str
+    fingerprint: bytes
+    place: bytes
+
+    def __str__(self) -> str:
+        return describe(self.fingerprint, self.place)
+
+
+@lru_cache(maxsize=4096)
+def fingerprint(name: str, dtype: np.dtype | None, shape: tuple[int, ...], op: str, root: int) -> bytes:
+    """What must be equal on all ranks, as bytes: name, dtype, shape, reduction (or ""), root (or -1)."""
+    if len(shape) > 32:
+        raise ValueError(f"arrays of at most 32 dimensions can be sent, got {len(shape)}")
+    return msgpack.packb([name, dtype.name if dtype is not None else "", shape, op, root])
+
+
+def describe(mark: bytes, place: bytes) -> str:
+    """A rank's call as people read it: all_reduce(float32[3, 4], op=sum) at train.py:12."""
+    try:
+        name, dtype, shape, op, root = msgpack.unpackb(mark, max_array_len=32)
+        text = f"{name}({dtype}{list(shape) if dtype else ''}"
+        text += f", op={op}" if op else ""
+        text += f", root={root}" if root >= 0 else ""
+        return f"{text}) at {place.decode(errors='replace') or '?'}"
+    except (ValueError, TypeError, msgpack.UnpackException):
+        return f"an unreadable call {mark[:40]!r}"
+
+
+@lru_cache(maxsize=4096)
+def _place(filename: str, line: int) -> bytes:
+    return f"{filename}:{line}".encode()[-MAX_PLACE:]
+
+
+def caller() -> bytes:
+    """File and line of the innermost frame outside this package."""
+    frame = sys._getframe(1)
+    while frame is not None and frame.f_globals.get("__name__", "").startswith(_OURS):
+        frame = frame.f_back
+    return b"" if frame is None else _place(frame.f_code.co_filename, frame.f_lineno)
+
+
+def check_same(calls: dict[int, tuple[bytes, bytes]]) -> None:
+    """Raise CollectiveMismatch unless all ranks' (fingerprint, place) agree in the fingerprint."""
+    if len({mark for mark, _ in calls.values()}) > 1:
+        raise CollectiveMismatch({rank: describe(*call) for rank, call in calls.items()})
+
+
+def check_length(mark: bytes) -> bytes:
+    """`mark`, if it is short enough to travel. Raises MessageError."""
+    if len(mark) > MAX_FINGERPRINT:
+        raise MessageError(f"a fingerprint of {len(mark)} bytes")
+    return mark

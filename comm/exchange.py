@@ -1,0 +1,251 @@
+"""Collectives of ranks that exchange messages: runs the plans of `plans` over a mailbox.
+
+Every message bears its operation's number and fingerprint. A rank that sees another's differ tells its own call to all
+and collects theirs, so that every rank raises the same CollectiveMismatch. An operation in which a rank would not hear
+of everyone (broadcast, gather, ...) ends with empty messages all round, so that the last of them is told as well.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+import numpy as np
+
+from .call import Call, describe
+from .clock import Deadline
+from .direct import bounds
+from .errors import CollectiveMismatch, CommError, DeadlineExceeded, GroupClosed, PeerLost
+from .plans import (
+    Plan,
+    direct_all_gather,
+    direct_exchange,
+    direct_reduce_scatter,
+    dissemination,
+    ring_all_gather,
+    ring_reduce_scatter,
+    tree_broadcast,
+    tree_reduce,
+)
+from .reduction import is_half, reduce_into
+from .transport import Mailbox
+from .wire import DATA, GOODBYE, MISMATCH, PIECE, Header
+
+SHORT = 16 << 10  # bytes up to which an all-reduce sends whole arrays: one step instead of two
+FEW = 8  # ranks up to which everyone writes to everyone, in one step; beyond it rings and trees
+TELL = 0.8  # seconds in which the ranks of a mismatch tell one another their calls
+
+
+class MessageEngine:
+    """Every collective of a group over one mailbox. Each method takes the call, its deadline, and flat arrays."""
+
+    def __init__(self, rank: int, size: int, mailbox: Mailbox):
+        self.rank, self.size, self.mailbox = rank, size, mailbox
+        self._number = 0
+        self._others = [peer for peer in range(size) if peer != rank]
+        self._gone: dict[int, str] = {}  # rank -> why it left
+
+    def barrier(self, call: Call, deadline: Deadline, patient: bool) -> None:
+        self._begin()
+        self._hear_all(call, deadline)
+
+    def all_reduce(self, call: Call, deadline: Deadline, patient: bool, array: np.ndarray, op: str) -> None:
+        self._begin()
+        few = self.size <= FEW or is_half(array.dtype)
+        short = array.nbytes <= SHORT
+        if few and short:
+            self._run(call, deadline, array, [0, array.size], direct_exchange(self.rank, self.size), op)
+        elif few:
+            self._sliced(call, deadline, array, direct_reduce_scatter, direct_all_gather, op)
+        else:
+            plain = "sum" if op == "avg" else op
+            if short:
+                plan = tree_reduce(self.rank, self.size, 0) + tree_broadcast(self.rank, self.size, 0)
+                self._run(call, deadline, array, [0, array.size], plan, plain)
+            else:
+                self._sliced(call, deadline, array, ring_reduce_scatter, ring_all_gather, plain)
+            if op == "avg":
+                np.divide(array, self.size, out=array)
+        self.mailbox.flush(deadline)
+
+    def _sliced(self, call: Call, deadline: Deadline, array: np.ndarray, scatter, gather, op: str) -> None:
+        cuts = bounds(array.size, self.size)
+        self._run(call, deadline, array, cuts, scatter(self.rank, self.size), op)
+        self._run(call, deadline, array, cuts, gather(self.rank, self.size))
+
+    def broadcast(self, call: Call, deadline: Deadline, patient: bool, array: np.ndarray, src: int) -> None:
+        self._begin()
+        self._run(call, deadline, array, [0, array.size], tree_broadcast(self.rank, self.size, src))
+        self._hear_all(call, deadline)
+
+    def reduce(self, call: Call, deadline: Deadline, patient: bool, array: np.ndarray, dst: int, op: str) -> None:
+        self._begin()
+        if self.rank == dst:
+            self._combine(call, deadline, [(peer, array) for peer in self._others], array, op)
+        else:
+            self._send(call, dst, array)
+        self._hear_all(call, deadline)
+
+    def all_gather(
+        self, call: Call, deadline: Deadline, patient: bool, outputs: Sequence[np.ndarray], array: np.ndarray
+    ) -> None:
+        self._begin()
+        outputs[self.rank][...] = array
+        self._trade(call, deadline, [array] * self.size, outputs)
+        self._hear_all(call, deadline)
+
+    def gather(
+        self, call: Call, deadline: Deadline, patient: bool, array: np.ndarray, outputs: Sequence[np.ndarray], dst: int
+    ) -> None:
+        """outputs: n arrays on rank `dst`, none elsewhere."""
+        self._begin()
+        if self.rank == dst:
+            outputs[dst][...] = array
+            for peer in self._others:
+                self._receive(call, deadline, peer, outputs[peer])
+        else:
+            self._send(call, dst, array)
+        self._hear_all(call, deadline)
+
+    def scatter(
+        self, call: Call, deadline: Deadline, patient: bool, output: np.ndarray, inputs: Sequence[np.ndarray], src: int
+    ) -> None:
+        """inputs: n arrays on rank `src`, none elsewhere."""
+        self._begin()
+        if self.rank == src:
+            for peer in self._others:
+                self._send(call, peer, inputs[peer])
+            output[...] = inputs[src]
+        else:
+            self._receive(call, deadline, src, output)
+        self._hear_all(call, deadline)
+
+    def reduce_scatter(
+        self, call: Call, deadline: Deadline, patient: bool, output: np.ndarray, inputs: Sequence[np.ndarray], op: str
+    ) -> None:
+        self._begin()
+        for peer in self._others:
+            self._send(call, peer, inputs[peer])
+        output[...] = inputs[self.rank]
+        self._combine(call, deadline, [(peer, output) for peer in self._others], output, op)
+        self._hear_all(call, deadline)
+
+    def all_to_all(
+        self,
+        call: Call,
+        deadline: Deadline,
+        patient: bool,
+        outputs: Sequence[np.ndarray],
+        inputs: Sequence[np.ndarray],
+        largest: int,
+    ) -> None:
+        """Parts may differ in size."""
+        self._begin()
+        outputs[self.rank][...] = inputs[self.rank]
+        self._trade(call, deadline, inputs, outputs)
+        self._hear_all(call, deadline)
+
+    def leave(self, words: str = "") -> None:
+        """Tell the others that this rank will not take part again; `words` say why, if something failed."""
+        for peer in self._others:
+            if peer not in self._gone:
+                header = Header(GOODBYE, self.rank, self._number, place=words.encode()[:400])
+                self.mailbox.mail.send(peer, header)
+
+    def close(self) -> None:
+        """Leave, and close the mailbox."""
+        self.mailbox.close()
+
+    # Running a plan
+
+    def _begin(self) -> None:
+        self._number += 1
+
+    def _run(
+        self, call: Call, deadline: Deadline, array: np.ndarray, cuts: list[int], plan: Plan, op: str = ""
+    ) -> None:
+        parts = [array[low:high] for low, high in pairwise(cuts)]
+        for sends, receives, combine in plan:
+            for peer, part in sends:
+                self._send(call, peer, parts[part])
+            if combine:
+                part = parts[receives[0][1]]
+                self._combine(call, deadline, [(peer, part) for peer, _ in receives], part, op)
+            else:
+                for peer, part in receives:
+                    self._receive(call, deadline, peer, parts[part])
+
+    def _trade(self, call: Call, deadline: Deadline, inputs: Sequence, outputs: Sequence) -> None:
+        """Send inputs[p] to each other rank p, receive outputs[p] from it; neighbours first, to spread the load."""
+        for step in range(1, self.size):
+            to = (self.rank + step) % self.size
+            self._send(call, to, inputs[to])
+        for step in range(1, self.size):
+            peer = (self.rank - step) % self.size
+            self._receive(call, deadline, peer, outputs[peer])
+
+    def _hear_all(self, call: Call, deadline: Deadline) -> None:
+        nothing = np.empty(0, np.uint8)
+        self._run(call, deadline, nothing, [0, 0], dissemination(self.rank, self.size))
+        self.mailbox.flush(deadline)
+
+    def _send(self, call: Call, peer: int, array: np.ndarray) -> None:
+        header = Header(DATA, self.rank, self._number, mark=call.fingerprint, place=call.place)
+        self.mailbox.send(peer, header, array.view(np.uint8))
+
+    def _receive(self, call: Call, deadline: Deadline, peer: int, array: np.ndarray) -> None:
+        raw = array.view(np.uint8)
+        for offset in range(0, max(raw.size, 1), PIECE):
+            piece = raw[offset : offset + PIECE]
+            piece[...] = self._next(call, deadline, peer, offset, piece.size)
+
+    def _combine(self, call: Call, deadline: Deadline, senders: list, own: np.ndarray, op: str) -> None:
+        """Reduce into `own` what each `(rank, _)` of senders sends, piece by piece; in rank order, its own included."""
+        step = PIECE // own.itemsize
+        for low in range(0, max(own.size, 1), step):
+            piece = own[low : low + step]
+            sources = {self.rank: piece}
+            for peer, _ in senders:
+                data = self._next(call, deadline, peer, low * own.itemsize, piece.nbytes)
+                sources[peer] = data.view(own.dtype)
+            if piece.size:
+                reduce_into([piece], [sources[rank] for rank in sorted(sources)], op)
+
+    def _next(self, call: Call, deadline: Deadline, peer: int, offset: int, size: int) -> np.ndarray:
+        """The payload of the next message of `peer`, which must be the piece of `size` bytes at `offset`."""
+        while True:
+            if peer in self._gone:
+                raise self._departed(peer)
+            header, data = self.mailbox.take(lambda h: h.sender == peer or h.kind != DATA, deadline, (f"rank {peer}",))
+            if header.kind == GOODBYE:
+                self._gone[header.sender] = header.place.decode(errors="replace")
+                if self._gone[header.sender]:
+                    raise self._departed(header.sender)
+            elif header.kind == MISMATCH or header.number != self._number or header.mark != call.fingerprint:
+                raise self._mismatch(call, header)
+            elif header.offset != offset or data.size != size:
+                raise CommError(f"rank {peer} sent {data.size} bytes at {header.offset}, wanted {size} at {offset}")
+            else:
+                return data
+
+    def _departed(self, peer: int) -> CommError:
+        self.mailbox.watch()
+        why = self._gone[peer]
+        if why:
+            return PeerLost(peer, "?", 0.0, "", f"it gave up: {why}")
+        return GroupClosed(f"rank {peer} closed the group while others still used it")
+
+    def _mismatch(self, call: Call, header: Header) -> CollectiveMismatch:
+        """Tell everyone this rank's call, learn theirs, and return the error that names them all."""
+        for peer in self._others:
+            notice = Header(MISMATCH, self.rank, self._number, mark=call.fingerprint, place=call.place)
+            self.mailbox.mail.send(peer, notice)
+        calls = {self.rank: str(call), header.sender: describe(header.mark, header.place)}
+        limit = Deadline(TELL, "collecting the calls of a mismatch")
+        while len(calls) < self.size:
+            try:
+                told = self.mailbox.take(lambda h: h.kind == MISMATCH, limit).header
+            except DeadlineExceeded:
+                break
+            calls[told.sender] = describe(told.mark, told.place)
+        return CollectiveMismatch(calls)

@@ -1,0 +1,464 @@
+"""A group of ranks and everything they can do together.
+
+Arrays are C-contiguous NumPy arrays of equal dtype and shape on all ranks, changed in place. Every method blocks until
+this rank's part is done; with `async_op=True` it returns a `Work` at once, and the arrays must be left alone until
+`work.wait()`. Works run in the order of their issue. All methods raise, on every rank alike:
+
+    PeerLost            a rank died or gave up         GroupClosed   after close(), or after an earlier failure
+    CollectiveMismatch  the ranks' calls differ        DeadlineExceeded   after `timeout` seconds
+    TypeError, ValueError  before anything is sent: an argument is not what the method takes
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import msgpack
+import numpy as np
+
+from . import clock
+from .call import Call, caller, fingerprint
+from .errors import CommError, GroupClosed
+from .p2p import PointToPoint
+from .reduction import check_op
+from .work import Runner, Work
+
+TIMEOUT = 1800.0  # seconds; generous, because liveness, not the clock, finds the dead
+HISTORY = 1000  # operations remembered per rank
+MAX_OBJECT = 1 << 30  # bytes of one packed object
+
+
+class Record(NamedTuple):
+    """One operation in a group's history: its number, its call, and when it began and ended (clock.now; 0: not yet)."""
+
+    number: int
+    call: Call
+    began: float
+    ended: float
+
+
+class Group:
+    """`size` ranks, of which this is number `rank`. Made by `comm.connect` or `comm.inproc_groups`.
+
+    hosts: the host of every rank; timeout: default limit of every operation, in seconds.
+    """
+
+    def __init__(
+        self,
+        rank: int,
+        size: int,
+        hosts: Sequence[str],
+        engine: Any,
+        p2p: PointToPoint | None,
+        *,
+        kind: str,
+        timeout: float = TIMEOUT,
+        watch: Callable[[], None] = lambda: None,
+        split: Callable[[list[int], int], Group] | None = None,
+        allocate: Callable[[int], np.ndarray] | None = None,
+        on_close: Callable[[], None] = lambda: None,
+    ):
+        self.rank, self.size, self.hosts, self.kind, self.timeout = rank, size, tuple(hosts), kind, timeout
+        self._engine, self._p2p, self._watch = engine, p2p, watch
+        self._make_split, self._make_memory, self._on_close = split, allocate, on_close
+        self._runner = Runner(f"comm:{kind}:{rank}")
+        self._lock = clock.Lock()
+        self._failure: BaseException | None = None
+        self._closed = False
+        self._number = self._splits = 0
+        self._children: list[Group] = []
+        self.history: deque[Record] = deque(maxlen=HISTORY)
+
+    def __repr__(self) -> str:
+        state = "closed" if self._closed else "broken" if self._failure else "open"
+        return f"<Group rank {self.rank} of {self.size} over {self.kind}, {state}>"
+
+    # Collectives
+
+    def barrier(self, *, async_op: bool = False) -> Work | None:
+        """Return when all ranks have called it."""
+        call = self._call("barrier")
+        return self._start(call, lambda limit, patient: self._engine.barrier(call, limit, patient), async_op)
+
+    def all_reduce(self, array: np.ndarray, op: str = "sum", *, async_op: bool = False) -> Work | None:
+        """Replace `array` by its reduction over all ranks.
+
+        op: sum, avg, product (prod), min, max, band, bor or bxor. float16 and bfloat16 accumulate in float32. The
+        result has the same bits on all ranks and in every run.
+        """
+        flat = _writable(array, "array")
+        op = check_op(op, array.dtype)
+        call = self._call("all_reduce", array, op)
+        return self._start(
+            call, lambda limit, patient: self._engine.all_reduce(call, limit, patient, flat, op), async_op
+        )
+
+    def broadcast(self, array: np.ndarray, src: int, *, async_op: bool = False) -> Work | None:
+        """Fill every rank's `array` with that of rank `src`."""
+        flat, src = _writable(array, "array"), self._check_rank(src, "src")
+        call = self._call("broadcast", array, root=src)
+        return self._start(
+            call, lambda limit, patient: self._engine.broadcast(call, limit, patient, flat, src), async_op
+        )
+
+    def reduce(self, array: np.ndarray, dst: int, op: str = "sum", *, async_op: bool = False) -> Work | None:
+        """Like all_reduce, but only rank `dst` gets the result; the other arrays stay as they are."""
+        flat, dst = _writable(array, "array"), self._check_rank(dst, "dst")
+        op = check_op(op, array.dtype)
+        call = self._call("reduce", array, op, dst)
+        return self._start(
+            call, lambda limit, patient: self._engine.reduce(call, limit, patient, flat, dst, op), async_op
+        )
+
+    def all_gather(self, outputs: Sequence[np.ndarray], array: np.ndarray, *, async_op: bool = False) -> Work | None:
+        """Fill outputs[r] with rank r's `array`, on all ranks."""
+        flat, outs = _readable(array, "array"), self._check_list(outputs, array, "outputs")
+        call = self._call("all_gather", array)
+        return self._start(
+            call, lambda limit, patient: self._engine.all_gather(call, limit, patient, outs, flat), async_op
+        )
+
+    def gather(
+        self, array: np.ndarray, outputs: Sequence[np.ndarray] | None, dst: int, *, async_op: bool = False
+    ) -> Work | None:
+        """Fill outputs[r] with rank r's `array` on rank `dst`; elsewhere `outputs` is None."""
+        flat, dst = _readable(array, "array"), self._check_rank(dst, "dst")
+        outs = self._check_rooted(outputs, array, "outputs", dst)
+        call = self._call("gather", array, root=dst)
+        return self._start(
+            call, lambda limit, patient: self._engine.gather(call, limit, patient, flat, outs, dst), async_op
+        )
+
+    def scatter(
+        self, output: np.ndarray, inputs: Sequence[np.ndarray] | None, src: int, *, async_op: bool = False
+    ) -> Work | None:
+        """Fill rank r's `output` with inputs[r] of rank `src`; elsewhere `inputs` is None."""
+        flat, src = _writable(output, "output"), self._check_rank(src, "src")
+        parts = self._check_rooted(inputs, output, "inputs", src, _readable)
+        call = self._call("scatter", output, root=src)
+        return self._start(
+            call, lambda limit, patient: self._engine.scatter(call, limit, patient, flat, parts, src), async_op
+        )
+
+    def reduce_scatter(
+        self, output: np.ndarray, inputs: Sequence[np.ndarray], op: str = "sum", *, async_op: bool = False
+    ) -> Work | None:
+        """Fill rank r's `output` with the reduction over all ranks of their inputs[r]."""
+        flat, parts = _writable(output, "output"), self._check_list(inputs, output, "inputs", _readable)
+        op = check_op(op, output.dtype)
+        call = self._call("reduce_scatter", output, op)
+        return self._start(
+            call, lambda limit, patient: self._engine.reduce_scatter(call, limit, patient, flat, parts, op), async_op
+        )
+
+    def all_to_all(
+        self, outputs: Sequence[np.ndarray], inputs: Sequence[np.ndarray], *, async_op: bool = False
+    ) -> Work | None:
+        """Fill outputs[r] with rank r's inputs[this rank]. Sizes may differ between pairs of ranks."""
+        dtype = self._check_count(outputs, "outputs")[0].dtype
+        outs = [_writable(_typed(part, dtype, f"outputs[{i}]"), f"outputs[{i}]") for i, part in enumerate(outputs)]
+        parts = [
+            _readable(_typed(part, dtype, f"inputs[{i}]"), f"inputs[{i}]")
+            for i, part in enumerate(self._check_count(inputs, "inputs"))
+        ]
+        call = Call("all_to_all", fingerprint("all_to_all", dtype, (), "", -1), caller())
+
+        def run(limit: clock.Deadline, patient: bool) -> None:
+            largest = self._agree_on_sizes(call, limit, patient, outs, parts)
+            self._engine.all_to_all(call, limit, patient, outs, parts, largest)
+
+        return self._start(call, run, async_op)
+
+    def _agree_on_sizes(self, call: Call, limit, patient, outs: list, parts: list) -> int:
+        """Check that what each rank sends is what the other expects; returns the largest part, in elements."""
+        mine = np.array([part.size for part in (*parts, *outs)], np.int64)
+        table = np.empty((self.size, 2, self.size), np.int64)  # (rank, sends | expects, peer)
+        self._engine.all_gather(call, limit, patient, list(table.reshape(self.size, -1)), mine)
+        wrong = np.argwhere(table[:, 0] != table[:, 1].T)
+        if len(wrong):
+            sender, receiver = wrong[0]
+            raise ValueError(
+                f"all_to_all: rank {sender} sends {table[sender, 0, receiver]} elements to rank {receiver}, "
+                f"which expects {table[receiver, 1, sender]}"
+            )
+        return int(table.max())
+
+    # Objects: whatever msgpack can pack
+
+    def all_gather_object(self, obj: Any) -> list[Any]:
+        """Every rank's `obj`, by rank. TypeError for an object that msgpack cannot pack."""
+        return self._gather_objects("all_gather_object", obj, None)
+
+    def gather_object(self, obj: Any, dst: int) -> list[Any] | None:
+        """Every rank's `obj`, by rank, on rank `dst`; None elsewhere."""
+        return self._gather_objects("gather_object", obj, self._check_rank(dst, "dst"))
+
+    def broadcast_object(self, obj: Any, src: int) -> Any:
+        """Rank `src`'s `obj`, on all ranks."""
+        src = self._check_rank(src, "src")
+        call = self._call("broadcast_object", root=src)
+        data = _pack(obj) if self.rank == src else b""
+
+        def run(limit: clock.Deadline, patient: bool) -> np.ndarray:
+            size = np.array([len(data)], np.int64)
+            self._engine.broadcast(call, limit, patient, size, src)
+            raw = np.frombuffer(data, np.uint8) if self.rank == src else np.empty(_object_size(size[0]), np.uint8)
+            self._engine.broadcast(call, limit, patient, raw, src)
+            return raw
+
+        return _unpack(self._start(call, run, False))
+
+    def send_object(self, obj: Any, dst: int, tag: int = 0) -> None:
+        """Send an object that msgpack can pack; for `recv_object`."""
+        data = np.frombuffer(_pack(obj), np.uint8)
+        self.send(np.array([data.size], np.int64), dst, tag)
+        self.send(data, dst, tag)
+
+    def recv_object(self, src: int | None = None, tag: int = 0) -> tuple[Any, int]:
+        """The next object that `src` (None: anyone) sent with this tag, and its sender."""
+        size = np.empty(1, np.int64)
+        sender = self.recv(size, src, tag)
+        raw = np.empty(_object_size(size[0]), np.uint8)
+        self.recv(raw, sender, tag)
+        return _unpack(raw), sender
+
+    def _gather_objects(self, name: str, obj: Any, dst: int | None) -> list[Any] | None:
+        data = np.frombuffer(_pack(obj), np.uint8)
+        call = self._call(name, root=-1 if dst is None else dst)
+
+        def run(limit: clock.Deadline, patient: bool) -> list[np.ndarray]:
+            sizes = np.empty(self.size, np.int64)
+            self._engine.all_gather(call, limit, patient, list(sizes[:, None]), np.array([data.size], np.int64))
+            longest = max(_object_size(size) for size in sizes)
+            padded = np.zeros(longest, np.uint8)
+            padded[: data.size] = data
+            outs = list(np.empty((self.size, longest), np.uint8)) if dst in (None, self.rank) else []
+            if dst is None:
+                self._engine.all_gather(call, limit, patient, outs, padded)
+            else:
+                self._engine.gather(call, limit, patient, padded, outs, dst)
+            return [out[:size] for out, size in zip(outs, sizes, strict=bool(outs))]
+
+        found = self._start(call, run, False)
+        return [_unpack(raw) for raw in found] if dst in (None, self.rank) else None
+
+    # Point to point
+
+    def send(self, array: np.ndarray, dst: int, tag: int = 0) -> None:
+        """Send `array` to rank `dst`; returns when `array` may be changed, perhaps before it is received."""
+        self.isend(array, dst, tag).wait()
+
+    def isend(self, array: np.ndarray, dst: int, tag: int = 0) -> Work:
+        """Start a send; leave `array` alone until `work.wait()`."""
+        flat, dst = _readable(array, "array"), self._check_rank(dst, "dst", other=True)
+        call = self._point_call("send", "message", array)
+        return self._p2p.send(call, flat.view(np.uint8), dst, int(tag), self.timeout)
+
+    def recv(self, array: np.ndarray, src: int | None = None, tag: int = 0) -> int:
+        """Fill `array` with the next message of rank `src` (None: of anyone) with this tag; returns the sender.
+
+        Raises CollectiveMismatch if the message's dtype or shape is another.
+        """
+        return self.irecv(array, src, tag).result()
+
+    def irecv(self, array: np.ndarray, src: int | None = None, tag: int = 0) -> Work:
+        """Post a receive; receives of one sender and tag are filled in the order of their posting."""
+        flat = _writable(array, "array")
+        src = None if src is None else self._check_rank(src, "src", other=True)
+        call = self._point_call("recv", "message", array)
+        return self._p2p.receive(call, flat.view(np.uint8), src, int(tag), self.timeout)
+
+    def _point_call(self, name: str, mark: str, array: np.ndarray) -> Call:
+        self._check_open()
+        if self._p2p is None:
+            raise ValueError(f"{name}: a group of one rank has nobody to exchange messages with")
+        call = Call(name, fingerprint(mark, array.dtype, array.shape, "", -1), caller())
+        self.history.append(Record(self._number, call, clock.now(), 0.0))
+        return call
+
+    # The group itself
+
+    def split(self, ranks: Sequence[int]) -> Group | None:
+        """A group of some of the ranks, in the given order. All ranks must call it alike; None on those not in it."""
+        ranks = [self._check_rank(rank, "ranks") for rank in ranks]
+        if not ranks or len(set(ranks)) != len(ranks):
+            raise ValueError(f"ranks must be distinct and at least one, got {ranks}")
+        self._check_open()
+        self._splits += 1
+        if self.rank not in ranks:
+            return None
+        child = self._make_split(ranks, self._splits)
+        self._children.append(child)
+        return child
+
+    def allocate(self, shape: int | Sequence[int], dtype: Any = np.float32) -> np.ndarray:
+        """A zeroed array in which collectives copy nothing: shared memory where all ranks are on one host.
+
+        It is freed with the group, or later when nothing uses it any more.
+        """
+        self._check_open()
+        dtype = np.dtype(dtype)
+        shape = (shape,) if isinstance(shape, int | np.integer) else tuple(shape)
+        nbytes = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
+        if self._make_memory is None or nbytes == 0:
+            return np.zeros(shape, dtype)
+        return self._make_memory(nbytes).view(dtype).reshape(shape)
+
+    def last_operation(self) -> str:
+        """What this rank did last, with its place in the program."""
+        return str(self.history[-1].call) if self.history else "nothing yet"
+
+    def abort(self, reason: str) -> None:
+        """Break the group: every rank that waits in it, and every later operation, fails with `reason`."""
+        if self._failure is None:
+            self._failure = CommError(reason)
+            self._leave(reason)
+
+    def close(self) -> None:
+        """Leave the group and release all it holds. Whoever still waits for this rank gets GroupClosed. Idempotent."""
+        if self._closed:
+            return
+        self._closed = True
+        for child in self._children:
+            child.close()
+        self._leave("")
+        self._runner.close()
+        with self._lock:
+            self._engine.close()
+            if self._p2p is not None:
+                self._p2p.close()
+        self._on_close()
+
+    def __enter__(self) -> Group:
+        return self
+
+    def __exit__(self, *_exc) -> None:
+        self.close()
+
+    def watch(self) -> None:
+        """Raise if this group cannot go on: closed here, or a rank known to be lost. Every wait calls it."""
+        self._watch()
+        if self._closed:
+            raise GroupClosed("the group was closed")
+
+    # Running
+
+    def _call(self, name: str, array: np.ndarray | None = None, op: str = "", root: int = -1) -> Call:
+        if array is None:
+            return Call(name, fingerprint(name, None, (), op, root), caller())
+        return Call(name, fingerprint(name, array.dtype, array.shape, op, root), caller())
+
+    def _start(self, call: Call, run: Callable[[clock.Deadline, bool], Any], async_op: bool) -> Any:
+        if async_op:
+            return self._runner.submit(call.name, lambda: self._attempt(call, run, True))
+        if self._runner.busy:
+            return self._runner.submit(call.name, lambda: self._attempt(call, run, False)).result()
+        return self._attempt(call, run, False)
+
+    def _attempt(self, call: Call, run: Callable[[clock.Deadline, bool], Any], patient: bool) -> Any:
+        with self._lock:
+            self._check_open()
+            self._number += 1
+            began = clock.now()
+            self.history.append(Record(self._number, call, began, 0.0))
+            try:
+                result = run(clock.Deadline(self.timeout, call.name), patient)
+            except BaseException as error:
+                self._fail(error)
+                raise
+            self.history[-1] = Record(self._number, call, began, clock.now())
+            return result
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise GroupClosed("the group was closed")
+        if self._failure is not None:
+            raise GroupClosed(f"the group is broken by an earlier failure: {self._failure}") from self._failure
+        self._watch()
+
+    def _fail(self, error: BaseException) -> None:
+        self._failure = error
+        self._leave(f"{type(error).__name__}: {error}")
+
+    def _leave(self, words: str) -> None:
+        self._engine.leave(words)
+        if self._p2p is not None:
+            self._p2p.leave(words)
+
+    # Arguments
+
+    def _check_rank(self, rank: int, name: str, other: bool = False) -> int:
+        if not isinstance(rank, int | np.integer) or isinstance(rank, bool):
+            raise TypeError(f"{name} must be a rank (int), got {type(rank).__name__}")
+        if not 0 <= rank < self.size:
+            raise ValueError(f"{name} must be a rank between 0 and {self.size - 1}, got {rank}")
+        if other and rank == self.rank:
+            raise ValueError(f"{name} must be another rank, got this rank itself ({rank})")
+        return int(rank)
+
+    def _check_count(self, arrays: Sequence[np.ndarray], name: str) -> Sequence[np.ndarray]:
+        if not isinstance(arrays, list | tuple):
+            raise TypeError(f"{name} must be a list of {self.size} arrays, got {type(arrays).__name__}")
+        if len(arrays) != self.size:
+            raise ValueError(f"{name} must hold one array per rank ({self.size}), got {len(arrays)}")
+        return arrays
+
+    def _check_list(self, arrays, like: np.ndarray, name: str, check: Callable | None = None) -> list[np.ndarray]:
+        check = check or _writable
+        for index, part in enumerate(self._check_count(arrays, name)):
+            if isinstance(part, np.ndarray) and part.shape != like.shape:
+                raise ValueError(f"{name}[{index}] must have shape {like.shape}, got {part.shape}")
+        return [check(_typed(part, like.dtype, f"{name}[{i}]"), f"{name}[{i}]") for i, part in enumerate(arrays)]
+
+    def _check_rooted(self, arrays, like: np.ndarray, name: str, root: int, check: Callable | None = None) -> list:
+        if self.rank == root:
+            if arrays is None:
+                raise ValueError(f"{name} must be given on rank {root}")
+            return self._check_list(arrays, like, name, check)
+        if arrays:
+            raise ValueError(f"{name} must be None on rank {self.rank}: only rank {root} has them")
+        return []
+
+
+def _readable(array: np.ndarray, name: str) -> np.ndarray:
+    """The array as a flat view."""
+    if not isinstance(array, np.ndarray):
+        raise TypeError(f"{name} must be a NumPy array, got {type(array).__name__}")
+    if array.dtype.hasobject:
+        raise TypeError(f"{name} must hold numbers, got dtype {array.dtype}")
+    if not array.flags.c_contiguous:
+        raise ValueError(f"{name} must be C-contiguous: pass numpy.ascontiguousarray({name})")
+    return array.reshape(-1)
+
+
+def _writable(array: np.ndarray, name: str) -> np.ndarray:
+    flat = _readable(array, name)
+    if not array.flags.writeable:
+        raise ValueError(f"{name} must be writable")
+    return flat
+
+
+def _typed(array: np.ndarray, dtype: np.dtype, name: str) -> np.ndarray:
+    if isinstance(array, np.ndarray) and array.dtype != dtype:
+        raise TypeError(f"{name} must have dtype {dtype}, got {array.dtype}")
+    return array
+
+
+def _pack(obj: Any) -> bytes:
+    try:
+        return msgpack.packb(obj)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise TypeError(f"the object cannot be sent: {error}; plain data (None, bool, int, float, str, bytes, list, "
+                        f"dict) can") from None  # fmt: skip
+
+
+def _unpack(raw: np.ndarray) -> Any:
+    return msgpack.unpackb(raw.tobytes(), strict_map_key=False)
+
+
+def _object_size(size: int) -> int:
+    if not 0 <= size <= MAX_OBJECT:
+        raise CommError(f"an object of {size} bytes; at most {MAX_OBJECT} are allowed")
+    return int(size)

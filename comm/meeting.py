@@ -1,0 +1,291 @@
+"""Bringing ranks together: who is where, which engine joins them, and one group for each of them.
+
+Ranks that are threads of one process meet on a board in its memory; ranks on one host on a board in shared memory;
+others exchange messages over tcp.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import socket
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import msgpack
+
+from . import clock, memory, security
+from .board import Board, ThreadBoard, board_size
+from .direct import DirectEngine
+from .errors import CommError, StoreTimeout
+from .exchange import MessageEngine
+from .group import TIMEOUT, Group
+from .liveness import HEARTBEAT_LIMIT, Monitor
+from .memory import Segment
+from .p2p import PointToPoint
+from .solo import SoloEngine
+from .store import PrefixStore, Store
+from .transport import Mailbox, ThreadMail, ZmqMail
+from .wire import TOKEN
+
+TRANSPORTS = ("auto", "inproc", "ipc", "tcp")
+HOST_VARIABLE = "DISTTORCH_HOST_ID"  # overrides what `host_identity` finds, to test several hosts on one
+
+
+class Card(NamedTuple):
+    """What a rank tells the others about itself when they meet."""
+
+    host: str  # name, for people
+    identity: str  # equal for ranks that can share memory
+    pid: int
+    token: bytes  # names the group, rank 0's counts
+    collectives: str  # addresses of this rank's mails; "" where there are none yet
+    messages: str
+
+
+def host_identity() -> str:
+    """Equal for two processes exactly if they can share memory: same kernel, process and network namespace, user."""
+    if HOST_VARIABLE in os.environ:
+        return os.environ[HOST_VARIABLE]
+    if not memory.available():
+        return secrets.token_hex(8)
+    with open("/proc/sys/kernel/random/boot_id") as file:
+        boot = file.read().strip()
+    return f"{boot}/{os.readlink('/proc/self/ns/pid')}/{os.readlink('/proc/self/ns/net')}/{os.getuid()}"
+
+
+def connect(
+    store: Store,
+    rank: int,
+    world_size: int,
+    *,
+    timeout: float = TIMEOUT,
+    transport: str = "auto",
+    heartbeat_limit: float = HEARTBEAT_LIMIT,
+    secret: bytes | None = None,
+    address: str | None = None,
+) -> Group:
+    """Join the group of `world_size` ranks that meet in `store`, as number `rank`; blocks until all are there.
+
+    store: unused keys (wrap it in a PrefixStore to use one store for several groups); timeout: seconds for every
+    operation, and for the others to come; transport: "inproc" (threads), "ipc" (shared memory), "tcp", or "auto", the
+    fastest that all ranks can; heartbeat_limit: seconds of silence after which a rank counts as lost; secret: the job's
+    (default: the environment's), which encrypts tcp between hosts; address: where this rank can be reached by tcp.
+
+    Raises DeadlineExceeded naming the ranks that did not come, SecurityError, ValueError.
+    """
+    if transport not in TRANSPORTS:
+        raise ValueError(f"transport must be one of {', '.join(TRANSPORTS)}, got {transport!r}")
+    if not (isinstance(world_size, int) and world_size >= 1):
+        raise ValueError(f"world_size must be a positive int, got {world_size!r}")
+    if not (isinstance(rank, int) and 0 <= rank < world_size):
+        raise ValueError(f"rank must be between 0 and {world_size - 1}, got {rank!r}")
+    if world_size == 1:
+        return _solo(timeout)
+    return _Meeting(store, rank, world_size, timeout, transport, heartbeat_limit, secret, address).group()
+
+
+def inproc_groups(size: int, *, timeout: float = TIMEOUT) -> list[Group]:
+    """The groups of `size` ranks that are threads of this process, by rank, without a store."""
+    if size < 1:
+        raise ValueError(f"size must be at least 1, got {size}")
+    if size == 1:
+        return [_solo(timeout)]
+    shared = Shared(size)
+    return [_thread_group(shared, rank, timeout) for rank in range(size)]
+
+
+def _solo(timeout: float) -> Group:
+    return Group(
+        0, 1, [socket.gethostname()], SoloEngine(), None, kind="solo", timeout=timeout,
+        split=lambda ranks, number: _solo(timeout),
+    )  # fmt: skip
+
+
+class Shared:
+    """What threads of one group share: the board's memory, the mail's queues, and the same for its sub-groups."""
+
+    def __init__(self, size: int):
+        self.size = size
+        self.memory = Segment(board_size(size))
+        self.queues = ThreadMail.queues(size)
+        self._children: dict[Any, Shared] = {}
+        self._lock = clock.Lock()
+
+    def child(self, number: int, ranks: Sequence[int]) -> Shared:
+        """The shared things of the sub-group that is made by the number-th split."""
+        key = (number, *ranks)
+        with self._lock:
+            if key not in self._children:
+                self._children[key] = Shared(len(ranks))
+            return self._children[key]
+
+
+_SHARED: dict[bytes, Shared] = {}  # by token, while the threads of a group come together
+_SHARED_LOCK = clock.Lock()
+
+
+def _thread_group(shared: Shared, rank: int, timeout: float, watch: Callable[[], None] = lambda: None) -> Group:
+    group: Group
+
+    def split(ranks: list[int], number: int) -> Group:
+        if len(ranks) == 1:
+            return _solo(timeout)
+        return _thread_group(shared.child(number, ranks), ranks.index(rank), timeout, lambda: group.watch())
+
+    board = ThreadBoard(rank, shared.size, shared.memory, lambda: group.watch())
+    p2p = PointToPoint(rank, shared.size, ThreadMail(rank, shared.queues), lambda: group.watch())
+    hosts = [socket.gethostname()] * shared.size
+    group = Group(
+        rank, shared.size, hosts, DirectEngine(board), p2p, kind="inproc", timeout=timeout, watch=watch, split=split,
+        allocate=board.allocate,
+    )  # fmt: skip
+    return group
+
+
+class _Meeting:
+    """One rank's way into a group."""
+
+    def __init__(self, store, rank, size, timeout, transport, heartbeat_limit, secret, address, parent=None):
+        self.store, self.rank, self.size, self.timeout, self.transport = store, rank, size, timeout, transport
+        self.heartbeat_limit, self.secret, self.address = heartbeat_limit, secret or security.job_secret(), address
+        self.parent: Group | None = parent
+        self.limit = clock.Deadline(timeout, "meeting the other ranks")
+        self.made: Group | None = None
+
+    def group(self) -> Group:
+        host = socket.gethostname()
+        token = secrets.token_bytes(TOKEN)
+        self.cards = self._show("who", Card(host, host_identity(), os.getpid(), token, "", ""))
+        self.token = self.cards[0].token
+        kind = self._choose()
+        if kind == "inproc":
+            return self._meet_threads()
+        monitor = self._watchman()
+        try:
+            mails = self._mails(tcp=kind == "tcp")
+            if kind == "ipc":
+                board = self._board()
+                engine, allocate = DirectEngine(board), board.allocate
+            else:
+                engine, allocate = MessageEngine(self.rank, self.size, Mailbox(mails[1], self._watch)), None
+        except BaseException:
+            if monitor is not None:
+                monitor.close()
+            raise
+        p2p = PointToPoint(self.rank, self.size, mails[0], self._watch)
+        self.made = Group(
+            self.rank, self.size, [card.host for card in self.cards], engine, p2p, kind=kind, timeout=self.timeout,
+            watch=self._check, split=self._split, allocate=allocate,
+            on_close=monitor.close if monitor is not None else lambda: None,
+        )  # fmt: skip
+        return self.made
+
+    # Who is there
+
+    def _show(self, what: str, card: Card) -> list[Card]:
+        """Tell the others `card`, and return all ranks' in order."""
+        self.store.set(f"{what}/{self.rank}", msgpack.packb(card))
+        keys = [f"{what}/{peer}" for peer in range(self.size)]
+        try:
+            packed = self.store.multi_get(keys, self.limit.remaining())
+        except StoreTimeout as error:
+            missing = [f"rank {peer}" for peer, key in enumerate(keys) if not self.store.check([key])]
+            raise StoreTimeout(self.limit.what, self.timeout, tuple(missing)) from error
+        return [Card(*msgpack.unpackb(one)) for one in packed]
+
+    def _choose(self) -> str:
+        one_process = len({(card.identity, card.pid) for card in self.cards}) == 1
+        one_host = len({card.identity for card in self.cards}) == 1 and memory.available()
+        if self.transport == "inproc" and not one_process:
+            raise ValueError("transport 'inproc' needs all ranks in one process")
+        if self.transport == "ipc" and not one_host:
+            raise ValueError("transport 'ipc' needs all ranks on one host, of one user, with shared memory")
+        if self.transport != "auto":
+            return self.transport
+        return "inproc" if one_process else "ipc" if one_host else "tcp"
+
+    def _meet_threads(self) -> Group:
+        with _SHARED_LOCK:
+            shared = _SHARED.setdefault(self.token, Shared(self.size))
+        group = _thread_group(shared, self.rank, self.timeout)
+        self._show("here", self.cards[self.rank])
+        with _SHARED_LOCK:
+            _SHARED.pop(self.token, None)
+        return group
+
+    # How they are joined
+
+    def _mails(self, tcp: bool) -> list[ZmqMail]:
+        """The mail for messages and, for tcp, the one for collectives."""
+        local = len({card.identity for card in self.cards}) == 1 and self.address is None
+        host = "127.0.0.1" if local else self.address or self._route()
+        secret = None if security.is_loopback(host) else self.secret
+        if secret is None and not security.is_loopback(host):
+            raise security.SecurityError(
+                f"ranks on several hosts need a common secret: set {security.SECRET_VARIABLE} on all of them"
+            )
+        mails = [ZmqMail(self.rank, self.size, self.token, host, secret) for _ in range(2 if tcp else 1)]
+        mine = self.cards[self.rank]._replace(messages=mails[0].address, collectives=mails[-1].address)
+        cards = self._show("mail", mine)
+        mails[0].peers = [card.messages for card in cards]
+        mails[-1].peers = [card.collectives for card in cards] if tcp else mails[0].peers
+        return mails
+
+    def _route(self) -> str:
+        """The address of the interface that leads to the store."""
+        store = self.store
+        while isinstance(store, PrefixStore):
+            store = store.store
+        target = getattr(store, "host", None)
+        if target is None:
+            raise CommError("several hosts without a networked store: pass connect(..., address=...)")
+        family = socket.AF_INET6 if ":" in target else socket.AF_INET
+        with socket.socket(family, socket.SOCK_DGRAM) as probe:
+            probe.connect((target, 9))  # sends nothing; the kernel picks the interface
+            return probe.getsockname()[0]
+
+    def _board(self) -> Board:
+        """The board of this host: rank 0 makes its memory, the others open it."""
+        pids = [card.pid for card in self.cards]
+        if self.rank == 0:
+            block = Segment.create(board_size(self.size))
+            self.store.set("board", msgpack.packb([block.fd, block.size]))
+        else:
+            fd, size = msgpack.unpackb(self.store.get("board", self.limit.remaining()))
+            block = Segment.attach(pids[0], fd, size)
+        self._show("mapped", self.cards[self.rank])
+        return Board(self.rank, self.size, block, self._watch, pids)
+
+    # Who is gone
+
+    def _watchman(self) -> Monitor | None:
+        """The thread that watches this world; a sub-group relies on its parent's."""
+        if self.parent is not None:
+            self._check = self.parent.watch
+            return None
+        mine = self.cards[self.rank].identity
+        pids = [card.pid if card.identity == mine and sys.platform == "linux" else 0 for card in self.cards]
+        hosts = [card.host for card in self.cards]
+        monitor = Monitor(self.store, self.rank, hosts, pids, self.heartbeat_limit, self._last_operation)
+        self._check = monitor.check
+        return monitor
+
+    def _last_operation(self) -> str:
+        return "joining the group" if self.made is None else self.made.last_operation()
+
+    def _watch(self) -> None:
+        if self.made is None:
+            self._check()
+        else:
+            self.made.watch()
+
+    def _split(self, ranks: list[int], number: int) -> Group:
+        if len(ranks) == 1:
+            return _solo(self.timeout)
+        store = PrefixStore(f"split{number}/{'-'.join(map(str, ranks))}", self.store)
+        return _Meeting(
+            store, ranks.index(self.rank), len(ranks), self.timeout, self.transport, self.heartbeat_limit, self.secret,
+            self.address, self.made,
+        ).group()  # fmt: skip

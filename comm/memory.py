@@ -1,0 +1,104 @@
+"""Memory that several ranks see: anonymous segments, and waiting for a word in one to change.
+
+A segment is a memfd: it has no name, so nothing is left when its processes end, however they end. Another process of
+the same user opens it through /proc/<pid>/fd/<fd>, which no other user may.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import mmap
+import os
+import platform
+import sys
+
+import numpy as np
+
+from . import clock
+
+PAGE = 4096  # bytes
+_HUGE = 2 << 20  # bytes; segments at least this large ask the kernel for huge pages
+_FUTEX_NUMBER = {"x86_64": 202, "aarch64": 98}.get(platform.machine()) if sys.platform == "linux" else None
+_FUTEX_WAIT, _FUTEX_WAKE = 0, 1
+_POLL = 0.0002  # seconds between two looks where there is no futex
+
+
+class Segment:
+    """`size` bytes of zeroed memory. `bytes` is a uint8 array over all of it."""
+
+    def __init__(self, size: int, fd: int | None = None):
+        """New memory, shared if `fd` is an open descriptor of a memfd of that size, else private to this process."""
+        self.size, self.fd = size, fd
+        self._map = mmap.mmap(-1 if fd is None else fd, size)
+        if size >= _HUGE and hasattr(mmap, "MADV_HUGEPAGE"):
+            self._map.madvise(mmap.MADV_HUGEPAGE)
+        self.bytes = np.frombuffer(self._map, np.uint8)
+        self.address = self.bytes.ctypes.data
+
+    @classmethod
+    def create(cls, size: int) -> Segment:
+        """A new segment that other processes of this user can open."""
+        size = -(-max(size, 1) // PAGE) * PAGE
+        fd = os.memfd_create("disttorch", os.MFD_CLOEXEC)
+        os.ftruncate(fd, size)
+        return cls(size, fd)
+
+    @classmethod
+    def attach(cls, pid: int, fd: int, size: int) -> Segment:
+        """The segment that process `pid` created. Raises OSError if that process is gone or another user's."""
+        mine = os.open(f"/proc/{pid}/fd/{fd}", os.O_RDWR | os.O_CLOEXEC)
+        try:
+            if os.fstat(mine).st_size != size:
+                raise OSError(f"segment {fd} of process {pid} has {os.fstat(mine).st_size} bytes, wanted {size}")
+            segment = cls(size, mine)
+            segment.fd = None
+            return segment
+        finally:
+            os.close(mine)
+
+    def close(self) -> None:
+        """Let go of the memory; arrays still in it keep it mapped until they are gone. Idempotent."""
+        if self.fd is not None:
+            os.close(self.fd)
+            self.fd = None
+        self.bytes = None
+
+
+def available() -> bool:
+    """True if this platform has segments that processes can share."""
+    return hasattr(os, "memfd_create") and os.path.isdir("/proc/self/fd")
+
+
+def _make_futex():
+    libc = ctypes.CDLL(None, use_errno=False)
+    call = libc.syscall
+    call.restype = ctypes.c_long
+
+    class Timespec(ctypes.Structure):
+        _fields_ = (("seconds", ctypes.c_long), ("nanoseconds", ctypes.c_long))
+
+    number, wait, wake = ctypes.c_long(_FUTEX_NUMBER), ctypes.c_long(_FUTEX_WAIT), ctypes.c_long(_FUTEX_WAKE)
+    everyone, address_of, seconds_of = ctypes.c_long(0x7FFFFFFF), ctypes.c_void_p, divmod
+
+    def wait_change(address: int, value: int, seconds: float) -> None:
+        whole, part = seconds_of(seconds, 1.0)
+        limit = Timespec(int(whole), int(part * 1e9))
+        call(number, address_of(address), wait, ctypes.c_long(value & 0xFFFFFFFF), ctypes.byref(limit), None, None)
+
+    def wake_all(address: int) -> None:
+        call(number, address_of(address), wake, everyone, None, None, None)
+
+    return wait_change, wake_all
+
+
+def _poll_change(address: int, value: int, seconds: float) -> None:
+    clock.sleep(min(seconds, _POLL))
+
+
+def _no_wake(address: int) -> None:
+    pass
+
+
+# wait_change(address, value, seconds): return when the 32-bit word at `address` is no longer `value`, or is written and
+# woken, or time is up, or for no reason: look again. wake_all(address): wake who waits for it. See futex(2).
+wait_change, wake_all = _make_futex() if _FUTEX_NUMBER else (_poll_change, _no_wake)

@@ -1,0 +1,150 @@
+"""Point-to-point messages of a group: whole arrays from one rank to another, matched by sender and tag in order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from . import clock
+from .call import Call, describe
+from .errors import CollectiveMismatch, CommError, GroupClosed, PeerLost
+from .transport import SLICE, Mail, Mailbox
+from .wire import DATA, GOODBYE, Header
+from .work import Work
+
+
+class Receive(Work):
+    """A posted receive: fills `array` (flat uint8) from the first matching message; its result is the sender's rank."""
+
+    def __init__(self, owner: PointToPoint, call: Call, array: np.ndarray, src: int | None, tag: int, limit: float):
+        super().__init__(call.name)
+        self.call, self.array, self.src, self.tag, self._owner = call, array, src, tag, owner
+        self._deadline = clock.Deadline(limit, str(call))
+        self._first: Header | None = None
+        self._filled = 0
+
+    def wants(self, header: Header) -> bool:
+        """True if the next piece for this receive has this header."""
+        if self._first is not None:
+            return header.sender == self._first.sender and header.number == self._first.number
+        return header.tag == self.tag and header.offset == 0 and self.src in (None, header.sender)
+
+    def accept(self, header: Header, data: np.ndarray) -> None:
+        """Take one piece in."""
+        if self._first is None:
+            self._first = header
+            if header.mark != self.call.fingerprint:
+                calls = {header.sender: "sends " + describe(header.mark, header.place)}
+                calls[self._owner.rank] = "receives " + str(self.call)
+                detail = "a message and its receiver differ in dtype or shape"
+                self.complete(None, CollectiveMismatch(calls, detail))
+                return
+        self.array[header.offset : header.offset + data.size] = data
+        self._filled += data.size
+        if self._filled == self.array.size:
+            self.complete(header.sender)
+
+    def is_completed(self) -> bool:
+        if not self._done.is_set():
+            self._owner.progress(0.0)
+        return self._done.is_set()
+
+    def _finish(self, timeout: float | None) -> None:
+        limit = self._deadline if timeout is None else clock.Deadline(timeout, f"waiting for {self.call}")
+        missing = () if self.src is None else (f"rank {self.src}",)
+        while not self._done.is_set():
+            if not self._owner.progress(limit.remaining(SLICE)) and not self._done.is_set():
+                self._owner.watch_for(self.src)
+                limit.check(missing)
+
+
+class Send(Work):
+    """A send under way; done when its array may be changed again."""
+
+    def __init__(self, owner: PointToPoint, call: Call, limit: float):
+        super().__init__(call.name)
+        self._owner, self._deadline = owner, clock.Deadline(limit, str(call))
+
+    def is_completed(self) -> bool:
+        if not self._done.is_set() and not self._owner.mailbox.unsent():
+            self.complete()
+        return self._done.is_set()
+
+    def _finish(self, timeout: float | None) -> None:
+        if not self._done.is_set():
+            limit = self._deadline if timeout is None else clock.Deadline(timeout, f"waiting for {self.name}")
+            self._owner.mailbox.flush(limit)
+            self.complete()
+
+
+class PointToPoint:
+    """The messages of one rank. Threads may share it."""
+
+    def __init__(self, rank: int, size: int, mail: Mail, watch: Callable[[], None]):
+        self.rank, self.size = rank, size
+        self.mailbox = Mailbox(mail, watch)
+        self._lock = clock.RLock()
+        self._posted: list[Receive] = []
+        self._number = 0
+        self._gone: dict[int, str] = {}
+
+    def send(self, call: Call, flat: np.ndarray, dst: int, tag: int, limit: float) -> Send:
+        """Start sending a flat uint8 array."""
+        with self._lock:
+            self._number += 1
+            header = Header(DATA, self.rank, self._number, tag, mark=call.fingerprint, place=call.place)
+            self.mailbox.send(dst, header, flat)
+        return Send(self, call, limit)
+
+    def receive(self, call: Call, flat: np.ndarray, src: int | None, tag: int, limit: float) -> Receive:
+        """Post a receive into a flat uint8 array."""
+        work = Receive(self, call, flat, src, tag, limit)
+        with self._lock:
+            self._posted.append(work)
+        return work
+
+    def progress(self, seconds: float) -> bool:
+        """Hand arrived messages to the posted receives, waiting at most `seconds` for one; True if one came."""
+        with self._lock:
+            came = self._match() or self.mailbox.pump(seconds)
+            return self._match() or came
+
+    def _match(self) -> bool:
+        moved = False
+        while (notice := self.mailbox.pop(lambda h: h.kind == GOODBYE)) is not None:
+            self._gone[notice.header.sender] = notice.header.place.decode(errors="replace")
+        for work in list(self._posted):
+            while not work._done.is_set() and (message := self.mailbox.pop(work.wants)) is not None:
+                work.accept(*message)
+                moved = True
+            if work._done.is_set():
+                self._posted.remove(work)
+        return moved
+
+    def watch_for(self, src: int | None) -> None:
+        """Raise if `src` (None: anyone) cannot send any more."""
+        self.mailbox.watch()
+        if src in self._gone:
+            raise self._departed(src)
+        if src is None and len(self._gone) == self.size - 1:
+            raise GroupClosed("all other ranks closed the group")
+
+    def _departed(self, peer: int) -> CommError:
+        why = self._gone[peer]
+        if why:
+            return PeerLost(peer, "?", 0.0, "", f"it gave up: {why}")
+        return GroupClosed(f"rank {peer} closed the group while this one waited for its message")
+
+    def leave(self, words: str = "") -> None:
+        """Tell those who know this rank that it sends no more."""
+        for peer in range(self.size):
+            if peer != self.rank and peer not in self._gone:
+                self.mailbox.mail.send(peer, Header(GOODBYE, self.rank, 0, place=words.encode()[:400]))
+
+    def close(self) -> None:
+        """Close the mail; posted receives fail."""
+        self.mailbox.close()
+        for work in self._posted:
+            work.complete(None, GroupClosed("the group was closed"))
+        self._posted.clear()

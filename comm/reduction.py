@@ -1,0 +1,84 @@
+"""Reductions over ranks: which operations there are, for which dtypes, and summing arrays block by block.
+
+The operands always come in rank order, so the result's bits depend on the ranks alone, never on who arrived first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+UFUNCS = {
+    "sum": np.add,
+    "avg": np.add,
+    "product": np.multiply,
+    "min": np.minimum,
+    "max": np.maximum,
+    "band": np.bitwise_and,
+    "bor": np.bitwise_or,
+    "bxor": np.bitwise_xor,
+}
+ALIASES = {"prod": "product"}
+BLOCK = 256 << 10  # bytes of one operand worked on at a time: all operands of a block stay in the second-level cache
+
+
+def check_op(op: str, dtype: np.dtype) -> str:
+    """The operation's plain name. Raises ValueError for an unknown one, TypeError if `dtype` does not have it."""
+    name = ALIASES.get(op, op)
+    if name not in UFUNCS:
+        raise ValueError(f"op must be one of {', '.join([*UFUNCS, *ALIASES])}, got {op!r}")
+    kind = "f" if is_half(dtype) else dtype.kind
+    if name in ("band", "bor", "bxor") and kind not in "biu":
+        raise TypeError(f"op {name!r} needs an integer or bool array, got {dtype}")
+    if name in ("min", "max") and kind == "c":
+        raise TypeError(f"op {name!r} is not defined for complex arrays, got {dtype}")
+    if name == "avg" and kind not in "fc":
+        raise TypeError(f"op 'avg' needs a floating-point or complex array, got {dtype}")
+    return name
+
+
+def is_half(dtype: np.dtype) -> bool:
+    """True for floating types narrower than float32, whose sums are accumulated in float32."""
+    return dtype == np.float16 or (dtype.kind == "V" and dtype.names is None)
+
+
+def reduce_into(outs: Sequence[np.ndarray], sources: Sequence[np.ndarray], op: str) -> None:
+    """Write op(sources[0], sources[1], ...) to every array of `outs`; all are flat, of one dtype and size.
+
+    An array of `outs` may be one of `sources` (the same memory from the same place), but not overlap one otherwise.
+    """
+    dtype, count = sources[0].dtype, sources[0].size
+    step = max(BLOCK // dtype.itemsize, 1)
+    combine = _combine_half if is_half(dtype) else _combine
+    for low in range(0, count, step):
+        block = slice(low, low + step)
+        first, *rest = [out[block] for out in outs]
+        combine(first, [source[block] for source in sources], op)
+        for out in rest:
+            out[...] = first
+
+
+def _combine(out: np.ndarray, sources: list[np.ndarray], op: str) -> None:
+    ufunc = UFUNCS[op]
+    if len(sources) == 1:
+        out[...] = sources[0]
+        return
+    if len(sources) == 2:
+        ufunc(sources[0], sources[1], out=out)
+    else:
+        partial = ufunc(sources[0], sources[1])  # not into `out`, which may be a later source
+        for source in sources[2:-1]:
+            ufunc(partial, source, out=partial)
+        ufunc(partial, sources[-1], out=out)
+    if op == "avg":
+        np.divide(out, len(sources), out=out)
+
+
+def _combine_half(out: np.ndarray, sources: list[np.ndarray], op: str) -> None:
+    wide = sources[0].astype(np.float32)
+    for source in sources[1:]:
+        UFUNCS[op](wide, source.astype(np.float32), out=wide)
+    if op == "avg":
+        np.divide(wide, len(sources), out=wide)
+    out[...] = wide

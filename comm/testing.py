@@ -1,0 +1,311 @@
+"""For tests of anything that communicates: run a function on n ranks in one line, and fail on what is left behind.
+
+def body(group):
+    total = np.ones(3)
+    group.all_reduce(total)
+    return total[0]
+
+assert run_ranks(4, body) == [4, 4, 4, 4]
+"""
+
+from __future__ import annotations
+
+import contextlib
+import faulthandler
+import gc
+import importlib.util
+import os
+import pickle
+import signal
+import sys
+import threading
+import traceback
+import types
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from . import clock
+from .errors import CommError, DeadlineExceeded
+from .meeting import connect, inproc_groups
+from .store_server import StoreClient, StoreServer
+
+KINDS = ("threads", "processes", "tcp")
+GRACE = 5.0  # seconds the other ranks get to end by themselves once one has failed
+SETTLE = 3.0  # seconds that what a test used may take to disappear
+
+
+class Died(CommError):
+    """A rank's process ended without a result: `exitcode` is negative for a signal."""
+
+    def __init__(self, rank: int, exitcode: int | None):
+        super().__init__(rank, exitcode)
+        self.rank, self.exitcode = rank, exitcode
+
+    def __str__(self) -> str:
+        how = f"exit code {self.exitcode}"
+        if self.exitcode is not None and self.exitcode < 0:
+            how = signal.Signals(-self.exitcode).name
+        return f"the process of rank {self.rank} ended without a result ({how})"
+
+
+def run_ranks(
+    n: int,
+    fn: Callable[..., Any],
+    kind: str = "threads",
+    *,
+    timeout: float = 60.0,
+    args: Sequence[Any] = (),
+    may_die: Sequence[int] = (),
+    **settings: Any,
+) -> list[Any]:
+    """Run fn(group, *args) on n ranks and return what each returned, by rank.
+
+    kind: "threads" of this process; "processes" of this host, joined by shared memory; "tcp", processes joined by
+    sockets. For processes, `fn` must be found by its module and name (a function of a test module is), and `args` and
+    results must be picklable. timeout: seconds after which everything is killed and DeadlineExceeded raised, with all
+    stacks on stderr. may_die: ranks whose process may end without a result; theirs is then a `Died`. Other keyword
+    arguments go to `comm.connect`.
+
+    The error of the rank that failed first is raised here, with its rank and traceback as a note.
+    """
+    if kind not in KINDS:
+        raise ValueError(f"kind must be one of {', '.join(KINDS)}, got {kind!r}")
+    if kind == "threads":
+        return _run_threads(n, fn, timeout, args, settings)
+    return _run_processes(n, fn, kind, timeout, args, may_die, settings)
+
+
+def _run_threads(n: int, fn: Callable, timeout: float, args: Sequence, settings: dict) -> list[Any]:
+    groups = inproc_groups(n, **settings)
+    results: list[Any] = [None] * n
+    failures: list[tuple[int, BaseException]] = []
+
+    def body(rank: int) -> None:
+        try:
+            results[rank] = fn(groups[rank], *args)
+        except BaseException as error:
+            failures.append((rank, error))
+            groups[rank].abort(f"{type(error).__name__}: {error}")
+
+    deadline = clock.Deadline(timeout, f"{getattr(fn, '__name__', fn)} on {n} threads")
+    threads = [clock.spawn(lambda rank=rank: body(rank), f"rank{rank}") for rank in range(n)]
+    for thread in threads:
+        thread.join(deadline.remaining())
+    late = [rank for rank, thread in enumerate(threads) if thread.is_alive()]
+    if late:
+        faulthandler.dump_traceback(sys.__stderr__, all_threads=True)
+    for group in groups:
+        group.close()
+    for thread in threads:
+        thread.join(GRACE)
+    if failures and not (late and deadline.remaining() == 0 and failures[0][0] in late):
+        rank, error = failures[0]
+        error.add_note(f"on rank {rank} of {n} threads")
+        raise error
+    if late:
+        raise DeadlineExceeded(deadline.what, timeout, tuple(f"rank {rank}" for rank in late))
+    return results
+
+
+def _run_processes(
+    n: int, fn: Callable, kind: str, timeout: float, args: Sequence, may_die: Sequence[int], settings: dict
+) -> list[Any]:
+    import multiprocessing
+    from multiprocessing.connection import wait
+
+    if "<locals>" in fn.__qualname__ or fn.__name__ == "<lambda>":
+        raise TypeError(
+            f"{fn.__qualname__} cannot run in another process: define it at the top of its module, and pass values in "
+            "args (a process with threads cannot be forked safely, so closures are refused)"
+        )
+    task = pickle.dumps((fn, args, settings))
+    source = getattr(sys.modules[fn.__module__], "__file__", None)
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["disttorch.comm.testing", "numpy"])
+    deadline = clock.Deadline(timeout, f"{fn.__name__} on {n} {kind}")
+    transport = "ipc" if kind == "processes" else "tcp"
+    server = StoreServer()
+    workers, pipes = [], []
+    try:
+        with _hidden_main(fn):
+            for rank in range(n):
+                ours, theirs = context.Pipe(duplex=False)
+                worker = context.Process(
+                    target=_worker,
+                    args=(theirs, fn.__module__, source, task, rank, n, server.port, transport, timeout),
+                )
+                worker.start()
+                theirs.close()
+                workers.append(worker)
+                pipes.append(ours)
+        results: list[Any] = [None] * n
+        pending = dict(zip(pipes, range(n), strict=True))
+        failure: BaseException | None = None
+        while pending:
+            ready = wait(list(pending), deadline.remaining())
+            if not ready:
+                break
+            for pipe in ready:
+                rank = pending.pop(pipe)
+                results[rank], error = _read(pipe, rank, workers[rank])
+                if error is not None and not (isinstance(error, Died) and rank in may_die):
+                    failure = failure or error
+                    deadline.end = min(deadline.end, clock.now() + GRACE)
+        if failure is not None:
+            raise failure
+        if pending:
+            _show_stacks([workers[rank] for rank in pending.values()])
+            raise DeadlineExceeded(deadline.what, timeout, tuple(f"rank {rank}" for rank in pending.values()))
+        for worker in workers:
+            worker.join(deadline.remaining())
+        return results
+    finally:
+        for worker in workers:
+            if worker.is_alive():
+                worker.kill()
+            worker.join()
+            worker.close()
+        for pipe in pipes:
+            pipe.close()
+        server.close()
+
+
+def _read(pipe: Any, rank: int, worker: Any) -> tuple[Any, BaseException | None]:
+    try:
+        result, error = pickle.loads(pipe.recv_bytes())  # from our own child, through a private pipe
+        return result, error
+    except EOFError:
+        worker.join()
+        died = Died(rank, worker.exitcode)
+        return died, died
+
+
+def _show_stacks(workers: list) -> None:
+    for worker in workers:
+        if worker.is_alive():
+            os.kill(worker.pid, signal.SIGUSR1)
+    clock.sleep(0.3)
+
+
+@contextlib.contextmanager
+def _hidden_main(fn: Callable) -> Iterator[None]:
+    """Keep the workers from importing the parent's main program (a test runner), unless `fn` stands there."""
+    main = sys.modules["__main__"]
+    if fn.__module__ == "__main__":
+        yield
+        return
+    kept = {name: getattr(main, name, None) for name in ("__file__", "__spec__")}
+    main.__file__ = main.__spec__ = None  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        for name, value in kept.items():
+            setattr(main, name, value)
+
+
+def _load(name: str, source: str | None) -> None:
+    """Import module `name`; from its file, if it was not imported by its name (a test runner's modules are not)."""
+    if name in sys.modules or name == "__main__":
+        return
+    try:
+        importlib.import_module(name)
+    except ModuleNotFoundError:
+        if source is None:
+            raise
+        spec = importlib.util.spec_from_file_location(name, source)
+        sys.modules[name] = module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        while "." in name:  # unpickling a function asks for the packages around its module
+            name = name.rpartition(".")[0]
+            sys.modules.setdefault(name, types.ModuleType(name))
+
+
+def _worker(pipe, module, source, task, rank, n, port, transport, timeout) -> None:
+    """What a worker process does."""
+    faulthandler.register(signal.SIGUSR1, all_threads=True)
+    try:
+        _load(module, source)
+        fn, args, settings = pickle.loads(task)  # from our own parent
+        store = StoreClient("127.0.0.1", port, timeout)
+        group = connect(store, rank, n, transport=transport, timeout=settings.pop("timeout", timeout), **settings)
+        outcome = (fn(group, *args), None)
+        group.close()
+        store.close()
+    except BaseException as error:
+        where = "".join(traceback.format_exception(error))
+        outcome = (None, _portable(error, f"on rank {rank} of {n} processes:\n{where}"))
+        if "group" in locals():
+            group.abort(f"{type(error).__name__}: {error}")
+            group.close()
+    pipe.send_bytes(pickle.dumps(outcome))
+    pipe.close()
+
+
+def _portable(error: BaseException, note: str) -> BaseException:
+    """The error, or a CommError with its text if it cannot be pickled, with a note."""
+    try:
+        error = pickle.loads(pickle.dumps(error))
+    except Exception:
+        error = CommError(f"{type(error).__name__}: {error}")
+    error.add_note(note)
+    return error
+
+
+@contextlib.contextmanager
+def check_leaks() -> Iterator[None]:
+    """Fail if the block leaves threads, child processes, ZeroMQ contexts, shared memory or socket files behind."""
+    before = _inventory()
+    yield
+    deadline = clock.Deadline(SETTLE, "cleaning up")
+    while True:
+        gc.collect()
+        left = {name: found for name, found in _inventory().items() if name not in before}
+        if not left:
+            return
+        if deadline.remaining() == 0:
+            raise AssertionError("left behind: " + "; ".join(sorted(left.values())))
+        clock.sleep(0.02)
+
+
+def _inventory() -> dict[Any, str]:
+    """Everything of this process that a test could leave behind: a key that identifies it, and its description."""
+    found: dict[Any, str] = {}
+    collector = sys.modules.get("zmq.utils.garbage")
+    for thread in threading.enumerate():
+        if collector is None or not isinstance(thread, collector.GarbageCollectorThread):
+            found["thread", thread.ident] = f"thread {thread.name}"
+    found.update(_children())
+    found.update(_native_threads(collector))
+    with contextlib.suppress(FileNotFoundError):
+        with open("/proc/self/maps") as file:
+            mapped = [line.split()[0] for line in file if "memfd:disttorch" in line]
+        found.update({("memory", place): f"shared memory mapped at {place}" for place in mapped})
+        for name in os.listdir("/dev/shm"):
+            if os.stat(f"/dev/shm/{name}").st_uid == os.getuid() and "disttorch" in name:
+                found["file", name] = f"/dev/shm/{name}"
+    return found
+
+
+def _children() -> dict[Any, str]:
+    from multiprocessing import forkserver, resource_tracker
+
+    ours = {forkserver._forkserver._forkserver_pid, resource_tracker._resource_tracker._pid}
+    found = {}
+    for task in os.listdir("/proc/self/task"):
+        with contextlib.suppress(FileNotFoundError), open(f"/proc/self/task/{task}/children") as file:
+            for pid in map(int, file.read().split()):
+                if pid not in ours:
+                    found["process", pid] = f"child process {pid}"
+    return found
+
+
+def _native_threads(collector: Any) -> dict[Any, str]:
+    """ZeroMQ's threads: each context has some. pyzmq keeps one context of its own for zero-copy sends."""
+    spared = 2 if collector is not None and collector.gc._context is not None else 0
+    found = {}
+    for task in sorted(os.listdir("/proc/self/task"), key=int):
+        with contextlib.suppress(FileNotFoundError), open(f"/proc/self/task/{task}/comm") as file:
+            name = file.read().strip()
+            if name.startswith("ZMQbg"):
+                found["zmq", len(found)] = f"ZeroMQ context (thread {name})"
+    return dict(list(found.items())[spared:])

@@ -1,0 +1,220 @@
+"""Carrying messages from one rank to another, between threads or by ZeroMQ tcp, behind one interface.
+
+A `Mail` sends without waiting (the payload must stay unchanged until the ticket is done) and receives in the order of
+each sender. `Mailbox` adds the matching: wait for the next message of a certain rank and tag.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from abc import ABC, abstractmethod
+from collections import deque
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from . import clock, security, wire
+from .errors import MessageError
+from .wire import PIECE, Header
+
+SLICE = 0.05  # seconds waited between two looks at the deadline and at who is alive
+COPY_BELOW = 32 << 10  # bytes; a smaller payload is copied, because following a zero-copy send costs more
+LINGER = 200  # milliseconds that a closing rank gives its last messages to leave
+RECEIVE_QUEUE = 64  # messages per sender that may lie unread before the sender's side holds back
+
+
+class Message(NamedTuple):
+    """A header and its payload, as flat uint8."""
+
+    header: Header
+    data: np.ndarray
+
+
+class Mail(ABC):
+    """Messages to and from the ranks of one group."""
+
+    dropped = 0  # messages so far that were no message of this group
+
+    @abstractmethod
+    def send(self, peer: int, header: Header, data: np.ndarray | None = None) -> Any:
+        """Start sending; returns None, or a ticket whose `.done` says when `data` may be changed again."""
+
+    @abstractmethod
+    def receive(self, seconds: float) -> Message | None:
+        """The next message of anyone, or None after `seconds`."""
+
+    def wait_ticket(self, ticket: Any, seconds: float) -> None:  # noqa: B027  where there are no tickets
+        """Wait at most `seconds` for a ticket that `send` returned."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Close; what was sent just before still has a moment to leave. Idempotent."""
+
+
+class ThreadMail(Mail):
+    """Mail between threads: a queue per rank; payloads are copied once, when sent."""
+
+    def __init__(self, rank: int, queues: list[tuple[deque, Any]]):
+        self.rank, self._queues = rank, queues
+
+    @staticmethod
+    def queues(size: int) -> list[tuple[deque, Any]]:
+        """What the mails of `size` ranks share."""
+        return [(deque(), clock.Condition()) for _ in range(size)]
+
+    def send(self, peer: int, header: Header, data: np.ndarray | None = None) -> None:
+        queue, changed = self._queues[peer]
+        message = Message(header, _EMPTY if data is None else data.copy())
+        with changed:
+            queue.append(message)
+            changed.notify()
+
+    def receive(self, seconds: float) -> Message | None:
+        queue, changed = self._queues[self.rank]
+        with changed:
+            if not queue:
+                changed.wait(seconds)
+            return queue.popleft() if queue else None
+
+    def close(self) -> None:
+        self._queues[self.rank][0].clear()
+
+
+_EMPTY = np.empty(0, np.uint8)
+
+
+class ZmqMail(Mail):
+    """Mail over ZeroMQ tcp: one bound socket that hears all peers, one connected socket for each peer written to.
+
+    host: the address of this rank to bind; secret: encrypt with CURVE keys derived from it, or None.
+    """
+
+    def __init__(self, rank: int, size: int, token: bytes, host: str = "127.0.0.1", secret: bytes | None = None):
+        import zmq
+
+        self._zmq = zmq
+        self.rank, self.size, self.token, self._secret = rank, size, token, secret
+        self.peers: list[str] = []  # every rank's address, once they are known
+        self._context = zmq.Context()
+        self._outs: dict[int, Any] = {}
+        self._sending, self._receiving = clock.Lock(), clock.Lock()
+        self._inbox = self._context.socket(zmq.PULL)
+        self._inbox.setsockopt(zmq.LINGER, 0)
+        self._inbox.setsockopt(zmq.RCVHWM, RECEIVE_QUEUE)
+        self._inbox.setsockopt(zmq.MAXMSGSIZE, PIECE)
+        self._inbox.setsockopt(zmq.RCVBUF, 4 << 20)
+        self._inbox.setsockopt(zmq.IPV6, int(":" in host))
+        security.secure_server(self._inbox, secret)
+        self._inbox.bind(f"tcp://{f'[{host}]' if ':' in host else host}:*")
+        self.address = self._inbox.getsockopt_string(zmq.LAST_ENDPOINT)
+
+    def _out(self, peer: int):
+        sock = self._outs.get(peer)
+        if sock is None:
+            zmq = self._zmq
+            sock = self._context.socket(zmq.PUSH)
+            sock.setsockopt(zmq.LINGER, 0)
+            sock.setsockopt(zmq.SNDHWM, 0)  # never block: what waits is the caller's array, or bounded by COPY_BELOW
+            sock.setsockopt(zmq.SNDBUF, 4 << 20)
+            sock.setsockopt(zmq.IPV6, int("[" in self.peers[peer]))
+            sock.copy_threshold = 0
+            security.secure_client(sock, self._secret)
+            sock.connect(self.peers[peer])
+            self._outs[peer] = sock
+        return sock
+
+    def send(self, peer: int, header: Header, data: np.ndarray | None = None):
+        with self._sending:
+            sock = self._out(peer)
+            head = wire.encode(self.token, header)
+            if data is None or not data.size:
+                sock.send(head)
+                return None
+            sock.send(head, self._zmq.SNDMORE)
+            if data.nbytes < COPY_BELOW:
+                sock.send(data)
+                return None
+            return sock.send(data, copy=False, track=True)
+
+    def receive(self, seconds: float) -> Message | None:
+        with self._receiving:
+            if not self._inbox.poll(int(seconds * 1000)):
+                return None
+            head = self._inbox.recv()
+            data, extra = None, 0
+            while self._inbox.getsockopt(self._zmq.RCVMORE):
+                data, extra = self._inbox.recv(copy=False), extra + 1
+        try:
+            if extra > 1:
+                raise MessageError(f"{extra + 1} frames")
+            payload = _EMPTY if data is None else np.frombuffer(data.buffer, np.uint8)
+            return Message(wire.decode(self.token, head, payload.size, self.size), payload)
+        except MessageError:
+            self.dropped += 1
+            return None
+
+    def wait_ticket(self, ticket: Any, seconds: float) -> None:
+        with contextlib.suppress(self._zmq.NotDone):
+            ticket.wait(seconds)
+
+    def close(self) -> None:
+        with self._sending, self._receiving:
+            self._context.destroy(linger=LINGER)
+
+
+class Mailbox:
+    """Matches arrived messages to who waits for them, and carries whole arrays as pieces."""
+
+    def __init__(self, mail: Mail, watch: Callable[[], None]):
+        self.mail, self.watch = mail, watch
+        self._arrived: list[Message] = []
+        self._tickets: deque = deque()
+
+    def send(self, peer: int, header: Header, data: np.ndarray) -> None:
+        """Start sending all of `data` (flat uint8), in pieces; `flush` before changing it."""
+        for offset in range(0, max(data.size, 1), PIECE):
+            piece = header._replace(offset=offset, total=data.size)
+            ticket = self.mail.send(peer, piece, data[offset : offset + PIECE])
+            if ticket is not None:
+                self._tickets.append(ticket)
+
+    def unsent(self) -> bool:
+        """True while arrays given to `send` are still in use."""
+        while self._tickets and self._tickets[0].done:
+            self._tickets.popleft()
+        return bool(self._tickets)
+
+    def flush(self, deadline: clock.Deadline) -> None:
+        """Wait until everything sent so far has left the caller's arrays."""
+        while self.unsent():
+            self.watch()
+            deadline.check()
+            self.mail.wait_ticket(self._tickets[0], deadline.remaining(SLICE))
+
+    def pump(self, seconds: float) -> bool:
+        """Receive one message, waiting at most `seconds`; True if one came."""
+        message = self.mail.receive(seconds)
+        if message is not None:
+            self._arrived.append(message)
+        return message is not None
+
+    def pop(self, wanted: Callable[[Header], bool]) -> Message | None:
+        """The first message in the order of arrival that is `wanted`, if any has arrived. Does not receive."""
+        for index, message in enumerate(self._arrived):
+            if wanted(message.header):
+                return self._arrived.pop(index)
+        return None
+
+    def take(self, wanted: Callable[[Header], bool], deadline: clock.Deadline, missing: tuple = ()) -> Message:
+        """The next message that is `wanted`, waiting for it. Raises DeadlineExceeded, PeerLost."""
+        while (message := self.pop(wanted)) is None:
+            if not self.pump(SLICE):
+                self.watch()
+                deadline.check(missing)
+        return message
+
+    def close(self) -> None:
+        """Close the mail and forget what has arrived."""
+        self.mail.close()
+        self._arrived.clear()
