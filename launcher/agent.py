@@ -83,7 +83,9 @@ class Agent:
         if failures and self.ending_signal:
             self._tell(report(failures, self._config.command, self._logs))
         if self.ending_signal:
-            self._tell(f"disttorch: stopped by {signal_name(self.ending_signal)}\n")
+            why = f"stopped by {signal_name(self.ending_signal)}"
+            self._tell(f"disttorch: {why}\n")
+            self._rendezvous.tell_stopped(why)
         if failures:
             return root_cause(failures).exit_status
         return 128 + self.ending_signal if self.ending_signal else 0
@@ -113,14 +115,19 @@ class Agent:
                 number = signal.SIGINT if self.ending_signal == signal.SIGINT else signal.SIGTERM
                 impatient = len(self._signals.received) > 1
                 group.stop(number, 0 if impatient else self._config.shutdown_timeout)
-            elif not group.stopping:
-                failures = group.failures()
-                for failure in failures:
-                    self._rendezvous.announce(failure)
-                if failures or self._failed_elsewhere():
-                    group.stop(signal.SIGTERM, self._config.shutdown_timeout)
+            elif not group.stopping and (self._announce(group) or self._failed_elsewhere()):
+                group.stop(signal.SIGTERM, self._config.shutdown_timeout)
             group.turn(self._signals.fd, self._until_look)
             self._signals.clear()
+        if not group.stopping:
+            self._announce(group)  # the last worker, or all at once
+
+    def _announce(self, group: WorkerGroup) -> bool:
+        """Tell the others who has failed here; whether anybody has."""
+        failures = group.failures()
+        for failure in failures:
+            self._rendezvous.announce(failure)
+        return bool(failures)
 
     def _conclude(self, failures: list[Failure]) -> list[Failure]:
         """Wait for the workers of the other nodes; everybody's failures."""

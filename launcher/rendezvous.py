@@ -46,6 +46,7 @@ class Rendezvous:
         self._attempt = 0
         self._beats: dict[int, tuple[bytes, float]] = {}  # by node: its last sign of life, and when that was new
         self._beat = 0
+        self._together = False  # with other nodes, none of which has been lost
         self._loopback = is_loopback(config.master_addr)
         self.key_file = key_file(config.master_port)
         self.secret = given_secret()
@@ -86,6 +87,7 @@ class Rendezvous:
                     f"--node-rank {self.node_rank} is taken by another launcher on {json.loads(there)['host']}"
                 )
             workers = [json.loads(node)["nproc"] for node in self._gather("node", JOIN_TIMEOUT, "did not join")]
+            self._together = True
         return Place(
             node_rank=self.node_rank,
             first_rank=sum(workers[: self.node_rank]),
@@ -104,7 +106,7 @@ class Rendezvous:
     def others_failed(self) -> bool:
         """Give a sign of life and look at the other nodes: whether one of their workers has failed.
 
-        Raises RendezvousError for a node that has been silent for too long.
+        Raises RendezvousError for a node that has been silent for too long, or was told to end the job.
         """
         others = [rank for rank in range(self._config.nnodes) if rank != self.node_rank]
         if not others:
@@ -113,6 +115,8 @@ class Rendezvous:
         self._ask(lambda store: store.set(f"launcher/beat/{self.node_rank}", str(self._beat).encode()))
         for rank in others:
             self._check_beat(rank)
+        if self._ask(lambda store: store.check(["launcher/stopped"])):
+            raise RendezvousError(self._ask(lambda store: store.get("launcher/stopped")).decode())
         return self._ask(lambda store: store.check([self._key("failed")]))
 
     def tell_end(self, failures: Sequence[Failure]) -> None:
@@ -133,14 +137,19 @@ class Rendezvous:
         ends = self._gather("ended", self._config.shutdown_timeout + LEAVE_TIMEOUT, "did not stop")
         return [Failure.from_bytes(text.encode()) for end in ends for text in json.loads(end)]
 
+    def tell_stopped(self, why: str) -> None:
+        """Tell the other nodes that this one ends the job."""
+        if self._together:
+            self._ask(lambda store: store.set("launcher/stopped", f"node {self.node_rank} was {why}".encode()))
+
     def close(self) -> None:
-        """Leave. The node that serves the store lets the others go first, as long as they are heard of."""
+        """Leave. The node that serves the store lets the others go first."""
         try:
-            if self._config.nnodes > 1 and self._client:
+            if self._together:
                 self._ask(lambda store: store.set(self._key(f"left/{self.node_rank}"), b"1"))
                 if self._server:
-                    self._gather("left", LEAVE_TIMEOUT, "did not leave")
-        except (StoreError, RendezvousError, Interrupted):
+                    self._gather("left", LEAVE_TIMEOUT, "did not leave", patient=True)
+        except RendezvousError:
             return  # a node that was lost cannot take its leave; why the job ended has been said
         finally:
             if self._client:
@@ -201,20 +210,21 @@ class Rendezvous:
         except StoreTimeout as error:
             if error.missing:
                 raise  # the store answers, the keys are not there
-            raise RendezvousError(f"node 0's launcher at {host}:{port} no longer answers") from None
+            raise self._lose(f"node 0's launcher at {host}:{port} no longer answers") from None
 
-    def _gather(self, kind: str, seconds: float, what: str) -> list[bytes]:
-        """The value that every node sets, in their order."""
+    def _gather(self, kind: str, seconds: float, what: str, patient: bool = False) -> list[bytes]:
+        """The value that every node sets, in their order. `patient`: whatever signals come."""
         limit = monotonic() + seconds
         names = [self._key(f"{kind}/{rank}") for rank in range(self._config.nnodes)]
         while True:
-            self._stop_if_interrupted()
+            if not patient:
+                self._stop_if_interrupted()
             try:
                 return self._ask(lambda store: store.multi_get(names, TRY))
             except StoreTimeout as error:
                 if monotonic() > limit:
                     missing = ", ".join(str(name).rpartition("/")[2] for name in error.missing)
-                    raise RendezvousError(f"node(s) {missing} {what} within {seconds:g} s") from None
+                    raise self._lose(f"node(s) {missing} {what} within {seconds:g} s") from None
 
     def _check_beat(self, rank: int) -> None:
         """Raise RendezvousError once a node that has not ended shows no sign of life."""
@@ -224,7 +234,11 @@ class Rendezvous:
             self._beats[rank] = alive, monotonic()
         silent = monotonic() - self._beats[rank][1]
         if silent > SILENCE and not self._ask(lambda store: store.check([self._key(f"ended/{rank}")])):
-            raise RendezvousError(f"node {rank} is lost: its launcher has been silent for {silent:.1f} s")
+            raise self._lose(f"node {rank} is lost: its launcher has been silent for {silent:.1f} s")
+
+    def _lose(self, why: str) -> RendezvousError:
+        self._together = False
+        return RendezvousError(why)
 
     def _stop_if_interrupted(self) -> None:
         if self._interrupted():
