@@ -4,14 +4,16 @@ import numpy as np
 
 from disttorch.kernels import threads
 from disttorch.kernels.onednn import library
+from disttorch.kernels.onednn.activation import Activation
 from disttorch.kernels.onednn.convolution import Convolution
 from disttorch.kernels.onednn.linear import Linear
+from disttorch.kernels.onednn.normalization import Normalization
 from disttorch.kernels.onednn.plan import Engine
 from disttorch.kernels.onednn.pooling import Pooling
 from disttorch.kernels.portable import Portable
 
 
-class OneDNN(Convolution, Pooling, Linear, Portable):
+class OneDNN(Convolution, Pooling, Linear, Normalization, Activation, Portable):
     name = "onednn"
 
     def __init__(self, lib):

@@ -1,4 +1,4 @@
-"""Matrix products by oneDNN: its GEMM for two matrices, its matmul primitive for batches, NumPy's BLAS for tiny ones."""
+"""Matrix products: oneDNN's GEMM for two matrices, its matmul primitive for batches, NumPy's BLAS for tiny ones."""
 
 import numpy as np
 
@@ -80,7 +80,9 @@ class Linear:
 
 
 def _matmul(plan, a, b, out):
-    left, right = (plan.array(plan.layout(x.shape, strides_of(x.shape, x.strides, contiguous(x.shape)))) for x in (a, b))
+    left, right = (
+        plan.array(plan.layout(x.shape, strides_of(x.shape, x.strides, contiguous(x.shape)))) for x in (a, b)
+    )
     target = plan.array(plan.layout(out.shape, contiguous(out.shape)))
     desc = plan.describe("matmul", left.layout, right.layout, None, target.layout)
     plan.step(desc, {dnnl.SRC: left, dnnl.WEIGHTS: right, dnnl.DST: target})

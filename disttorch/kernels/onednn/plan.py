@@ -154,7 +154,7 @@ class Plan:
     def temporary(self, layout):
         memory = Memory(self.engine, layout)
         self._temporaries.append((memory, self._size))
-        self._size += -(-self.lib.dnnl_memory_desc_get_size(layout) // ALIGNMENT) * ALIGNMENT
+        self._size += -(-self.size(layout) // ALIGNMENT) * ALIGNMENT
         return memory
 
     def describe(self, operation, *arguments, attributes=None):
@@ -173,6 +173,10 @@ class Plan:
     def wanted(self, desc, query, index=0):
         """The layout that a described primitive wants for one of its arguments (None if it has no such argument)."""
         return self.lib.dnnl_primitive_desc_query_md(desc, query, index)
+
+    def size(self, layout):
+        """Bytes that an array of this layout takes."""
+        return self.lib.dnnl_memory_desc_get_size(layout)
 
     def input(self, memory, desc, query):
         """`memory` itself where its layout is the wanted one, else a reordered temporary."""
@@ -209,7 +213,7 @@ class Plan:
         primitive = c_void_p()
         self.engine.check(self.lib.dnnl_primitive_create(byref(primitive), desc))
         scratchpad = self.wanted(desc, dnnl.QUERY_SCRATCHPAD)
-        if scratchpad and self.lib.dnnl_memory_desc_get_size(scratchpad):
+        if scratchpad and self.size(scratchpad):
             arguments = {**arguments, dnnl.SCRATCHPAD: self.temporary(scratchpad)}
         table = (_Argument * len(arguments))(*((arg, memory.handle) for arg, memory in arguments.items()))
         self._steps.append((primitive, len(arguments), table))

@@ -15,13 +15,12 @@ class Pooling:
     """`saved` of max_pool_forward: oneDNN's workspace (an opaque uint8 array), or portable's int32 array."""
 
     def max_pool_forward(self, x, kernel, stride, padding, dilation, ceil_mode=False):
-        # oneDNN's maximum passes over NaN and -inf; a sum that is finite shows that there is none
-        if x.dtype is FLOAT and x.size and isfinite(np.add.reduce(x, axis=None)):
+        if x.dtype is FLOAT and x.size and _is_finite(x):
             x = dense(x)
             window = (kernel, stride, padding, dilation)
             out = (*x.shape[:2], *pool_out_shape(x.shape[2:], *window, ceil_mode))
             y = empty_channels_last(out)
-            saved = np.empty(y.size * (1 if _fits_byte(kernel) else 4), np.uint8)
+            saved = np.empty(y.size * _winner_size(kernel), np.uint8)
             key = ("max_pool", x.shape, x.strides, *window, ceil_mode)
             try:
                 self.engine.run(key, lambda plan: _forward(plan, dnnl.POOL_MAX, x, out, window), x, y, saved)
@@ -33,7 +32,7 @@ class Pooling:
 
     def max_pool_indices(self, x, y, saved, kernel, stride, padding, dilation):
         if saved.dtype == np.uint8:
-            saved = saved if _fits_byte(kernel) else saved.view(np.int32)
+            saved = saved if _winner_size(kernel) == 1 else saved.view(np.int32)
             n, c, *spatial = y.shape
             saved = np.moveaxis(saved.reshape(n, *spatial, c), -1, 1)
         return super().max_pool_indices(x, y, saved, kernel, stride, padding, dilation)
@@ -88,9 +87,15 @@ class Pooling:
         )
 
 
-def _fits_byte(kernel):
-    """oneDNN's max pooling notes the winner in a byte where the kernel has at most 256 cells."""
-    return prod(kernel) <= 256
+@np.errstate(all="ignore")
+def _is_finite(x):
+    """Whether x's sum is finite: oneDNN's maximum passes over NaN and -inf, which PyTorch's reports."""
+    return isfinite(np.add.reduce(x, axis=None))
+
+
+def _winner_size(kernel):
+    """Bytes in which oneDNN's max pooling notes a window's winner."""
+    return 1 if prod(kernel) <= 256 else 4
 
 
 def _plain_average(ceil_mode, divisor_override):
@@ -104,7 +109,10 @@ def _forward(plan, algorithm, x, y_shape, window):
     desc = _describe_forward(plan, algorithm, x.shape, y_shape, window)
     arguments = {dnnl.SRC: plan.input(source, desc, dnnl.QUERY_SRC), dnnl.DST: target}
     if algorithm == dnnl.POOL_MAX:
-        arguments[dnnl.WORKSPACE] = plan.array(plan.wanted(desc, dnnl.QUERY_WORKSPACE))
+        workspace = plan.wanted(desc, dnnl.QUERY_WORKSPACE)
+        if plan.size(workspace) != prod(y_shape) * _winner_size(window[0]):
+            raise Unsupported
+        arguments[dnnl.WORKSPACE] = plan.array(workspace)
     plan.step(desc, arguments)
 
 

@@ -1,0 +1,217 @@
+"""Batch and layer normalisation and softmax by oneDNN."""
+
+from math import prod
+
+import numpy as np
+
+from disttorch.kernels.onednn import library as dnnl
+from disttorch.kernels.onednn.layouts import FLOAT, channels_last, contiguous, dense, empty_channels_last, strides_of
+from disttorch.kernels.onednn.library import Unsupported
+
+
+class Normalization:
+    def batch_norm_forward(self, x, weight, bias, eps, mean=None, var=None):
+        if not (_float(x, weight, bias, mean, var) and x.size and x.ndim >= 2):
+            return super().batch_norm_forward(x, weight, bias, eps, mean, var)
+        x4 = dense(_with_axes(x))
+        y = empty_channels_last(x4.shape)
+        training = mean is None
+        if training:
+            mean, var = np.empty(x.shape[1], FLOAT), np.empty(x.shape[1], FLOAT)
+        flags = _flags(weight, bias) | (0 if training else dnnl.GLOBAL_STATS)
+        arrays = [x4, y, *map(np.ascontiguousarray, (mean, var)), *_present(weight, bias)]
+        key = ("batch_norm", x4.shape, x4.strides, eps, flags)
+        try:
+            self.engine.run(key, lambda plan: _batch_forward(plan, x4, eps, flags), *arrays)
+        except Unsupported:
+            return super().batch_norm_forward(x, weight, bias, eps, *((None, None) if training else (mean, var)))
+        return _without_axes(y, x), mean, var
+
+    def batch_norm_backward(self, g, x, weight, mean, var, eps, training=True, needs=(True, True, True)):
+        if not (_float(g, x, weight, mean, var) and x.size and needs[0]):
+            return super().batch_norm_backward(g, x, weight, mean, var, eps, training, needs)
+        g4, x4 = dense(_with_axes(g)), dense(_with_axes(x))
+        gx = empty_channels_last(x4.shape)
+        channels = x.shape[1]
+        flags = dnnl.SCALE_FLAG | dnnl.SHIFT_FLAG | (0 if training else dnnl.GLOBAL_STATS)
+        scale = np.ones(channels, FLOAT) if weight is None else np.ascontiguousarray(weight)
+        gw, gb = np.empty(channels, FLOAT), np.empty(channels, FLOAT)
+        arrays = (g4, x4, gx, *map(np.ascontiguousarray, (mean, var)), scale, gw, gb)
+        key = ("batch_norm_backward", g4.strides, x4.shape, x4.strides, eps, flags)
+        try:
+            self.engine.run(key, lambda plan: _batch_backward(plan, g4, x4, eps, flags), *arrays)
+        except Unsupported:
+            return super().batch_norm_backward(g, x, weight, mean, var, eps, training, needs)
+        return _without_axes(gx, x), gw if needs[1] else None, gb if needs[2] else None
+
+    def layer_norm_forward(self, x, dims, weight, bias, eps):
+        if not (_float(x, weight, bias) and x.size):
+            return super().layer_norm_forward(x, dims, weight, bias, eps)
+        rows, leading = _rows(x, dims)
+        y = np.empty(rows.shape, FLOAT)
+        mean, var = np.empty(leading, FLOAT), np.empty(leading, FLOAT)
+        flags = _flags(weight, bias)
+        arrays = [rows, y, mean, var, *(p.reshape(-1) for p in _present(weight, bias))]
+        key = ("layer_norm", rows.shape, eps, flags)
+        self.engine.run(key, lambda plan: _layer_forward(plan, rows.shape, eps, flags), *arrays)
+        return y.reshape(x.shape), mean, var
+
+    def layer_norm_backward(self, g, x, dims, weight, mean, var, eps, needs=(True, True, True)):
+        if not (_float(g, x, weight, mean, var) and x.size and needs[0]):
+            return super().layer_norm_backward(g, x, dims, weight, mean, var, eps, needs)
+        rows, _ = _rows(x, dims)
+        g_rows, _ = _rows(g, dims)
+        width = rows.shape[1]
+        gx = np.empty(rows.shape, FLOAT)
+        scale = np.ones(width, FLOAT) if weight is None else np.ascontiguousarray(weight).reshape(-1)
+        gw, gb = np.empty(width, FLOAT), np.empty(width, FLOAT)
+        arrays = (g_rows, rows, gx, *map(np.ascontiguousarray, (mean, var)), scale, gw, gb)
+        key = ("layer_norm_backward", rows.shape, eps)
+        self.engine.run(key, lambda plan: _layer_backward(plan, rows.shape, eps), *arrays)
+        shape = x.shape[x.ndim - dims :]
+        gw, gb = (p.reshape(shape) if need else None for p, need in zip((gw, gb), needs[1:], strict=True))
+        return gx.reshape(x.shape), gw, gb
+
+    def softmax_forward(self, x, axis):
+        y = self._softmax(dnnl.SOFTMAX, x, axis)
+        return super().softmax_forward(x, axis) if y is None else y
+
+    def log_softmax_forward(self, x, axis):
+        y = self._softmax(dnnl.LOG_SOFTMAX, x, axis)
+        return super().log_softmax_forward(x, axis) if y is None else y
+
+    def softmax_backward(self, g, y, axis):
+        gx = self._softmax_backward(dnnl.SOFTMAX, g, y, axis)
+        return super().softmax_backward(g, y, axis) if gx is None else gx
+
+    def log_softmax_backward(self, g, y, axis):
+        gx = self._softmax_backward(dnnl.LOG_SOFTMAX, g, y, axis)
+        return super().log_softmax_backward(g, y, axis) if gx is None else gx
+
+    def _softmax(self, algorithm, x, axis):
+        """None where the portable kernel is the one to use."""
+        if not _last_axis(x, axis):
+            return None
+        rows = np.ascontiguousarray(x).reshape(-1, x.shape[-1])
+        y = np.empty(rows.shape, FLOAT)
+        self.engine.run(("softmax", algorithm, rows.shape), lambda p: _softmax(p, algorithm, rows.shape), rows, y)
+        return y.reshape(x.shape)
+
+    def _softmax_backward(self, algorithm, g, y, axis):
+        if not (_last_axis(y, axis) and g.dtype is FLOAT):
+            return None
+        g_rows, rows = (np.ascontiguousarray(a).reshape(-1, a.shape[-1]) for a in (g, y))
+        gx = np.empty(rows.shape, FLOAT)
+        key = ("softmax_backward", algorithm, rows.shape)
+        self.engine.run(key, lambda p: _softmax_backward(p, algorithm, rows.shape), g_rows, rows, gx)
+        return gx.reshape(y.shape)
+
+
+def _float(*arrays):
+    return all(a is None or a.dtype is FLOAT for a in arrays)
+
+
+def _last_axis(x, axis):
+    return x.dtype is FLOAT and x.ndim and x.size and axis in (-1, x.ndim - 1)
+
+
+def _present(*vectors):
+    return [np.ascontiguousarray(v) for v in vectors if v is not None]
+
+
+def _flags(weight, bias):
+    return (0 if weight is None else dnnl.SCALE_FLAG) | (0 if bias is None else dnnl.SHIFT_FLAG)
+
+
+def _with_axes(x):
+    """(N, C) as (N, C, 1): oneDNN's fast implementations want a spatial axis."""
+    return x[:, :, None] if x.ndim == 2 else x
+
+
+def _without_axes(y, x):
+    return y[:, :, 0] if x.ndim == 2 else y
+
+
+def _rows(x, dims):
+    """x as contiguous (rows, width) and the shape of its leading axes."""
+    leading = x.shape[: x.ndim - dims]
+    return np.ascontiguousarray(x).reshape(prod(leading), -1), leading
+
+
+# ---- plans
+
+
+def _batch_forward(plan, x, eps, flags):
+    source = plan.array(plan.layout(x.shape, strides_of(x.shape, x.strides, channels_last(x.shape))))
+    layout = plan.layout(x.shape, channels_last(x.shape))
+    vector = plan.layout(x.shape[1:2], (1,))
+    desc = plan.describe("batch_normalization_forward", dnnl.TRAINING, layout, layout, eps, flags)
+    arguments = {
+        dnnl.DST: plan.array(layout),
+        dnnl.MEAN: plan.array(vector),
+        dnnl.VARIANCE: plan.array(vector),
+    }
+    if flags & dnnl.SCALE_FLAG:
+        arguments[dnnl.SCALE] = plan.array(vector)
+    if flags & dnnl.SHIFT_FLAG:
+        arguments[dnnl.SHIFT] = plan.array(vector)
+    arguments[dnnl.SRC] = plan.input(source, desc, dnnl.QUERY_SRC)
+    plan.step(desc, arguments)
+
+
+def _batch_backward(plan, g, x, eps, flags):
+    gradient, source = (
+        plan.array(plan.layout(a.shape, strides_of(a.shape, a.strides, channels_last(a.shape)))) for a in (g, x)
+    )
+    layout = plan.layout(x.shape, channels_last(x.shape))
+    vector = plan.layout(x.shape[1:2], (1,))
+    hint = plan.describe("batch_normalization_forward", dnnl.TRAINING, layout, layout, eps, flags)
+    desc = plan.describe("batch_normalization_backward", dnnl.BACKWARD, layout, layout, layout, eps, flags, hint)
+    arguments = {dnnl.DIFF_SRC: plan.array(layout)}
+    for name in (dnnl.MEAN, dnnl.VARIANCE, dnnl.SCALE, dnnl.DIFF_SCALE, dnnl.DIFF_SHIFT):
+        arguments[name] = plan.array(vector)
+    arguments[dnnl.DIFF_DST] = plan.input(gradient, desc, dnnl.QUERY_DIFF_DST)
+    arguments[dnnl.SRC] = plan.input(source, desc, dnnl.QUERY_SRC)
+    plan.step(desc, arguments)
+
+
+def _layer_forward(plan, shape, eps, flags):
+    layout, stats = plan.layout(shape, contiguous(shape)), plan.layout(shape[:1], (1,))
+    desc = plan.describe("layer_normalization_forward", dnnl.TRAINING, layout, layout, stats, eps, flags)
+    names = [dnnl.SRC, dnnl.DST, dnnl.MEAN, dnnl.VARIANCE]
+    arguments = {name: plan.array(each) for name, each in zip(names, (layout, layout, stats, stats), strict=True)}
+    vector = plan.layout(shape[1:], (1,))
+    if flags & dnnl.SCALE_FLAG:
+        arguments[dnnl.SCALE] = plan.array(vector)
+    if flags & dnnl.SHIFT_FLAG:
+        arguments[dnnl.SHIFT] = plan.array(vector)
+    plan.step(desc, arguments)
+
+
+def _layer_backward(plan, shape, eps):
+    layout, stats, vector = (
+        plan.layout(shape, contiguous(shape)),
+        plan.layout(shape[:1], (1,)),
+        plan.layout(shape[1:], (1,)),
+    )
+    flags = dnnl.SCALE_FLAG | dnnl.SHIFT_FLAG
+    hint = plan.describe("layer_normalization_forward", dnnl.TRAINING, layout, layout, stats, eps, flags)
+    desc = plan.describe("layer_normalization_backward", dnnl.BACKWARD, layout, layout, layout, stats, eps, flags, hint)
+    arguments = {name: plan.array(layout) for name in (dnnl.DIFF_DST, dnnl.SRC, dnnl.DIFF_SRC)}
+    arguments |= {name: plan.array(stats) for name in (dnnl.MEAN, dnnl.VARIANCE)}
+    arguments |= {name: plan.array(vector) for name in (dnnl.SCALE, dnnl.DIFF_SCALE, dnnl.DIFF_SHIFT)}
+    arguments[dnnl.SHIFT] = arguments[dnnl.SCALE]  # counted among the inputs, never read
+    plan.step(desc, arguments)
+
+
+def _softmax(plan, algorithm, shape):
+    layout = plan.layout(shape, contiguous(shape))
+    desc = plan.describe("softmax_forward", dnnl.TRAINING, algorithm, layout, layout, 1)
+    plan.step(desc, {dnnl.SRC: plan.array(layout), dnnl.DST: plan.array(layout)})
+
+
+def _softmax_backward(plan, algorithm, shape):
+    layout = plan.layout(shape, contiguous(shape))
+    hint = plan.describe("softmax_forward", dnnl.TRAINING, algorithm, layout, layout, 1)
+    desc = plan.describe("softmax_backward", algorithm, layout, layout, layout, 1, hint)
+    plan.step(desc, {name: plan.array(layout) for name in (dnnl.DIFF_DST, dnnl.DST, dnnl.DIFF_SRC)})
