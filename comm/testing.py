@@ -257,13 +257,10 @@ def check_leaks() -> Iterator[None]:
     before = _inventory()
     yield
     deadline = clock.Deadline(SETTLE, "cleaning up")
-    while True:
-        gc.collect()
-        left = {name: found for name, found in _inventory().items() if name not in before}
-        if not left:
-            return
+    while left := {name: found for name, found in _inventory().items() if name not in before}:
         if deadline.remaining() == 0:
             raise AssertionError("left behind: " + "; ".join(sorted(left.values())))
+        gc.collect()  # costs more than most tests, so only where something is left
         clock.sleep(0.02)
 
 
