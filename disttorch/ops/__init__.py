@@ -4,8 +4,10 @@ from . import pointwise, reduction, shape
 from .arithmetic import *
 from .comparison import *
 from .complexes import *
+from .conversion import *
 from .copying import *
 from .creation import *
+from .drawing import *
 from .fill import *
 from .indexing import *
 from .matmul import *

@@ -1,0 +1,418 @@
+"""Making tensors: of constants, ranges and grids."""
+
+import math
+import warnings
+from collections.abc import Sequence
+
+import numpy as np
+
+from .. import dtypes
+from ..autograd.inplace import write
+from ..autograd.variable import Tensor, wrap
+from ..devices import CPU, cupy, device, namespace, resolve, scope
+from .copying import channels_last, channels_last_3d, contiguous_format, preserve_format
+from .fill import element
+
+_BY_TYPE = {float: dtypes.float64, int: dtypes.int64, bool: dtypes.bool_, complex: dtypes.complex128}
+
+
+def as_dtype(name: str, dtype) -> dtypes.dtype | None:
+    """A dtype argument, which may be one of Python's types; TypeError (PyTorch's text) for anything else."""
+    if dtype is None or isinstance(dtype, dtypes.dtype):
+        return dtype
+    try:
+        return _BY_TYPE[dtype]
+    except (KeyError, TypeError):
+        raise TypeError(f"{name}(): argument 'dtype' must be torch.dtype, not {type(dtype).__name__}") from None
+
+
+def as_shape(name: str, size, position: int = 1) -> tuple:
+    """`f(2, 3)` and `f((2, 3))` alike as a tuple of non-negative ints; PyTorch's errors otherwise."""
+    if len(size) == 1 and (isinstance(size[0], Sequence) and not isinstance(size[0], str)):
+        size = size[0]
+        element_error = True
+    else:
+        element_error = len(size) > 1
+    shape = []
+    for i, n in enumerate(size):
+        if not hasattr(n, "__index__"):
+            what = f"found element of type {type(n).__name__} at pos {i}" if element_error else None
+            raise TypeError(
+                f"{name}(): argument 'size' (position {position}) must be tuple of ints, "
+                + (f"but {what}" if what else f"not {type(n).__name__}")
+            )
+        shape.append(n.__index__())
+    if shape and min(shape) < 0:
+        negative = next(n for n in shape if n < 0)
+        raise RuntimeError(f"Trying to create tensor with negative dimension {negative}: {shape}")
+    return tuple(shape)
+
+
+def check_layout(layout) -> None:
+    if layout is not None and str(layout) != "torch.strided":
+        raise NotImplementedError(f"layout {layout} is not supported: tensors here are dense (torch.strided)")
+
+
+def created(name, shape, make, out, dtype, layout, device, requires_grad) -> Tensor:
+    """The tensor of `make(namespace, shape, NumPy dtype)`, as the options that all factories share ask for."""
+    d = as_dtype(name, dtype)
+    check_layout(layout)
+    if out is not None:
+        if d is not None and d is not out.dtype:
+            raise RuntimeError(
+                f"dtype {dtypes.SCALAR_NAMES[d]} does not match dtype of out parameter ({dtypes.SCALAR_NAMES[out.dtype]})"
+            )
+        d, where = out.dtype, out.device
+    else:
+        d, where = d or dtypes.get_default_dtype(), resolve(device)
+    with scope(where):
+        t = wrap(make(namespace(where), shape, d.np), where)
+    return write(out, t) if out is not None else leaf(t, requires_grad)
+
+
+def leaf(t: Tensor, requires_grad: bool) -> Tensor:
+    if requires_grad:
+        if not (t.dtype.is_floating_point or t.dtype.is_complex):
+            raise RuntimeError("Only Tensors of floating point and complex dtype can require gradients")
+        t._rg = True
+    return t
+
+
+def _constant(value):
+    return lambda xp, shape, np_type: xp.full(shape, value, np_type)
+
+
+_ZEROS, _ONES, _EMPTY = lambda xp, *a: xp.zeros(*a), _constant(1), lambda xp, *a: xp.empty(*a)
+
+
+def sized(name, size, named_size):
+    if named_size is not None:
+        size = (named_size,)
+    elif not size:
+        raise TypeError(f'{name}() missing 1 required positional arguments: "size"')
+    return as_shape(name, size)
+
+
+def zeros(*size, out=None, dtype=None, layout=None, device=None, pin_memory=False, requires_grad=False, **named):
+    """A tensor of zeros: zeros(2, 3) or zeros((2, 3))."""
+    return created("zeros", sized("zeros", size, named.get("size")), _ZEROS, out, dtype, layout, device, requires_grad)
+
+
+def ones(*size, out=None, dtype=None, layout=None, device=None, pin_memory=False, requires_grad=False, **named):
+    """A tensor of ones: ones(2, 3) or ones((2, 3))."""
+    return created("ones", sized("ones", size, named.get("size")), _ONES, out, dtype, layout, device, requires_grad)
+
+
+def empty(
+    *size, out=None, dtype=None, layout=None, device=None, pin_memory=False, requires_grad=False, memory_format=None, **named
+):  # fmt: skip
+    """A tensor whose elements hold what happened to lie in its memory."""
+    shape = sized("empty", size, named.get("size"))
+    return created("empty", shape, _laid_out(shape, memory_format), out, dtype, layout, device, requires_grad)
+
+
+def _laid_out(shape, memory_format):
+    rank = {channels_last: 4, channels_last_3d: 5}.get(memory_format)
+    if rank is None:
+        return _EMPTY
+    if len(shape) != rank:
+        raise RuntimeError(f"required rank {rank} tensor to use {memory_format.removeprefix('torch.')} format")
+    return lambda xp, shape, np_type: xp.moveaxis(xp.empty((shape[0], *shape[2:], shape[1]), np_type), -1, 1)
+
+
+def empty_strided(size, stride, *, dtype=None, layout=None, device=None, requires_grad=False, pin_memory=False):
+    """Like `empty`, with the steps from one entry of each dimension to the next given in elements."""
+    shape = as_shape("empty_strided", (size,))
+    if len(shape) != len(stride):
+        raise RuntimeError(
+            f"empty_strided: dimensionality of sizes ({len(shape)}) must match dimensionality of strides ({len(stride)})"
+        )
+
+    def make(xp, shape, np_type):
+        span = 1 + sum((n - 1) * s for n, s in zip(shape, stride, strict=True)) if math.prod(shape) else 0
+        base = xp.empty(span, np_type)
+        steps = tuple([s * base.itemsize for s in stride])
+        return xp.lib.stride_tricks.as_strided(base, shape, steps)
+
+    return created("empty_strided", shape, make, None, dtype, layout, device, requires_grad)
+
+
+def empty_permuted(size, physical_layout, *, dtype=None, layout=None, device=None, requires_grad=False, pin_memory=False):
+    """Like `empty`, with the dimensions lying in memory in the order `physical_layout`."""
+    shape = as_shape("empty_permuted", (size,))
+    inverse = sorted(range(len(shape)), key=physical_layout.__getitem__)
+    return created(
+        "empty_permuted", shape,
+        lambda xp, shape, np_type: xp.empty([shape[i] for i in physical_layout], np_type).transpose(inverse),
+        None, dtype, layout, device, requires_grad,
+    )  # fmt: skip
+
+
+def full(
+    size, fill_value, *, out=None, dtype=None, layout=None, device=None, requires_grad=False, pin_memory=False, names=None
+):  # fmt: skip
+    """A tensor of `fill_value`, whose kind gives the dtype unless one is given."""
+    if isinstance(size, int):
+        raise TypeError("full(): argument 'size' (position 1) must be tuple of ints, not int")
+    shape = as_shape("full", (size,))
+    if isinstance(fill_value, Tensor):
+        fill_value = fill_value._data.item()
+    d = as_dtype("full", dtype) or (out.dtype if out is not None else dtypes.of_scalar(fill_value))
+    return created("full", shape, _constant(element(fill_value, d)), out, d, layout, device, requires_grad)
+
+
+def scalar_tensor(s, *, dtype=None, layout=None, device=None, pin_memory=False, requires_grad=False):
+    """A tensor of no dimensions, of the default dtype unless one is given."""
+    return full((), s, dtype=dtype or dtypes.get_default_dtype(), device=device, requires_grad=requires_grad)
+
+
+# -- like another -----------------------------------------------------------------------------------------------------
+def like(name, input, make, dtype, layout, device, requires_grad, memory_format=None, like_empty=None) -> Tensor:
+    """A tensor of `input`'s shape, and of its dtype, device and order in memory unless others are given."""
+    if not isinstance(input, Tensor):
+        raise TypeError(f"{name}(): argument 'input' (position 1) must be Tensor, not {type(input).__name__}")
+    shape, data = input._data.shape, input._data
+    if memory_format in (channels_last, channels_last_3d):
+        fresh = _laid_out(shape, memory_format)
+    elif memory_format == contiguous_format or data.flags.c_contiguous or not _dense(data):
+        fresh = _EMPTY
+    else:
+        order = sorted(range(data.ndim), key=lambda i: -data.strides[i])
+        inverse = sorted(range(data.ndim), key=order.__getitem__)
+        fresh = lambda xp, shape, np_type: xp.empty([shape[i] for i in order], np_type).transpose(inverse)  # noqa: E731
+    if memory_format not in (None, preserve_format, contiguous_format, channels_last, channels_last_3d):
+        raise RuntimeError(f"unsupported memory format {memory_format}")
+    out = created(
+        name, shape, fresh, None, as_dtype(name, dtype) or input.dtype, layout, device or input.device, False
+    )  # fmt: skip
+    if make is not None:
+        with scope(out.device):
+            out._data[...] = make
+    return leaf(out, requires_grad)
+
+
+def _dense(data) -> bool:
+    """Whether the elements fill their memory without holes or overlaps, in some order of the dimensions."""
+    step = data.itemsize
+    for stride, n in sorted((s, n) for s, n in zip(data.strides, data.shape, strict=True) if n != 1):
+        if stride != step:
+            return False
+        step *= n
+    return True
+
+
+def zeros_like(input, *, dtype=None, layout=None, device=None, pin_memory=False, requires_grad=False, memory_format=None):
+    """Zeros in the shape of `input`."""
+    return like("zeros_like", input, 0, dtype, layout, device, requires_grad, memory_format)
+
+
+def ones_like(input, *, dtype=None, layout=None, device=None, pin_memory=False, requires_grad=False, memory_format=None):
+    """Ones in the shape of `input`."""
+    return like("ones_like", input, 1, dtype, layout, device, requires_grad, memory_format)
+
+
+def empty_like(input, *, dtype=None, layout=None, device=None, pin_memory=False, requires_grad=False, memory_format=None):
+    """An uninitialised tensor in the shape of `input`."""
+    return like("empty_like", input, None, dtype, layout, device, requires_grad, memory_format)
+
+
+def full_like(
+    input, fill_value, *, dtype=None, layout=None, device=None, pin_memory=False, requires_grad=False, memory_format=None
+):  # fmt: skip
+    """`fill_value` in the shape and dtype of `input`."""
+    value = element(fill_value, as_dtype("full_like", dtype) or input.dtype)
+    return like("full_like", input, value, dtype, layout, device, requires_grad, memory_format)
+
+
+# -- ranges -----------------------------------------------------------------------------------------------------------
+def _numbers(*values) -> list:
+    return [v._data.item() if isinstance(v, Tensor) else v.item() if isinstance(v, np.generic) else v for v in values]
+
+
+def arange(
+    *bounds, out=None, dtype=None, layout=None, device=None, pin_memory=False, requires_grad=False, start=0, end=None, step=1
+):  # fmt: skip
+    """Numbers from [start, end) at steps of `step`: arange(end), arange(start, end), arange(start, end, step)."""
+    if len(bounds) == 1 and end is None:
+        end = bounds[0]
+    elif len(bounds) == 1:
+        start = bounds[0]
+    elif bounds:
+        start, end, step = (*bounds, step)[:3]
+    if end is None:
+        raise TypeError('arange() missing 1 required positional arguments: "end"')
+    start, end, step = _numbers(start, end, step)
+    d = as_dtype("arange", dtype) or (out.dtype if out is not None else None)
+    if d is None:
+        d = dtypes.get_default_dtype() if any(isinstance(v, float) for v in (start, end, step)) else dtypes.int64
+    _check_range(start, end, step)
+    if d.category == dtypes.INTEGER:
+        start, end, step = int(start), int(end), int(step)
+        if step == 0:
+            raise ValueError("step must be nonzero")
+        count = len(range(start, end, step))
+    else:
+        count = math.ceil((end - start) / step)
+
+    def make(xp, shape, np_type):
+        if np_type.kind == "i" or np_type.kind == "u":
+            return (start + step * xp.arange(count)).astype(np_type)
+        return (start + step * xp.arange(count, dtype=np.float64)).astype(np_type)
+
+    return created("arange", (count,), make, out, d, layout, device, requires_grad)
+
+
+def _check_range(start, end, step):
+    if step == 0:
+        raise RuntimeError("step must be nonzero")
+    if not (math.isfinite(start) and math.isfinite(end)):
+        raise RuntimeError(f"unsupported range: {start:g} -> {end:g}")
+    if (end - start) * step < 0:
+        raise RuntimeError("upper bound and lower bound inconsistent with step sign")
+
+
+def range_(start=0, end=None, step=1, *, out=None, dtype=None, layout=None, device=None, requires_grad=False):
+    """Numbers from [start, end], both ends included (torch.range; deprecated there)."""
+    warnings.warn(
+        "torch.range is deprecated and will be removed in a future release because its behavior is inconsistent with Python's "
+        "range builtin. Instead, use torch.arange, which produces values in [start, end).",
+        stacklevel=2,
+    )
+    start, end, step = _numbers(start, end, step)
+    _check_range(start, end, step)
+    count = math.floor((end - start) / step) + 1
+    make = lambda xp, shape, np_type: (start + step * xp.arange(count)).astype(np_type)  # noqa: E731
+    return created("range", (count,), make, out, dtype, layout, device, requires_grad)
+
+
+def linspace(
+    start, end, steps, *, out=None, dtype=None, layout=None, device=None, pin_memory=False, requires_grad=False
+):  # fmt: skip
+    """`steps` evenly spaced numbers from `start` to `end`, both included."""
+    start, end = _numbers(start, end)
+    d = _range_dtype("linspace", start, end, steps, out, dtype)
+    make = lambda xp, shape, np_type: _spaced(xp, start, end, steps, np_type)  # noqa: E731
+    return created("linspace", (steps,), make, out, d, layout, device, requires_grad)
+
+
+def logspace(
+    start, end, steps, base=10.0, *, out=None, dtype=None, layout=None, device=None, pin_memory=False, requires_grad=False
+):  # fmt: skip
+    """base^start to base^end in `steps` numbers whose logarithms are evenly spaced."""
+    start, end = _numbers(start, end)
+    d = _range_dtype("logspace", start, end, steps, out, dtype)
+
+    def make(xp, shape, np_type):
+        wide = np.dtype(np.complex128 if np_type.kind == "c" else np.float64)
+        return xp.power(wide.type(base), _spaced(xp, start, end, steps, wide)).astype(np_type)
+
+    return created("logspace", (steps,), make, out, d, layout, device, requires_grad)
+
+
+def _range_dtype(name, start, end, steps, out, dtype):
+    if steps < 0:
+        raise RuntimeError("number of steps must be non-negative")
+    d = as_dtype(name, dtype) or (out.dtype if out is not None else dtypes.get_default_dtype())
+    if dtype is None and out is None and (isinstance(start, complex) or isinstance(end, complex)):
+        d = d.to_complex()
+    return d
+
+
+def _spaced(xp, start, end, steps, np_type):
+    """Counted from both ends towards the middle, so that both are met exactly."""
+    if steps < 2:
+        return xp.full(steps, start).astype(np_type)
+    wide = np.dtype({"i": np.float64, "u": np.float64, "b": np.float64, "V": np.float32}.get(np_type.kind, np_type))
+    wide = np.dtype(np.float32) if wide == np.float16 else wide
+    first, last = wide.type(start), wide.type(end)
+    step = (last - first) / wide.type(steps - 1)
+    i = xp.arange(steps)
+    return xp.where(i < steps // 2, first + step * i.astype(wide), last - step * (steps - 1 - i).astype(wide)).astype(np_type)
+
+
+def eye(n, m=None, *, out=None, dtype=None, layout=None, device=None, pin_memory=False, requires_grad=False):
+    """Ones on the diagonal of an n × m matrix, zeros elsewhere."""
+    m = n if m is None else m
+    for name, value in (("n", n), ("m", m)):
+        if value < 0:
+            raise RuntimeError(f"{name} must be greater or equal to 0, got {value}")
+    make = lambda xp, shape, np_type: xp.eye(n, m, dtype=np_type)  # noqa: E731
+    return created("eye", (n, m), make, out, dtype, layout, device, requires_grad)
+
+
+def _triangle(name, row, col, offset, dtype, device, layout, find):
+    for label, value in (("row", row), ("col", col)):
+        if value < 0:
+            raise RuntimeError(f"{label} must be non-negative, got{value}")
+    make = lambda xp, shape, np_type: xp.asarray(np.stack(find(row, offset, col)), np_type)  # noqa: E731
+    return created(name, None, make, None, dtype, layout, device, False)
+
+
+def tril_indices(row, col, offset=0, *, dtype=dtypes.int64, device=None, layout=None):
+    """The indices (2, count) of the lower triangle of a row × col matrix."""
+    return _triangle("tril_indices", row, col, offset, dtype, device, layout, np.tril_indices)
+
+
+def triu_indices(row, col, offset=0, *, dtype=dtypes.int64, device=None, layout=None):
+    """The indices (2, count) of the upper triangle of a row × col matrix."""
+    return _triangle("triu_indices", row, col, offset, dtype, device, layout, np.triu_indices)
+
+
+# -- grids ------------------------------------------------------------------------------------------------------------
+def meshgrid(*tensors, indexing=None):
+    """One tensor per given vector, constant along the other vectors' dimensions. indexing: "ij" (rows first) or "xy"."""
+    if len(tensors) == 1 and isinstance(tensors[0], list | tuple):
+        tensors = tensors[0]
+    if indexing is None:
+        warnings.warn(
+            "torch.meshgrid: in an upcoming release, it will be required to pass the indexing argument.", stacklevel=2
+        )
+        indexing = "ij"
+    if indexing not in ("ij", "xy"):
+        raise RuntimeError(
+            f'torch.meshgrid: indexing must be one of "xy" or "ij", but received: {indexing}'
+        )  # fmt: skip
+    if not tensors:
+        raise RuntimeError("meshgrid expects a non-empty TensorList")
+    if any(t._data.ndim > 1 for t in tensors):
+        odd = next(t for t in tensors if t._data.ndim > 1)
+        raise RuntimeError(f"torch.meshgrid: Expected 0D or 1D tensor in the tensor list but got: {odd}")
+    swap = indexing == "xy" and len(tensors) > 1
+    if swap:
+        tensors = (tensors[1], tensors[0], *tensors[2:])
+    shape = tuple([t._data.size for t in tensors])
+    rank = len(shape)
+    grids = [
+        t.reshape([-1 if k == i else 1 for k in range(rank)]).expand(shape) for i, t in enumerate(tensors)
+    ]  # fmt: skip
+    if swap:
+        grids = [g.transpose(0, 1) for g in grids]
+        grids[0], grids[1] = grids[1], grids[0]
+    return tuple(grids)
+
+
+def cartesian_prod(*tensors):
+    """All combinations of one element from each vector, a row each; of one vector, itself."""
+    from .shape import stack
+
+    if len(tensors) == 1:
+        return tensors[0]
+    return stack([g.reshape(-1) for g in meshgrid(*tensors, indexing="ij")], 1)
+
+
+def combinations(input, r=2, with_replacement=False):
+    """All combinations of `r` elements of a vector, a row each, in the order of itertools."""
+    import itertools
+
+    if input._data.ndim != 1:
+        raise RuntimeError(f"Expect a 1D vector, but got shape {list(input._data.shape)}")
+    choose = itertools.combinations_with_replacement if with_replacement else itertools.combinations
+    rows = np.array(list(choose(range(input._data.size), r)), np.int64).reshape(-1, r)
+    return input[wrap(namespace(input.device).asarray(rows), input.device)]
+
+
+__all__ = [
+    "arange", "cartesian_prod", "combinations", "empty", "empty_like", "empty_permuted", "empty_strided", "eye", "full",
+    "full_like", "linspace", "logspace", "meshgrid", "ones", "ones_like", "scalar_tensor", "tril_indices", "triu_indices",
+    "zeros", "zeros_like",
+]  # fmt: skip
