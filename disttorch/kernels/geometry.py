@@ -1,5 +1,7 @@
 """Sizes of windows sliding over an axis: pure integer arithmetic shared by every backend."""
 
+from itertools import product
+
 
 def conv_out_size(size, kernel, stride, padding, dilation):
     """Output length of a convolution along one axis (PyTorch's formula for `Conv1d`)."""
@@ -26,3 +28,12 @@ def pool_out_shape(spatial, kernel, stride, padding, dilation, ceil_mode):
 def adaptive_windows(size, out):
     """(start, end) of each of the `out` windows of an adaptive pooling over an axis of length `size`."""
     return [(i * size // out, -(-(i + 1) * size // out)) for i in range(out)]
+
+
+def window_slices(kernel, stride, dilation, out):
+    """For each kernel offset, in row-major order, the slices of the padded input's spatial axes that it meets."""
+    axes = [
+        [slice(i * d, i * d + (o - 1) * t + 1, t) for i in range(k)]
+        for k, t, d, o in zip(kernel, stride, dilation, out, strict=True)
+    ]
+    return list(product(*axes))

@@ -1,66 +1,82 @@
 """Convolution by oneDNN: activations channels last, weights reordered in each call (nothing depends on values)."""
 
+from math import prod
+
 import numpy as np
 
 from disttorch.kernels.geometry import conv_out_size
 from disttorch.kernels.onednn import library as dnnl
+from disttorch.kernels.onednn.columns import CHANNELS_PER_ROW, CHANNELS_PER_ROW_FOR_WEIGHTS, Columns, worthwhile
 from disttorch.kernels.onednn.layouts import FLOAT, channels_last, contiguous, dense, empty_channels_last, strides_of
 from disttorch.kernels.onednn.library import Unsupported
 from disttorch.kernels.onednn.plan import dims
 
 
-class Convolution:
+class Convolution(Columns):
     def conv_forward(self, x, w, b, stride, padding, dilation, groups):
-        if x.dtype is not FLOAT or w.dtype is not FLOAT or not (x.size and w.size):
-            return super().conv_forward(x, w, b, stride, padding, dilation, groups)
-        x, w = dense(x), dense(w)
-        spatial = [conv_out_size(*a) for a in zip(x.shape[2:], w.shape[2:], stride, padding, dilation, strict=True)]
-        y = empty_channels_last((x.shape[0], w.shape[0], *spatial))
-        key = ("conv", x.shape, x.strides, w.shape, w.strides, b is None, stride, padding, dilation, groups)
-        arrays = (x, w, y) if b is None else (x, w, y, np.ascontiguousarray(b, FLOAT))
-        geometry = (stride, padding, dilation, groups)
-        try:
-            self.engine.run(key, lambda plan: _forward(plan, x, w, b, y.shape, geometry), *arrays)
-        except Unsupported:
-            return super().conv_forward(x, w, b, stride, padding, dilation, groups)
-        return y
+        if x.dtype is FLOAT and w.dtype is FLOAT and x.size and w.size:
+            x, w = dense(x), dense(w)
+            geometry = (stride, padding, dilation, groups)
+            spatial = [conv_out_size(*a) for a in zip(x.shape[2:], w.shape[2:], stride, padding, dilation, strict=True)]
+            y_shape = (x.shape[0], w.shape[0], *spatial)
+            if worthwhile(y_shape, w.shape, groups, CHANNELS_PER_ROW):
+                return self._columns_forward(x, w, b, y_shape, geometry)
+            y = empty_channels_last(y_shape)
+            key = ("conv", x.shape, x.strides, w.shape, w.strides, b is None, *geometry)
+            arrays = (x, w, y) if b is None else (x, w, y, np.ascontiguousarray(b, FLOAT))
+            try:
+                self.engine.run(key, lambda plan: _forward(plan, x, w, b, y_shape, geometry), *arrays)
+            except Unsupported:
+                pass
+            else:
+                return y
+        return super().conv_forward(x, w, b, stride, padding, dilation, groups)
 
     def conv_backward(self, g, x, w, stride, padding, dilation, groups, needs=(True, True, True)):
         geometry = (stride, padding, dilation, groups)
-        if not (g.dtype is FLOAT and x.dtype is FLOAT and w.dtype is FLOAT and g.size and w.size):
-            return super().conv_backward(g, x, w, *geometry, needs)
         gx = self.conv_backward_input(g, w, x.shape, *geometry) if needs[0] else None
         if not needs[1]:
             return gx, None, self._channel_sum(g) if needs[2] else None
-        g, x = dense(g), dense(x)
-        gw, gb = np.empty(w.shape, FLOAT), np.empty(w.shape[0], FLOAT) if needs[2] else None
-        key = ("conv_w", g.shape, g.strides, x.shape, x.strides, w.shape, needs[2], *geometry)
-        arrays = (g, x, gw, gb) if needs[2] else (g, x, gw)
-        try:
-            self.engine.run(key, lambda plan: _backward_weight(plan, g, x, w.shape, needs[2], geometry), *arrays)
-        except Unsupported:
-            return gx, *super().conv_backward(g, x, w, *geometry, (False, *needs[1:]))[1:]
-        return gx, gw, gb
+        return gx, *self._conv_backward_parameters(g, x, w.shape, *geometry, needs[2])
+
+    def conv_backward_weight(self, g, x, w_shape, stride, padding, dilation, groups):
+        return self._conv_backward_parameters(g, x, tuple(w_shape), stride, padding, dilation, groups, False)[0]
+
+    def _conv_backward_parameters(self, g, x, w_shape, stride, padding, dilation, groups, with_bias):
+        geometry = (stride, padding, dilation, groups)
+        if g.dtype is FLOAT and x.dtype is FLOAT and g.size and x.size:
+            if worthwhile(g.shape, w_shape, groups, CHANNELS_PER_ROW_FOR_WEIGHTS):
+                gw = self._columns_backward_weight(g, x, w_shape, geometry)
+                return gw, self._channel_sum(g) if with_bias else None
+            g, x = dense(g), dense(x)
+            gw, gb = np.empty(w_shape, FLOAT), np.empty(w_shape[0], FLOAT) if with_bias else None
+            key = ("conv_w", g.shape, g.strides, x.shape, x.strides, w_shape, with_bias, *geometry)
+            arrays = (g, x, gw, gb) if with_bias else (g, x, gw)
+            try:
+                self.engine.run(key, lambda plan: _backward_weight(plan, g, x, w_shape, with_bias, geometry), *arrays)
+            except Unsupported:
+                pass
+            else:
+                return gw, gb
+        gw = super().conv_backward_weight(g, x, w_shape, *geometry)
+        return gw, self._channel_sum(g) if with_bias else None
 
     def conv_backward_input(self, g, w, x_shape, stride, padding, dilation, groups):
         geometry = (stride, padding, dilation, groups)
-        if g.dtype is not FLOAT or w.dtype is not FLOAT or not (g.size and w.size):
-            return super().conv_backward_input(g, w, x_shape, *geometry)
-        g, w = dense(g), dense(w)
-        x_shape = tuple(x_shape)
-        gx = empty_channels_last(x_shape)
-        key = ("conv_x", g.shape, g.strides, w.shape, w.strides, x_shape, *geometry)
-        try:
-            self.engine.run(key, lambda plan: _backward_input(plan, g, w, x_shape, geometry), g, w, gx)
-        except Unsupported:
-            return super().conv_backward_input(g, w, x_shape, *geometry)
-        return gx
-
-    def conv_backward_weight(self, g, x, w_shape, stride, padding, dilation, groups):
-        if g.dtype is not FLOAT or x.dtype is not FLOAT or not (g.size and x.size):
-            return super().conv_backward_weight(g, x, w_shape, stride, padding, dilation, groups)
-        like = np.broadcast_to(g.reshape(-1)[0], w_shape)  # only its shape and dtype are looked at
-        return self.conv_backward(g, x, like, stride, padding, dilation, groups, (False, True, False))[1]
+        if g.dtype is FLOAT and w.dtype is FLOAT and g.size and w.size:
+            g, w = dense(g), dense(w)
+            x_shape = tuple(x_shape)
+            if worthwhile(g.shape, w.shape, groups, CHANNELS_PER_ROW):
+                return self._columns_backward_input(g, w, x_shape, geometry)
+            gx = empty_channels_last(x_shape)
+            key = ("conv_x", g.shape, g.strides, w.shape, w.strides, x_shape, *geometry)
+            try:
+                self.engine.run(key, lambda plan: _backward_input(plan, g, w, x_shape, geometry), g, w, gx)
+            except Unsupported:
+                pass
+            else:
+                return gx
+        return super().conv_backward_input(g, w, x_shape, *geometry)
 
 
 # ---- plans. Activations come and go channels last; weights are reordered to what the primitive likes best.
@@ -70,7 +86,7 @@ def _forward(plan, x, w, b, y_shape, geometry):
     source, weights = _activation(plan, x), _weights(plan, w.shape, geometry, w.strides)
     target = plan.array(plan.layout(y_shape, channels_last(y_shape)))
     bias = plan.array(plan.layout(b.shape, (1,))) if b is not None else None
-    desc = _describe_forward(plan, x.shape, w.shape, y_shape, geometry, bias)
+    desc = _describe_forward(plan, x.shape, w.shape, y_shape, geometry, _deep(w.shape, y_shape), bias)
     written = plan.output(target, desc, dnnl.QUERY_DST)
     arguments = {
         dnnl.SRC: plan.input(source, desc, dnnl.QUERY_SRC),
@@ -86,7 +102,8 @@ def _forward(plan, x, w, b, y_shape, geometry):
 def _backward_input(plan, g, w, x_shape, geometry):
     gradient, weights = _activation(plan, g), _weights(plan, w.shape, geometry, w.strides)
     target = plan.array(plan.layout(x_shape, channels_last(x_shape)))
-    source_layout, weights_layout, target_layout = _layouts(plan, x_shape, w.shape, g.shape, geometry)
+    free = 4 < w.shape[1] < 16 or _deep(w.shape, g.shape)
+    source_layout, weights_layout, target_layout = _layouts(plan, x_shape, w.shape, g.shape, geometry, free)
     desc = plan.describe(
         "convolution_backward_data",
         dnnl.CONVOLUTION_DIRECT,
@@ -94,7 +111,7 @@ def _backward_input(plan, g, w, x_shape, geometry):
         weights_layout,
         target_layout,
         *_window(geometry),
-        _describe_forward(plan, x_shape, w.shape, g.shape, geometry),
+        _describe_forward(plan, x_shape, w.shape, g.shape, geometry, free),
     )
     written = plan.output(target, desc, dnnl.QUERY_DIFF_SRC)
     arguments = {
@@ -110,7 +127,8 @@ def _backward_weight(plan, g, x, w_shape, with_bias, geometry):
     gradient, source = _activation(plan, g), _activation(plan, x)
     target = _weights(plan, w_shape, geometry)
     bias = plan.array(plan.layout(w_shape[:1], (1,))) if with_bias else None
-    source_layout, weights_layout, gradient_layout = _layouts(plan, x.shape, w_shape, g.shape, geometry)
+    free = w_shape[1] <= 4 and prod(w_shape[2:]) >= 36  # the first layer of a network for large pictures
+    source_layout, weights_layout, gradient_layout = _layouts(plan, x.shape, w_shape, g.shape, geometry, free)
     desc = plan.describe(
         "convolution_backward_weights",
         dnnl.CONVOLUTION_DIRECT,
@@ -119,7 +137,7 @@ def _backward_weight(plan, g, x, w_shape, with_bias, geometry):
         bias and bias.layout,
         gradient_layout,
         *_window(geometry),
-        _describe_forward(plan, x.shape, w_shape, g.shape, geometry, bias),
+        _describe_forward(plan, x.shape, w_shape, g.shape, geometry, free, bias),
     )
     written = plan.output(target, desc, dnnl.QUERY_DIFF_WEIGHTS)
     arguments = {
@@ -133,8 +151,8 @@ def _backward_weight(plan, g, x, w_shape, with_bias, geometry):
     plan.finish(written, target)
 
 
-def _describe_forward(plan, x_shape, w_shape, y_shape, geometry, bias=None):
-    source, weights, target = _layouts(plan, x_shape, w_shape, y_shape, geometry)
+def _describe_forward(plan, x_shape, w_shape, y_shape, geometry, free, bias=None):
+    source, weights, target = _layouts(plan, x_shape, w_shape, y_shape, geometry, free)
     return plan.describe(
         "convolution_forward",
         dnnl.TRAINING,
@@ -147,14 +165,18 @@ def _describe_forward(plan, x_shape, w_shape, y_shape, geometry, bias=None):
     )
 
 
-def _layouts(plan, x_shape, w_shape, y_shape, geometry):
-    """What to ask the primitive for: channels last, or (None) whatever layout it likes best."""
-    free = False
+def _layouts(plan, x_shape, w_shape, y_shape, geometry, free):
+    """What to ask the primitive for: channels last or, `free`, whatever layouts it likes best."""
     return (
         plan.layout(x_shape, None if free else channels_last(x_shape)),
         plan.layout(_grouped(w_shape, geometry[3])),
         plan.layout(y_shape, None if free else channels_last(y_shape)),
     )
+
+
+def _deep(w_shape, y_shape):
+    """Small planes of many channels: oneDNN's blocked kernels are so much faster that reordering activations pays."""
+    return w_shape[1] >= 256 and prod(w_shape[2:]) > 1 and prod(y_shape[2:]) <= 64
 
 
 def _activation(plan, x):

@@ -5,7 +5,7 @@ Letters: N batch, C input channels, O output channels, G groups, S input spatial
 
 from math import prod
 
-from disttorch.kernels.geometry import conv_out_size
+from disttorch.kernels.geometry import conv_out_size, window_slices
 from disttorch.kernels.portable.precision import in_float32
 
 # Elements of the column matrix built at a time: large enough for GEMM to run at full speed, small enough (16 MB of
@@ -52,7 +52,7 @@ class Convolution:
             columns = flat @ matrix  # (G, M, K*C/G)
             columns = columns.reshape(groups, part.shape[0], *out, prod(kernel), c // groups)
             columns = xp.moveaxis(columns, 0, -2)  # (N, *P, K, G, C/G)
-            for k, window in enumerate(_window_slices(kernel, stride, dilation, out)):
+            for k, window in enumerate(window_slices(kernel, stride, dilation, out)):
                 target = padded[(slice(start, start + step), *window)]
                 target += columns[..., k, :, :].reshape(target.shape)
         inner = tuple(slice(p, p + s) for p, s in zip(padding, x_shape[2:], strict=True))
@@ -130,11 +130,3 @@ def _weight_matrix(xp, w, groups):
     o, c = w.shape[:2]
     w = w.reshape(groups, o // groups, c, prod(w.shape[2:]))
     return w.transpose(0, 3, 2, 1).reshape(groups, -1, o // groups)
-
-
-def _window_slices(kernel, stride, dilation, out):
-    """For each kernel offset, in row-major order, the slices of the padded input it meets."""
-    slices = [()]
-    for k, t, d, o in zip(kernel, stride, dilation, out, strict=True):
-        slices = [(*s, slice(i * d, i * d + (o - 1) * t + 1, t)) for s in slices for i in range(k)]
-    return slices

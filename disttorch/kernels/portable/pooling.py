@@ -6,7 +6,7 @@ Letters: N batch, C channels, S input spatial, P output spatial, K kernel.
 from itertools import product
 from math import prod
 
-from disttorch.kernels.geometry import adaptive_windows, pool_out_shape
+from disttorch.kernels.geometry import adaptive_windows, pool_out_shape, window_slices
 from disttorch.kernels.portable.precision import in_float32
 
 
@@ -22,8 +22,8 @@ class Pooling:
         saved = xp.empty_like(y, dtype=xp.int32)
         saved[...] = _first_valid_offset(xp, kernel, stride, padding, dilation, out)
         floating = x.dtype.kind in "fVc"
-        for k, window in enumerate(_window_slices(kernel, stride, dilation, out)):
-            v = padded[window]
+        for k, window in enumerate(window_slices(kernel, stride, dilation, out)):
+            v = padded[(..., *window)]
             wins = v > y
             if floating:
                 wins |= v != v  # NaN wins, and the last NaN of a window is the one reported
@@ -49,8 +49,8 @@ class Pooling:
         xp = self.xp
         out = g.shape[2:]
         gx, inner = _padded_zeros(xp, g, x_shape, kernel, stride, padding, dilation, out)
-        for k, window in enumerate(_window_slices(kernel, stride, dilation, out)):
-            gx[window] += g * (saved == k)
+        for k, window in enumerate(window_slices(kernel, stride, dilation, out)):
+            gx[(..., *window)] += g * (saved == k)
         return gx[inner]
 
     # ---- average
@@ -64,8 +64,8 @@ class Pooling:
         out = pool_out_shape(x.shape[2:], kernel, stride, padding, ones, ceil_mode)
         padded = _pad(xp, x, kernel, stride, padding, ones, out, 0)
         y = xp.zeros_like(x, shape=(*x.shape[:2], *out))
-        for window in _window_slices(kernel, stride, ones, out):
-            y += padded[window]
+        for window in window_slices(kernel, stride, ones, out):
+            y += padded[(..., *window)]
         y *= self._reciprocal_counts(x, x.shape[2:], kernel, stride, padding, out, count_include_pad, divisor_override)
         return y
 
@@ -80,8 +80,8 @@ class Pooling:
         )
         g = g * scale
         gx, inner = _padded_zeros(xp, g, x_shape, kernel, stride, padding, ones, out)
-        for window in _window_slices(kernel, stride, ones, out):
-            gx[window] += g
+        for window in window_slices(kernel, stride, ones, out):
+            gx[(..., *window)] += g
         return gx[inner]
 
     def _reciprocal_counts(self, x, spatial, kernel, stride, padding, out, count_include_pad, divisor_override):
@@ -178,15 +178,6 @@ def _pad(xp, x, kernel, stride, padding, dilation, out, value):
 def _padded_zeros(xp, g, x_shape, kernel, stride, padding, dilation, out):
     extents = _extents(x_shape, kernel, stride, padding, dilation, out)
     return xp.zeros_like(g, shape=(*x_shape[:2], *extents)), _inner(x_shape, padding)
-
-
-def _window_slices(kernel, stride, dilation, out):
-    """For each kernel offset, in row-major order, the slices of the padded input it meets."""
-    axes = [
-        [slice(i * d, i * d + (o - 1) * t + 1, t) for i in range(k)]
-        for k, t, d, o in zip(kernel, stride, dilation, out, strict=True)
-    ]
-    return [(..., *window) for window in product(*axes)]
 
 
 def _first_valid_offset(xp, kernel, stride, padding, dilation, out):
