@@ -476,7 +476,8 @@ class _Methods:
     def __reduce_ex__(self, protocol):
         if self.grad_fn is not None:
             raise RuntimeError("Only Tensors created explicitly by the user (graph leaves) can be pickled; use detach() first.")
-        return (_rebuild, (type(self), self.cpu()._data, str(self.device), self._rg))
+        kind = None if type(self) is Tensor else type(self)  # the class says that it is torch's: pickle would look there
+        return (_rebuild, (kind, self.cpu()._data, str(self.device), self._rg))
 
     # -- further in-place forms ---------------------------------------------------------------------------------------
     def resize_(self, *size, memory_format=None):
@@ -528,7 +529,8 @@ def _as_tensor(value, like: Tensor) -> Tensor:
     return value if isinstance(value, Tensor) else ops.tensor(value, device=like.device)
 
 
-def _rebuild(kind, data, where: str, requires_grad: bool):
+def _rebuild(kind: type | None, data, where: str, requires_grad: bool):
+    kind = Tensor if kind is None else kind
     out = kind.__new__(kind)
     t = ops.to(wrap(data), device=where)
     out._data, out.device, out._rg = t._data, t.device, requires_grad

@@ -142,7 +142,7 @@ def _attach(node: FunctionNode, edges: tuple, args: tuple, outs: tuple) -> tuple
             for t in node._to_save
         ]
     )
-    del node._to_save
+    node._to_save = ()
     node._non_differentiable = node._dirty = ()
     return tuple(attached)
 

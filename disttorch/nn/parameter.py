@@ -1,0 +1,137 @@
+"""Parameter and Buffer: tensors that a Module registers when they are assigned to it."""
+
+from ..autograd.variable import Tensor
+from ..autograd.mode import mode
+from ..ops.creation import empty
+
+
+class Parameter(Tensor):
+    """A tensor that modules train: assigned to a module, it appears among `parameters()`.
+
+    It shares the memory of `data` (None: no elements) and is a leaf; it requires a gradient unless told otherwise, also
+    inside `no_grad`. RuntimeError if `data` is neither floating nor complex and a gradient is required.
+    """
+
+    def __new__(cls, data: Tensor | None = None, requires_grad: bool = True):
+        if data is None:
+            data = empty(0)
+        if not isinstance(data, Tensor):
+            raise TypeError(f"Parameter data must be a Tensor, not {type(data).__name__}")
+        self = _sharing(cls, data)
+        self.requires_grad = requires_grad
+        return self
+
+    def __deepcopy__(self, memo):
+        if id(self) not in memo:
+            memo[id(self)] = type(self)(_copied(self), self.requires_grad)
+        return memo[id(self)]
+
+    def __repr__(self):
+        return "Parameter containing:\n" + super().__repr__()
+
+    def __reduce_ex__(self, protocol):
+        return (_rebuild, (type(self), self.data, self.requires_grad, _attributes(self)))
+
+
+class Buffer(Tensor):
+    """A tensor that is a module's state without being trained: assigned to a module, it is registered as a buffer.
+
+    `persistent` says whether it is part of the module's `state_dict`.
+    """
+
+    def __new__(cls, data: Tensor | None = None, *, persistent: bool = True):
+        self = _sharing(cls, empty(0) if data is None else data)
+        self.persistent = persistent
+        self.requires_grad = data is not None and data.requires_grad
+        return self
+
+    def __deepcopy__(self, memo):
+        if id(self) not in memo:
+            memo[id(self)] = Buffer(_copied(self), persistent=self.persistent)
+        return memo[id(self)]
+
+    def __reduce_ex__(self, protocol):
+        return (_rebuild, (type(self), self.data, self.requires_grad, _attributes(self)))
+
+
+def _sharing(cls, data: Tensor) -> Tensor:
+    self = object.__new__(cls)
+    self._data, self.device = data._data, data.device
+    self._inference = mode.inference
+    return self
+
+
+def _copied(t: Tensor) -> Tensor:
+    return t.data.clone()
+
+
+def _attributes(t: Tensor) -> dict:
+    """What a program has hung on the tensor."""
+    return {k: v for k, v in t.__dict__.items() if not k.startswith("_") and k != "device"}
+
+
+def _rebuild(cls, data: Tensor, requires_grad: bool, attributes: dict):
+    self = _sharing(cls, data)
+    self.requires_grad = requires_grad
+    self.__dict__.update(attributes)
+    return self
+
+
+def is_lazy(param) -> bool:
+    """Whether the parameter waits for its shape."""
+    return isinstance(param, _Uninitialized)
+
+
+class _Uninitialized:
+    """A tensor whose shape is not known yet: `materialize` gives it one, everything else that needs one fails."""
+
+    _becomes: type
+
+    def materialize(self, shape, device=None, dtype=None):
+        """Take memory for `shape` (uninitialised) on the device and in the dtype that it has, unless others are given."""
+        made = empty(*shape, device=device or self.device, dtype=dtype or self.dtype)
+        self.__class__ = self._becomes
+        self.data = made
+
+    @property
+    def shape(self):
+        raise RuntimeError(
+            "Can't access the shape of an uninitialized parameter or buffer. This error usually happens in `load_state_dict` "
+            "when trying to load an uninitialized parameter into an initialized one. Call `forward` to initialize the parameters "
+            "before accessing their attributes."
+        )
+
+    def __deepcopy__(self, memo):
+        if id(self) not in memo:
+            memo[id(self)] = type(self)(self.requires_grad, device=self.device, dtype=self.dtype)
+        return memo[id(self)]
+
+    def __reduce_ex__(self, protocol):
+        return (_rebuild_lazy, (type(self), self.requires_grad, str(self.device), self.dtype))
+
+    def __repr__(self):
+        return f"<{type(self).__name__}>"
+
+
+class UninitializedParameter(_Uninitialized, Parameter):
+    """A parameter whose shape a lazy module learns from its first input."""
+
+    _becomes = Parameter
+
+    def __new__(cls, requires_grad=True, device=None, dtype=None):
+        return Parameter.__new__(cls, empty(0, device=device, dtype=dtype), requires_grad)
+
+
+class UninitializedBuffer(_Uninitialized, Tensor):
+    """A buffer whose shape a lazy module learns from its first input."""
+
+    _becomes = Tensor
+
+    def __new__(cls, requires_grad=False, device=None, dtype=None, persistent=True):
+        self = _sharing(cls, empty(0, device=device, dtype=dtype))
+        self.persistent, self.requires_grad = persistent, requires_grad
+        return self
+
+
+def _rebuild_lazy(cls, requires_grad, device, dtype):
+    return cls(requires_grad, device=device, dtype=dtype)
