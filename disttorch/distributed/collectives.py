@@ -1,0 +1,269 @@
+"""Collectives of tensors, with PyTorch's signatures.
+
+A tensor whose memory is contiguous on the host is used where it is; another pays one copy in and one out.
+"""
+
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+from typing import Any
+
+import numpy as np
+
+from ..autograd.variable import Tensor, counter
+from ..devices import CPU, scope, to_device
+from .process_group import GroupMember, ProcessGroup, get_group_rank, resolve
+
+
+class ReduceOp:
+    """Ways to combine the ranks' elements."""
+
+    SUM, AVG, PRODUCT, MIN, MAX, BAND, BOR, BXOR = "sum", "avg", "product", "min", "max", "band", "bor", "bxor"
+
+
+reduce_op = ReduceOp
+
+
+class Work:
+    """An operation under way: wait(timeout) for its end, which also brings results into tensors that were copied out."""
+
+    def __init__(self, pending: Sequence[Any], finish: Callable[[], None]):
+        self._pending, self._finish, self._finished = list(pending), finish, False
+
+    def wait(self, timeout: timedelta | float | None = None) -> bool:
+        """True once it has ended well; raises its error, or DeadlineExceeded after `timeout`."""
+        limit = timeout.total_seconds() if isinstance(timeout, timedelta) else timeout
+        for work in self._pending:
+            work.wait(limit)
+        if not self._finished:
+            self._finished = True
+            self._finish()
+        return True
+
+    def is_completed(self) -> bool:
+        return all(work.is_completed() for work in self._pending)
+
+    def is_success(self) -> bool:
+        return all(work.is_success() for work in self._pending)
+
+    def exception(self) -> BaseException | None:
+        return next((e for e in (work.exception() for work in self._pending) if e is not None), None)
+
+    def source_rank(self) -> int:
+        """The sender of a receive from anyone."""
+        self.wait()
+        return self._pending[0].result()
+
+    synchronize = wait
+
+
+class _Loan:
+    """Tensors lent to an operation as contiguous host arrays; `settle` brings changes back and counts them."""
+
+    def __init__(self):
+        self._back: list[tuple[Tensor, np.ndarray | None]] = []
+
+    def read(self, t: Tensor, what: str) -> np.ndarray:
+        check_tensor(t, what)
+        data = t._data if t.device.host else to_device(t._data, t.device, CPU)
+        return data if data.flags.c_contiguous else np.ascontiguousarray(data)
+
+    def write(self, t: Tensor, what: str, *, fresh: bool = False) -> np.ndarray:
+        """An array to be filled; `fresh`: its present elements do not matter."""
+        check_tensor(t, what)
+        if t.device.host and t._data.flags.c_contiguous and t._data.flags.writeable:
+            self._back.append((t, None))
+            return t._data
+        staged = np.empty(t._data.shape, t._data.dtype) if fresh else self.read(t, what).copy()
+        self._back.append((t, staged))
+        return staged
+
+    def settle(self) -> None:
+        for t, staged in self._back:
+            if staged is not None:
+                with scope(t.device):
+                    t._data[...] = staged if t.device.host else to_device(staged, CPU, t.device)
+            counter(t)[0] += 1
+
+
+def check_tensor(t: Any, what: str) -> None:
+    if not isinstance(t, Tensor):
+        raise TypeError(f"Invalid function argument. Expected parameter `{what}` of type torch.Tensor, but got {type(t)} instead.")
+
+
+def check_list(tensors: Any, what: str) -> None:
+    if not isinstance(tensors, (list, tuple)) or not all(isinstance(t, Tensor) for t in tensors):
+        raise TypeError(f"Invalid function argument. Expected parameter `{what}` of type List[torch.Tensor].")
+
+
+def _done(pending: Any, loan: _Loan, async_op: bool) -> Work | None:
+    """What a collective returns: a handle, or nothing once its results are in place."""
+    if async_op:
+        return Work([pending], loan.settle)
+    loan.settle()
+    return None
+
+
+def _root(group: ProcessGroup, rank: int | None, group_rank: int | None, name: str) -> int:
+    """The root's number in the group, from a global or a group rank."""
+    if rank is not None and group_rank is not None:
+        raise ValueError(f"Can't specify both {name} and group_{name}")
+    if group_rank is not None:
+        return group_rank
+    if rank is None:
+        raise ValueError(f"Must specify {name} or group_{name}")
+    return get_group_rank(group, rank)
+
+
+def _outside(group: Any) -> bool:
+    return group is GroupMember.NON_GROUP_MEMBER
+
+
+def barrier(group=None, async_op=False, device_ids=None):
+    """Return when every rank of the group has called it."""
+    if _outside(group):
+        return None
+    return _done(resolve(group).comm.barrier(async_op=async_op), _Loan(), async_op)
+
+
+def broadcast(tensor, src=None, group=None, async_op=False, group_src=None):
+    """Every rank's `tensor` becomes that of rank `src`."""
+    if _outside(group):
+        return None
+    g, loan = resolve(group), _Loan()
+    root = _root(g, 0 if src is None and group_src is None else src, group_src, "src")
+    return _done(g.comm.broadcast(loan.write(tensor, "tensor"), root, async_op=async_op), loan, async_op)
+
+
+def all_reduce(tensor, op=ReduceOp.SUM, group=None, async_op=False):
+    """`tensor` becomes its reduction over the ranks, the same bits on each."""
+    if _outside(group):
+        return None
+    g, loan = resolve(group), _Loan()
+    return _done(g.comm.all_reduce(loan.write(tensor, "tensor"), op, async_op=async_op), loan, async_op)
+
+
+def reduce(tensor, dst=None, op=ReduceOp.SUM, group=None, async_op=False, group_dst=None):
+    """Rank `dst`'s `tensor` becomes the reduction over the ranks."""
+    if _outside(group):
+        return None
+    g, loan = resolve(group), _Loan()
+    root = _root(g, dst, group_dst, "dst")
+    return _done(g.comm.reduce(loan.write(tensor, "tensor"), root, op, async_op=async_op), loan, async_op)
+
+
+def all_gather(tensor_list, tensor, group=None, async_op=False):
+    """tensor_list[r] becomes rank r's `tensor`."""
+    if _outside(group):
+        return None
+    check_list(tensor_list, "tensor_list")
+    g, loan = resolve(group), _Loan()
+    outputs = [loan.write(t, "tensor_list", fresh=True) for t in tensor_list]
+    return _done(g.comm.all_gather(outputs, loan.read(tensor, "tensor"), async_op=async_op), loan, async_op)
+
+
+def all_gather_into_tensor(output_tensor, input_tensor, group=None, async_op=False):
+    """The ranks' tensors one after another (or stacked) in `output_tensor`."""
+    if _outside(group):
+        return None
+    g, loan = resolve(group), _Loan()
+    if output_tensor._data.size != input_tensor._data.size * g.size():
+        raise ValueError("output tensor size must be equal to world_size times input tensor size")
+    whole = loan.write(output_tensor, "output_tensor", fresh=True).reshape(g.size(), *input_tensor._data.shape)
+    return _done(g.comm.all_gather(list(whole), loan.read(input_tensor, "input_tensor"), async_op=async_op), loan, async_op)
+
+
+def gather(tensor, gather_list=None, dst=None, group=None, async_op=False, group_dst=None):
+    """gather_list[r] of rank `dst` becomes rank r's `tensor`."""
+    if _outside(group):
+        return None
+    g, loan = resolve(group), _Loan()
+    root = _root(g, 0 if dst is None and group_dst is None else dst, group_dst, "dst")
+    outputs = None
+    if g.rank() == root:
+        if gather_list is None:
+            raise ValueError("Argument ``gather_list`` must be specified on destination rank.")
+        check_list(gather_list, "gather_list")
+        outputs = [loan.write(t, "gather_list", fresh=True) for t in gather_list]
+    elif gather_list:
+        raise ValueError("Argument ``gather_list`` must NOT be specified on non-destination ranks.")
+    return _done(g.comm.gather(loan.read(tensor, "tensor"), outputs, root, async_op=async_op), loan, async_op)
+
+
+def scatter(tensor, scatter_list=None, src=None, group=None, async_op=False, group_src=None):
+    """Rank r's `tensor` becomes scatter_list[r] of rank `src`."""
+    if _outside(group):
+        return None
+    g, loan = resolve(group), _Loan()
+    root = _root(g, 0 if src is None and group_src is None else src, group_src, "src")
+    inputs = None
+    if g.rank() == root:
+        if scatter_list is None:
+            raise ValueError("Argument ``scatter_list`` must be specified on source rank.")
+        check_list(scatter_list, "scatter_list")
+        inputs = [loan.read(t, "scatter_list") for t in scatter_list]
+    elif scatter_list:
+        raise ValueError("Argument ``scatter_list`` must NOT be specified on non-source ranks.")
+    return _done(g.comm.scatter(loan.write(tensor, "tensor", fresh=True), inputs, root, async_op=async_op), loan, async_op)
+
+
+def reduce_scatter(output, input_list, op=ReduceOp.SUM, group=None, async_op=False):
+    """Rank r's `output` becomes the reduction of the ranks' input_list[r]."""
+    if _outside(group):
+        return None
+    check_list(input_list, "input_list")
+    g, loan = resolve(group), _Loan()
+    inputs = [loan.read(t, "input_list") for t in input_list]
+    return _done(g.comm.reduce_scatter(loan.write(output, "output", fresh=True), inputs, op, async_op=async_op), loan, async_op)
+
+
+def reduce_scatter_tensor(output, input, op=ReduceOp.SUM, group=None, async_op=False):
+    """Rank r's `output` becomes the reduction of the r-th part of the ranks' `input`."""
+    if _outside(group):
+        return None
+    g, loan = resolve(group), _Loan()
+    if input._data.size != output._data.size * g.size():
+        raise ValueError("input tensor must be the same size as output size times world size")
+    parts = list(loan.read(input, "input").reshape(g.size(), *output._data.shape))
+    return _done(g.comm.reduce_scatter(loan.write(output, "output", fresh=True), parts, op, async_op=async_op), loan, async_op)
+
+
+def all_to_all(output_tensor_list, input_tensor_list, group=None, async_op=False):
+    """output_tensor_list[r] becomes this rank's part of rank r's input_tensor_list."""
+    if _outside(group):
+        return None
+    check_list(output_tensor_list, "output_tensor_list")
+    check_list(input_tensor_list, "input_tensor_list")
+    g, loan = resolve(group), _Loan()
+    outputs = [loan.write(t, "output_tensor_list", fresh=True) for t in output_tensor_list]
+    inputs = [loan.read(t, "input_tensor_list") for t in input_tensor_list]
+    return _done(g.comm.all_to_all(outputs, inputs, async_op=async_op), loan, async_op)
+
+
+def all_to_all_single(output, input, output_split_sizes=None, input_split_sizes=None, group=None, async_op=False):
+    """The r-th part of `input` goes to rank r; parts are rows of dimension 0, even unless sizes are given."""
+    if _outside(group):
+        return None
+    g, loan = resolve(group), _Loan()
+    into = _parts(loan.write(output, "output", fresh=True), output_split_sizes, g.size(), "output")
+    parts = _parts(loan.read(input, "input"), input_split_sizes, g.size(), "input")
+    return _done(g.comm.all_to_all(into, parts, async_op=async_op), loan, async_op)
+
+
+def _parts(data: np.ndarray, lengths: Sequence[int] | None, count: int, name: str) -> list[np.ndarray]:
+    rows = data.shape[0] if data.ndim else 1
+    if not lengths:
+        if rows % count:
+            raise RuntimeError(f"Tensor's dim 0 does not divide equally across group size: {name} has {rows} rows for {count} ranks")
+        lengths = [rows // count] * count
+    if len(lengths) != count or sum(lengths) != rows:
+        raise RuntimeError(f"Split sizes doesn't match total dim 0 size: {name}_split_sizes={list(lengths)}, {rows} rows, {count} ranks")
+    return np.split(data, np.cumsum(lengths)[:-1])
+
+
+def monitored_barrier(group=None, timeout=None, wait_all_ranks=False):
+    """A barrier whose failure names the ranks that did not come."""
+    if _outside(group):
+        return
+    from .rendezvous import seconds
+
+    resolve(group).comm.barrier(async_op=True).wait(seconds(timeout))

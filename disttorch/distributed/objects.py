@@ -1,0 +1,114 @@
+"""Collectives of Python objects: whatever msgpack can pack, and tensors. Nothing that comes in is ever executed."""
+
+from typing import Any
+
+import msgpack
+import numpy as np
+
+from ..autograd.variable import Tensor, wrap
+from ..dtypes import ALL
+from .collectives import _outside, _root
+from .process_group import resolve
+
+_TENSOR, _TUPLE, _COMPLEX = 1, 2, 3
+_BY_NAME = {d.name: d for d in ALL}
+
+
+def _pack(value: Any) -> Any:
+    if isinstance(value, Tensor):
+        data = np.ascontiguousarray(value.detach().cpu()._data)
+        return msgpack.ExtType(_TENSOR, msgpack.packb([value.dtype.name, list(data.shape), data.tobytes()]))
+    if isinstance(value, np.ndarray | np.generic):
+        return _pack(wrap(np.asarray(value)))
+    if isinstance(value, tuple):
+        return msgpack.ExtType(_TUPLE, dumps(list(value)))
+    if isinstance(value, complex):
+        return msgpack.ExtType(_COMPLEX, msgpack.packb([value.real, value.imag]))
+    raise TypeError(
+        f"cannot send an object of type {type(value).__name__}: only numbers, strings, bytes, None, lists, tuples, dicts and "
+        "tensors travel between ranks (pickled objects could run code)"
+    )
+
+
+def dumps(value: Any) -> bytes:
+    """`value` as bytes; TypeError names the type that cannot be sent."""
+    return msgpack.packb(value, default=_pack, strict_types=True)
+
+
+def _unpack(code: int, data: bytes) -> Any:
+    if code == _TENSOR:
+        name, shape, raw = msgpack.unpackb(data)
+        dtype = _BY_NAME[name]
+        if len(raw) != dtype.itemsize * int(np.prod(shape, dtype=np.int64)):
+            raise ValueError(f"a tensor of shape {shape} and dtype {name} came with {len(raw)} bytes")
+        return wrap(np.frombuffer(bytearray(raw), dtype.np).reshape(shape))
+    if code == _TUPLE:
+        return tuple(loads(data))
+    if code == _COMPLEX:
+        return complex(*msgpack.unpackb(data))
+    raise ValueError(f"unknown extension type {code} in an object from another rank")
+
+
+def loads(data: bytes) -> Any:
+    return msgpack.unpackb(data, ext_hook=_unpack, strict_map_key=False)
+
+
+def all_gather_object(object_list: list, obj: Any, group=None) -> None:
+    """object_list[r] becomes rank r's `obj`."""
+    if not _outside(group):
+        object_list[:] = [loads(b) for b in resolve(group).comm.all_gather_object(dumps(obj))]
+
+
+def gather_object(obj: Any, object_gather_list: list | None = None, dst=None, group=None, group_dst=None) -> None:
+    """object_gather_list[r] of rank `dst` becomes rank r's `obj`."""
+    if _outside(group):
+        return
+    g = resolve(group)
+    root = _root(g, 0 if dst is None and group_dst is None else dst, group_dst, "dst")
+    if g.rank() == root and object_gather_list is None:
+        raise ValueError("Argument ``object_gather_list`` must be specified on destination rank.")
+    found = g.comm.gather_object(dumps(obj), root)
+    if found is not None:
+        object_gather_list[:] = [loads(b) for b in found]
+
+
+def broadcast_object_list(object_list: list, src=None, group=None, device=None, group_src=None) -> None:
+    """object_list becomes that of rank `src`, on every rank."""
+    if _outside(group):
+        return
+    g = resolve(group)
+    root = _root(g, 0 if src is None and group_src is None else src, group_src, "src")
+    sent = loads(g.comm.broadcast_object(dumps(list(object_list)), root))
+    if len(sent) != len(object_list):
+        raise ValueError(f"broadcast_object_list: rank {root} sent {len(sent)} objects, this rank expects {len(object_list)}")
+    object_list[:] = sent
+
+
+def scatter_object_list(scatter_object_output_list: list, scatter_object_input_list=None, src=None, group=None, group_src=None) -> None:
+    """scatter_object_output_list[0] becomes this rank's object of rank `src`'s list."""
+    if _outside(group):
+        return
+    if not isinstance(scatter_object_output_list, list) or not scatter_object_output_list:
+        raise ValueError("Expected argument scatter_object_output_list to be a list of size at least 1.")
+    g = resolve(group)
+    root = _root(g, 0 if src is None and group_src is None else src, group_src, "src")
+    given = None
+    if g.rank() == root:
+        if scatter_object_input_list is None or len(scatter_object_input_list) != g.size():
+            raise ValueError(f"scatter_object_input_list must hold one object for each of the {g.size()} ranks")
+        given = [dumps(obj) for obj in scatter_object_input_list]
+    scatter_object_output_list[0] = loads(g.comm.broadcast_object(given, root)[g.rank()])
+
+
+def send_object_list(object_list: list, dst=None, group=None, device=None, group_dst=None) -> None:
+    """Send a list of objects to rank `dst`."""
+    g = resolve(group)
+    g.comm.send_object(dumps(list(object_list)), _root(g, dst, group_dst, "dst"))
+
+
+def recv_object_list(object_list: list, src=None, group=None, device=None, group_src=None) -> int:
+    """Receive a list of objects from rank `src` (anyone if None); returns the sender's global rank."""
+    g = resolve(group)
+    data, sender = g.comm.recv_object(None if src is None and group_src is None else _root(g, src, group_src, "src"))
+    object_list[:] = loads(data)
+    return g.ranks[sender]

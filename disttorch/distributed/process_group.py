@@ -1,0 +1,115 @@
+"""Process groups of tensors: what `torch.distributed` calls a group, over a `comm.Group` of arrays.
+
+A process has one world; a thread that stands for a rank (`run_ranks` with threads) has a world of its own.
+"""
+
+import contextlib
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+
+class ProcessGroup:
+    """Some of the ranks of the job. `ranks` are their global numbers, in the group's order."""
+
+    def __init__(self, comm_group: Any, ranks: list[int], backend: str, name: str, store: Any = None):
+        self.comm, self.ranks, self.backend, self.group_name, self.store = comm_group, ranks, backend, name, store
+
+    def rank(self) -> int:
+        return self.comm.rank
+
+    def size(self) -> int:
+        return self.comm.size
+
+    def name(self) -> str:
+        return self.backend
+
+    def __repr__(self):
+        return f"<ProcessGroup {self.group_name} ({self.backend}): rank {self.rank()} of {self.size()}>"
+
+
+class GroupMember:
+    """Names for "the default group" and "a group that this rank is not in"."""
+
+    WORLD: ProcessGroup | None = None
+    NON_GROUP_MEMBER = object()
+
+
+class World:
+    """What one rank knows: its default group and the groups made from it."""
+
+    def __init__(self):
+        self.default: ProcessGroup | None = None
+        self.groups: list[ProcessGroup] = []
+        self.owned: list[Any] = []  # stores and servers to be closed with the world
+        self.made = 0  # how many worlds have met in one store: each gets its own prefix
+
+
+_process = World()
+_thread = threading.local()
+
+
+def world() -> World:
+    """This thread's world: its own if it stands for a rank, else the process's."""
+    return getattr(_thread, "world", None) or _process
+
+
+@contextlib.contextmanager
+def rank_scope() -> Iterator[World]:
+    """Let this thread be a rank of its own: inside, the default group is the thread's, not the process's."""
+    before = getattr(_thread, "world", None)
+    _thread.world = World()
+    try:
+        yield _thread.world
+    finally:
+        _thread.world = before
+
+
+def resolve(group: ProcessGroup | None) -> ProcessGroup:
+    """The group meant: the default one for None. ValueError (PyTorch's texts) where there is none, or we are not in it."""
+    if group is GroupMember.NON_GROUP_MEMBER:
+        raise ValueError("Invalid process group specified: this rank is not a member of the group")
+    if group is None:
+        group = world().default
+        if group is None:
+            raise ValueError("Default process group has not been initialized, please make sure to call init_process_group.")
+    return group
+
+
+def is_initialized() -> bool:
+    """Whether the default process group is there."""
+    return world().default is not None
+
+
+def get_rank(group: ProcessGroup | None = None) -> int:
+    """This process's number in the group; -1 if it is not in it."""
+    return -1 if group is GroupMember.NON_GROUP_MEMBER else resolve(group).rank()
+
+
+def get_world_size(group: ProcessGroup | None = None) -> int:
+    """How many processes the group has; -1 if this one is not in it."""
+    return -1 if group is GroupMember.NON_GROUP_MEMBER else resolve(group).size()
+
+
+def get_backend(group: ProcessGroup | None = None) -> str:
+    return resolve(group).backend
+
+
+def get_process_group_ranks(group: ProcessGroup | None = None) -> list[int]:
+    return list(resolve(group).ranks)
+
+
+def get_global_rank(group: ProcessGroup, group_rank: int) -> int:
+    """The number in the job of the group's rank `group_rank`."""
+    ranks = resolve(group).ranks
+    if not 0 <= group_rank < len(ranks):
+        raise ValueError(f"Group rank {group_rank} is not part of group {group}")
+    return ranks[group_rank]
+
+
+def get_group_rank(group: ProcessGroup, global_rank: int) -> int:
+    """The number in the group of the job's rank `global_rank`."""
+    ranks = resolve(group).ranks
+    if global_rank not in ranks:
+        raise ValueError(f"Global rank {global_rank} is not part of group {group}")
+    return ranks.index(global_rank)

@@ -1,0 +1,192 @@
+"""DistributedDataParallel: each rank has a replica and its share of the data; gradients are averaged during backward."""
+
+import contextlib
+from typing import Any
+
+
+from ... import devices
+from ...autograd.mode import is_grad_enabled
+from ...autograd.node import Node
+from ...autograd.variable import Tensor, counter, edge
+from ...distributed.process_group import ProcessGroup, resolve
+from ..modules.module import Module
+from .buckets import DEFAULT_BUCKET_MB
+from .reducer import Reducer
+from .replicas import _moved
+from .team import _by_dtype, _flat, _pieces
+
+
+class DistributedDataParallel(Module):
+    """Wraps `module` so that every rank's gradients become the average over the ranks of `process_group`.
+
+    module: on one device (device_ids then is None or that device); its parameters and buffers become rank 0's.
+    broadcast_buffers: buffers (running means…) become rank 0's before each forward.
+    bucket_cap_mb: MiB of gradients that travel together (default 25).
+    find_unused_parameters: parameters may get no gradient in a step; the graph is then walked after each forward.
+    static_graph: the set of used parameters never changes: like find_unused_parameters, found in the first step.
+    gradient_as_bucket_view is accepted: gradients always are views of their buckets. Its other arguments are PyTorch's.
+    With N ranks and a loss that is a mean over the batch, a step equals one process's with the N-fold batch.
+
+    Raises RuntimeError for a module without gradients, or whose parameters differ between ranks (naming the rank and the
+    parameter); in backward, RuntimeError naming the parameters that got no gradient.
+    """
+
+    def __init__(
+        self,
+        module: Module,
+        device_ids=None,
+        output_device=None,
+        dim: int = 0,
+        broadcast_buffers: bool = True,
+        init_sync: bool = True,
+        process_group: ProcessGroup | None = None,
+        bucket_cap_mb: float | None = None,
+        find_unused_parameters: bool = False,
+        check_reduction: bool = False,
+        gradient_as_bucket_view: bool = False,
+        static_graph: bool = False,
+        delay_all_reduce_named_params=None,
+        param_to_hook_all_reduce=None,
+        mixed_precision=None,
+        device_mesh=None,
+        skip_all_reduce_unused_params: bool = False,
+    ):
+        super().__init__()
+        self.process_group = resolve(process_group)
+        self._comm = self.process_group.comm
+        ignored = set(getattr(module, "_ddp_params_and_buffers_to_ignore", ()))
+        named = [(n, p) for n, p in module.named_parameters() if p.requires_grad and n not in ignored]
+        if not named:
+            raise RuntimeError("DistributedDataParallel is not needed when a module doesn't have any parameters that require a gradient.")
+        if device_ids is not None and len(device_ids) > 1:
+            raise ValueError("device_ids can only be None or contain a single element.")
+        self.device = _one_device(named, device_ids)
+        self.device_ids = None if not device_ids else [self.device.index]
+        self.output_device = self.device.index if self.device_ids else None
+        self.module, self.dim, self.broadcast_buffers = module, dim, broadcast_buffers
+        self.find_unused_parameters, self.static_graph = find_unused_parameters or static_graph, static_graph
+        self.require_backward_grad_sync = True
+        if (bucket_cap_mb if bucket_cap_mb is not None else DEFAULT_BUCKET_MB) <= 0:
+            raise ValueError(f"bucket_cap_mb must be positive, got {bucket_cap_mb}")
+        if init_sync:
+            _check_same_parameters(self._comm, named)
+            self._broadcast([p for n, p in module.named_parameters() if n not in ignored])
+            self._broadcast(list(module.buffers()))
+        names, parameters = [n for n, _ in named], [p for _, p in named]
+        cap = int((DEFAULT_BUCKET_MB if bucket_cap_mb is None else bucket_cap_mb) * (1 << 20))
+        self.reducer = Reducer(self._comm, parameters, names, cap, self.find_unused_parameters)
+        self._static_unused: set[int] | None = None
+
+    def forward(self, *inputs, **kwargs):
+        syncing = is_grad_enabled() and self.require_backward_grad_sync
+        self.reducer.enabled = self.require_backward_grad_sync
+        if self.broadcast_buffers and syncing:
+            self._broadcast(list(self.module.buffers()))
+        if self.device_ids:
+            inputs, kwargs = _moved(inputs, self.device), _moved(kwargs, self.device)
+        output = self.module(*inputs, **kwargs)
+        if syncing:
+            self.reducer.expect(self._find_unused(output))
+        return output
+
+    @contextlib.contextmanager
+    def no_sync(self):
+        """Gradients accumulate on each rank alone for forwards inside; the first backward outside averages their sum."""
+        before, self.require_backward_grad_sync = self.require_backward_grad_sync, False
+        try:
+            yield
+        finally:
+            self.require_backward_grad_sync = before
+
+    def _find_unused(self, output: Any) -> set[int]:
+        """The parameters that `output` does not depend on, by walking its graph."""
+        if not self.find_unused_parameters:
+            return set()
+        if self.static_graph and self._static_unused is not None:
+            return set(self._static_unused)
+        reached = leaves_below(_tensors(output))
+        unused = {i for i, p in enumerate(self.reducer.parameters) if id(p) not in reached}
+        self._static_unused = unused
+        return set(unused)
+
+    def _broadcast(self, tensors: list[Tensor]) -> None:
+        """Rank 0's `tensors` to all ranks, one message for each dtype."""
+        if self._comm.size == 1 or not tensors:
+            return
+        for indices in _by_dtype(tensors):
+            chosen = [tensors[i] for i in indices]
+            flat = _flat(chosen)
+            self._comm.broadcast(flat, 0)
+            if self._comm.rank:
+                for t, piece in zip(chosen, _pieces(flat, [t._data.shape for t in chosen]), strict=True):
+                    with devices.scope(t.device):
+                        t._data[...] = piece if t.device.host else devices.to_device(piece, devices.CPU, t.device)
+                    counter(t)[0] += 1
+
+    def __getstate__(self):
+        raise RuntimeError("DistributedDataParallel cannot be pickled or copied: save or copy its `.module`")
+
+
+def _one_device(named: list, device_ids) -> devices.device:
+    """The device of all parameters; ValueError if there are several, or another than device_ids names."""
+    found = {p.device for _, p in named}
+    if len(found) > 1:
+        raise ValueError(f"DistributedDataParallel's input module must be on the same type of devices, but its module parameters are located on {sorted(map(str, found))}.")
+    (where,) = found
+    if device_ids:
+        wanted = devices.resolve(device_ids[0] if not isinstance(device_ids[0], int) else devices.device("cuda", device_ids[0]))
+        if wanted is not where:
+            raise ValueError(
+                f"DistributedDataParallel device_ids and output_device arguments only work with a module on that device: device_ids [{wanted}], "
+                f"and module parameters {where}."
+            )
+    return where
+
+
+def _check_same_parameters(comm: Any, named: list) -> None:
+    """RuntimeError naming the first rank and parameter that differ from rank 0's in name, shape or dtype."""
+    if comm.size == 1:
+        return
+    mine = [[name, list(p._data.shape), p._data.dtype.name] for name, p in named]
+    everyone = comm.all_gather_object(mine)
+    for rank, theirs in enumerate(everyone):
+        if len(theirs) != len(everyone[0]):
+            raise RuntimeError(
+                f"DDP expects same model across all ranks, but Rank {rank} has {len(theirs)} params, while rank 0 has inconsistent {len(everyone[0])} params."
+            )
+        for (name, shape, dtype), (name0, shape0, dtype0) in zip(theirs, everyone[0], strict=True):
+            if (name, shape, dtype) != (name0, shape0, dtype0):
+                raise RuntimeError(
+                    f"DDP expects same model across all ranks, but rank {rank} has parameter {name} of shape {shape} and dtype {dtype} "
+                    f"where rank 0 has {name0} of shape {shape0} and dtype {dtype0}."
+                )
+
+
+def _tensors(value: Any) -> list[Tensor]:
+    """All tensors in nested tuples, lists, dicts and dataclass-like objects."""
+    if isinstance(value, Tensor):
+        return [value]
+    if isinstance(value, dict):
+        return [t for v in value.values() for t in _tensors(v)]
+    if isinstance(value, (tuple, list)):
+        return [t for v in value for t in _tensors(v)]
+    return _tensors(vars(value)) if hasattr(value, "__dataclass_fields__") else []
+
+
+def leaves_below(tensors: list[Tensor]) -> set[int]:
+    """The ids of the leaves that `tensors` were computed from."""
+    seen: set = set()
+    stack = [e[0] for e in map(edge, tensors) if e is not None]
+    leaves: set[int] = set()
+    while stack:
+        node = stack.pop()
+        if id(node) in seen:
+            continue
+        seen.add(id(node))
+        if isinstance(node, Node):
+            stack.extend(e[0] for e in node.edges if e is not None)
+        else:
+            leaves.add(id(node))
+    return leaves
+
+
