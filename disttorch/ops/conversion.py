@@ -14,10 +14,11 @@ _ONLY_ONE = "only one element tensors can be converted to Python scalars"
 
 
 def tensor(data, *, dtype=None, device=None, requires_grad=False, pin_memory=False):
-    """A new tensor holding a copy of `data`: a number, a (nested) sequence of numbers, a NumPy array or scalar, a tensor.
+    """A new tensor holding a copy of `data`: a number, a (nested) sequence of numbers, a NumPy array or scalar, a
+    tensor.
 
-    Without `dtype`, Python floats become the default dtype, ints int64; NumPy's types stay what they are. Raises ValueError
-    for a ragged sequence, TypeError or RuntimeError for what holds no numbers.
+    Without `dtype`, Python floats become the default dtype, ints int64; NumPy's types stay what they are. Raises
+    ValueError for a ragged sequence, TypeError or RuntimeError for what holds no numbers.
     """
     d = as_dtype("tensor", dtype)
     if not isinstance(requires_grad, bool):
@@ -49,7 +50,7 @@ def _array(data, d: dtypes.dtype | None) -> np.ndarray:
         return _of_numpy(data, d)
     kind = type(data)
     if kind in _KINDS:
-        return _checked(np.asarray(data, _natural(_KINDS[kind], data)), d or dtypes.of_scalar(data))
+        return _checked(_natural(data, _KINDS[kind]), d or dtypes.of_scalar(data))
     if isinstance(data, str | bytes):
         raise TypeError(f"new(): invalid data type '{kind.__name__}'")
     if not (hasattr(data, "__len__") and hasattr(data, "__getitem__")) or isinstance(data, dict):
@@ -69,8 +70,10 @@ def _of_numpy(data, d):
     own = dtypes.FROM_NUMPY.get(array.dtype)
     if own is None:
         raise TypeError(
-            f"can't convert np.ndarray of type {array.dtype.type.__module__}.{array.dtype.type.__name__}. The only supported "
-            "types are: float64, float32, float16, complex64, complex128, int64, int32, int16, int8, uint64, uint32, uint16, "
+            f"can't convert np.ndarray of type {array.dtype.type.__module__}.{array.dtype.type.__name__}. The only "
+            "supported "
+            "types are: float64, float32, float16, complex64, complex128, int64, int32, int16, int8, uint64, "
+            "uint32, uint16, "
             "uint8, and bool."
         )
     if d is None or d is own:
@@ -79,8 +82,12 @@ def _of_numpy(data, d):
         return (array.real if own.is_complex and not d.is_complex else array).astype(d.np)
 
 
-def _natural(category: int, data):
-    return (np.bool_, np.int64, np.float64, np.complex128)[category]
+def _natural(data, category: int) -> np.ndarray:
+    """Python numbers as an array of the type that holds them all."""
+    try:
+        return np.array(data, (np.bool_, np.int64, np.float64, np.complex128)[category])
+    except OverflowError:
+        raise ValueError("Overflow when unpacking long long") from None
 
 
 def _of_sequence(data, d):
@@ -88,16 +95,16 @@ def _of_sequence(data, d):
     kinds = set(map(type, flat))
     if kinds <= _KINDS.keys():
         category = max((_KINDS[k] for k in kinds), default=dtypes.FLOATING)
-        own = (dtypes.bool_, dtypes.int64, dtypes.get_default_dtype(), dtypes.get_default_dtype().to_complex())[category]
-        try:
-            array = np.array(flat, _natural(category, flat))
-        except OverflowError:
-            raise ValueError("Overflow when unpacking long long") from None
-        return _checked(array, d or own).reshape(shape)
+        own = (dtypes.bool_, dtypes.int64, dtypes.get_default_dtype(), dtypes.get_default_dtype().to_complex())[
+            category
+        ]
+        return _checked(_natural(flat, category), d or own).reshape(shape)
     if all(isinstance(x, np.ndarray) for x in flat):
         sizes = {x.shape for x in flat}
         if len(sizes) > 1:
-            raise ValueError(f"expected sequence of length {len(flat[0])} at dim {len(shape)} (got {_other_length(flat)})")
+            raise ValueError(
+                f"expected sequence of length {len(flat[0])} at dim {len(shape)} (got {_other_length(flat)})"
+            )
         return _of_numpy(np.stack(flat), d).reshape(shape + flat[0].shape)
     parts = [_scalar(x, d) for x in flat]
     own = parts[0].dtype
@@ -143,7 +150,9 @@ def _nested(x) -> bool:
     if isinstance(x, list | tuple | str | range):
         return True
     return (
-        hasattr(x, "__len__") and hasattr(x, "__getitem__") and not isinstance(x, Tensor | np.ndarray | np.generic | dict | bytes)
+        hasattr(x, "__len__")
+        and hasattr(x, "__getitem__")
+        and not isinstance(x, Tensor | np.ndarray | np.generic | dict | bytes)
     )
 
 
@@ -187,7 +196,9 @@ def asarray(obj, *, dtype=None, device=None, copy=None, requires_grad=False):
         out = frombuffer(obj, dtype=dtype or dtypes.get_default_dtype())
     else:
         out = tensor(obj, dtype=dtype, device=device) if copy else as_tensor(obj, dtype, device)
-    if copy is False and not (isinstance(obj, Tensor | np.ndarray) and np.shares_memory(out._data, np.asarray(getattr(obj, "_data", obj)))):
+    if copy is False and not (
+        isinstance(obj, Tensor | np.ndarray) and np.shares_memory(out._data, np.asarray(getattr(obj, "_data", obj)))
+    ):
         raise ValueError("can't alias arbitrary sequence into a tensor.")
     return leaf(out, requires_grad)
 
@@ -202,8 +213,10 @@ def from_numpy(ndarray):
     array = _of_numpy(ndarray, None)
     if not array.flags.writeable:
         warnings.warn(
-            "The given NumPy array is not writable, and PyTorch does not support non-writable tensors. This means writing to "
-            "this tensor will result in an error. You may want to copy the array to protect its data or make it writable before "
+            "The given NumPy array is not writable, and PyTorch does not support non-writable tensors. This means "
+            "writing to "
+            "this tensor will result in an error. You may want to copy the array to protect its data or make it "
+            "writable before "
             "converting it to a tensor.",
             stacklevel=2,
         )
@@ -212,7 +225,8 @@ def from_numpy(ndarray):
 
 def _refuse_negative_strides():
     raise ValueError(
-        "At least one stride in the given numpy array is negative, and tensors with negative strides are not currently supported. "
+        "At least one stride in the given numpy array is negative, and tensors with negative strides are not "
+        "currently supported. "
         "(You can probably work around this by making a copy of your array  with array.copy().) "
     )
 
@@ -224,19 +238,24 @@ def frombuffer(buffer, *, dtype, count=-1, offset=0, requires_grad=False):
     if whole == 0 or count == 0:
         raise ValueError(f"both buffer length ({whole}) and count ({count}) must not be 0")
     if not 0 <= offset < whole:
-        raise ValueError(f"offset ({offset} bytes) must be non-negative and no greater than buffer length ({whole} bytes) minus 1")
+        raise ValueError(
+            f"offset ({offset} bytes) must be non-negative and no greater than buffer length ({whole} bytes) minus 1"
+        )
     if count < 0 and (whole - offset) % size:
         raise ValueError(
-            f"buffer length ({whole - offset} bytes) after offset ({offset} bytes) must be a multiple of element size ({size})"
+            f"buffer length ({whole - offset} bytes) after offset ({offset} bytes) must be a multiple of element "
+            f"size ({size})"
         )
     if count > 0 and offset + count * size > whole:
         raise ValueError(
-            f"requested buffer length ({count} * {size} bytes) after offset ({offset} bytes) must not be greater than actual "
+            f"requested buffer length ({count} * {size} bytes) after offset ({offset} bytes) must not be greater "
+            "than actual "
             f"buffer length ({whole} bytes)"
         )
     if memoryview(buffer).readonly:
         warnings.warn(
-            "The given buffer is not writable, and PyTorch does not support non-writable tensors. This means writing to this "
+            "The given buffer is not writable, and PyTorch does not support non-writable tensors. This means "
+            "writing to this "
             "tensor will result in an error. You may want to copy the buffer before converting it to a tensor.",
             stacklevel=2,
         )

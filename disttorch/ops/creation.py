@@ -9,7 +9,7 @@ import numpy as np
 from .. import dtypes
 from ..autograd.inplace import write
 from ..autograd.variable import Tensor, wrap
-from ..devices import CPU, cupy, device, namespace, resolve, scope
+from ..devices import namespace, resolve, scope
 from .copying import channels_last, channels_last_3d, contiguous_format, preserve_format
 from .fill import element
 
@@ -44,6 +44,8 @@ def as_shape(name: str, size, position: int = 1) -> tuple:
         shape.append(n.__index__())
     if shape and min(shape) < 0:
         negative = next(n for n in shape if n < 0)
+        if name == "zeros":
+            raise RuntimeError("zeros: Dimension size must be non-negative.")
         raise RuntimeError(f"Trying to create tensor with negative dimension {negative}: {shape}")
     return tuple(shape)
 
@@ -60,7 +62,8 @@ def created(name, shape, make, out, dtype, layout, device, requires_grad) -> Ten
     if out is not None:
         if d is not None and d is not out.dtype:
             raise RuntimeError(
-                f"dtype {dtypes.SCALAR_NAMES[d]} does not match dtype of out parameter ({dtypes.SCALAR_NAMES[out.dtype]})"
+                f"dtype {dtypes.SCALAR_NAMES[d]} does not match dtype of out parameter "
+                f"({dtypes.SCALAR_NAMES[out.dtype]})"
             )
         d, where = out.dtype, out.device
     else:
@@ -104,7 +107,8 @@ def ones(*size, out=None, dtype=None, layout=None, device=None, pin_memory=False
 
 
 def empty(
-    *size, out=None, dtype=None, layout=None, device=None, pin_memory=False, requires_grad=False, memory_format=None, **named
+    *size, out=None, dtype=None, layout=None, device=None, pin_memory=False, requires_grad=False, memory_format=None,
+    **named
 ):  # fmt: skip
     """A tensor whose elements hold what happened to lie in its memory."""
     shape = sized("empty", size, named.get("size"))
@@ -125,7 +129,8 @@ def empty_strided(size, stride, *, dtype=None, layout=None, device=None, require
     shape = as_shape("empty_strided", (size,))
     if len(shape) != len(stride):
         raise RuntimeError(
-            f"empty_strided: dimensionality of sizes ({len(shape)}) must match dimensionality of strides ({len(stride)})"
+            f"empty_strided: dimensionality of sizes ({len(shape)}) must match dimensionality of strides "
+            f"({len(stride)})"
         )
 
     def make(xp, shape, np_type):
@@ -137,7 +142,9 @@ def empty_strided(size, stride, *, dtype=None, layout=None, device=None, require
     return created("empty_strided", shape, make, None, dtype, layout, device, requires_grad)
 
 
-def empty_permuted(size, physical_layout, *, dtype=None, layout=None, device=None, requires_grad=False, pin_memory=False):
+def empty_permuted(
+    size, physical_layout, *, dtype=None, layout=None, device=None, requires_grad=False, pin_memory=False
+):  # fmt: skip
     """Like `empty`, with the dimensions lying in memory in the order `physical_layout`."""
     shape = as_shape("empty_permuted", (size,))
     inverse = sorted(range(len(shape)), key=physical_layout.__getitem__)
@@ -149,7 +156,8 @@ def empty_permuted(size, physical_layout, *, dtype=None, layout=None, device=Non
 
 
 def full(
-    size, fill_value, *, out=None, dtype=None, layout=None, device=None, requires_grad=False, pin_memory=False, names=None
+    size, fill_value, *, out=None, dtype=None, layout=None, device=None, requires_grad=False, pin_memory=False,
+    names=None
 ):  # fmt: skip
     """A tensor of `fill_value`, whose kind gives the dtype unless one is given."""
     if isinstance(size, int):
@@ -201,23 +209,30 @@ def _dense(data) -> bool:
     return True
 
 
-def zeros_like(input, *, dtype=None, layout=None, device=None, pin_memory=False, requires_grad=False, memory_format=None):
+def zeros_like(
+    input, *, dtype=None, layout=None, device=None, pin_memory=False, requires_grad=False, memory_format=None
+):  # fmt: skip
     """Zeros in the shape of `input`."""
     return like("zeros_like", input, 0, dtype, layout, device, requires_grad, memory_format)
 
 
-def ones_like(input, *, dtype=None, layout=None, device=None, pin_memory=False, requires_grad=False, memory_format=None):
+def ones_like(
+    input, *, dtype=None, layout=None, device=None, pin_memory=False, requires_grad=False, memory_format=None
+):  # fmt: skip
     """Ones in the shape of `input`."""
     return like("ones_like", input, 1, dtype, layout, device, requires_grad, memory_format)
 
 
-def empty_like(input, *, dtype=None, layout=None, device=None, pin_memory=False, requires_grad=False, memory_format=None):
+def empty_like(
+    input, *, dtype=None, layout=None, device=None, pin_memory=False, requires_grad=False, memory_format=None
+):  # fmt: skip
     """An uninitialised tensor in the shape of `input`."""
     return like("empty_like", input, None, dtype, layout, device, requires_grad, memory_format)
 
 
 def full_like(
-    input, fill_value, *, dtype=None, layout=None, device=None, pin_memory=False, requires_grad=False, memory_format=None
+    input, fill_value, *, dtype=None, layout=None, device=None, pin_memory=False, requires_grad=False,
+    memory_format=None
 ):  # fmt: skip
     """`fill_value` in the shape and dtype of `input`."""
     value = element(fill_value, as_dtype("full_like", dtype) or input.dtype)
@@ -230,7 +245,8 @@ def _numbers(*values) -> list:
 
 
 def arange(
-    *bounds, out=None, dtype=None, layout=None, device=None, pin_memory=False, requires_grad=False, start=0, end=None, step=1
+    *bounds, out=None, dtype=None, layout=None, device=None, pin_memory=False, requires_grad=False, start=0, end=None,
+    step=1
 ):  # fmt: skip
     """Numbers from [start, end) at steps of `step`: arange(end), arange(start, end), arange(start, end, step)."""
     if len(bounds) == 1 and end is None:
@@ -274,7 +290,8 @@ def _check_range(start, end, step):
 def range_(start=0, end=None, step=1, *, out=None, dtype=None, layout=None, device=None, requires_grad=False):
     """Numbers from [start, end], both ends included (torch.range; deprecated there)."""
     warnings.warn(
-        "torch.range is deprecated and will be removed in a future release because its behavior is inconsistent with Python's "
+        "torch.range is deprecated and will be removed in a future release because its behavior is inconsistent "
+        "with Python's "
         "range builtin. Instead, use torch.arange, which produces values in [start, end).",
         stacklevel=2,
     )
@@ -296,7 +313,8 @@ def linspace(
 
 
 def logspace(
-    start, end, steps, base=10.0, *, out=None, dtype=None, layout=None, device=None, pin_memory=False, requires_grad=False
+    start, end, steps, base=10.0, *, out=None, dtype=None, layout=None, device=None, pin_memory=False,
+    requires_grad=False
 ):  # fmt: skip
     """base^start to base^end in `steps` numbers whose logarithms are evenly spaced."""
     start, end = _numbers(start, end)
@@ -327,11 +345,13 @@ def _spaced(xp, start, end, steps, np_type):
     first, last = wide.type(start), wide.type(end)
     step = (last - first) / wide.type(steps - 1)
     i = xp.arange(steps)
-    return xp.where(i < steps // 2, first + step * i.astype(wide), last - step * (steps - 1 - i).astype(wide)).astype(np_type)
+    return xp.where(i < steps // 2, first + step * i.astype(wide), last - step * (steps - 1 - i).astype(wide)).astype(
+        np_type
+    )
 
 
 def eye(n, m=None, *, out=None, dtype=None, layout=None, device=None, pin_memory=False, requires_grad=False):
-    """Ones on the diagonal of an n × m matrix, zeros elsewhere."""
+    """Ones on the diagonal of an n by m matrix, zeros elsewhere."""
     m = n if m is None else m
     for name, value in (("n", n), ("m", m)):
         if value < 0:
@@ -349,18 +369,18 @@ def _triangle(name, row, col, offset, dtype, device, layout, find):
 
 
 def tril_indices(row, col, offset=0, *, dtype=dtypes.int64, device=None, layout=None):
-    """The indices (2, count) of the lower triangle of a row × col matrix."""
+    """The indices (2, count) of the lower triangle of a row by col matrix."""
     return _triangle("tril_indices", row, col, offset, dtype, device, layout, np.tril_indices)
 
 
 def triu_indices(row, col, offset=0, *, dtype=dtypes.int64, device=None, layout=None):
-    """The indices (2, count) of the upper triangle of a row × col matrix."""
+    """The indices (2, count) of the upper triangle of a row by col matrix."""
     return _triangle("triu_indices", row, col, offset, dtype, device, layout, np.triu_indices)
 
 
 # -- grids ------------------------------------------------------------------------------------------------------------
 def meshgrid(*tensors, indexing=None):
-    """One tensor per given vector, constant along the other vectors' dimensions. indexing: "ij" (rows first) or "xy"."""
+    """One tensor per given vector, constant along the other dimensions. indexing: "ij" (rows first) or "xy"."""
     if len(tensors) == 1 and isinstance(tensors[0], list | tuple):
         tensors = tensors[0]
     if indexing is None:
@@ -413,6 +433,7 @@ def combinations(input, r=2, with_replacement=False):
 
 __all__ = [
     "arange", "cartesian_prod", "combinations", "empty", "empty_like", "empty_permuted", "empty_strided", "eye", "full",
-    "full_like", "linspace", "logspace", "meshgrid", "ones", "ones_like", "scalar_tensor", "tril_indices", "triu_indices",
+    "full_like", "linspace", "logspace", "meshgrid", "ones", "ones_like", "scalar_tensor", "tril_indices",
+    "triu_indices",
     "zeros", "zeros_like",
 ]  # fmt: skip

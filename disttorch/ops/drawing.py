@@ -8,7 +8,7 @@ from ..autograd.op import Op
 from ..autograd.variable import Tensor, wrap
 from ..devices import scope
 from . import fill
-from .creation import sized, as_dtype, as_shape, empty, empty_like, leaf
+from .creation import as_dtype, as_shape, empty, empty_like, leaf, sized
 from .shape import broadcast_shapes
 
 _bernoulli = Op("BernoulliBackward0", lambda p, new: new, p=lambda g: g * 0)
@@ -24,7 +24,8 @@ def _drawn(shape, filler, args, generator, out, dtype, layout, device, requires_
 
 
 def rand(
-    *size, generator=None, out=None, dtype=None, layout=None, device=None, requires_grad=False, pin_memory=False, **named
+    *size, generator=None, out=None, dtype=None, layout=None, device=None, requires_grad=False, pin_memory=False,
+    **named
 ):  # fmt: skip
     """Numbers from [0, 1), uniformly distributed: rand(2, 3) or rand((2, 3))."""
     shape = sized("rand", size, named.get("size"))
@@ -32,7 +33,8 @@ def rand(
 
 
 def randn(
-    *size, generator=None, out=None, dtype=None, layout=None, device=None, requires_grad=False, pin_memory=False, **named
+    *size, generator=None, out=None, dtype=None, layout=None, device=None, requires_grad=False, pin_memory=False,
+    **named
 ):  # fmt: skip
     """Normally distributed numbers of mean 0 and variance 1: randn(2, 3) or randn((2, 3))."""
     shape = sized("randn", size, named.get("size"))
@@ -40,7 +42,8 @@ def randn(
 
 
 def randint(
-    *args, low=0, high=None, size=None, generator=None, out=None, dtype=None, layout=None, device=None, requires_grad=False,
+    *args, low=0, high=None, size=None, generator=None, out=None, dtype=None, layout=None, device=None,
+    requires_grad=False,
     pin_memory=False,
 ):  # fmt: skip
     """Integers from [low, high): randint(high, size) or randint(low, high, size); int64 unless a dtype is given."""
@@ -48,7 +51,8 @@ def randint(
         *args, size = args
         if isinstance(size, int):
             raise TypeError(
-                f"randint(): argument 'size' (position {len(args) + 1}) must be tuple of ints, not {type(size).__name__}"
+                f"randint(): argument 'size' (position {len(args) + 1}) must be tuple of ints, not "
+                f"{type(size).__name__}"
             )
     if len(args) == 2:
         low, high = args
@@ -84,21 +88,24 @@ def _similar(input, filler, args, generator, dtype, layout, device, requires_gra
 
 
 def rand_like(
-    input, *, generator=None, dtype=None, layout=None, device=None, pin_memory=False, requires_grad=False, memory_format=None
+    input, *, generator=None, dtype=None, layout=None, device=None, pin_memory=False, requires_grad=False,
+    memory_format=None
 ):  # fmt: skip
     """Uniformly distributed numbers from [0, 1) in the shape of `input`."""
     return _similar(input, fill.uniform_, (), generator, dtype, layout, device, requires_grad, memory_format)
 
 
 def randn_like(
-    input, *, generator=None, dtype=None, layout=None, device=None, pin_memory=False, requires_grad=False, memory_format=None
+    input, *, generator=None, dtype=None, layout=None, device=None, pin_memory=False, requires_grad=False,
+    memory_format=None
 ):  # fmt: skip
     """Normally distributed numbers of mean 0 and variance 1 in the shape of `input`."""
     return _similar(input, fill.normal_, (), generator, dtype, layout, device, requires_grad, memory_format)
 
 
 def randint_like(
-    input, low, high=None, *, generator=None, dtype=None, layout=None, device=None, pin_memory=False, requires_grad=False,
+    input, low, high=None, *, generator=None, dtype=None, layout=None, device=None, pin_memory=False,
+    requires_grad=False,
     memory_format=None,
 ):  # fmt: skip
     """Integers from [low, high) in the shape and dtype of `input`: randint_like(input, high) or (input, low, high)."""
@@ -107,7 +114,8 @@ def randint_like(
 
 
 def normal(
-    mean=0.0, std=1.0, size=None, *, generator=None, out=None, dtype=None, layout=None, device=None, requires_grad=False,
+    mean=0.0, std=1.0, size=None, *, generator=None, out=None, dtype=None, layout=None, device=None,
+    requires_grad=False,
     pin_memory=False,
 ):  # fmt: skip
     """Normally distributed numbers: mean and/or std a tensor, one number per element; or both numbers, and a size."""
@@ -179,6 +187,7 @@ def multinomial(input, num_samples, replacement=False, *, generator=None, out=No
 
 
 __all__ = [
-    "bernoulli", "multinomial", "normal", "poisson", "rand", "rand_like", "randint", "randint_like", "randn", "randn_like",
+    "bernoulli", "multinomial", "normal", "poisson", "rand", "rand_like", "randint", "randint_like", "randn",
+    "randn_like",
     "randperm",
 ]  # fmt: skip

@@ -1,4 +1,6 @@
-"""In-place fillers: zero_, fill_, and the random ones. They overwrite every element, so no gradient passes through them."""
+"""In-place fillers: zero_, fill_, and the random ones. They overwrite every element, so no gradient passes through
+them.
+"""
 
 import math
 
@@ -9,24 +11,41 @@ from ..autograd.inplace import assign, check_inplace, replace_memory
 from ..autograd.mode import mode
 from ..autograd.op import Op
 from ..autograd.variable import Tensor, counter, wrap
-from ..devices import CPU, namespace, scope
+from ..devices import namespace, scope
 
 C_NAMES = {  # the names that PyTorch's texts use for values
     "bool": "bool", "uint8": "uint8_t", "int8": "int8_t", "int16": "int16_t", "int32": "int", "int64": "int64_t",
-    "uint16": "uint16_t", "uint32": "uint32_t", "uint64": "uint64_t", "float16": "c10::Half", "bfloat16": "c10::BFloat16",
+    "uint16": "uint16_t", "uint32": "uint32_t", "uint64": "uint64_t", "float16": "c10::Half",
+    "bfloat16": "c10::BFloat16",
     "float32": "float", "float64": "double", "complex64": "c10::complex<float>", "complex128": "c10::complex<double>",
 }  # fmt: skip
-BOUND_NAMES = {**C_NAMES, "uint8": "unsigned char", "int8": "signed char", "int16": "short", "int64": "long", "float16": "Half"}
+BOUND_NAMES = {
+    **C_NAMES,
+    "uint8": "unsigned char",
+    "int8": "signed char",
+    "int16": "short",
+    "int64": "long",
+    "float16": "Half",
+}
 
 
 def _overwriter(name: str) -> Op:
     return Op(name, lambda x, new: new, x=lambda g: g * 0)
 
 
-_zero, _fill, _uniform, _normal = (_overwriter(f"{n}Backward{k}") for n, k in (("Zero", 0), ("Fill", 2), ("Uniform", 0), ("Normal", 0)))
-_random, _bernoulli, _exponential = (_overwriter(f"{n}Backward{k}") for n, k in (("Random", 2), ("Bernoulli", 2), ("Exponential", 0)))
+_zero, _fill, _uniform, _normal = (
+    _overwriter(f"{n}Backward{k}") for n, k in (("Zero", 0), ("Fill", 2), ("Uniform", 0), ("Normal", 0))
+)
+_random, _bernoulli, _exponential = (
+    _overwriter(f"{n}Backward{k}") for n, k in (("Random", 2), ("Bernoulli", 2), ("Exponential", 0))
+)
 _cauchy, _log_normal, _geometric = (_overwriter(f"{n}Backward0") for n in ("Cauchy", "LogNormal", "Geometric"))
-_fill_with = Op("FillBackward3", lambda x, value: np.broadcast_to(value.astype(x.dtype), x.shape).copy(), x=lambda g: g * 0, value=lambda g: g.sum())
+_fill_with = Op(
+    "FillBackward3",
+    lambda x, value: np.broadcast_to(value.astype(x.dtype), x.shape).copy(),
+    x=lambda g: g * 0,
+    value=lambda g: g.sum(),
+)
 
 
 def element(value, d: dtypes.dtype):
@@ -72,7 +91,9 @@ def fill_(self, value):
     """Set every element to `value`, a number or a tensor of no dimensions."""
     if isinstance(value, Tensor):
         if value._data.ndim:
-            raise RuntimeError(f"fill_ only supports 0-dimension value tensor but got tensor with {value._data.ndim} dimensions.")
+            raise RuntimeError(
+                f"fill_ only supports 0-dimension value tensor but got tensor with {value._data.ndim} dimensions."
+            )
         if mode.grad and value.requires_grad:
             check_inplace(self)
             return assign(self, _fill_with(self, value))
@@ -145,7 +166,8 @@ def uniform_(self, from_=0.0, to=1.0, *, generator=None, **named):
             raise RuntimeError(f"{name} is out of bounds for {BOUND_NAMES[self.dtype.name]}")
     if high - low > limit:
         raise RuntimeError(
-            f"uniform_ expects to-from <= std::numeric_limits<{dtypes.SCALAR_NAMES[self.dtype]}>::max(), but found to={high:g} "
+            f"uniform_ expects to-from <= std::numeric_limits<{dtypes.SCALAR_NAMES[self.dtype]}>::max(), but found "
+            f"to={high:g} "
             f"and from={low:g} which result in to-from to exceed the limit"
         )
     return _draw(self, _uniform, generator, sampling.uniform, low, high)
@@ -186,7 +208,8 @@ def cauchy_(self, median=0.0, sigma=1.0, *, generator=None):
         raise RuntimeError(f"cauchy_ expects sigma > 0.0, but found sigma={sigma:g}")
     if not self.dtype.is_floating_point:
         raise RuntimeError(
-            "Cauchy distribution is a continuous probability distribution. dtype must be a floating point but you specified "
+            "Cauchy distribution is a continuous probability distribution. dtype must be a floating point but you "
+            "specified "
             f"{dtypes.SCALAR_NAMES[self.dtype]}"
         )
     return _draw(self, _cauchy, generator, sampling.cauchy, float(median), float(sigma))
@@ -229,7 +252,7 @@ def _probabilities(p: Tensor, shape: tuple, where):
 
 
 def random_(self, *bounds, generator=None, **named):
-    """Integers: random_() up to the largest that the dtype holds exactly, random_(to) from [0, to), random_(from, to)."""
+    """Integers: random_() up to the largest that the dtype holds exactly, random_(to) from [0, to), or (from, to)."""
     low, high = named.pop("from", 0), named.pop("to", None)
     if named:
         raise TypeError(f"random_() got an unexpected keyword argument '{next(iter(named))}'")
@@ -269,6 +292,7 @@ def _integer_bounds(d: dtypes.dtype, low: int, high: int | None) -> tuple[int, i
 
 
 __all__ = [
-    "bernoulli_", "cauchy_", "element", "exponential_", "fill_", "fill_diagonal_", "geometric_", "log_normal_", "normal_",
+    "bernoulli_", "cauchy_", "element", "exponential_", "fill_", "fill_diagonal_", "geometric_", "log_normal_",
+    "normal_",
     "random_", "uniform_", "zero_",
 ]  # fmt: skip
