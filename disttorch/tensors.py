@@ -10,7 +10,7 @@ from .autograd.node import register
 from .autograd.variable import Tensor, alias, counter, wrap
 from .devices import CPU, device, resolve
 from .ops.pointwise import inplace_of
-from .ops.shape import Size
+from .ops.dims import Size, axis, sizes
 
 # Operations that are methods under their own name, with the tensor as first argument.
 METHODS = """
@@ -88,7 +88,7 @@ class _Methods:
         return Size(self._data.shape)
 
     def size(self, dim=None):
-        return Size(self._data.shape) if dim is None else self._data.shape[ops.reduction.axis(dim, self._data.ndim)]
+        return Size(self._data.shape) if dim is None else self._data.shape[axis(dim, self._data.ndim)]
 
     def dim(self) -> int:
         return self._data.ndim
@@ -482,7 +482,7 @@ class _Methods:
     # -- further in-place forms ---------------------------------------------------------------------------------------
     def resize_(self, *size, memory_format=None):
         """Another shape; elements are kept in order, new ones are uninitialised."""
-        shape = ops.shape.sizes(size)
+        shape = sizes(size)
         flat = self._data.reshape(-1)
         count = int(np.prod(shape, dtype=np.int64))
         grown = flat[:count] if count <= flat.size else np.concatenate([flat, np.empty(count - flat.size, flat.dtype)])

@@ -1,10 +1,9 @@
 """In-place operations: the value is computed as by the out-of-place operation, then takes the tensor's place.
 
-For a view, the root's history changes too: `CopySlices` sends through the operation only that part of the root's gradient
+For a view, the root's history changes too: `CopySlices` sends into the operation only that part of the root's gradient
 that the view covers, and the view's own history is remade from the root's when next asked for.
 """
 
-import functools
 import sys
 
 import numpy as np
@@ -12,9 +11,7 @@ import numpy as np
 from .. import dtypes
 from ..devices import scope
 from .mode import mode, no_grad
-from .node import Node
-from .op import zeros
-from .sweep import fit
+from .node import Node, SavedOutput
 from .variable import Tensor, counter, edge, wrap
 
 
@@ -29,8 +26,23 @@ def check_inplace(t: Tensor) -> None:
         raise RuntimeError("a view of a leaf Variable that requires grad is being used in an in-place operation.")
 
 
-def assign(t: Tensor, out: Tensor) -> Tensor:
-    """Let `t` become `out` in place: value, version and history. Returns `t`."""
+def apply_inplace(function, t: Tensor, args: tuple = (), kwargs: dict | None = None) -> Tensor:
+    """`t` becomes `function(t, *args, **kwargs)` in place. Returns `t`."""
+    check_inplace(t)
+    kwargs = kwargs or {}
+    if not mode.grad or not (t.requires_grad or any(isinstance(a, Tensor) and a.requires_grad for a in (*args, *kwargs.values()))):
+        return assign(t, function(t, *args, **kwargs))
+    # What `t` was, at the same place of the graph: nodes may save it though `t` changes.
+    given_up = t._root is None and _unseen(t)
+    before = wrap(t._data if given_up else t._data.copy(order="K"), t.device)
+    e = edge(t)
+    if e is not None:
+        before._rg, before._node, before._nr = True, *e
+    return assign(t, function(before, *args, **kwargs), given_up)
+
+
+def assign(t: Tensor, out: Tensor, given_up: bool = False) -> Tensor:
+    """Let `t` become `out` in place: value, version and history. Returns `t`. `given_up`: its array belongs to others now."""
     check_inplace(t)
     data, new = t._data, out._data
     if new.shape != data.shape:
@@ -42,30 +54,43 @@ def assign(t: Tensor, out: Tensor) -> Tensor:
                 f"result type {dtypes.SCALAR_NAMES[have]} can't be cast to the desired output type {dtypes.SCALAR_NAMES[want]}"
             )
     del data
-    replace_memory(t, out)
+    replace_memory(t, out, given_up)
     counter(t)[0] += 1
     if mode.grad and (out._rg or t._rg or t._view is not None):
+        if out._node is not None and t.dtype is out.dtype:
+            _adopt_saved(out._node, t, new)
         if t._view is None:
             if out._node is not None:
                 t._rg, t._node, t._nr = True, out._node, out._nr
             else:
                 t._rg, t._node, t._nr = False, None, 0
-        elif out._node is not None:
-            _rebase(t, out._node)
+        elif out._node is not None or t._root._rg:
+            _rebase(t, out)
     return t
 
 
-def replace_memory(t: Tensor, out: Tensor) -> None:
+def _adopt_saved(node: Node, t: Tensor, data) -> None:
+    """What `node` saved of its output is now `t`: a later change of `t` must be noticed."""
+    for v in node.saved:
+        if isinstance(v, SavedOutput) and v.data is data:
+            v.data, v.counter, v.version = t._data, t._counter, t._counter[0]
+
+
+def replace_memory(t: Tensor, out: Tensor, given_up: bool = False) -> None:
     """Put the elements of `out` where those of `t` are; nothing is copied if nobody else can see the memory of `t`."""
-    if t._root is None and out._data.dtype == t._data.dtype and _unseen(t) and out._root is None and out._data.base is None:
+    own = out._data.dtype == t._data.dtype and out._root is None and out._data.base is None
+    if own and (given_up or (t._root is None and _unseen(t))):
         t._data = out._data
         return
     with scope(t.device):
-        t._data[...] = out._data
+        if given_up:
+            t._data = out._data.astype(t._data.dtype)
+        else:
+            t._data[...] = out._data
 
 
 def _unseen(t: Tensor) -> bool:
-    return sys.getrefcount(t._data) <= _UNSEEN and t._data.base is None and t._data.flags.writeable
+    return sys.getrefcount(t._data) <= _UNSEEN and t._data.base is None
 
 
 def _calibrate() -> int:
@@ -76,10 +101,10 @@ def _calibrate() -> int:
 _UNSEEN = _calibrate()
 
 
-def _rebase(view: Tensor, node: Node) -> None:
-    """`view` has been changed by `node`: give its root a history in which just that part went through `node`."""
+def _rebase(view: Tensor, out: Tensor) -> None:
+    """`view` has become `out`: give its root a history in which just that part comes from `out`."""
     root = view._root
-    copied = CopySlices(root, view, node)
+    copied = CopySlices(root, view, out)
     root._rg, root._node, root._nr = True, copied, 0
     if view is not root:
         view._root_node = None  # remade from the root's at the next look
@@ -105,36 +130,21 @@ def _replay(view: Tensor):
 
 
 class CopySlices(Node):
-    """History of a tensor of which one view has been changed by `node` (whose first input was that view)."""
+    """History of a tensor of which one view has become `out`: that part of its gradient goes to `out`, the rest to before."""
 
-    def __init__(self, root: Tensor, view: Tensor, node: Node):
-        self.node, self.replay = node, _replay(view)
-        self.edges = (edge(root), *node.edges[1:])
+    def __init__(self, root: Tensor, view: Tensor, out: Tensor):
+        self.replay = _replay(view)
+        self.order = sorted(range(root._data.ndim), key=lambda d: -root._data.strides[d])
+        self.edges = (edge(root), edge(out))
         self.metas = ((root._data.shape, root._data.dtype, root.device),)
 
     def backward(self, grads: tuple) -> tuple:
-        g = grads[0].clone()
+        inverse = sorted(range(len(self.order)), key=self.order.__getitem__)
+        g = grads[0].permute(self.order).clone(memory_format="torch.contiguous_format").permute(inverse)  # laid out as the root
         part = self.replay(g)
-        results = self.node.backward((part.clone(),))
-        inner = results[0]
-        meta = (part._data.shape, part._data.dtype, part.device)
-        part.copy_(zeros(meta) if inner is None else fit(inner, meta))
-        return (g, *results[1:])
-
-    def release(self):
-        self.node.release()
-
-
-def inplace(function):
-    """The in-place form of an operation whose first argument is the tensor to be changed."""
-
-    @functools.wraps(function)
-    def method(self, *args, **kwargs):
-        check_inplace(self)
-        return assign(self, function(self, *args, **kwargs))
-
-    method.__name__ = function.__name__ + "_"
-    return method
+        to_out = part.clone() if self.edges[1] is not None else None
+        part.zero_()
+        return (g, to_out)
 
 
 def write(out: Tensor | None, value: Tensor) -> Tensor:

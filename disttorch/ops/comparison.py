@@ -38,7 +38,7 @@ def where(condition, input=None, other=None, *, out=None):
     from ..autograd.inplace import write
 
     if input is None and other is None:
-        from .indexing import nonzero
+        from .masks import nonzero
 
         return nonzero(condition, as_tuple=True)
     if condition.dtype is not bool_:

@@ -413,7 +413,7 @@ def meshgrid(*tensors, indexing=None):
 
 def cartesian_prod(*tensors):
     """All combinations of one element from each vector, a row each; of one vector, itself."""
-    from .shape import stack
+    from .joining import stack
 
     if len(tensors) == 1:
         return tensors[0]

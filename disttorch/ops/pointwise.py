@@ -7,7 +7,7 @@ device, no promotion) takes the short way.
 import numpy as np
 
 from .. import dtypes
-from ..autograd.inplace import assign, check_inplace, write
+from ..autograd.inplace import apply_inplace, assign, write
 from ..autograd.mode import mode
 from ..autograd.op import Op, raise_devices
 from ..autograd.variable import Tensor, counter, wrap
@@ -81,6 +81,11 @@ def operand(x, d: dtypes.dtype, where: device):
     return cast_array(data, d)
 
 
+def scalar_name(t: Tensor) -> str:
+    """Its dtype as PyTorch's error texts call it, e.g. "Float"."""
+    return dtypes.SCALAR_NAMES[t.dtype]
+
+
 def check_operand(name: str, argument: str, position: int, x) -> None:
     if not isinstance(x, (Tensor, *_NUMBERS)):
         raise TypeError(f"{name}(): argument '{argument}' (position {position}) must be Tensor, not {type(x).__name__}")
@@ -120,6 +125,7 @@ def binary(name: str, ufunc, *, x, y, floats=False, bools=True, result=None, nod
     """
     op = Op(node or f"{name.capitalize()}Backward0", ufunc, params=("x", "y"), x=x, y=y)
     record = op.record
+    direct = isinstance(getattr(ufunc, "__wrapped__", ufunc), np.ufunc)  # can write into an operand
 
     def function(input, other, *, out=None):
         if isinstance(input, Tensor):
@@ -157,14 +163,13 @@ def binary(name: str, ufunc, *, x, y, floats=False, bools=True, result=None, nod
     def method(self, other):
         a = self._data
         if (mode.grad and (self.requires_grad or (isinstance(other, Tensor) and other.requires_grad))) or not self.device.host:
-            check_inplace(self)
-            return assign(self, function(self, other))
+            return apply_inplace(function, self, (other,))
         if isinstance(other, Tensor):
             b = other._data
             fits = other.device is self.device and b.dtype is a.dtype and (not floats or a.dtype.kind == "f")
         else:
             b, fits = other, a.dtype.kind == "f" and type(other) in (float, int) and a.dtype.itemsize > 2
-        if not fits or not a.flags.writeable:
+        if not fits or not direct or not a.flags.writeable:
             return assign(self, function(self, other))
         try:
             ufunc(a, b, out=a)
@@ -226,8 +231,7 @@ def inplace_of(function):
     """The in-place form of `function(self, ...)`."""
 
     def method(self, *args, **kwargs):
-        check_inplace(self)
-        return assign(self, function(self, *args, **kwargs))
+        return apply_inplace(function, self, args, kwargs)
 
     method.__name__ = method.__qualname__ = function.__name__ + "_"
     return method

@@ -1,0 +1,160 @@
+"""Parts of a tensor along a dimension, as views: narrow, select, split and their kin."""
+
+import numpy as np
+
+from ..autograd.op import Op, ViewOp
+from ..autograd.variable import Tensor
+from .dims import axis
+
+_narrow = ViewOp(
+    "SliceBackward0",
+    lambda x, dim, start, length: x[(slice(None),) * dim + (slice(start, start + length),)],
+    x=lambda g, x_shape, dim, start, length: _narrow_back(g, x_shape, dim, start, length),
+)
+
+
+def _place(g, shape, dim, start, length):
+    z = np.zeros_like(g, shape=shape)
+    z[(slice(None),) * dim + (slice(start, start + length),)] = g
+    return z
+
+
+_narrow_back = Op(
+    "SliceBackwardBackward0",
+    _place,
+    params=("g", "shape", "dim", "start", "length"),
+    **{"g": lambda g, dim, start, length: _narrow(g, dim, start, length)},
+)
+
+
+def narrow(input, dim, start, length):
+    """`length` entries of dimension `dim` from `start` on, as a view."""
+    d = axis(dim, input._data.ndim)
+    size = input._data.shape[d] if input._data.ndim else 1
+    start = int(start)
+    if input._data.ndim == 0:
+        raise RuntimeError("narrow() cannot be applied to a 0-dim tensor.")
+    if length < 0:
+        raise RuntimeError("narrow(): length must be non-negative.")
+    if not -size <= start <= size:
+        raise IndexError(f"Dimension out of range (expected to be in range of [{-size}, {size}], but got {start})")
+    start = start + size if start < 0 else start
+    if start + length > size:
+        raise RuntimeError(f"start ({start}) + length ({length}) exceeds dimension size ({size}).")
+    return _narrow(input, d, start, length)
+
+
+def select(input, dim, index):
+    """Entry `index` of dimension `dim`, as a view without that dimension."""
+    n = input._data.ndim
+    if n == 0:
+        raise IndexError("select() cannot be applied to a 0-dim tensor.")
+    d, size = axis(dim, n), input._data.shape[axis(dim, n)]
+    if not -size <= index < size:
+        raise IndexError(
+            f"select(): index {index} out of range for tensor of size {list(input._data.shape)} at dimension {d}"
+        )
+    return _select(input, d, int(index) % size)
+
+
+def _place_at(g, shape, dim, index):
+    z = np.zeros_like(g, shape=shape)
+    z[(slice(None),) * dim + (index,)] = g
+    return z
+
+
+_select_back = Op(
+    "SelectBackwardBackward0",
+    _place_at,
+    params=("g", "shape", "dim", "index"),
+    **{"g": lambda g, dim, index: _select(g, dim, index)},
+)
+_select = ViewOp(
+    "SelectBackward0",
+    lambda x, dim, index: x[(slice(None),) * dim + (index, ...)],
+    x=lambda g, x_shape, dim, index: _select_back(g, x_shape, dim, index),
+)
+
+
+def split(tensor, split_size_or_sections, dim=0):
+    """Cut into pieces of one size (the last may be smaller), or of the sizes given; views."""
+    d = axis(dim, tensor._data.ndim)
+    if tensor._data.ndim == 0:
+        raise RuntimeError("split expects at least a 1-dimensional tensor")
+    size = tensor._data.shape[d]
+    if isinstance(split_size_or_sections, int):
+        step = split_size_or_sections
+        if step < 0 or (step == 0 and size):
+            raise RuntimeError(f"split expects split_size be non-negative, but got split_size={step}")
+        lengths = [min(step, size - s) for s in range(0, size, step)] if size else [0]
+    else:
+        lengths = [int(n) for n in split_size_or_sections]
+        if sum(lengths) != size or any(n < 0 for n in lengths):
+            raise RuntimeError(
+                f"split_with_sizes expects split_sizes to sum exactly to {size} (input tensor's size at dimension {d}), but got split_sizes={lengths}"
+            )
+    starts = np.cumsum([0, *lengths]).tolist()
+    return tuple([_narrow(tensor, d, s, n) for s, n in zip(starts, lengths, strict=False)])
+
+
+split_with_sizes = split
+
+
+def chunk(input, chunks, dim=0):
+    """Cut into at most `chunks` pieces of nearly one size; views."""
+    if chunks <= 0:
+        raise RuntimeError(f"chunk expects `chunks` to be greater than 0, got: {chunks}")
+    d = axis(dim, input._data.ndim)
+    if input._data.ndim == 0:
+        raise RuntimeError("chunk expects at least a 1-dimensional tensor")
+    size = input._data.shape[d]
+    step = -(-size // chunks)
+    return split(input, step, d) if step else split(input, [0] * chunks, d)
+
+
+def tensor_split(input, indices_or_sections, dim=0):
+    """Cut into that many pieces as even as can be, or at the indices given; views."""
+    d = axis(dim, input._data.ndim)
+    if input._data.ndim == 0:
+        raise RuntimeError("tensor_split expected at least a 1-dimensional tensor, but got a tensor with 0 dims")
+    size = input._data.shape[d]
+    if isinstance(indices_or_sections, Tensor):
+        indices_or_sections = indices_or_sections.tolist()
+    if isinstance(indices_or_sections, int):
+        n = indices_or_sections
+        if n <= 0:
+            raise RuntimeError(f"number of sections must be larger than 0, got {n}")
+        return split(input, [size // n + (i < size % n) for i in range(n)], d)
+    bounds = [0, *[min(max(i + size if i < 0 else i, 0), size) for i in indices_or_sections], size]
+    return tuple([_narrow(input, d, a, max(b - a, 0)) for a, b in zip(bounds, bounds[1:], strict=False)])
+
+
+def _splitter(name, least, dim):
+    def function(input, indices_or_sections):
+        n = input._data.ndim
+        if n < least:
+            raise RuntimeError(
+                f"torch.{name} requires a tensor with at least {least} dimension{'s' if least > 1 else ''}, but got a tensor with {n} dimensions!"
+            )
+        return tensor_split(input, indices_or_sections, dim if n > 1 or name != "hsplit" else 0)
+
+    function.__name__ = function.__qualname__ = name
+    function.__doc__ = f"tensor_split along the dimension of NumPy's {name}."
+    return function
+
+
+hsplit, vsplit, dsplit = _splitter("hsplit", 1, 1), _splitter("vsplit", 2, 0), _splitter("dsplit", 3, 2)
+
+
+def unbind(input, dim=0):
+    """The slices along `dim`, as a tuple of views."""
+    if input._data.ndim == 0:
+        raise RuntimeError("Dimension specified as 0 but tensor has no dimensions")
+    d = axis(dim, input._data.ndim)
+    return tuple([_select(input, d, i) for i in range(input._data.shape[d])])
+
+
+__all__ = [
+    "chunk", "dsplit", "hsplit", "narrow", "select", "split", "split_with_sizes", "tensor_split", "unbind",
+    "vsplit",
+]  # fmt: skip

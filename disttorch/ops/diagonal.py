@@ -1,0 +1,110 @@
+"""Diagonals and triangles of matrices."""
+
+import numpy as np
+
+from ..autograd.inplace import write
+from ..autograd.op import Op, ViewOp
+from .dims import axis
+
+
+def _put_diagonal(g, shape, offset, a, b):
+    z = np.zeros_like(g, shape=shape, order="C")
+    np.moveaxis(_diagonal_view(z, offset, a, b), -1, -1)[...] = g
+    return z
+
+
+def _diagonal_view(x, offset, a, b):
+    view = np.diagonal(x, offset, a, b)
+    if view.flags.writeable or not x.flags.writeable:
+        return view
+    return (
+        np.lib.stride_tricks.as_strided(
+            x[tuple([slice(1) if i in (a, b) else slice(None) for i in range(x.ndim)])], view.shape, view.strides
+        )
+        if offset == 0
+        else _offset_view(x, view, offset, a, b)
+    )
+
+
+def _offset_view(x, view, offset, a, b):
+    start = [slice(None)] * x.ndim
+    start[a] = slice(max(-offset, 0), None)
+    start[b] = slice(max(offset, 0), None)
+    return np.lib.stride_tricks.as_strided(x[tuple(start)], view.shape, view.strides)
+
+
+_diagonal = ViewOp(
+    "DiagonalBackward0",
+    _diagonal_view,
+    params=("x", "offset", "a", "b"),
+    x=lambda g, x_shape, offset, a, b: _diagonal_back(g, x_shape, offset, a, b),
+)
+_diagonal_back = Op(
+    "DiagonalBackwardBackward0",
+    _put_diagonal,
+    params=("g", "shape", "offset", "a", "b"),
+    **{"g": lambda g, offset, a, b: _diagonal(g, offset, a, b)},
+)
+
+
+def diagonal(input, offset=0, dim1=0, dim2=1):
+    """The diagonal of the plane of two dimensions, as a view with the diagonal last."""
+    n = input._data.ndim
+    a, b = axis(dim1, n), axis(dim2, n)
+    if a == b:
+        raise RuntimeError(f"diagonal dimensions cannot be identical {dim1}, {dim2}")
+    return _diagonal(input, offset, a, b)
+
+
+def diag_embed(input, offset=0, dim1=-2, dim2=-1):
+    """A tensor of matrices with `input`'s last dimension on their diagonals."""
+    n = input._data.shape[-1] + (offset if offset >= 0 else -offset)
+    ndim = input._data.ndim + 1
+    a, b = axis(dim1, ndim), axis(dim2, ndim)
+    if a == b:
+        raise RuntimeError(f"diagonal dimensions cannot be identical {dim1}, {dim2}")
+    rest = iter(input._data.shape[:-1])
+    shape = tuple([n if i in (a, b) else next(rest) for i in range(ndim)])
+    return _diagonal_back(input, shape, offset, a, b)
+
+
+def diag(input, diagonal=0, *, out=None):
+    """A vector as the diagonal of a matrix, or a matrix's diagonal as a vector (a copy)."""
+    if input._data.ndim == 1:
+        return write(out, diag_embed(input, diagonal))
+    if input._data.ndim != 2:
+        raise RuntimeError(f"diag(): Supports 1D or 2D tensors. Got {input._data.ndim}D")
+    return write(out, globals()["diagonal"](input, diagonal).clone())
+
+
+def diagflat(input, offset=0):
+    """All elements on the diagonal of a matrix."""
+    return diag_embed(input.reshape(-1), offset)
+
+
+def trace(input):
+    """The sum of a matrix's diagonal."""
+    if input._data.ndim != 2:
+        raise RuntimeError(f"trace: expected a matrix, but got tensor with dim {input._data.ndim}")
+    return diagonal(input).sum()
+
+
+_tril = Op("TrilBackward0", lambda x, k: np.tril(x, k), x=lambda g, k: _tril(g, k))
+_triu = Op("TriuBackward0", lambda x, k: np.triu(x, k), x=lambda g, k: _triu(g, k))
+
+
+def tril(input, diagonal=0, *, out=None):
+    """The lower triangle, the rest 0."""
+    if input._data.ndim < 2:
+        raise RuntimeError("tril: input tensor must have at least 2 dimensions")
+    return write(out, _tril(input, diagonal))
+
+
+def triu(input, diagonal=0, *, out=None):
+    """The upper triangle, the rest 0."""
+    if input._data.ndim < 2:
+        raise RuntimeError("triu: input tensor must have at least 2 dimensions")
+    return write(out, _triu(input, diagonal))
+
+
+__all__ = ["diag", "diag_embed", "diagflat", "diagonal", "trace", "tril", "triu"]

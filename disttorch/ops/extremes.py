@@ -1,0 +1,135 @@
+"""The largest and smallest elements and where they are."""
+
+import numpy as np
+
+from .. import dtypes
+from ..autograd.inplace import write
+from ..autograd.op import Op
+from ..autograd.variable import Tensor, wrap
+from .dims import axes, axis
+from .named import named, pair
+from .reduction import _reduce, _spread
+from .scatter import gather
+
+
+def _even(g, x, out, dim, keepdim):
+    """amax's and amin's gradient: shared evenly among the elements that attain the extreme."""
+    attained = x == _spread(out, x._data.shape, dim, keepdim)
+    return (_spread(g, x._data.shape, dim, keepdim) / attained.sum(dim, True)).masked_fill(~attained, 0)
+
+
+def _extreme_forward(function):
+    def forward(a, dim, keepdim):
+        if a.size == 0 and any(a.shape[d] == 0 for d in dim):
+            raise IndexError(
+                f"{function.__name__}(): Expected reduction dim {next(d for d in dim if a.shape[d] == 0)} to have non-zero size."
+            )
+        return _reduce(function, a, dim, keepdim)
+
+    return forward
+
+
+_amax = Op("AmaxBackward0", _extreme_forward(np.amax), params=("x", "dim", "keepdim"), x=_even)
+_amin = Op("AminBackward0", _extreme_forward(np.amin), params=("x", "dim", "keepdim"), x=_even)
+
+
+def amax(input, dim=(), keepdim=False, *, out=None):
+    """The largest elements over `dim`; equal ones share the gradient evenly."""
+    return write(out, _amax(input, axes(dim, input._data.ndim), keepdim))
+
+
+def amin(input, dim=(), keepdim=False, *, out=None):
+    """The smallest elements over `dim`; equal ones share the gradient evenly."""
+    return write(out, _amin(input, axes(dim, input._data.ndim), keepdim))
+
+
+def aminmax(input, *, dim=None, keepdim=False):
+    """(amin, amax) over `dim`."""
+    return named("aminmax", "min", "max")(
+        amin(input, () if dim is None else dim, keepdim), amax(input, () if dim is None else dim, keepdim)
+    )
+
+
+def arg_extreme(function, a, dim, keepdim=False):
+    """argmax or argmin along one dimension; NaN counts as the extreme, the first one wins."""
+    if a.ndim == 0:
+        return np.zeros((), np.int64)
+    if dim is not None and a.shape[dim] == 0 or (dim is None and a.size == 0):
+        raise IndexError(f"{function.__name__}(): Expected reduction dim {dim or 0} to have non-zero size.")
+    wide = a.astype(np.float32) if a.dtype.kind == "V" else a
+    return np.asarray(function(wide, axis=dim, keepdims=keepdim), np.int64)
+
+
+def _arg(name, function):
+    def call(input, dim=None, keepdim=False, *, out=None):
+        a = input._data
+        if input.dtype is dtypes.bool_:
+            raise RuntimeError(f"\"{name}_cpu\" not implemented for 'Bool'")
+        found = arg_extreme(function, a, None if dim is None else axis(dim, a.ndim), keepdim)
+        return write(out, wrap(found, input.device))
+
+    call.__name__ = call.__qualname__ = name
+    call.__doc__ = f"The index of the {'largest' if name == 'argmax' else 'smallest'} element along `dim` (of the flattened tensor if None)."
+    return call
+
+
+argmax, argmin = _arg("argmax", np.argmax), _arg("argmin", np.argmin)
+
+
+def _extreme(name, arg, whole, between):
+    def function(input, *args, dim=None, keepdim=False, other=None, out=None):
+        if args and isinstance(args[0], Tensor) or other is not None:
+            return between(input, args[0] if args else other, out=out)
+        if args:
+            dim, *rest = args
+            keepdim = rest[0] if rest else keepdim
+        if dim is None:
+            if input._data.size == 0:
+                raise RuntimeError(
+                    f"{name}(): Expected reduction dim to be specified for input.numel() == 0. Specify the reduction dim with the 'dim' argument."
+                )
+            return write(out, whole(input, tuple(range(input._data.ndim)), False))
+        d = axis(dim, input._data.ndim)
+        if input._data.ndim == 0:
+            result = pair(name)(input.clone(), wrap(np.zeros((), np.int64), input.device))
+        else:
+            index = wrap(arg_extreme(arg, input._data, d, True), input.device)
+            values = gather(input, d, index)
+            if not keepdim:
+                values, index = values.squeeze(d), index.squeeze(d)
+            result = pair(name)(values, index)
+        if out is not None:
+            return pair(name)(*[write(o, r) for o, r in zip(out, result, strict=True)])
+        return result
+
+    function.__name__ = function.__qualname__ = name
+    function.__doc__ = (
+        f"{name}(input): the {name}imum of all. {name}(input, dim, keepdim): (values, indices) along a dimension. "
+        f"{name}(input, other): elementwise."
+    )
+    return function
+
+
+def _between(name):
+    def call(input, other, *, out=None):
+        from . import arithmetic
+
+        return getattr(arithmetic, name)(input, other, out=out)
+
+    return call
+
+
+max = _extreme(
+    "max",
+    np.argmax,
+    Op("MaxBackward1", _extreme_forward(np.amax), params=("x", "dim", "keepdim"), x=_even),
+    _between("maximum"),
+)
+min = _extreme(
+    "min",
+    np.argmin,
+    Op("MinBackward1", _extreme_forward(np.amin), params=("x", "dim", "keepdim"), x=_even),
+    _between("minimum"),
+)
+
+__all__ = ["amax", "amin", "aminmax", "arg_extreme", "argmax", "argmin", "max", "min"]

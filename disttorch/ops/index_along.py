@@ -1,0 +1,130 @@
+"""Whole slices picked, added, copied or filled along one dimension by an index vector."""
+
+import numpy as np
+
+from ..autograd.inplace import write
+from ..autograd.op import Op
+from ..autograd.variable import Tensor
+from .dims import axis
+from .pointwise import scalar_name
+
+
+def check_index(index, name):
+    if index._data.dtype.kind not in "iu" or index._data.dtype.itemsize < 4:
+        raise RuntimeError(f"{name}(): Expected dtype int32/int64 for index")
+
+
+def check_range(index, size, dim):
+    data = index._data
+    if data.size and not (0 <= data.min() and data.max() < size):
+        bad = data[(data < 0) | (data >= size)].flat[0]
+        raise RuntimeError(f"index {int(bad)} is out of bounds for dimension {dim} with size {size}")
+
+
+_index_select = Op(
+    "IndexSelectBackward0",
+    lambda x, dim, index: np.take(x, index, axis=dim) if x.ndim else np.take(x.reshape(1), index)[0],
+    x=lambda g, x_shape, dim, index: index_add(g.new_zeros(x_shape), dim, index, g),
+)
+
+
+def index_select(input, dim, index, *, out=None):
+    """The entries of dimension `dim` at `index` (1-D), as a copy."""
+    d = axis(dim, input._data.ndim)
+    if index._data.ndim > 1:
+        raise IndexError("index_select(): Index is supposed to be a vector")
+    check_index(index, "index_select")
+    size = input._data.shape[d] if input._data.ndim else 1
+    data = index._data
+    if data.size and not (0 <= data.min() and data.max() < size):
+        raise IndexError("index out of range in self")
+    return write(out, _index_select(input, d, index.reshape(-1)))
+
+
+def _slots(dim, index):
+    return (slice(None),) * dim + (index,)
+
+
+def _index_added(x, dim, index, source):
+    from ..kernels import for_device
+
+    out = np.array(x, order="C")
+    if x.ndim == 0:
+        return out + source.sum()
+    rows = np.moveaxis(out, dim, 0)
+    source = np.moveaxis(source, dim, 0) if source.ndim == x.ndim else source.reshape((-1, *rows.shape[1:]))
+    if dim == 0 and source.flags.c_contiguous:
+        for_device("cpu").index_add(rows, index, source)
+    else:
+        np.add.at(rows, index, source)
+    return out
+
+
+_index_add = Op(
+    "IndexAddBackward0",
+    _index_added,
+    params=("x", "dim", "index", "source"),
+    x=lambda g: g,
+    source=lambda g, dim, index, source_shape: _index_select(g, dim, index).expand(source_shape),
+)
+
+
+def index_add(input, dim, index, source, *, alpha=1, out=None):
+    """input with alpha * source added to the entries of `dim` at `index`; equal indices add up."""
+    d = axis(dim, input._data.ndim)
+    if source.dtype is not input.dtype:
+        raise RuntimeError(
+            f"index_add_(): self ({scalar_name(input)}) and source ({scalar_name(source)}) must have the same scalar type"
+        )
+    check_range(index, input._data.shape[d] if input._data.ndim else 1, d)
+    return write(out, _index_add(input, d, index.reshape(-1), source if alpha == 1 else source * alpha))
+
+
+def _index_copied(x, dim, index, source):
+    out = x.copy()
+    if x.ndim == 0:
+        return source.reshape(()).copy()
+    out[_slots(dim, index)] = source
+    return out
+
+
+_index_copy = Op(
+    "IndexCopyBackward0",
+    _index_copied,
+    params=("x", "dim", "index", "source"),
+    x=lambda g, dim, index: _index_fill(g, dim, index, g.new_zeros(())),
+    source=lambda g, dim, index, source_shape: _index_select(g, dim, index).expand(source_shape),
+)
+_index_fill = Op(
+    "IndexFillBackward0",
+    lambda x, dim, index, value: _index_copied(x, dim, index, value) if x.ndim else np.array(value, x.dtype),
+    x=lambda g, dim, index: _index_fill(g, dim, index, g.new_zeros(())),
+    value=lambda g, dim, index: _index_select(g, dim, index).sum(),
+)
+
+
+def index_copy(input, dim, index, source, *, out=None):
+    """`input` with source's entries placed at `index` of `dim`."""
+    d = axis(dim, input._data.ndim)
+    if source.dtype is not input.dtype:
+        raise RuntimeError(
+            f"index_copy_(): self and source expected to have the same dtype, but got (self) {scalar_name(input)} and (source) {scalar_name(source)}"
+        )
+    check_range(index, input._data.shape[d] if input._data.ndim else 1, d)
+    return write(out, _index_copy(input, d, index.reshape(-1), source))
+
+
+def index_fill(input, dim, index, value):
+    """`input` with the entries of `dim` at `index` set to one value."""
+    d = axis(dim, input._data.ndim)
+    if not isinstance(value, Tensor):
+        value = input.new_full((), value)
+    elif value._data.ndim:
+        raise RuntimeError(
+            f"index_fill_ only supports a 0-dimensional value tensor, but got tensor with {value._data.ndim} dimension(s)."
+        )
+    check_range(index, input._data.shape[d] if input._data.ndim else 1, d)
+    return _index_fill(input, d, index.reshape(-1), value.to(input.dtype))
+
+
+__all__ = ["index_add", "index_copy", "index_fill", "index_select"]

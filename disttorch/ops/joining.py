@@ -1,0 +1,129 @@
+"""Tensors joined along a dimension."""
+
+import numpy as np
+
+from ..autograd.inplace import write
+from ..autograd.op import Op
+from ..autograd.variable import Tensor
+from .dims import axis
+from .pointwise import common_device, result_dtype
+from .shape import reshape, unsqueeze
+
+
+def _cut(g, needs, dim, lengths):
+    starts = np.cumsum([0, *lengths]).tolist()
+    return [g.narrow(dim, s, n) if need else None for s, n, need in zip(starts, lengths, needs, strict=False)]
+
+
+_cat = Op("CatBackward0", lambda dim, lengths, *xs: np.concatenate(xs, dim), joint=_cut)
+_stack = Op(
+    "StackBackward0",
+    lambda dim, *xs: np.stack(xs, dim),
+    joint=lambda g, needs, dim: [g.select(dim, i) if need else None for i, need in enumerate(needs)],
+)
+
+
+def _alike(tensors, name):
+    tensors = list(tensors)
+    if not tensors:
+        raise (
+            ValueError(f"{name}(): expected a non-empty list of Tensors")
+            if name == "stack"
+            else RuntimeError(f"torch.{name}(): expected a non-empty list of Tensors")
+        )
+    for i, x in enumerate(tensors):
+        if not isinstance(x, Tensor):
+            raise TypeError(f"expected Tensor as element {i} in argument 0, but got {type(x).__name__}")
+    common_device(*tensors)
+    d = tensors[0].dtype
+    if any(x.dtype is not d for x in tensors):
+        d = result_dtype(*tensors)
+        tensors = [x.to(d) for x in tensors]
+    return tensors
+
+
+def cat(tensors, dim=0, *, out=None):
+    """Tensors joined along an existing dimension; they differ in size there only."""
+    tensors = _alike(tensors, "cat")
+    kept = [x for x in tensors if x._data.shape != (0,)] or tensors[:1]
+    first = kept[0]._data.shape
+    if not first:
+        raise RuntimeError("zero-dimensional tensor (at position 0) cannot be concatenated")
+    d = axis(dim, len(first))
+    for i, x in enumerate(kept):
+        s = x._data.shape
+        if len(s) != len(first):
+            raise RuntimeError(f"Tensors must have same number of dimensions: got {len(first)} and {len(s)}")
+        for k in range(len(s)):
+            if k != d and s[k] != first[k]:
+                raise RuntimeError(
+                    f"Sizes of tensors must match except in dimension {d}. Expected size {first[k]} but got size {s[k]} for tensor number {i} in the list."
+                )
+    return write(out, _cat(d, tuple([x._data.shape[d] for x in kept]), *kept))
+
+
+concat = concatenate = cat
+
+
+def stack(tensors, dim=0, *, out=None):
+    """Tensors of one shape joined along a new dimension."""
+    tensors = _alike(tensors, "stack")
+    first = tensors[0]._data.shape
+    for i, x in enumerate(tensors):
+        if x._data.shape != first:
+            raise RuntimeError(
+                f"stack expects each tensor to be equal size, but got {list(first)} at entry 0 and {list(x._data.shape)} at entry {i}"
+            )
+    return write(out, _stack(axis(dim, len(first) + 1), *tensors))
+
+
+def _stacker(name, least, dim):
+    def function(tensors, *, out=None):
+        return cat([least(x) for x in tensors], dim if tensors[0]._data.ndim != 1 or name != "hstack" else 0, out=out)
+
+    function.__name__ = function.__qualname__ = name
+    function.__doc__ = f"Tensors joined as NumPy's {name} does."
+    return function
+
+
+def atleast_1d(*tensors):
+    return _each(tensors, lambda x: reshape(x, 1) if x._data.ndim == 0 else x)
+
+
+def atleast_2d(*tensors):
+    return _each(
+        tensors, lambda x: reshape(x, 1, 1) if x._data.ndim == 0 else unsqueeze(x, 0) if x._data.ndim == 1 else x
+    )
+
+
+def atleast_3d(*tensors):
+    def raised(x):
+        x = atleast_2d(x)
+        return unsqueeze(x, -1) if x._data.ndim == 2 else x
+
+    return _each(tensors, raised)
+
+
+def _each(tensors, f):
+    if len(tensors) == 1 and isinstance(tensors[0], Tensor):
+        return f(tensors[0])
+    return tuple(f(x) for x in (tensors[0] if len(tensors) == 1 else tensors))
+
+
+hstack, vstack, dstack = (
+    _stacker("hstack", atleast_1d, 1),
+    _stacker("vstack", atleast_2d, 0),
+    _stacker("dstack", atleast_3d, 2),
+)
+row_stack = vstack
+
+
+def column_stack(tensors, *, out=None):
+    """1-D tensors as columns, 2-D ones side by side."""
+    return cat([reshape(x, -1, 1) if x._data.ndim < 2 else x for x in tensors], 1, out=out)
+
+
+__all__ = [
+    "atleast_1d", "atleast_2d", "atleast_3d", "cat", "column_stack", "concat", "concatenate", "dstack", "hstack", "row_stack",
+    "stack", "vstack",
+]  # fmt: skip

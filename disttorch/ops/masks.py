@@ -1,0 +1,117 @@
+"""Elements chosen by a mask, and the indices of those that are not 0."""
+
+import numpy as np
+
+from .. import dtypes
+from ..autograd.inplace import write
+from ..autograd.op import Op
+from ..autograd.variable import Tensor, wrap
+from .indexing import _index
+from .pointwise import scalar_name
+from .scatter import _pad_to
+from .shape import broadcast_tensors
+
+
+def _check_mask(mask, name):
+    if mask._data.dtype.kind != "b":
+        raise RuntimeError(
+            f"{name} expected bool tensor for mask, but got {scalar_name(mask)}"
+            if name == "masked_select"
+            else f"{name} only supports boolean masks, but got mask with dtype {mask.dtype}"
+        )
+
+
+def _mask_filled(x, mask, value):
+    return np.where(mask, np.asarray(value, x.dtype), x)
+
+
+_masked_fill = Op(
+    "MaskedFillBackward0",
+    _mask_filled,
+    params=("x", "mask", "value"),
+    x=lambda g, mask: _masked_fill(g, mask, 0),
+    value=lambda g, mask: _masked_fill(g, ~mask, 0).sum(),
+)
+
+
+def masked_fill(input, mask, value):
+    """`input` with `value` where `mask` is true."""
+    _check_mask(mask, "masked_fill_")
+    if isinstance(value, Tensor):
+        if value._data.ndim:
+            raise RuntimeError(
+                f"masked_fill_ only supports a 0-dimensional value tensor, but got tensor with {value._data.ndim} dimension(s)."
+            )
+        value = value.to(input.dtype)
+    elif not dtypes.can_cast(dtypes.ofscalar_name(value), input.dtype):
+        raise RuntimeError(
+            f"value cannot be converted to type {_C_NAMES.get(input.dtype.name, input.dtype.name)} without overflow"
+        )
+    if input.device is not mask.device:
+        mask = mask.to(input.device) if mask._data.ndim == 0 else mask
+    return _masked_fill(input, mask, value)
+
+
+_C_NAMES = {
+    "int64": "int64_t",
+    "int32": "int",
+    "float32": "float",
+    "float64": "double",
+    "uint8": "uint8_t",
+    "bool": "bool",
+}
+
+
+def masked_select(input, mask, *, out=None):
+    """The elements where `mask` is true, in one dimension."""
+    _check_mask(mask, "masked_select")
+    input, mask = broadcast_tensors(input, mask)
+    return write(out, _index(input, (mask._data,)).reshape(-1))
+
+
+def _mask_scattered(x, mask, source):
+    mask = np.broadcast_to(mask, x.shape)
+    out = x.copy()
+    out[mask] = source.reshape(-1)[: int(mask.sum())]
+    return out
+
+
+_masked_scatter = Op(
+    "MaskedScatterBackward0",
+    _mask_scattered,
+    params=("x", "mask", "source"),
+    x=lambda g, mask: _masked_fill(g, mask, 0),
+    source=lambda g, mask, source_shape: _pad_to(masked_select(g, mask), (int(np.prod(source_shape)),)).reshape(
+        source_shape
+    ),
+)
+
+
+def masked_scatter(input, mask, source):
+    """`input` with source's elements, in order, where `mask` is true."""
+    _check_mask(mask, "masked_scatter_")
+    if source.dtype is not input.dtype:
+        raise RuntimeError(
+            f"masked_scatter_: expected self and source to have same dtypes but got {scalar_name(input)} and {scalar_name(source)}"
+        )
+    input, mask = broadcast_tensors(input, mask)
+    if int(mask._data.sum()) > source._data.size:
+        raise RuntimeError("Number of elements of source < number of ones in mask")
+    return _masked_scatter(input, mask, source)
+
+
+def nonzero(input, *, out=None, as_tuple=False):
+    """The indices of the elements that are not 0: a row each, or with `as_tuple` a tensor per dimension."""
+    data = input._data
+    found = np.nonzero(np.atleast_1d(data))
+    if as_tuple:
+        return tuple([wrap(f, input.device) for f in found])
+    rows = np.stack(found, 1) if data.ndim else np.zeros((int(bool(data)), 0), np.int64)
+    return write(out, wrap(rows, input.device))
+
+
+def argwhere(input):
+    return nonzero(input)
+
+
+__all__ = ["argwhere", "masked_fill", "masked_scatter", "masked_select", "nonzero"]

@@ -1,0 +1,109 @@
+"""Running sums, products and extremes along a dimension."""
+
+import numpy as np
+
+from ..autograd.inplace import write
+from ..autograd.op import Op
+from ..autograd.variable import wrap
+from .arithmetic import conj
+from .dims import axis
+from .named import pair
+from .reduction import _typed
+from .scatter import gather
+from .turning import flip
+
+
+def _running(function):
+    def forward(a, dim):
+        if a.ndim == 0:
+            return a.copy()
+        if a.dtype.itemsize == 2 and a.dtype.kind in "fV":
+            return function(a.astype(np.float32), axis=dim).astype(a.dtype)
+        return function(a, axis=dim)
+
+    return forward
+
+
+def _reverse_cumsum(g, dim):
+    return flip(flip(g, (dim,)).cumsum(dim), (dim,)) if g._data.ndim else g
+
+
+_cumsum = Op("CumsumBackward0", _running(np.cumsum), params=("x", "dim"), x=lambda g, dim: _reverse_cumsum(g, dim))
+
+
+def cumsum(input, dim, *, dtype=None, out=None):
+    """Running sum along `dim`."""
+    input = _typed(input, dtype)
+    return write(out, _cumsum(input, axis(dim, input._data.ndim)))
+
+
+def _cumprod_rule(g, x, out, dim):
+    if x._data.ndim == 0:
+        return g
+    if not bool((x._data == 0).any()):
+        return _reverse_cumsum(g * conj(out), dim) / conj(x)
+    # with zeros: out[k] = prefix(i) * x[i] * product(i+1..k), summed over k for each i
+    from .joining import stack
+
+    n, rows = x._data.shape[dim], []
+    one = x.select(dim, 0) * 0 + 1
+    prefix = one
+    for i in range(n):
+        run, total = prefix, None
+        for k in range(i, n):
+            if k > i:
+                run = run * x.select(dim, k)
+            term = g.select(dim, k) * conj(run)
+            total = term if total is None else total + term
+        rows.append(total)
+        prefix = prefix * x.select(dim, i)
+    return stack(rows, dim)
+
+
+_cumprod = Op("CumprodBackward0", _running(np.cumprod), params=("x", "dim"), x=_cumprod_rule)
+
+
+def cumprod(input, dim, *, dtype=None, out=None):
+    """Running product along `dim`."""
+    input = _typed(input, dtype)
+    return write(out, _cumprod(input, axis(dim, input._data.ndim)))
+
+
+def logcumsumexp(input, dim, *, out=None):
+    """log of the running sum of exp along `dim`, computed without overflow."""
+    return write(out, _logcumsumexp(input, axis(dim, input._data.ndim)))
+
+
+def _logcumsumexp_rule(g, x, out, dim):
+    return _reverse_cumsum(g * (-out).exp(), dim) * x.exp()
+
+
+_logcumsumexp = Op(
+    "LogcumsumexpBackward0",
+    lambda a, dim: np.logaddexp.accumulate(a, axis=dim) if a.ndim else a.copy(),
+    params=("x", "dim"),
+    x=_logcumsumexp_rule,
+)
+
+
+def _cum_extreme(name, ufunc, better):
+    def function(input, dim, *, out=None):
+        a = input._data
+        d = axis(dim, a.ndim)
+        if a.ndim == 0:
+            return pair(name)(input.clone(), wrap(np.zeros((), np.int64), input.device))
+        best = ufunc.accumulate(a, axis=d)
+        position = np.arange(a.shape[d]).reshape([-1 if i == d else 1 for i in range(a.ndim)])
+        at = np.where((a == best) | (np.isnan(a) if a.dtype.kind == "f" else False), position, 0)
+        index = wrap(np.maximum.accumulate(at, axis=d), input.device)
+        result = pair(name)(gather(input, d, index), index)
+        return result if out is None else pair(name)(*[write(o, r) for o, r in zip(out, result, strict=True)])
+
+    function.__name__ = function.__qualname__ = name
+    function.__doc__ = f"Running {better} along `dim`: (values, indices); of equal ones the last."
+    return function
+
+
+cummax, cummin = _cum_extreme("cummax", np.maximum, "maximum"), _cum_extreme("cummin", np.minimum, "minimum")
+
+__all__ = ["cummax", "cummin", "cumprod", "cumsum", "logcumsumexp"]

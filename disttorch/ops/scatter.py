@@ -1,0 +1,233 @@
+"""Elements picked and placed along one dimension: gather, scatter and their reductions."""
+
+import numpy as np
+
+from ..autograd.inplace import write
+from ..autograd.op import Op
+from ..autograd.variable import Tensor
+from .dims import axis
+from .index_along import check_range
+from .indexing import _put, _slice
+from .pointwise import scalar_name
+
+
+def _along(x, dim, index):
+    """`index`'s positions as an open grid: element (i, j, k) of the index stands for x[i, index[i, j, k], k] with dim 1."""
+    grid = [np.arange(n).reshape([-1 if k == d else 1 for k in range(index.ndim)]) for d, n in enumerate(index.shape)]
+    grid[dim] = index
+    return tuple(grid)
+
+
+def _take_along(x, dim, index):
+    if x.ndim == 0:
+        return x.reshape(1)[index.reshape(1)].reshape(index.shape)
+    if index.ndim == 0:
+        return x[index]
+    return x[_along(x, dim, index)]
+
+
+_gather = Op(
+    "GatherBackward0",
+    _take_along,
+    params=("x", "dim", "index"),
+    x=lambda g, x_shape, dim, index: scatter_add(g.new_zeros(x_shape), dim, index, g),
+)
+
+
+def _check_gather(input, dim, index, name, src=None):
+    d = axis(dim, input._data.ndim)
+    if index._data.dtype.kind not in "iu" or index._data.dtype.itemsize < 4:
+        raise RuntimeError(f"{name}(): Expected dtype int32/int64 for index")
+    a, b = input._data, index._data
+    if max(a.ndim, 1) != max(b.ndim, 1) and b.size:
+        raise RuntimeError(
+            f"Index tensor must have the same number of dimensions as {'input' if name == 'gather' else 'self'} tensor"
+        )
+    for k in range(b.ndim if a.ndim else 0):
+        if k != d and b.shape[k] > a.shape[k]:
+            if name == "gather":
+                raise RuntimeError(
+                    f"Size does not match at dimension {k} expected index {list(b.shape)} to be no larger than self {list(a.shape)} apart from dimension {d}"
+                )
+            raise RuntimeError(
+                f"Expected index {list(b.shape)} to be no larger than self {list(a.shape)} apart from dimension {d}"
+                + (f" and to be no larger size than src {list(src._data.shape)}" if src is not None else "")
+            )
+    if src is not None:
+        if any(b.shape[k] > src._data.shape[k] for k in range(min(b.ndim, src._data.ndim))):
+            raise RuntimeError(
+                f"Expected index {list(b.shape)} to be no larger than self {list(a.shape)} apart from dimension {d} and to be no larger size than src {list(src._data.shape)}"
+            )
+        if src.dtype is not input.dtype:
+            raise RuntimeError(f"{name}(): Expected self.dtype to be equal to src.dtype")
+    check_range(index, a.shape[d] if a.ndim else 1, d)
+    return d
+
+
+def gather(input, dim, index, *, sparse_grad=False, out=None):
+    """out[i, j, k] = input[i, index[i, j, k], k] for dim 1, and so on."""
+    d = _check_gather(input, dim, index, "gather")
+    return write(out, _gather(input, d, index) if index._data.size else input.new_empty(index._data.shape))
+
+
+def _trim(src, index):
+    return src[tuple([slice(n) for n in index.shape])]
+
+
+def _place_along(x, dim, index, src):
+    out = x.copy()
+    target, at = (
+        (out.reshape(1), index.reshape(-1)) if x.ndim == 0 else (out, index if index.ndim else index.reshape(1))
+    )
+    target[_along(target, dim, at)] = (
+        _trim(src, index).reshape(at.shape) if isinstance(src, np.ndarray) and src.ndim else src
+    )
+    return out
+
+
+def _add_along(x, dim, index, src):
+    out = x.copy()
+    target, at = (
+        (out.reshape(1), index.reshape(-1)) if x.ndim == 0 else (out, index if index.ndim else index.reshape(1))
+    )
+    np.add.at(target, _along(target, dim, at), _trim(src, index).reshape(at.shape) if src.ndim else src)
+    return out
+
+
+def _scatter_src(g, dim, index, src_shape):
+    part = _gather(g, dim, index)
+    if part._data.shape == tuple(src_shape):
+        return part
+    return _pad_to(part, src_shape)
+
+
+_pad_to = Op(
+    "PadToBackward0",
+    lambda x, shape: _put(x, shape, tuple([slice(n) for n in x.shape])),
+    params=("x", "shape"),
+    x=lambda g, x_shape: _slice(g, tuple([slice(n) for n in x_shape])),
+)
+_scatter = Op(
+    "ScatterBackward0",
+    _place_along,
+    params=("x", "dim", "index", "src"),
+    x=lambda g, dim, index: _scatter(g, dim, index, g.new_zeros(index._data.shape)),
+    src=lambda g, dim, index, src_shape: _scatter_src(g, dim, index, src_shape),
+)
+_scatter_add = Op(
+    "ScatterAddBackward0",
+    _add_along,
+    params=("x", "dim", "index", "src"),
+    x=lambda g: g,
+    src=lambda g, dim, index, src_shape: _scatter_src(g, dim, index, src_shape),
+)
+
+
+def scatter(input, dim, index, src=None, *, value=None, reduce=None, out=None):
+    """`input` with src's elements (or one value) placed where `gather` would have read; reduce "add" or "multiply" combines."""
+    src = value if src is None else src
+    d = _check_gather(input, dim, index, "scatter", src if isinstance(src, Tensor) else None)
+    if not isinstance(src, Tensor):
+        src = input.new_full(index._data.shape, src)
+    if reduce is not None:
+        if reduce not in ("add", "multiply"):
+            raise RuntimeError("reduce argument must be either add or multiply.")
+        return write(out, scatter_reduce(input, d, index, src, "sum" if reduce == "add" else "prod"))
+    return write(out, _scatter(input, d, index, src) if index._data.size else input.clone())
+
+
+def scatter_add(input, dim, index, src, *, out=None):
+    """`input` with src's elements added where `gather` would have read."""
+    d = _check_gather(input, dim, index, "scatter_add", src)
+    return write(out, _scatter_add(input, d, index, src) if index._data.size else input.clone())
+
+
+_REDUCE = {"sum": np.add, "prod": np.multiply, "amax": np.maximum, "amin": np.minimum, "mean": np.add}
+
+
+def scatter_reduce(input, dim, index, src, reduce, *, include_self=True, out=None):
+    """Elements of src combined by sum, prod, mean, amax or amin where `gather` would have read."""
+    if reduce not in _REDUCE:
+        raise RuntimeError(f"reduce argument must be either sum, prod, mean, amax or amin, got {reduce}")
+    d = _check_gather(input, dim, index, "scatter_reduce", src)
+    if reduce == "sum" and include_self:
+        return scatter_add(input, d, index, src, out=out)
+    return write(out, _scatter_reduce(input, d, index, src, reduce, include_self))
+
+
+def _reduce_along(x, dim, index, src, reduce, include_self):
+    out = np.atleast_1d(x.copy())
+    at = _along(out, dim, np.atleast_1d(index))
+    src = np.atleast_1d(_trim(src, index) if src.ndim else src)
+    if not include_self:
+        limits = np.finfo(x.dtype) if x.dtype.kind == "f" else np.iinfo(x.dtype) if x.dtype.kind in "iu" else None
+        neutral = {"sum": 0, "mean": 0, "prod": 1}.get(reduce)
+        if neutral is None:
+            neutral = (
+                (-np.inf if reduce == "amax" else np.inf)
+                if x.dtype.kind == "f"
+                else (limits.min if reduce == "amax" else limits.max)
+            )
+        out[at] = neutral
+    _REDUCE[reduce].at(out, at, src)
+    if reduce == "mean":
+        count = np.full(out.shape, 1 if include_self else 0)
+        np.add.at(count, at, 1)
+        count = np.maximum(count, 1)
+        out = out // count if x.dtype.kind in "iu" else (out / count).astype(x.dtype)
+    return out.reshape(x.shape)
+
+
+def _reduce_shares(g, x, dim, index, src, out, reduce, include_self):
+    """Gradients of scatter_reduce with respect to x and src."""
+    zeros = g.new_zeros(x._data.shape)
+    ones = g.new_zeros(index._data.shape) + 1
+    kept = x * 0 + 1 if include_self else _scatter(x * 0 + 1, dim, index, g.new_zeros(index._data.shape))
+    if reduce in ("sum", "mean"):
+        if reduce == "mean":
+            count = scatter_add(kept, dim, index, ones)
+            g = g / count.masked_fill(count == 0, 1)
+        return g * kept, _scatter_src(g, dim, index, src._data.shape)
+    if reduce == "prod":
+        part = _slice(src, tuple([slice(n) for n in index._data.shape])) if src._data.ndim else src
+        whole = _gather(g * out, dim, index) / part
+        return (g * out / x) * kept, _pad_to(whole, src._data.shape) if whole._data.shape != src._data.shape else whole
+    part = _slice(src, tuple([slice(n) for n in index._data.shape])) if src._data.ndim else src
+    x_wins = (x == out).to(g.dtype) * kept
+    src_wins = (part == _gather(out, dim, index)).to(g.dtype)
+    winners = scatter_add(zeros, dim, index, src_wins) + x_wins
+    share = g / winners.masked_fill(winners == 0, 1)
+    back = src_wins * _gather(share, dim, index)
+    return share * x_wins, _pad_to(back, src._data.shape) if back._data.shape != src._data.shape else back
+
+
+_scatter_reduce = Op(
+    "ScatterReduceBackward0",
+    _reduce_along,
+    params=("x", "dim", "index", "src", "reduce", "include_self"),
+    inputs=("x", "src"),
+    joint=lambda g, needs, x, dim, index, src, out, reduce, include_self: _reduce_shares(
+        g, x, dim, index, src, out, reduce, include_self
+    ),
+)
+
+
+def take_along_dim(input, indices, dim=None):
+    """Elements along `dim` at broadcast indices (as numpy.take_along_axis)."""
+    if indices._data.dtype != np.int64:
+        raise RuntimeError("torch.take_along_dim(): dtype of indices should be Long but got " + scalar_name(indices))
+    if dim is None:
+        return gather(input.reshape(-1), 0, indices.reshape(-1))
+    d = axis(dim, input._data.ndim)
+    if input._data.ndim != indices._data.ndim:
+        raise RuntimeError(
+            f"torch.take_along_dim(): input and indices should have the same number of dimensions, but got {input._data.ndim} dimensions for input, and {indices._data.ndim} dimensions for indices"
+        )
+    a, b = list(input._data.shape), list(indices._data.shape)
+    rest = np.broadcast_shapes(tuple(s for i, s in enumerate(a) if i != d), tuple(s for i, s in enumerate(b) if i != d))
+    rest = list(rest)
+    a, b = [*rest[:d], a[d], *rest[d:]], [*rest[:d], b[d], *rest[d:]]
+    return gather(input.expand(a), d, indices.expand(b))
+
+
+__all__ = ["gather", "scatter", "scatter_add", "scatter_reduce", "take_along_dim"]
