@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from .board import NOWHERE, STAGE, STAGED, Board
-from .call import Call, check_same
+from .call import Call, check_same, describe
 from .clock import Deadline
 from .reduction import reduce_into
 
@@ -36,6 +36,7 @@ class DirectEngine:
     def __init__(self, board: Board):
         self.board, self.rank, self.size = board, board.rank, board.size
         self._ranks = range(board.size)
+        self._heard: list[tuple[bytes, bytes]] = []  # every rank's last call: fingerprint and place
 
     def barrier(self, call: Call, deadline: Deadline, patient: bool) -> None:
         self.board.turn()
@@ -157,6 +158,10 @@ class DirectEngine:
         even = all(part.size == largest for part in (*inputs, *outputs))
         self._exchange(call, deadline, patient, inputs, self.size, largest, dtype, take, in_place=even)
 
+    def last_operation(self, peer: int) -> str:
+        """What `peer` is last known to have called."""
+        return describe(*self._heard[peer]) if self._heard else ""
+
     def leave(self, words: str = "") -> None:
         """Tell the others that this rank will not take part again; `words` say why, if something failed."""
         self.board.leave(words)
@@ -218,6 +223,7 @@ class DirectEngine:
         self.board.show(call.fingerprint, call.place, where)
         self.board.meet(deadline, patient)
         shown = [self.board.shown(rank) for rank in self._ranks]
+        self._heard = [(mark, place) for mark, place, _ in shown]
         if any(mark != call.fingerprint for mark, _, _ in shown):
             check_same({rank: (mark, place) for rank, (mark, place, _) in enumerate(shown)})
         return [place for _, _, place in shown]

@@ -27,6 +27,9 @@ class PeerLost(CommError):
         super().__init__(rank, host, silent_for, last_op, reason)
         self.rank, self.host, self.silent_for, self.last_op, self.reason = rank, host, silent_for, last_op, reason
 
+    def __reduce__(self):
+        return type(self), (self.rank, self.host, self.silent_for, self.last_op, self.reason)
+
     def __str__(self) -> str:
         text = f"rank {self.rank} on host {self.host} is lost: {self.reason or 'no sign of life'}"
         if self.silent_for > 0:

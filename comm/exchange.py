@@ -1,8 +1,9 @@
 """Collectives of ranks that exchange messages: runs the plans of `plans` over a mailbox.
 
 Every message bears its operation's number and fingerprint. A rank that sees another's differ tells its own call to all
-and collects theirs, so that every rank raises the same CollectiveMismatch. An operation in which a rank would not hear
-of everyone (broadcast, gather, ...) ends with empty messages all round, so that the last of them is told as well.
+and collects theirs, so that every rank raises the same CollectiveMismatch. In every operation a rank first sends to its
+successor, and hears of everyone before it returns: where the data do not do that (broadcast, gather, ...), empty
+messages go round first.
 """
 
 from __future__ import annotations
@@ -44,10 +45,11 @@ class MessageEngine:
         self._number = 0
         self._others = [peer for peer in range(size) if peer != rank]
         self._gone: dict[int, str] = {}  # rank -> why it left
+        self._heard: dict[int, Header] = {}  # rank -> its last message
 
     def barrier(self, call: Call, deadline: Deadline, patient: bool) -> None:
         self._begin()
-        self._hear_all(call, deadline)
+        self._agree(call, deadline)
 
     def all_reduce(self, call: Call, deadline: Deadline, patient: bool, array: np.ndarray, op: str) -> None:
         self._begin()
@@ -60,6 +62,7 @@ class MessageEngine:
         else:
             plain = "sum" if op == "avg" else op
             if short:
+                self._agree(call, deadline)
                 plan = tree_reduce(self.rank, self.size, 0) + tree_broadcast(self.rank, self.size, 0)
                 self._run(call, deadline, array, [0, array.size], plan, plain)
             else:
@@ -75,16 +78,18 @@ class MessageEngine:
 
     def broadcast(self, call: Call, deadline: Deadline, patient: bool, array: np.ndarray, src: int) -> None:
         self._begin()
+        self._agree(call, deadline)
         self._run(call, deadline, array, [0, array.size], tree_broadcast(self.rank, self.size, src))
-        self._hear_all(call, deadline)
+        self.mailbox.flush(deadline)
 
     def reduce(self, call: Call, deadline: Deadline, patient: bool, array: np.ndarray, dst: int, op: str) -> None:
         self._begin()
+        self._agree(call, deadline)
         if self.rank == dst:
             self._combine(call, deadline, [(peer, array) for peer in self._others], array, op)
         else:
             self._send(call, dst, array)
-        self._hear_all(call, deadline)
+        self.mailbox.flush(deadline)
 
     def all_gather(
         self, call: Call, deadline: Deadline, patient: bool, outputs: Sequence[np.ndarray], array: np.ndarray
@@ -92,33 +97,35 @@ class MessageEngine:
         self._begin()
         outputs[self.rank][...] = array
         self._trade(call, deadline, [array] * self.size, outputs)
-        self._hear_all(call, deadline)
+        self.mailbox.flush(deadline)
 
     def gather(
         self, call: Call, deadline: Deadline, patient: bool, array: np.ndarray, outputs: Sequence[np.ndarray], dst: int
     ) -> None:
         """outputs: n arrays on rank `dst`, none elsewhere."""
         self._begin()
+        self._agree(call, deadline)
         if self.rank == dst:
             outputs[dst][...] = array
             for peer in self._others:
                 self._receive(call, deadline, peer, outputs[peer])
         else:
             self._send(call, dst, array)
-        self._hear_all(call, deadline)
+        self.mailbox.flush(deadline)
 
     def scatter(
         self, call: Call, deadline: Deadline, patient: bool, output: np.ndarray, inputs: Sequence[np.ndarray], src: int
     ) -> None:
         """inputs: n arrays on rank `src`, none elsewhere."""
         self._begin()
+        self._agree(call, deadline)
         if self.rank == src:
             for peer in self._others:
                 self._send(call, peer, inputs[peer])
             output[...] = inputs[src]
         else:
             self._receive(call, deadline, src, output)
-        self._hear_all(call, deadline)
+        self.mailbox.flush(deadline)
 
     def reduce_scatter(
         self, call: Call, deadline: Deadline, patient: bool, output: np.ndarray, inputs: Sequence[np.ndarray], op: str
@@ -128,7 +135,7 @@ class MessageEngine:
             self._send(call, peer, inputs[peer])
         output[...] = inputs[self.rank]
         self._combine(call, deadline, [(peer, output) for peer in self._others], output, op)
-        self._hear_all(call, deadline)
+        self.mailbox.flush(deadline)
 
     def all_to_all(
         self,
@@ -143,7 +150,12 @@ class MessageEngine:
         self._begin()
         outputs[self.rank][...] = inputs[self.rank]
         self._trade(call, deadline, inputs, outputs)
-        self._hear_all(call, deadline)
+        self.mailbox.flush(deadline)
+
+    def last_operation(self, peer: int) -> str:
+        """What `peer` is last known to have called."""
+        header = self._heard.get(peer)
+        return "" if header is None else describe(header.mark, header.place)
 
     def leave(self, words: str = "") -> None:
         """Tell the others that this rank will not take part again; `words` say why, if something failed."""
@@ -184,10 +196,10 @@ class MessageEngine:
             peer = (self.rank - step) % self.size
             self._receive(call, deadline, peer, outputs[peer])
 
-    def _hear_all(self, call: Call, deadline: Deadline) -> None:
+    def _agree(self, call: Call, deadline: Deadline) -> None:
+        """Return once all ranks have made this very call."""
         nothing = np.empty(0, np.uint8)
         self._run(call, deadline, nothing, [0, 0], dissemination(self.rank, self.size))
-        self.mailbox.flush(deadline)
 
     def _send(self, call: Call, peer: int, array: np.ndarray) -> None:
         header = Header(DATA, self.rank, self._number, mark=call.fingerprint, place=call.place)
@@ -216,7 +228,14 @@ class MessageEngine:
         while True:
             if peer in self._gone:
                 raise self._departed(peer)
-            header, data = self.mailbox.take(lambda h: h.sender == peer or h.kind != DATA, deadline, (f"rank {peer}",))
+            header, data = self.mailbox.take(
+                lambda h: (
+                    h.sender == peer or h.kind != DATA or (h.number == self._number and h.mark != call.fingerprint)
+                ),
+                deadline,
+                (f"rank {peer}",),
+            )
+            self._heard[header.sender] = header
             if header.kind == GOODBYE:
                 self._gone[header.sender] = header.place.decode(errors="replace")
                 if self._gone[header.sender]:

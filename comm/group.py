@@ -306,8 +306,10 @@ class Group:
             return np.zeros(shape, dtype)
         return self._make_memory(nbytes).view(dtype).reshape(shape)
 
-    def last_operation(self) -> str:
-        """What this rank did last, with its place in the program."""
+    def last_operation(self, rank: int | None = None) -> str:
+        """What this rank did last, with its place in the program; or what `rank` is last known to have called."""
+        if rank is not None:
+            return self._engine.last_operation(rank)
         return str(self.history[-1].call) if self.history else "nothing yet"
 
     def abort(self, reason: str) -> None:

@@ -18,7 +18,7 @@ import msgpack
 from . import clock, memory, security
 from .board import Board, ThreadBoard, board_size
 from .direct import DirectEngine
-from .errors import CommError, StoreTimeout
+from .errors import CommError, PeerLost, StoreTimeout
 from .exchange import MessageEngine
 from .group import TIMEOUT, Group
 from .liveness import HEARTBEAT_LIMIT, Monitor
@@ -269,7 +269,16 @@ class _Meeting:
         pids = [card.pid if card.identity == mine and sys.platform == "linux" else 0 for card in self.cards]
         hosts = [card.host for card in self.cards]
         monitor = Monitor(self.store, self.rank, hosts, pids, self.heartbeat_limit, self._last_operation)
-        self._check = monitor.check
+
+        def check() -> None:
+            try:
+                monitor.check()
+            except PeerLost as lost:
+                if self.made is not None:
+                    lost.last_op = self.made.last_operation(lost.rank) or lost.last_op
+                raise
+
+        self._check = check
         return monitor
 
     def _last_operation(self) -> str:

@@ -18,6 +18,7 @@ import os
 import pickle
 import signal
 import sys
+import tempfile
 import threading
 import traceback
 import types
@@ -63,7 +64,7 @@ def run_ranks(
     kind: "threads" of this process; "processes" of this host, joined by shared memory; "tcp", processes joined by
     sockets. For processes, `fn` must be found by its module and name (a function of a test module is), and `args` and
     results must be picklable. timeout: seconds after which everything is killed and DeadlineExceeded raised, with all
-    stacks on stderr. may_die: ranks whose process may end without a result; theirs is then a `Died`. Other keyword
+    stacks as notes. may_die: ranks whose process may end without a result; theirs is then a `Died`. Other keyword
     arguments go to `comm.connect`.
 
     The error of the rank that failed first is raised here, with its rank and traceback as a note.
@@ -92,8 +93,7 @@ def _run_threads(n: int, fn: Callable, timeout: float, args: Sequence, settings:
     for thread in threads:
         thread.join(deadline.remaining())
     late = [rank for rank, thread in enumerate(threads) if thread.is_alive()]
-    if late:
-        faulthandler.dump_traceback(sys.__stderr__, all_threads=True)
+    stacks = [_stack(thread) for thread in threads if thread.is_alive()]
     for group in groups:
         group.close()
     for thread in threads:
@@ -103,8 +103,20 @@ def _run_threads(n: int, fn: Callable, timeout: float, args: Sequence, settings:
         error.add_note(f"on rank {rank} of {n} threads")
         raise error
     if late:
-        raise DeadlineExceeded(deadline.what, timeout, tuple(f"rank {rank}" for rank in late))
+        raise _too_late(deadline, late, stacks)
     return results
+
+
+def _stack(thread: threading.Thread) -> str:
+    frame = sys._current_frames().get(thread.ident)
+    return f"{thread.name}:\n" + "".join(traceback.format_stack(frame))
+
+
+def _too_late(deadline: clock.Deadline, ranks: Sequence[int], stacks: Sequence[str]) -> DeadlineExceeded:
+    error = DeadlineExceeded(deadline.what, deadline.limit, tuple(f"rank {rank}" for rank in ranks))
+    for stack in stacks:
+        error.add_note(stack)
+    return error
 
 
 def _run_processes(
@@ -125,6 +137,7 @@ def _run_processes(
     deadline = clock.Deadline(timeout, f"{fn.__name__} on {n} {kind}")
     transport = "ipc" if kind == "processes" else "tcp"
     server = StoreServer()
+    stacks = tempfile.TemporaryDirectory(prefix="disttorch-")
     workers, pipes = [], []
     try:
         with _hidden_main(fn):
@@ -132,7 +145,7 @@ def _run_processes(
                 ours, theirs = context.Pipe(duplex=False)
                 worker = context.Process(
                     target=_worker,
-                    args=(theirs, fn.__module__, source, task, rank, n, server.port, transport, timeout),
+                    args=(theirs, fn.__module__, source, task, rank, n, server.port, transport, timeout, stacks.name),
                 )
                 worker.start()
                 theirs.close()
@@ -154,8 +167,8 @@ def _run_processes(
         if failure is not None:
             raise failure
         if pending:
-            _show_stacks([workers[rank] for rank in pending.values()])
-            raise DeadlineExceeded(deadline.what, timeout, tuple(f"rank {rank}" for rank in pending.values()))
+            late = sorted(pending.values())
+            raise _too_late(deadline, late, [_ask_stack(workers[rank], rank, stacks.name) for rank in late])
         for worker in workers:
             worker.join(deadline.remaining())
         return results
@@ -168,6 +181,7 @@ def _run_processes(
         for pipe in pipes:
             pipe.close()
         server.close()
+        stacks.cleanup()
 
 
 def _read(pipe: Any, rank: int, worker: Any) -> tuple[Any, BaseException | None]:
@@ -180,11 +194,14 @@ def _read(pipe: Any, rank: int, worker: Any) -> tuple[Any, BaseException | None]
         return died, died
 
 
-def _show_stacks(workers: list) -> None:
-    for worker in workers:
-        if worker.is_alive():
-            os.kill(worker.pid, signal.SIGUSR1)
-    clock.sleep(0.3)
+def _ask_stack(worker: Any, rank: int, folder: str) -> str:
+    """The stacks of all threads of a worker, which writes them to a file when signalled."""
+    if worker.is_alive():
+        os.kill(worker.pid, signal.SIGUSR1)
+        clock.sleep(0.1)
+    with contextlib.suppress(FileNotFoundError), open(os.path.join(folder, str(rank))) as file:
+        return f"rank {rank}:\n{file.read()}"
+    return f"rank {rank}: no stack"
 
 
 @contextlib.contextmanager
@@ -220,9 +237,9 @@ def _load(name: str, source: str | None) -> None:
             sys.modules.setdefault(name, types.ModuleType(name))
 
 
-def _worker(pipe, module, source, task, rank, n, port, transport, timeout) -> None:
+def _worker(pipe, module, source, task, rank, n, port, transport, timeout, stacks) -> None:
     """What a worker process does."""
-    faulthandler.register(signal.SIGUSR1, all_threads=True)
+    faulthandler.register(signal.SIGUSR1, open(os.path.join(stacks, str(rank)), "w"))  # noqa: SIM115  until the end
     try:
         _load(module, source)
         fn, args, settings = pickle.loads(task)  # from our own parent
