@@ -1,0 +1,64 @@
+"""Memory of CUDA devices: CuPy's pool; for simulated devices, which live in the host's memory, 0."""
+
+from .. import devices
+from .properties import _index, get_device_properties
+
+
+class OutOfMemoryError(RuntimeError):
+    """A device has no memory left for an allocation."""
+
+
+def _pool(device):
+    with devices.cupy().cuda.Device(_index(device)):
+        return devices.cupy().get_default_memory_pool()
+
+
+def memory_allocated(device=None) -> int:
+    """Bytes that tensors hold on the device (0 for a simulated one)."""
+    return 0 if devices.is_simulated() or not devices.device_count() else _pool(device).used_bytes()
+
+
+def memory_reserved(device=None) -> int:
+    """Bytes that the pool holds on the device (0 for a simulated one)."""
+    return 0 if devices.is_simulated() or not devices.device_count() else _pool(device).total_bytes()
+
+
+max_memory_allocated, max_memory_reserved = memory_allocated, memory_reserved
+
+
+def mem_get_info(device=None) -> tuple[int, int]:
+    """(free, total) bytes of the device."""
+    if devices.is_simulated():
+        total = get_device_properties(device).total_memory
+        return total, total
+    with devices.cupy().cuda.Device(_index(device)):
+        return devices.cupy().cuda.runtime.memGetInfo()
+
+
+def memory_stats(device=None) -> dict:
+    return {"allocated_bytes.all.current": memory_allocated(device), "reserved_bytes.all.current": memory_reserved(device)}
+
+
+def memory_summary(device=None, abbreviated: bool = False) -> str:
+    return f"allocated {memory_allocated(device)} bytes, reserved {memory_reserved(device)} bytes"
+
+
+def empty_cache() -> None:
+    """Give unused memory of the pool back to the driver."""
+    if devices.device_count() and not devices.is_simulated():
+        devices.cupy().get_default_memory_pool().free_all_blocks()
+
+
+def reset_peak_memory_stats(device=None) -> None:
+    """CuPy's pool keeps no peaks: the maxima are the present values."""
+
+
+reset_max_memory_allocated = reset_peak_memory_stats
+
+
+def set_per_process_memory_fraction(fraction: float, device=None) -> None:
+    """Limit the pool to a fraction (0 to 1) of the device's memory."""
+    if not 0 <= fraction <= 1:
+        raise ValueError(f"Invalid fraction value: {fraction}. Allowed range: 0~1")
+    if not devices.is_simulated():
+        _pool(device).set_limit(fraction=fraction)

@@ -1,0 +1,95 @@
+"""Functions of the top level that set modes or ask about programs, most of them with nothing to do here."""
+
+import warnings
+
+from . import dtypes
+from .autograd.variable import Tensor
+
+
+def is_tensor(obj) -> bool:
+    """Whether `obj` is a Tensor."""
+    return isinstance(obj, Tensor)
+
+
+def is_storage(obj) -> bool:
+    from .storage import TypedStorage, UntypedStorage
+
+    return isinstance(obj, (TypedStorage, UntypedStorage))
+
+
+def compile(model=None, *, fullgraph=False, dynamic=None, backend="inductor", mode=None, options=None, disable=False):
+    """`model` itself: operations are run one by one, there is no compiler. Without a model, a decorator."""
+    return (lambda function: function) if model is None else model
+
+
+def set_default_tensor_type(t) -> None:
+    """The type (torch.DoubleTensor, "torch.FloatTensor") of tensors made from Python floats."""
+    name = t if isinstance(t, str) else f"torch.{t.__name__}"
+    found = [d for d in dtypes.ALL if name.rpartition(".")[2] == d.type_name]
+    if not found:
+        raise TypeError(f"invalid type object: {name}")
+    dtypes.set_default_dtype(found[0])
+    if ".cuda." in name:
+        from .devices import set_default_device
+
+        set_default_device("cuda")
+
+
+_matmul_precision = "highest"
+_deterministic = True
+_interop_threads = 1
+
+
+def set_float32_matmul_precision(precision: str) -> None:
+    """ "highest", "high" or "medium": kept and read back; products on the CPU are always computed in float32."""
+    global _matmul_precision
+    if precision not in ("highest", "high", "medium"):
+        raise ValueError(f"precision must be one of highest, high, medium, got {precision!r}")
+    _matmul_precision = precision
+
+
+def get_float32_matmul_precision() -> str:
+    return _matmul_precision
+
+
+def use_deterministic_algorithms(mode: bool, *, warn_only: bool = False) -> None:
+    """Every algorithm here is deterministic; the setting is kept and read back."""
+    global _deterministic
+    _deterministic = bool(mode)
+
+
+def are_deterministic_algorithms_enabled() -> bool:
+    return _deterministic
+
+
+def set_num_interop_threads(n: int) -> None:
+    """Operations are started by the threads that call them: kept and read back."""
+    global _interop_threads
+    if n <= 0:
+        raise RuntimeError("set_num_interop_threads expects a positive integer")
+    _interop_threads = n
+
+
+def get_num_interop_threads() -> int:
+    return _interop_threads
+
+
+def set_flush_denormal(mode: bool) -> bool:
+    """False: denormal numbers are never flushed to zero here."""
+    return False
+
+
+def set_warn_always(b: bool) -> None:
+    """Whether a warning is shown every time instead of once."""
+    warnings.simplefilter("always" if b else "default")
+
+
+def is_warn_always_enabled() -> bool:
+    return bool(warnings.filters) and warnings.filters[0][0] == "always"
+
+
+def vmap(func, in_dims=0, out_dims=0, randomness="error", *, chunk_size=None):
+    """`func` over the entries of a dimension; see `disttorch.func.vmap`."""
+    from .func import vmap as mapped
+
+    return mapped(func, in_dims, out_dims, randomness, chunk_size=chunk_size)

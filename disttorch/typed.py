@@ -1,0 +1,33 @@
+"""FloatTensor, LongTensor and the like: constructors of tensors of one dtype, by size or from data."""
+
+from . import dtypes, ops
+from .autograd.variable import Tensor
+
+
+class _TypedTensor(type):
+    dtype: dtypes.dtype
+
+    def __instancecheck__(cls, value) -> bool:
+        return isinstance(value, Tensor) and value.dtype is cls.dtype and not value.is_cuda
+
+    def __call__(cls, *args):
+        """Sizes (uninitialised), a sequence, an array, or nothing (an empty tensor)."""
+        if not args:
+            return ops.empty(0, dtype=cls.dtype)
+        if len(args) == 1 and not isinstance(args[0], (int, ops.shape.Size)):
+            data = args[0]
+            if isinstance(data, Tensor):
+                if data.dtype is not cls.dtype:
+                    raise TypeError(f"expected {cls.__name__} (got {data.type()})")
+                return data.detach()
+            return ops.tensor(data, dtype=cls.dtype)
+        return ops.empty(*args, dtype=cls.dtype)
+
+
+def _make(dtype: dtypes.dtype) -> type:
+    return _TypedTensor(dtype.type_name, (), {"dtype": dtype, "__module__": "torch", "is_cuda": False})
+
+
+FloatTensor, DoubleTensor, HalfTensor, BFloat16Tensor = map(_make, (dtypes.float32, dtypes.float64, dtypes.float16, dtypes.bfloat16))
+LongTensor, IntTensor, ShortTensor = map(_make, (dtypes.int64, dtypes.int32, dtypes.int16))
+CharTensor, ByteTensor, BoolTensor = map(_make, (dtypes.int8, dtypes.uint8, dtypes.bool_))
