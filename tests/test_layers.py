@@ -17,24 +17,28 @@ LONGEST = 500  # lines of a file
 # From the ground up. A room leans on its own floor and on those below; the longest matching name counts.
 FLOORS = [
     ["disttorch.errors"],
-    ["disttorch.device", "disttorch.dtype", "disttorch.streams", "disttorch.sampling"],
+    ["disttorch.devices", "disttorch.dtypes", "disttorch.streams", "disttorch.sampling"],
     ["disttorch.kernels"],
     ["disttorch.autograd"],
     ["disttorch.random"],
     ["disttorch.ops"],
-    ["disttorch.tensor", "disttorch.printing"],
+    ["disttorch.tensors", "disttorch.printing"],
     ["disttorch.nn", "disttorch.optim", "disttorch.utils", "disttorch.cuda", "disttorch.serialization"],
-    ["disttorch.vision"],
     ["disttorch.nn.parallel", "disttorch.distributed"],
-    ["disttorch", "disttorch.alias"],
+    ["disttorch"],
+    ["disttorch.vision", "disttorch.alias"],
 ]
+# Leaning upwards inside a function, each with its reason.
+UPWARD = {
+    ("disttorch.autograd.backward", "disttorch.ops"),  # gradients of batched gradients are stacked
+}
 # These stand beside the floors and lean on nothing but what is named here (and themselves).
 ANNEXES = {
     "disttorch.comm": ["disttorch.errors"],
     "disttorch.launcher": ["disttorch.errors", "disttorch.comm"],
 }
 JOINERS = ["disttorch.nn.parallel", "disttorch.distributed", "disttorch.launcher"]  # who may lean on comm
-CUPY = ["disttorch.device"]
+CUPY = ["disttorch.devices", "disttorch.kernels.select"]
 # What `pip install disttorch` brings; anything else is imported inside the function that needs it.
 INSTALLED = {"numpy", "zmq", "msgpack", "click", "ml_dtypes"}
 
@@ -99,7 +103,7 @@ def floor(module: str) -> int:
     """The height of the longest room name that holds `module`; a top-level file without a floor is an error."""
     rooms = [(len(room), height) for height, rooms in enumerate(FLOORS) for room in rooms if below(module, room)]
     height = max(rooms)[1]
-    if height == len(FLOORS) - 1 and module not in FLOORS[-1]:
+    if "disttorch" in FLOORS[height] and module != "disttorch":
         raise LookupError(f"{module} stands on no floor: name it in FLOORS and in docs/architecture.md")
     return height
 
@@ -118,6 +122,7 @@ def test_rooms_lean_downwards() -> None:
         str(found)
         for found in OURS
         if not in_annex(found.module) and not in_annex(found.target) and not hands_on(found)
+        if not (found.lazy and found[:2] in UPWARD)
         if floor(found.target) > floor(found.module)
     ]
     assert wrong == []
@@ -155,6 +160,7 @@ def test_only_what_is_installed_is_imported_with_the_module() -> None:
 def test_comm_knows_no_pickle() -> None:
     picklers = {"pickle", "marshal", "shelve", "cloudpickle", "dill"}
     wrong = [found for found in IMPORTS if below(found.module, "disttorch.comm") and found.target in picklers]
+    wrong = [found for found in wrong if found.module != "disttorch.comm.testing"]  # for a test's own processes
     assert [str(found) for found in wrong] == []
 
 

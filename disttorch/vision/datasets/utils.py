@@ -36,24 +36,27 @@ def fetch(urls: Sequence[str], path: Path, md5: str | None = None) -> None:
     checked. Other processes that ask for the same file wait for the one that is bringing it.
     Raises RuntimeError, saying where to put which file by hand, when no address gives it.
     """
+    if check_integrity(path, md5):
+        return
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(path.name + ".part")
-    problems = []
     with open(part, "ab") as file:
         # Held until this process ends or closes the file; its holder gives up after SILENCE, so the wait has an end.
         fcntl.flock(file, fcntl.LOCK_EX)
+        if check_integrity(path, md5):  # another process has brought it meanwhile
+            if os.fstat(file.fileno()).st_size == 0:
+                part.unlink(missing_ok=True)  # made by the `open` above, after the other's had become `path`
+            return
+        problems = []
         for url in urls:
-            if check_integrity(path, md5):
-                break
             try:
                 _continue(url, file)
                 _check(part, md5)
                 os.replace(part, path)
+                return
             except (OSError, ValueError) as error:  # ValueError: not an address at all
                 problems.append(f"{url}: {error}")
-        else:
-            if not check_integrity(path, md5):
-                raise RuntimeError(_advice(urls, path, md5, problems))
+        raise RuntimeError(_advice(urls, path, md5, problems))
 
 
 def _continue(url: str, file: IO[bytes]) -> None:

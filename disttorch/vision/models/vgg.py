@@ -39,14 +39,14 @@ class VGG(Module):
             Linear(4096, num_classes),
         )
         if init_weights:
-            self.apply(_initialize)
+            self.apply(initialize)
 
     def forward(self, x: Tensor) -> Tensor:  # (B, 3, H, W)
         x = self.avgpool(self.features(x))  # (B, 512, 7, 7)
         return self.classifier(x.flatten(1))  # (B, num_classes)
 
 
-def _initialize(module: Module) -> None:
+def initialize(module: Module) -> None:
     if isinstance(module, Conv2d):
         init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
         init.zeros_(module.bias)
