@@ -10,15 +10,17 @@ from disttorch.kernels.onednn.linear import Linear
 from disttorch.kernels.onednn.normalization import Normalization
 from disttorch.kernels.onednn.plan import Engine
 from disttorch.kernels.onednn.pooling import Pooling
+from disttorch.kernels.onednn.recurrent import Recurrent
 from disttorch.kernels.portable import Portable
 
 
-class OneDNN(Convolution, Pooling, Linear, Normalization, Activation, Portable):
+class OneDNN(Convolution, Pooling, Linear, Normalization, Activation, Recurrent, Portable):
     name = "onednn"
 
     def __init__(self, lib):
         super().__init__(np)
         self.engine = Engine(lib)
+        self._workspace_sizes = {}
 
 
 def load():

@@ -70,15 +70,18 @@ class Engine:
         try:
             plan = idle.pop()
         except IndexError:
-            plan = Plan(self)
+            plan = self.new_plan()
             build(plan)
         plan.run(arrays)
         idle.append(plan)
 
+    def new_plan(self):
+        return Plan(self)
+
     def _remember(self, key, build):
         if key in self._refused:
             raise Unsupported
-        plan = Plan(self)
+        plan = self.new_plan()
         try:
             build(plan)
         except Unsupported:
@@ -166,7 +169,7 @@ class Plan:
         self._descs.append(desc)
         name = ctypes.c_char_p()
         self.lib.dnnl_primitive_desc_query(desc, dnnl.QUERY_IMPL, 0, byref(name))
-        if name.value.startswith(b"ref"):
+        if name.value.startswith(b"ref") and not operation.startswith("lstm"):  # an LSTM's "ref" is made of fast GEMMs
             raise Unsupported(f"{operation} has no fast implementation")
         return desc
 
@@ -178,18 +181,18 @@ class Plan:
         """Bytes that an array of this layout takes."""
         return self.lib.dnnl_memory_desc_get_size(layout)
 
-    def input(self, memory, desc, query):
+    def input(self, memory, desc, query, index=0):
         """`memory` itself where its layout is the wanted one, else a reordered temporary."""
-        layout = self.wanted(desc, query)
+        layout = self.wanted(desc, query, index)
         if self.lib.dnnl_memory_desc_equal(memory.layout, layout):
             return memory
         reordered = self.temporary(layout)
         self.reorder(memory, reordered)
         return reordered
 
-    def output(self, memory, desc, query):
+    def output(self, memory, desc, query, index=0):
         """(where the primitive writes, whether `finish` has to reorder that into `memory`)."""
-        layout = self.wanted(desc, query)
+        layout = self.wanted(desc, query, index)
         return memory if self.lib.dnnl_memory_desc_equal(memory.layout, layout) else self.temporary(layout)
 
     def finish(self, written, memory):
