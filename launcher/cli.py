@@ -15,13 +15,13 @@ HELP = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
 EXAMPLES = """
 \b
 Examples:
-  disttorch run train.py --epochs 3              one worker per visible device
-  disttorch run --nproc-per-node 2 train.py      two workers
-  disttorch run --as-torch train.py              the script says `import torch`
+  disttorch run train.py --epochs 3            one worker per visible device
+  disttorch run --nproc-per-node 2 train.py    two workers
+  disttorch run --as-torch train.py            the script says `import torch`
   DISTTORCH_SIM_DEVICES=4 disttorch run train.py
-                                                 four simulated CUDA devices
+                                               four simulated CUDA devices
   disttorch run --nnodes 2 --node-rank 0 --master-addr host0 train.py
-                                                 on the first of two machines
+                                               on the first of two machines
 """
 
 
@@ -102,6 +102,7 @@ def disttorch() -> None:
     "Workers",
     "--start-method",
     type=click.Choice(["spawn", "fork", "forkserver"]),
+    metavar="METHOD",
     help="Accepted for torchrun's sake: workers are always new processes.",
 )
 @option("Nodes", "--nnodes", metavar="N", help="Machines that take part. Default: 1.")

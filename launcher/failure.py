@@ -9,7 +9,7 @@ from datetime import datetime
 from pathlib import Path
 
 LONGEST_TEXT = 64 << 10  # characters of an error file's text that are kept
-HINTS = {
+HINTS: dict[int, str] = {
     signal.SIGKILL: "killed from outside; where nobody did it, the machine ran out of memory",
     signal.SIGSEGV: "a crash in native code",
     signal.SIGABRT: "native code gave up",
@@ -74,7 +74,8 @@ class Failure:
 
 
 def signal_name(number: int) -> str:
-    return signal.Signals(number).name if number in signal.valid_signals() else str(number)
+    names = {known.value: known.name for known in signal.Signals}
+    return names.get(number, str(number))  # a real-time signal has no name
 
 
 def read_raised(path: Path) -> Raised | None:
@@ -110,7 +111,7 @@ def report(failures: Sequence[Failure], command: str, logs: Path | None = None) 
     first = root_cause(failures)
     ending = f"exit code  {first.exit_code}"
     if first.exit_code < 0:
-        hint = HINTS.get(signal.Signals(-first.exit_code)) if -first.exit_code in signal.valid_signals() else None
+        hint = HINTS.get(-first.exit_code)
         ending = f"signal     {signal_name(-first.exit_code)} ({-first.exit_code})" + (f": {hint}" if hint else "")
     lines = [
         "",

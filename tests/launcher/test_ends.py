@@ -1,0 +1,149 @@
+"""However a job ends, nothing of it is left: workers, their children, temporary files."""
+
+import os
+import shutil
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from launching import alive, assert_gone, kill, launching, pids_in, wait_for, write
+
+# Each rank says who it is, and starts a child that ignores polite signals.
+FAMILY = """
+import os, signal, subprocess, sys, time
+folder, rank = sys.argv[1], os.environ["RANK"]
+child = subprocess.Popen([sys.executable, "-S", "-c",
+    "import signal, time; [signal.signal(s, signal.SIG_IGN) for s in (1, 2, 15)]; print(flush=True); time.sleep(1000)"],
+    stdout=subprocess.PIPE)
+child.stdout.readline()
+for name, pid in ((rank, os.getpid()), ("child" + rank, child.pid)):
+    with open(f"{folder}/{name}.pid", "w") as file: file.write(f"{pid}\\n")
+time.sleep(1000)
+"""
+
+
+SLEEP = """
+import os, sys, time
+with open(f"{sys.argv[1]}/{os.environ['RANK']}.pid", "w") as file: file.write(f"{os.getpid()}\\n")
+time.sleep(1000)
+"""
+
+
+@pytest.fixture
+def family(tmp_path):
+    """A running job of two workers with a child each: the launcher, and all four processes by name."""
+    with launching("--nproc-per-node", 2, write(tmp_path, FAMILY), tmp_path) as job:
+        pids_in(tmp_path, 4)
+        yield job, {path.stem: int(path.read_text()) for path in tmp_path.glob("*.pid")}
+
+
+def test_a_killed_worker_ends_the_job_at_once(family):
+    job, pids = family
+    started = time.monotonic()
+    kill(pids["1"])
+    _, errors = job.communicate(timeout=20)
+    assert time.monotonic() - started < 5  # the contract: within 5 seconds
+    assert job.returncode == 128 + signal.SIGKILL
+    assert "disttorch: rank 1 was ended by signal SIGKILL" in errors
+    assert f"pid        {pids['1']}\n" in errors
+    assert_gone(list(pids.values()))
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT])
+def test_a_signal_to_the_launcher_ends_everything(family, number):
+    job, pids = family
+    os.kill(job.pid, number)
+    _, errors = job.communicate(timeout=20)
+    assert job.returncode == 128 + number
+    assert errors == f"disttorch: stopped by {number.name}\n"
+    assert_gone(list(pids.values()))
+
+
+def test_a_killed_launcher_takes_everything_along(family, scratch):
+    job, pids = family
+    assert list(scratch.iterdir())
+    kill(job.pid)
+    job.communicate(timeout=20)
+    assert_gone(list(pids.values()))
+    wait_for(lambda: not list(scratch.iterdir()), "the temporary files to go", seconds=5)
+
+
+def test_without_the_reaper_workers_die_with_the_launcher(tmp_path, scratch):
+    """The kernel sees to that. Files remain then: nobody is left who knows of them."""
+    with launching("--nproc-per-node", 2, write(tmp_path, SLEEP), tmp_path) as job:
+        pids = pids_in(tmp_path, 2)
+        children = Path(f"/proc/{job.pid}/task/{job.pid}/children").read_text().split()
+        (reaper,) = {int(pid) for pid in children} - set(pids)
+        kill(reaper)
+        wait_for(lambda: not alive(reaper), "the reaper's end")
+        kill(job.pid)
+        job.communicate(timeout=20)
+        assert_gone(pids)
+    for folder in scratch.iterdir():
+        shutil.rmtree(folder)
+
+
+STUBBORN = """
+import os, signal, sys, time
+signal.signal(signal.SIGTERM, lambda *_: print("not yet", flush=True))
+signal.signal(signal.SIGINT, lambda *_: print("not yet", flush=True))
+with open(f"{sys.argv[1]}/{os.environ['RANK']}.pid", "w") as file: file.write(f"{os.getpid()}\\n")
+while True: time.sleep(1)
+"""
+
+
+def test_a_worker_that_will_not_stop_is_killed(tmp_path):
+    with launching("--nproc-per-node", 2, "--shutdown-timeout", 0.3, write(tmp_path, STUBBORN), tmp_path) as job:
+        pids = pids_in(tmp_path, 2)
+        job.terminate()
+        out, _ = job.communicate(timeout=20)
+        assert job.returncode == 128 + signal.SIGTERM
+        assert sorted(out.splitlines()) == ["[rank0]: not yet", "[rank1]: not yet"]
+        assert_gone(pids)
+
+
+def test_a_second_interrupt_does_not_wait(tmp_path):
+    with launching("--nproc-per-node", 2, "--shutdown-timeout", 1000, write(tmp_path, STUBBORN), tmp_path) as job:
+        pids = pids_in(tmp_path, 2)
+        job.send_signal(signal.SIGINT)
+        assert [job.stdout.readline()[7:] for _ in range(2)] == [": not yet\n"] * 2
+        job.send_signal(signal.SIGINT)
+        assert job.wait(20) == 128 + signal.SIGINT
+        assert_gone(pids)
+
+
+def test_an_interrupt_lets_workers_finish_their_business(tmp_path):
+    script = write(
+        tmp_path,
+        """
+import os, sys, time
+with open(f"{sys.argv[1]}/{os.environ['RANK']}.pid", "w") as file: file.write(f"{os.getpid()}\\n")
+try:
+    time.sleep(1000)
+finally:
+    print("saved")
+""",
+    )
+    with launching("--nproc-per-node", 2, script, tmp_path) as job:
+        pids_in(tmp_path, 2)
+        job.send_signal(signal.SIGINT)
+        out, errors = job.communicate(timeout=20)
+        assert sorted(out.splitlines()) == ["[rank0]: saved", "[rank1]: saved"]
+        assert errors == "disttorch: stopped by SIGINT\n"
+
+
+def test_a_hang_up_that_is_ignored_stays_ignored(tmp_path):
+    script = write(tmp_path, "import os, time\nwhile not os.path.exists('go'): time.sleep(0.01)\nprint('done')")
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup does
+    try:
+        with launching("--nproc-per-node", 2, script, cwd=tmp_path) as job:
+            time.sleep(0.7)
+            job.send_signal(signal.SIGHUP)
+            (tmp_path / "go").touch()
+            out, _ = job.communicate(timeout=20)
+            assert job.returncode == 0
+            assert out.count("done") == 2
+    finally:
+        signal.signal(signal.SIGHUP, before)

@@ -1,0 +1,129 @@
+"""Several nodes, all on this machine: each has a launcher of its own, and they meet over TCP."""
+
+import signal
+import socket
+import threading
+
+import pytest
+from disttorch.comm import StoreClient, StoreTimeout
+
+from launching import assert_gone, launch, launching, pids_in, wait_for, write
+
+SHOW = "import os; print(*(os.environ[n] for n in 'RANK LOCAL_RANK GROUP_RANK WORLD_SIZE LOCAL_WORLD_SIZE'.split()))"
+SLEEP = """
+import os, sys, time
+with open(f"{sys.argv[1]}/{os.environ['RANK']}.pid", "w") as file: file.write(f"{os.getpid()}\\n")
+time.sleep(1000)
+"""
+
+
+@pytest.fixture
+def port():
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        return free.getsockname()[1]
+
+
+def launch_all(*commands: list[object]):
+    """Run several launches side by side."""
+    done = [None] * len(commands)
+
+    def run(i: int) -> None:
+        done[i] = launch(*commands[i])
+
+    threads = [threading.Thread(target=run, args=(i,)) for i in range(len(commands))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return done
+
+
+def test_nodes_by_number(tmp_path, port):
+    script = write(tmp_path, SHOW)
+    nodes = [
+        ["--nnodes", 2, "--node-rank", n, "--master-port", port, "--nproc-per-node", 2 - n, script] for n in (1, 0)
+    ]
+    second, first = launch_all(*nodes)
+    assert (first.returncode, second.returncode) == (0, 0), first.stderr + second.stderr
+    assert sorted(first.stdout.splitlines()) == ["[rank0]: 0 0 0 3 2", "[rank1]: 1 1 0 3 2"]
+    assert second.stdout.splitlines() == ["[rank2]: 2 0 1 3 1"]
+
+
+def test_nodes_by_arrival(tmp_path, port):
+    script = write(tmp_path, SHOW)
+    node = ["--nnodes", 2, "--rdzv-backend", "c10d", "--rdzv-endpoint", f"localhost:{port}", script]
+    done = launch_all(node, node)
+    assert [one.returncode for one in done] == [0, 0], done[0].stderr + done[1].stderr
+    assert sorted(one.stdout for one in done) == ["[rank0]: 0 0 0 2 1\n", "[rank1]: 1 0 1 2 1\n"]
+
+
+def test_a_failure_ends_all_nodes_and_restarts_all(tmp_path, port):
+    script = write(
+        tmp_path,
+        """
+import os, sys, time
+if os.environ["TORCHELASTIC_RESTART_COUNT"] == "0":
+    if os.environ["RANK"] == "1": raise ValueError("only once")
+    time.sleep(1000)
+print("second try")
+""",
+    )
+    nodes = [["--nnodes", 2, "--node-rank", n, "--master-port", port, "--max-restarts", 1, script] for n in (0, 1)]
+    for rank, done in enumerate(launch_all(*nodes)):
+        assert done.returncode == 0, done.stderr
+        assert done.stdout == f"[rank{rank}]: second try\n"
+        assert "disttorch: rank 1 ended with exit code 1 (ValueError: only once)" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("end", "said"),
+    [(signal.SIGINT, "disttorch: node 1 was stopped by SIGINT"), (signal.SIGKILL, "disttorch: node 1 is lost")],
+)
+def test_the_end_of_one_node_ends_the_others(tmp_path, port, end, said):
+    script = write(tmp_path, SLEEP)
+    args = ["--nnodes", 2, "--master-port", port, "--nproc-per-node", 1]
+    with launching(*args, "--node-rank", 0, script, tmp_path) as first:
+        with launching(*args, "--node-rank", 1, script, tmp_path) as second:
+            pids = pids_in(tmp_path, 2)
+            second.send_signal(end)
+            second.communicate(timeout=20)
+        _, errors = first.communicate(timeout=20)
+        assert errors.startswith(said), errors
+        assert first.returncode == 1
+    assert_gone(pids)
+
+
+def test_a_node_number_can_be_taken_once(tmp_path, port):
+    script = write(tmp_path, SLEEP)
+    args = ["--nnodes", 3, "--master-port", port, "--node-rank"]
+    with (
+        launching(*args, 0, script) as first,
+        launching(*args, 1, script) as second,
+        launching(*args, 1, script) as third,
+    ):
+        refused = wait_for(lambda: [job for job in (second, third) if job.poll() is not None], "one to be refused")
+        first.terminate()
+        said = {job: job.communicate(timeout=20)[1] for job in (first, second, third)}
+    assert [job.returncode for job in refused] == [2]
+    assert "--node-rank 1 is taken by another launcher" in said[refused[0]]
+
+
+def test_nodes_are_not_waited_for_after_an_interrupt(tmp_path, port):
+    args = ["--nnodes", 2, "--master-port", port]
+    for rank in (0, 1):
+        with launching(*args, "--node-rank", rank, write(tmp_path, SLEEP), tmp_path) as job:
+            signalled = threading.Timer(0.8, job.send_signal, [signal.SIGINT])
+            signalled.start()
+            _, errors = job.communicate(timeout=20)
+            signalled.join()
+            assert errors == "disttorch: stopped by SIGINT\n"
+
+
+def test_another_secret_is_no_way_in(tmp_path, port):
+    script = write(tmp_path, SLEEP)
+    args = ["--nnodes", 2, "--master-port", port]
+    with launching(*args, "--node-rank", 0, script, tmp_path) as first:
+        with pytest.raises(StoreTimeout):
+            StoreClient("127.0.0.1", port, timeout=1.0, secret=b"0123456789abcdef")
+        first.terminate()
+        first.communicate(timeout=20)
