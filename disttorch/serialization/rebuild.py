@@ -1,0 +1,96 @@
+"""What a file's names stand for: tensors rebuilt from storages, parameters, and plain types."""
+
+import codecs
+from collections import Counter, OrderedDict, defaultdict
+from typing import Any
+
+import numpy as np
+
+from .. import devices, dtypes
+from ..autograd.variable import Tensor, wrap
+from ..ops.shape import Size
+from .names import BY_NAME, DTYPE_OF, StorageType
+from .reader import Damaged, Refused
+
+
+class LoadedStorage:
+    """A storage's elements in one dimension, on the device where its tensors are to live."""
+
+    def __init__(self, array: Any, where: devices.device):
+        self.array, self.device = array, where
+
+
+def rebuild_tensor(storage: LoadedStorage, offset: int, size: tuple, stride: tuple, requires_grad: bool = False, *_: Any) -> Tensor:
+    """The tensor of shape `size` whose elements lie in `storage` from `offset` on with `stride`; Damaged if they do not fit."""
+    array = storage.array
+    if not isinstance(storage, LoadedStorage) or len(size) != len(stride) or any(s < 0 for s in size):
+        raise Damaged("a tensor without a storage, or with sizes and strides that do not match")
+    last = offset + sum((s - 1) * st for s, st in zip(size, stride, strict=True)) if all(size) else offset - 1
+    if offset < 0 or any(st < 0 for st in stride) or last >= array.size:
+        raise Damaged(f"a tensor of size {list(size)} and strides {list(stride)} does not fit its storage of {array.size} elements")
+    if all(size):
+        view = np.lib.stride_tricks.as_strided if storage.device.host else devices.cupy().lib.stride_tricks.as_strided
+        data = view(array[offset:], tuple(size), tuple(st * array.itemsize for st in stride))
+    else:
+        data = array[:0].reshape(tuple(size))
+    t = wrap(data, storage.device)
+    t._rg = bool(requires_grad)
+    return t
+
+
+def _rebuild_parameter(data: Tensor, requires_grad: bool, *_: Any) -> Tensor:
+    from ..nn.parameter import Parameter
+
+    return Parameter(data, requires_grad)
+
+
+def _rebuild_parameter_with_state(data: Tensor, requires_grad: bool, hooks: Any, state: dict) -> Tensor:
+    parameter = _rebuild_parameter(data, requires_grad)
+    for key, value in state.items():
+        if isinstance(key, str) and not key.startswith("_"):
+            setattr(parameter, key, value)
+    return parameter
+
+
+def _encode(text: str, encoding: str) -> bytes:
+    """Bytes, as protocol 2 writes them."""
+    if encoding != "latin1":
+        raise Refused(f"the encoding {encoding}")
+    return codecs.encode(text, "latin1")
+
+
+_ALLOWED = {
+    ("torch._utils", "_rebuild_tensor_v2"): rebuild_tensor,
+    ("torch._utils", "_rebuild_parameter"): _rebuild_parameter,
+    ("torch._utils", "_rebuild_parameter_with_state"): _rebuild_parameter_with_state,
+    ("collections", "OrderedDict"): OrderedDict,
+    ("collections", "defaultdict"): defaultdict,
+    ("collections", "Counter"): Counter,
+    ("torch", "Size"): Size,
+    ("torch", "device"): devices.device,
+    ("torch.serialization", "_get_layout"): lambda name: name,
+    ("_codecs", "encode"): _encode,
+    ("__builtin__", "set"): set,
+    ("builtins", "set"): set,
+    ("__builtin__", "frozenset"): frozenset,
+    ("builtins", "frozenset"): frozenset,
+    ("__builtin__", "complex"): complex,
+    ("builtins", "complex"): complex,
+    ("__builtin__", "slice"): slice,
+    ("builtins", "slice"): slice,
+    ("__builtin__", "bytearray"): bytearray,
+    ("builtins", "bytearray"): bytearray,
+}
+
+
+def find(module: str, name: str) -> Any:
+    """What a global of a file stands for; Refused for all but tensors and plain containers."""
+    if (module, name) in _ALLOWED:
+        return _ALLOWED[module, name]
+    if module in ("torch", "torch.storage") and name in DTYPE_OF:
+        return StorageType(DTYPE_OF[name])
+    if module == "torch.storage" and name == "UntypedStorage":
+        return StorageType(dtypes.uint8)
+    if module == "torch" and name in BY_NAME:
+        return BY_NAME[name]
+    raise Refused(f"{module}.{name}")
