@@ -4,7 +4,7 @@ import numpy as np
 
 from . import dtypes
 from . import ops
-from .autograd.backward import backward as _backward
+from .autograd.gradients import backward as _backward
 from .autograd.mode import is_grad_enabled, mode, no_grad
 from .autograd.node import register
 from .autograd.variable import Tensor, alias, counter, wrap
@@ -81,6 +81,18 @@ for _name in REARRANGING:
 
 class _Methods:
     """The methods that are not operations. They are moved to Tensor below."""
+
+    def __new__(cls, *args, device=None):
+        """Tensor(2, 3), Tensor([1, 2]): a tensor of the default dtype, as `FloatTensor` makes it."""
+        from .typed import construct
+
+        made = construct(dtypes.get_default_dtype(), *args, device=device)
+        if cls is not Tensor:
+            made.__class__ = cls
+        return made
+
+    def __init__(self, *args, **kwargs):
+        pass
 
     # -- what it is ---------------------------------------------------------------------------------------------------
     @property

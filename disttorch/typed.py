@@ -11,17 +11,21 @@ class _TypedTensor(type):
         return isinstance(value, Tensor) and value.dtype is cls.dtype and not value.is_cuda
 
     def __call__(cls, *args):
-        """Sizes (uninitialised), a sequence, an array, or nothing (an empty tensor)."""
-        if not args:
-            return ops.empty(0, dtype=cls.dtype)
-        if len(args) == 1 and not isinstance(args[0], (int, ops.shape.Size)):
-            data = args[0]
-            if isinstance(data, Tensor):
-                if data.dtype is not cls.dtype:
-                    raise TypeError(f"expected {cls.__name__} (got {data.type()})")
-                return data.detach()
-            return ops.tensor(data, dtype=cls.dtype)
-        return ops.empty(*args, dtype=cls.dtype)
+        return construct(cls.dtype, *args)
+
+
+def construct(dtype: dtypes.dtype, *args, device=None) -> Tensor:
+    """A tensor as the old constructors make it: of sizes (uninitialised), from a sequence or an array, or empty."""
+    if not args:
+        return ops.empty(0, dtype=dtype, device=device)
+    data = args[0]
+    if len(args) > 1 or isinstance(data, (int, ops.shape.Size)):
+        return ops.empty(*args, dtype=dtype, device=device)
+    if isinstance(data, Tensor):
+        if data.dtype is not dtype:
+            raise TypeError(f"expected {dtype.type_name} (got {data.type()})")
+        return data.detach()
+    return ops.tensor(data, dtype=dtype, device=device)
 
 
 def _make(dtype: dtypes.dtype) -> type:
