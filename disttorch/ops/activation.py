@@ -1,0 +1,430 @@
+"""Activation functions: each with its gradient beside it."""
+
+import math
+
+import numpy as np
+
+from .. import dtypes
+from ..autograd.inplace import assign, check_inplace
+from ..autograd.mode import mode
+from ..autograd.op import Op
+from ..autograd.variable import Tensor, counter, wrap
+from ..kernels.portable.precision import is_narrow
+from .arguments import need_floating, need_tensor
+from .comparison import where
+from .fused import fused
+from .matmul import kernels_of
+from .pointwise import hushed
+from .unary import sigmoid, tanh
+
+
+def _wide(forward):
+    """Let `forward(x, *settings)` see 16-bit floats as float32 and round its result once."""
+    forward = hushed(forward)
+
+    def function(x, *settings):
+        if is_narrow(x.dtype):
+            return forward(x.astype(np.float32), *settings).astype(x.dtype)
+        return forward(x, *settings).astype(x.dtype, copy=False)
+
+    return function
+
+
+def _op(node, settings, forward, **rules):
+    """An Op of x and settings (a string of names)."""
+    return Op(node, _wide(forward), params=("x", *settings.split()), **rules)
+
+
+def in_place(function, self: Tensor, *args) -> Tensor:
+    """`self` becomes function(self, *args); the graph remembers what it was before, where it needs that."""
+    check_inplace(self)
+    if not (mode.grad and self.requires_grad):
+        return assign(self, function(self, *args))
+    before = wrap(self._data.copy(order="K"), self.device)
+    before._rg, before._node, before._nr = True, self._node, self._nr
+    return assign(self, function(before, *args))
+
+
+# -- rectifiers -------------------------------------------------------------------------------------------------------
+def _relu_rule(g, out):
+    if not mode.grad:
+        return fused("relu_backward", g, out)
+    return g * (out > 0)
+
+
+_relu = Op("ReluBackward0", lambda x: kernels_of(x).relu_forward(x), x=_relu_rule)
+
+
+def relu(input, inplace=False):
+    """max(input, 0)."""
+    if inplace:
+        return relu_(input)
+    need_tensor(input, "relu", "input", 1)
+    if input._data.dtype.kind == "b":
+        raise RuntimeError("Boolean inputs not supported for relu")
+    return _relu(input)
+
+
+def relu_(input):
+    """`relu` in place: nothing is allocated."""
+    need_tensor(input, "relu_", "input", 1)
+    if mode.grad:
+        check_inplace(input)
+        if input._view is not None:
+            return assign(input, _relu(input))
+    x = input._data
+    if not x.flags.writeable:
+        return assign(input, _relu(input))
+    np.maximum(x, x.dtype.type(0), out=x)
+    counter(input)[0] += 1
+    if mode.grad:
+        _relu.record((input,), (input,), ())
+    return input
+
+
+relu.inplace = relu_
+
+_hardtanh = _op(
+    "HardtanhBackward0", "low high", lambda x, low, high: np.clip(x, low, high), x=lambda g, x, low, high: g * ((x > low) & (x < high))
+)
+
+
+def hardtanh(input, min_val=-1.0, max_val=1.0, inplace=False):
+    """The input clamped to [min_val, max_val]."""
+    need_tensor(input, "hardtanh", "input", 1)
+    if min_val > max_val:
+        raise ValueError("min_val cannot be greater than max_val")
+    if input._data.dtype.kind == "b":
+        raise RuntimeError("Bool inputs not supported for hardtanh")
+    if input._data.dtype.kind == "u" and min_val < 0:
+        raise RuntimeError("cannot do hardtanh on an unsigned type with negative limits")
+    return in_place(_hardtanh, input, min_val, max_val) if inplace else _hardtanh(input, min_val, max_val)
+
+
+def relu6(input, inplace=False):
+    """min(max(input, 0), 6)."""
+    return hardtanh(input, 0.0, 6.0, inplace)
+
+
+_leaky_relu = _op(
+    "LeakyReluBackward0",
+    "slope",
+    lambda x, slope: np.where(x > 0, x, x * x.dtype.type(slope)),
+    x=lambda g, x, slope: where(x > 0, g, g * slope),
+)
+
+
+def leaky_relu(input, negative_slope=0.01, inplace=False):
+    """x where positive, negative_slope * x elsewhere."""
+    need_tensor(input, "leaky_relu", "input", 1)
+    need_floating(input, "leaky_relu_cpu")
+    return in_place(_leaky_relu, input, negative_slope) if inplace else _leaky_relu(input, negative_slope)
+
+
+_rrelu = Op(
+    "RreluWithNoiseBackward0",
+    lambda x, slopes: np.where(x > 0, x, x * slopes),
+    x=lambda g, x, slopes: where(x > 0, g, g * slopes),
+)
+
+
+def rrelu(input, lower=1.0 / 8, upper=1.0 / 3, training=False, inplace=False):
+    """Leaky ReLU whose slope is drawn from [lower, upper) for each element in training, and is their mean otherwise."""
+    need_tensor(input, "rrelu", "input", 1)
+    need_floating(input, "rrelu_with_noise_cpu" if training else "leaky_relu_cpu")
+    if lower > upper:
+        raise RuntimeError("Lower bound should be less than or equal to the upper bound")
+    if not training:
+        return leaky_relu(input, (lower + upper) / 2, inplace)
+    from .creation import empty_like
+
+    slopes = empty_like(input.detach()).uniform_(lower, upper)
+    return in_place(_rrelu, input, slopes) if inplace else _rrelu(input, slopes)
+
+
+_prelu = Op(
+    "PreluKernelBackward0",
+    lambda x, w: np.where(x > 0, x, x * w),
+    x=lambda g, x, w: where(x > 0, g, g * w),
+    w=lambda g, x: (x * g).masked_fill(x > 0, 0),
+)
+
+
+def prelu(input, weight):
+    """x where positive, weight * x elsewhere; one weight, or one per channel (dimension 1)."""
+    need_tensor(input, "prelu", "input", 1)
+    x, w = input._data, weight._data
+    if input.dtype is not weight.dtype:
+        names = [dtypes.SCALAR_NAMES[t.dtype] for t in (input, weight)]
+        raise RuntimeError("prelu: Type promoting not supported. Got {} and {}".format(*names))
+    if w.size != 1:
+        if x.ndim == 0:
+            raise RuntimeError("Not allow zero-dim input tensor.")
+        channels = x.shape[1] if x.ndim > 1 else 1
+        if channels != w.size:
+            raise RuntimeError(
+                f"Mismatch of parameter numbers and input channel size. Found parameter numbers = {w.size} and channel size = {channels}."
+            )
+    if w.ndim > 1:
+        raise RuntimeError(f"prelu: Expected `weight` to be a scalar or 1D tensor, but got: ndim = {w.ndim}")
+    shape = (1, w.size, *(1,) * (x.ndim - 2)) if x.ndim > 1 else (1,) * x.ndim
+    return _prelu(input, weight.reshape(shape))
+
+
+def _threshold_forward(x, threshold, value):
+    return np.where(x <= threshold, x.dtype.type(value), x)
+
+
+_threshold = _op(
+    "ThresholdBackward0", "threshold value", _threshold_forward, x=lambda g, x, threshold: g.masked_fill(x <= threshold, 0)
+)
+
+
+def threshold(input, threshold, value, inplace=False):
+    """x where it is above `threshold`, `value` elsewhere."""
+    need_tensor(input, "threshold", "input", 1)
+    return in_place(_threshold, input, threshold, value) if inplace else _threshold(input, threshold, value)
+
+
+# -- exponential linear units -----------------------------------------------------------------------------------------
+def _elu_forward(x, alpha, scale, inner):
+    below = np.expm1(np.minimum(x, 0) * x.dtype.type(inner))
+    return np.where(x > 0, x * x.dtype.type(scale), below * x.dtype.type(alpha * scale))
+
+
+_elu = _op(
+    "EluBackward0",
+    "alpha scale inner",
+    _elu_forward,
+    x=lambda g, x, alpha, scale, inner: where(x > 0, g * scale, g * (x.clamp(max=0) * inner).exp() * (alpha * scale * inner)),
+)
+# Klambauer et al., "Self-Normalizing Neural Networks" (2017).
+SELU_ALPHA, SELU_SCALE = 1.6732632423543772848170429916717, 1.0507009873554804934193349852946
+
+
+def elu(input, alpha=1.0, inplace=False):
+    """x where positive, alpha * (exp(x) - 1) elsewhere."""
+    need_tensor(input, "elu", "input", 1)
+    need_floating(input, "elu_cpu")
+    return in_place(_elu, input, alpha, 1.0, 1.0) if inplace else _elu(input, alpha, 1.0, 1.0)
+
+
+def selu(input, inplace=False):
+    """scale * elu(x, alpha) with the constants of self-normalising networks."""
+    need_tensor(input, "selu", "input", 1)
+    need_floating(input, "elu_cpu")
+    args = (SELU_ALPHA, SELU_SCALE, 1.0)
+    return in_place(_elu, input, *args) if inplace else _elu(input, *args)
+
+
+def celu(input, alpha=1.0, inplace=False):
+    """max(0, x) + min(0, alpha * (exp(x / alpha) - 1))."""
+    need_tensor(input, "celu", "input", 1)
+    if alpha == 0:
+        raise RuntimeError("ZeroDivisionError: alpha cannot be 0 for CELU")
+    need_floating(input, "elu_cpu")
+    args = (alpha, 1.0, 1.0 / alpha)
+    return in_place(_elu, input, *args) if inplace else _elu(input, *args)
+
+
+# -- smooth -----------------------------------------------------------------------------------------------------------
+def _gelu_rule(g, x, approximate):
+    if not mode.grad:
+        return fused("gelu_backward", g, x, approximate)
+    if approximate == "tanh":
+        scale, cube = math.sqrt(2 / math.pi), 0.044715
+        t = tanh((x + x * x * x * cube) * scale)
+        return g * ((1 + t) * 0.5 + x * (1 - t * t) * (1 + x * x * (3 * cube)) * (0.5 * scale))
+    return g * ((1 + (x * math.sqrt(0.5)).erf()) * 0.5 + x * (x * x * -0.5).exp() * (1 / math.sqrt(2 * math.pi)))
+
+
+_gelu = Op("GeluBackward0", lambda x, approximate: kernels_of(x).gelu_forward(x, approximate), x=_gelu_rule)
+
+
+def gelu(input, *, approximate="none"):
+    """x * Phi(x), Phi the normal distribution; "tanh": by its approximation (Hendrycks and Gimpel, 2016)."""
+    need_tensor(input, "gelu", "input", 1)
+    if approximate not in ("none", "tanh"):
+        raise RuntimeError("approximate argument must be either none or tanh.")
+    need_floating(input, "GeluKernelImpl")
+    return _gelu(input, approximate)
+
+
+def _logistic(x):
+    return 0.5 * (1 + np.tanh(0.5 * x))
+
+
+def _silu_rule(g, x):
+    if not mode.grad:
+        with hushed:
+            a = x._data
+            s = kernels_of(a).sigmoid_forward(a)
+            return wrap((g._data * (s * (1 + a * (1 - s)))).astype(a.dtype, copy=False), x.device)
+    s = sigmoid(x)
+    return g * (s * (1 + x * (1 - s)))
+
+
+_silu = Op("SiluBackward0", _wide(lambda x: x * kernels_of(x).sigmoid_forward(x)), params=("x",), x=_silu_rule)
+
+
+def silu(input, inplace=False):
+    """x * sigmoid(x)."""
+    need_tensor(input, "silu", "input", 1)
+    if input._data.dtype.kind == "c":
+        return input * sigmoid(input)
+    need_floating(input, "silu_cpu")
+    return in_place(_silu, input) if inplace else _silu(input)
+
+
+def _softplus_array(x):
+    return np.maximum(x, 0) + np.log1p(np.exp(-np.abs(x)))
+
+
+def _mish_rule(g, x):
+    t, s = tanh(softplus(x)), sigmoid(x)
+    return g * (t + x * s * (1 - t * t))
+
+
+_mish = _op("MishBackward0", "", lambda x: x * np.tanh(_softplus_array(x)), x=_mish_rule)
+
+
+def mish(input, inplace=False):
+    """x * tanh(softplus(x))."""
+    need_tensor(input, "mish", "input", 1)
+    need_floating(input, "mish_cpu")
+    return in_place(_mish, input) if inplace else _mish(input)
+
+
+def _softplus_forward(x, beta, threshold):
+    scaled = x * x.dtype.type(beta)
+    return np.where(scaled > threshold, x, _softplus_array(scaled) / x.dtype.type(beta))
+
+
+_softplus = _op(
+    "SoftplusBackward0",
+    "beta threshold",
+    _softplus_forward,
+    x=lambda g, x, beta, threshold: where(x * beta > threshold, g, g * sigmoid(x * beta)),
+)
+
+
+def softplus(input, beta=1.0, threshold=20.0):
+    """log(1 + exp(beta * x)) / beta, and x itself where beta * x is above `threshold`."""
+    need_tensor(input, "softplus", "input", 1)
+    need_floating(input, "softplus_cpu")
+    return _softplus(input, beta, threshold)
+
+
+_log_sigmoid = _op("LogSigmoidBackward0", "", lambda x: -_softplus_array(-x), x=lambda g, x: g * sigmoid(-x))
+
+
+def logsigmoid(input):
+    """log(sigmoid(x))."""
+    need_tensor(input, "log_sigmoid", "input", 1)
+    need_floating(input, "log_sigmoid_cpu")
+    return _log_sigmoid(input)
+
+
+def softsign(input):
+    """x / (1 + |x|)."""
+    return input / (input.abs() + 1)
+
+
+def tanhshrink(input):
+    """x - tanh(x)."""
+    return input - input.tanh()
+
+
+# -- piecewise linear -------------------------------------------------------------------------------------------------
+_hardsigmoid = _op(
+    "HardsigmoidBackward0", "", lambda x: np.clip(x + 3, 0, 6) / 6, x=lambda g, x: g * ((x > -3) & (x < 3)) * (1 / 6)
+)
+
+
+def hardsigmoid(input, inplace=False):
+    """min(max(x + 3, 0), 6) / 6."""
+    need_tensor(input, "hardsigmoid", "input", 1)
+    need_floating(input, "hardsigmoid_cpu")
+    return in_place(_hardsigmoid, input) if inplace else _hardsigmoid(input)
+
+
+def _hardswish_rule(g, x):
+    return where(x <= -3, g * 0, where(x < 3, g * (x / 3 + 0.5), g))
+
+
+_hardswish = _op("HardswishBackward0", "", lambda x: x * np.clip(x + 3, 0, 6) / 6, x=_hardswish_rule)
+
+
+def hardswish(input, inplace=False):
+    """x * min(max(x + 3, 0), 6) / 6."""
+    need_tensor(input, "hardswish", "input", 1)
+    need_floating(input, "hardswish_cpu")
+    return in_place(_hardswish, input) if inplace else _hardswish(input)
+
+
+_hardshrink = _op(
+    "HardshrinkBackward0",
+    "lambd",
+    lambda x, lambd: np.where((x >= -lambd) & (x <= lambd), x.dtype.type(0), x),
+    x=lambda g, x, lambd: g.masked_fill((x >= -lambd) & (x <= lambd), 0),
+)
+
+
+def hardshrink(input, lambd=0.5):
+    """x where |x| > lambd, 0 elsewhere."""
+    need_tensor(input, "hardshrink", "input", 1)
+    need_floating(input, "hardshrink_cpu")
+    return _hardshrink(input, lambd)
+
+
+_softshrink = _op(
+    "SoftshrinkBackward0",
+    "lambd",
+    lambda x, lambd: np.where(x > lambd, x - x.dtype.type(lambd), np.where(x < -lambd, x + x.dtype.type(lambd), x * 0)),
+    x=lambda g, x, lambd: g.masked_fill((x >= -lambd) & (x <= lambd), 0),
+)
+
+
+def softshrink(input, lambd=0.5):
+    """x moved towards 0 by lambd, 0 where |x| <= lambd."""
+    need_tensor(input, "softshrink", "input", 1)
+    if lambd < 0:
+        raise RuntimeError(f"lambda must be greater or equal to 0, but found to be {lambd:g}.")
+    need_floating(input, "softshrink_cpu")
+    return _softshrink(input, lambd)
+
+
+# -- gates ------------------------------------------------------------------------------------------------------------
+def glu(input, dim=-1):
+    """a * sigmoid(b), a and b the halves of the input along `dim`."""
+    need_tensor(input, "glu", "input", 1)
+    if input._data.ndim == 0:
+        raise RuntimeError("glu does not support scalars because halving size must be even")
+    from .dims import axis
+
+    d = axis(dim, input._data.ndim)
+    size = input._data.shape[d]
+    if size % 2:
+        raise RuntimeError(f"Halving dimension must be even, but dimension {d} is size {size}")
+    need_floating(input, "glu_cpu")
+    return input.narrow(d, 0, size // 2) * sigmoid(input.narrow(d, size // 2, size // 2))
+
+
+def _in_place_form(function):
+    def method(input, *args, **kwargs):
+        return function(input, *args, inplace=True, **kwargs)
+
+    method.__name__ = method.__qualname__ = function.__name__ + "_"
+    method.__doc__ = f"`{function.__name__}` in place."
+    function.inplace = method
+    return method
+
+
+celu_, elu_, hardtanh_, leaky_relu_, rrelu_, selu_, threshold_ = (
+    _in_place_form(f) for f in (celu, elu, hardtanh, leaky_relu, rrelu, selu, threshold)
+)
+
+__all__ = [
+    "celu", "celu_", "hardshrink", "prelu", "relu", "relu_", "rrelu", "rrelu_", "selu", "selu_", "threshold",
+    "threshold_",
+]  # fmt: skip

@@ -1,0 +1,35 @@
+"""Checks of arguments that several families share, with PyTorch's texts."""
+
+from .. import dtypes
+from ..autograd.variable import Tensor
+
+# What PyTorch's C++ calls the element types in some of its texts.
+C_NAMES = {
+    "float32": "float", "float64": "double", "float16": "c10::Half", "bfloat16": "c10::BFloat16", "int64": "long int",
+    "int32": "int", "int16": "short int", "int8": "signed char", "uint8": "unsigned char", "bool": "bool",
+    "complex64": "c10::complex<float>", "complex128": "c10::complex<double>",
+}  # fmt: skip
+
+
+def need_tensor(t, function: str, argument: str, position: int) -> None:
+    """TypeError unless `t` is a tensor."""
+    if not isinstance(t, Tensor):
+        raise TypeError(f"{function}(): argument '{argument}' (position {position}) must be Tensor, not {type(t).__name__}")
+
+
+def need_floating(t: Tensor, kernel: str) -> None:
+    """NotImplementedError for a tensor of integers or booleans."""
+    if t._data.dtype.kind not in "fV":
+        raise NotImplementedError(f"\"{kernel}\" not implemented for '{dtypes.SCALAR_NAMES[t.dtype]}'")
+
+
+def repeated(value, n: int) -> tuple | None:
+    """One int for all of `n` axes, or one for each, as a tuple of ints; None if there are too few or too many."""
+    if not isinstance(value, (tuple, list)):
+        return (value.__index__(),) * n
+    if len(value) == 1:
+        return (value[0].__index__(),) * n
+    return tuple([v.__index__() for v in value]) if len(value) == n else None
+
+
+__all__ = ["C_NAMES", "need_floating", "need_tensor", "repeated"]

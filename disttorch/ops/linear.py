@@ -1,0 +1,91 @@
+"""Linear and bilinear maps of the last dimension."""
+
+from .. import dtypes
+from ..autograd.mode import mode
+from ..autograd.op import Op
+from .arguments import C_NAMES, need_tensor
+from .fused import fused
+from .matmul import _mm, kernels_of, matmul
+
+
+def _forward(x, w, b):
+    return kernels_of(x).linear_forward(x, w, b)
+
+
+def _rule(g, needs, x, w):
+    """Gradients of bias, x and w: g summed over rows, g @ w, g^T @ x."""
+    if not mode.grad and g._data.dtype.kind != "c":
+        gx, gw, gb = fused("linear_backward", g, x, w, (needs[1], needs[2], needs[0]))
+        return gb, gx, gw
+    rows, flat = g.reshape(-1, g._data.shape[-1]), x.reshape(-1, x._data.shape[-1])
+    gx = _mm(rows, w.conj()).reshape(x._data.shape) if needs[1] else None
+    gw = _mm(rows.t(), flat.conj()) if needs[2] else None
+    return rows.sum(0) if needs[0] else None, gx, gw
+
+
+# The bias is the first edge, as of PyTorch's addmm.
+_linear = Op("AddmmBackward0", _forward, joint=_rule, inputs=("b", "x", "w"))
+_linear_plain = Op("MmBackward0", _forward, joint=_rule, inputs=("b", "x", "w"))
+
+
+def linear(input, weight, bias=None):
+    """input @ weight.T + bias: (*, in), (out, in), (out,) -> (*, out)."""
+    need_tensor(input, "linear", "input", 1)
+    need_tensor(weight, "linear", "weight", 2)
+    x, w = input._data, weight._data
+    if bias is None:
+        if w.ndim == 2 and x.ndim and x.shape[-1] == w.shape[1] and x.dtype == w.dtype:
+            return _linear_plain(input, weight, None)
+    elif w.ndim == 2 and x.ndim and x.shape[-1] == w.shape[1]:
+        b = bias._data
+        if b.ndim == 1 and b.shape[0] == w.shape[0] and x.dtype == w.dtype == b.dtype:
+            return _linear(input, weight, bias)
+    return _unusual_linear(input, weight, bias)
+
+
+def _unusual_linear(input, weight, bias):
+    """A weight that is a vector, a bias to be broadcast, or an error."""
+    x, w = input._data, weight._data
+    if not x.ndim or not w.ndim:
+        raise RuntimeError(f"both arguments to linear need to be at least 1D, but they are {x.ndim}D and {w.ndim}D")
+    if w.ndim > 2:
+        raise RuntimeError(f"t() expects a tensor with <= 2 dimensions, but self is {w.ndim}D")
+    if w.ndim == 1 and bias is not None:
+        raise RuntimeError("mat2 must be a matrix, got 1-D tensor")
+    if w.ndim == 2 and x.shape[-1] != w.shape[1]:
+        rows = x.size // x.shape[-1] if x.shape[-1] else 0
+        raise RuntimeError(f"mat1 and mat2 shapes cannot be multiplied ({rows}x{x.shape[-1]} and {w.shape[1]}x{w.shape[0]})")
+    if bias is not None and bias._data.dtype != w.dtype:
+        names = [dtypes.SCALAR_NAMES[t.dtype] for t in (bias, weight)]
+        raise RuntimeError("self and mat2 must have the same dtype, but got {} and {}".format(*names))
+    if x.dtype != w.dtype:
+        if bias is not None:
+            names = [dtypes.SCALAR_NAMES[t.dtype] for t in (input, weight)]
+            raise RuntimeError("mat1 and mat2 must have the same dtype, but got {} and {}".format(*names))
+        names = [C_NAMES[t.dtype.name] for t in (input, weight)]
+        raise RuntimeError("expected m1 and m2 to have the same dtype, but got: {} != {}".format(*names))
+    if bias is None:
+        return matmul(input, weight)
+    return _linear_plain(input, weight, None) + bias.expand(*x.shape[:-1], w.shape[0])
+
+
+def bilinear(input1, input2, weight, bias=None):
+    """out[*, k] = input1[*, :] @ weight[k] @ input2[*, :] + bias[k]: (*, in1), (*, in2), (out, in1, in2) -> (*, out)."""
+    a, b, w = input1._data, input2._data, weight._data
+    if a.ndim != b.ndim:
+        raise RuntimeError(f"bilinear(): input dimensions do not match: got {a.ndim} and {b.ndim}")
+    for d in range(a.ndim - 1):
+        if a.shape[d] != b.shape[d]:
+            raise RuntimeError(f"bilinear(): input batch dimensions do not match at dim {d}: got {a.shape[d]} and {b.shape[d]}")
+    for k, (t, name) in enumerate(((a, "input1"), (b, "input2")), 1):
+        if t.shape[-1] != w.shape[k]:
+            raise RuntimeError(f"bilinear(): {name} size does not match weight size: got {t.shape[-1]} but expected {w.shape[k]}")
+    if bias is not None and bias._data.shape[0] != w.shape[0]:
+        raise RuntimeError(f"bilinear(): bias size does not match weight size: got {bias._data.shape[0]} but expected {w.shape[0]}")
+    out, n1, n2 = w.shape
+    left = _mm(input1.reshape(-1, n1), weight.permute(1, 0, 2).reshape(n1, out * n2)).reshape(-1, out, n2)
+    result = matmul(left, input2.reshape(-1, n2, 1)).reshape(*a.shape[:-1], out)
+    return result if bias is None else result + bias
+
+
+__all__ = ["bilinear"]

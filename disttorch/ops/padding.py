@@ -1,0 +1,97 @@
+"""Padding: with a constant, or with elements of the input itself (reflect, replicate, circular)."""
+
+import numpy as np
+
+from ..autograd.op import Op
+from ..autograd.variable import wrap
+from .arguments import need_tensor
+
+
+def _pad_constant(x, widths, value):
+    """widths: (before, after) per axis; negative ones cut."""
+    shape = [s + a + b for s, (a, b) in zip(x.shape, widths, strict=True)]
+    inner = tuple([slice(max(a, 0), n - max(b, 0)) for n, (a, b) in zip(shape, widths, strict=True)])
+    kept = x[tuple([slice(max(-a, 0), s - max(-b, 0)) for s, (a, b) in zip(x.shape, widths, strict=True)])]
+    if all(a <= 0 and b <= 0 for a, b in widths):
+        return kept.copy()
+    z = np.full_like(x, value, shape=shape) if value else np.zeros_like(x, shape=shape)
+    z[inner] = kept
+    return z
+
+
+_constant = Op(
+    "ConstantPadNdBackward0",
+    _pad_constant,
+    params=("x", "widths", "value"),
+    x=lambda g, widths: _constant(g, tuple([(-a, -b) for a, b in widths]), 0),
+)
+
+
+def _index(mode, size, before, after):
+    """For each position of the padded axis, which element of the axis stands there."""
+    at = np.arange(-before, size + after)
+    if mode == "replicate":
+        return at.clip(0, size - 1)
+    if mode == "circular":
+        return at % size
+    period = max(2 * (size - 1), 1)
+    at = np.abs(at) % period
+    return np.where(at < size, at, period - at)
+
+
+def _check_sizes(mode, x, widths):
+    for k, (a, b) in enumerate(widths):
+        size = x.shape[k]
+        if mode == "reflect" and (a >= size or b >= size):
+            raise RuntimeError(
+                f"Argument #{4 + 2 * (x.ndim - 1 - k)}: Padding size should be less than the "
+                f"corresponding input dimension, but got: padding ({a}, {b}) at dimension {k} of input {list(x.shape)}"
+            )
+        if mode == "circular" and (a > size or b > size):
+            raise RuntimeError("Padding value causes wrapping around more than once.")
+        if mode == "circular" and size + a + b < 0:
+            raise RuntimeError("Negative padding value is resulting in an empty dimension")
+        if size + a + b < 1:
+            raise RuntimeError(f"input (size: {list(x.shape)}) is too small: Calculated output size {size + a + b} at dimension {k}")
+
+
+def pad(input, pad, mode="constant", value=None):
+    """The input with `pad` = (before, after of the last dimension, of the one before it, ...) elements more; negative: less.
+
+    mode "constant" (`value`, 0 by default), "reflect" (without the edge), "replicate" (the edge) or "circular"; these three pad
+    the last 1 to 3 dimensions of an input with one or two more.
+    """
+    need_tensor(input, "pad", "input", 1)
+    x = input._data
+    pad = [p.__index__() for p in pad]
+    if len(pad) % 2:
+        raise RuntimeError("Padding length must be divisible by 2")
+    count = len(pad) // 2
+    if count > x.ndim:
+        raise RuntimeError(
+            f"Padding length should be less than or equal to two times the input dimension but got padding length {len(pad)} and "
+            f"input of dimension {x.ndim}"
+        )
+    widths = [(0, 0)] * (x.ndim - count) + [(pad[2 * k], pad[2 * k + 1]) for k in reversed(range(count))]
+    if mode == "constant":
+        for k, (a, b) in enumerate(widths):
+            if x.shape[k] + a + b < 0:
+                raise RuntimeError(
+                    f"The input size {x.shape[k]}, plus negative padding {a} and {b} resulted in a negative output size, which is "
+                    f"invalid. Check dimension {k} of your input."
+                )
+        return _constant(input, tuple(widths), 0 if value is None else value)
+    if value is not None and value != 0:
+        raise RuntimeError(f'Padding mode "{mode}" doesn\'t take in value argument')
+    if mode not in ("reflect", "replicate", "circular"):
+        raise NotImplementedError(f"Unrecognised padding mode {mode}")
+    if not (1 <= count <= 3 and x.ndim in (count + 1, count + 2)):
+        raise NotImplementedError(f"Padding size {len(pad)} is not supported for {x.ndim}D input tensor.")
+    _check_sizes(mode, x, widths)
+    for k, (a, b) in enumerate(widths):
+        if a or b:
+            input = input.index_select(k, wrap(_index(mode, x.shape[k], a, b), input.device))
+    return input
+
+
+__all__: list[str] = []
