@@ -11,7 +11,7 @@ from ..autograd.mode import no_grad
 from ..autograd.variable import Tensor
 from ..ops import empty_like, randperm, where
 
-LINEAR = "linear conv1d conv2d conv3d conv_transpose1d conv_transpose2d conv_transpose3d sigmoid".split()
+LINEAR = ["linear", "conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d", "sigmoid"]
 MANY = 0.3  # share of accepted draws above which rejection from the normal itself is quick
 
 
@@ -234,9 +234,7 @@ def _deprecated(function):
 
     @wraps(function)
     def renamed(*args, **kwargs):
-        warnings.warn(
-            f"`nn.init.{old}` is now deprecated in favor of `nn.init.{new}`.", FutureWarning, stacklevel=2
-        )
+        warnings.warn(f"`nn.init.{old}` is now deprecated in favor of `nn.init.{new}`.", FutureWarning, stacklevel=2)
         return function(*args, **kwargs)
 
     renamed.__name__ = renamed.__qualname__ = old

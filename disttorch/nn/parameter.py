@@ -1,7 +1,7 @@
 """Parameter and Buffer: tensors that a Module registers when they are assigned to it."""
 
-from ..autograd.variable import Tensor
 from ..autograd.mode import mode
+from ..autograd.variable import Tensor
 from ..ops.creation import empty
 
 

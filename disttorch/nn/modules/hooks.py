@@ -164,9 +164,7 @@ class Hooks:
 
     def _register_load_state_dict_pre_hook(self, hook, with_module=False) -> RemovableHandle:
         """Like `register_load_state_dict_pre_hook`; the module is only handed over if asked for."""
-        return _add(
-            self._load_state_dict_pre_hooks, hook, [self._load_state_dict_pre_hooks_with_module] * with_module
-        )
+        return _add(self._load_state_dict_pre_hooks, hook, [self._load_state_dict_pre_hooks_with_module] * with_module)
 
     def register_load_state_dict_post_hook(self, hook) -> RemovableHandle:
         """`hook(module, incompatible_keys)` after the module was loaded; it may change the two lists of keys."""

@@ -9,24 +9,29 @@ from .hooks import (
     Hooks,
     call_with_hooks,
     everywhere,
-    register_module_backward_hook,
-    register_module_buffer_registration_hook,
-    register_module_forward_hook,
-    register_module_forward_pre_hook,
-    register_module_full_backward_hook,
-    register_module_full_backward_pre_hook,
-    register_module_module_registration_hook,
-    register_module_parameter_registration_hook,
     registered,
 )
 from .state import State
 
 # What every module has from the start, beside `training`.
-TABLES = """
-_parameters _buffers _modules _forward_pre_hooks _forward_pre_hooks_with_kwargs _forward_hooks _forward_hooks_with_kwargs
-_forward_hooks_always_called _backward_hooks _backward_pre_hooks _state_dict_hooks _state_dict_hooks_in_place
-_state_dict_pre_hooks _load_state_dict_pre_hooks _load_state_dict_pre_hooks_with_module _load_state_dict_post_hooks
-""".split()
+TABLES = [
+    "_parameters",
+    "_buffers",
+    "_modules",
+    "_forward_pre_hooks",
+    "_forward_pre_hooks_with_kwargs",
+    "_forward_hooks",
+    "_forward_hooks_with_kwargs",
+    "_forward_hooks_always_called",
+    "_backward_hooks",
+    "_backward_pre_hooks",
+    "_state_dict_hooks",
+    "_state_dict_hooks_in_place",
+    "_state_dict_pre_hooks",
+    "_load_state_dict_pre_hooks",
+    "_load_state_dict_pre_hooks_with_module",
+    "_load_state_dict_post_hooks",
+]
 
 
 class Module(Hooks, State):
