@@ -43,7 +43,7 @@ def masked_fill(input, mask, value):
                 f"masked_fill_ only supports a 0-dimensional value tensor, but got tensor with {value._data.ndim} dimension(s)."
             )
         value = value.to(input.dtype)
-    elif not dtypes.can_cast(dtypes.ofscalar_name(value), input.dtype):
+    elif not dtypes.can_cast(dtypes.of_scalar(value), input.dtype):
         raise RuntimeError(
             f"value cannot be converted to type {_C_NAMES.get(input.dtype.name, input.dtype.name)} without overflow"
         )
