@@ -16,14 +16,15 @@ LONGEST = 500  # lines of a file
 
 # From the ground up. A room leans on its own floor and on those below; the longest matching name counts.
 FLOORS = [
-    ["disttorch.errors"],
+    ["disttorch.errors", "disttorch.version"],
     ["disttorch.devices", "disttorch.dtypes", "disttorch.streams", "disttorch.sampling"],
     ["disttorch.kernels"],
     ["disttorch.autograd"],
     ["disttorch.random"],
     ["disttorch.ops"],
-    ["disttorch.tensors", "disttorch.printing"],
-    ["disttorch.nn", "disttorch.optim", "disttorch.utils", "disttorch.cuda", "disttorch.serialization"],
+    ["disttorch.tensors", "disttorch.printing", "disttorch.storage", "disttorch.multiprocessing"],
+    ["disttorch.typed", "disttorch.programs", "disttorch.func", "disttorch.backends", "disttorch.serialization"],
+    ["disttorch.cuda", "disttorch.nn", "disttorch.optim", "disttorch.utils"],
     ["disttorch.nn.parallel", "disttorch.distributed"],
     ["disttorch"],
     ["disttorch.vision", "disttorch.alias"],
