@@ -1,6 +1,7 @@
 """The launcher's own output: whole lines, queued, so that a slow reader never keeps the launcher from its work."""
 
 import os
+import re
 import select
 import shutil
 from collections import deque
@@ -10,6 +11,7 @@ from .logs import LinePrefixer, rank_prefix
 
 BACKLOG = 1 << 20  # bytes that a console may owe its reader before workers' pipes are left full
 CLEAR_LINE = b"\r\x1b[2K"
+COLOUR_CODE = re.compile(rb"\x1b\[\d*m")
 
 
 class Console:
@@ -44,11 +46,12 @@ class Console:
             self._passing = False
             self.pump()
 
-    def show(self, line: bytes) -> None:
-        """Show an unfinished line until something else is written (terminals only)."""
-        text = line.decode(errors="replace")
+    def show(self, prefix: bytes, rest: bytes) -> None:
+        """Show an unfinished line until something else is written (terminals only; nothing that moves the cursor)."""
+        text = rest.decode(errors="replace")
         if self.terminal and text.isprintable() and not self.pending:
-            self._append(CLEAR_LINE + text[: shutil.get_terminal_size().columns - 1].encode())
+            room = shutil.get_terminal_size().columns - len(COLOUR_CODE.sub(b"", prefix)) - 1
+            self._append(CLEAR_LINE + prefix + text[: max(0, room)].encode())
             self._passing = True
             self.pump()
 

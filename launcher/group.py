@@ -128,7 +128,7 @@ class WorkerGroup:
         console = self._consoles.out if stream.to_stdout else self._consoles.err
         console.write(stream.prefixer.feed(chunk))
         if rest := stream.prefixer.visible_rest():
-            console.show(stream.prefixer.prefix + rest)
+            console.show(stream.prefixer.prefix, rest)
         return True
 
     def _finish(self, stream: Stream) -> None:

@@ -135,11 +135,19 @@ finally:
 
 
 def test_a_hang_up_that_is_ignored_stays_ignored(tmp_path):
-    script = write(tmp_path, "import os, time\nwhile not os.path.exists('go'): time.sleep(0.01)\nprint('done')")
+    script = write(
+        tmp_path,
+        """
+import os, time
+with open(f"{os.environ['RANK']}.pid", "w") as file: file.write(f"{os.getpid()}\\n")
+while not os.path.exists("go"): time.sleep(0.01)
+print("done")
+""",
+    )
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup does
     try:
         with launching("--nproc-per-node", 2, script, cwd=tmp_path) as job:
-            time.sleep(0.7)
+            pids_in(tmp_path, 2)
             job.send_signal(signal.SIGHUP)
             (tmp_path / "go").touch()
             out, _ = job.communicate(timeout=20)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import pty
 import signal
 import subprocess
 import time
@@ -288,3 +289,40 @@ def test_a_slow_reader_loses_nothing(tmp_path):
         text = job.stdout.read()
         assert job.wait(10) == 0
     assert text.count("z\n") == 40000
+
+
+def test_a_progress_bar_stays_in_its_line_on_a_terminal(tmp_path):
+    script = write(
+        tmp_path,
+        """
+import os, sys
+if os.environ["RANK"] == "0":
+    for i in range(3): print(f"\\r{i}/2", end="", file=sys.stderr, flush=True); sys.stdin.readline()
+    print(file=sys.stderr)
+""",
+    )
+    leader, follower = pty.openpty()
+    with subprocess.Popen(
+        [*COMMAND, "--nproc-per-node", "2", script],
+        stdin=subprocess.PIPE,
+        stdout=follower,
+        stderr=follower,
+        env=environment(TERM="xterm"),
+    ) as job:
+        os.close(follower)
+        screen = b""
+        for i in range(3):
+            while f"{i}/2".encode() not in screen:
+                screen += os.read(leader, 4096)
+            job.stdin.write(b"next\n")
+            job.stdin.flush()
+        assert job.wait(20) == 0
+    try:
+        while True:
+            screen += os.read(leader, 4096)
+    except OSError:
+        os.close(leader)  # EIO: the other side is closed
+    clear, rank = b"\r\x1b[2K", b"\x1b[36m[rank0]:\x1b[0m "
+    assert screen == b"".join(
+        [clear + rank + b"0/2", clear + rank + b"1/2", clear + rank + b"2/2", clear + rank + b"2/2\r\n"]
+    )

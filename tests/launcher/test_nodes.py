@@ -108,21 +108,21 @@ def test_a_node_number_can_be_taken_once(tmp_path, port):
     assert "--node-rank 1 is taken by another launcher" in said[refused[0]]
 
 
-def test_nodes_are_not_waited_for_after_an_interrupt(tmp_path, port):
-    args = ["--nnodes", 2, "--master-port", port]
-    for rank in (0, 1):
-        with launching(*args, "--node-rank", rank, write(tmp_path, SLEEP), tmp_path) as job:
-            signalled = threading.Timer(0.8, job.send_signal, [signal.SIGINT])
-            signalled.start()
-            _, errors = job.communicate(timeout=20)
-            signalled.join()
-            assert errors == "disttorch: stopped by SIGINT\n"
+@pytest.mark.parametrize("rank", [0, 1])
+def test_nodes_are_not_waited_for_after_an_interrupt(tmp_path, port, scratch, rank):
+    with launching("--nnodes", 2, "--master-port", port, "--node-rank", rank, write(tmp_path, SLEEP)) as job:
+        wait_for(lambda: list(scratch.iterdir()), "the launcher to be at work")
+        job.send_signal(signal.SIGINT)
+        _, errors = job.communicate(timeout=20)
+    assert errors == "disttorch: stopped by SIGINT\n"
+    assert job.returncode == 128 + signal.SIGINT
 
 
-def test_another_secret_is_no_way_in(tmp_path, port):
+def test_another_secret_is_no_way_in(tmp_path, port, scratch):
     script = write(tmp_path, SLEEP)
     args = ["--nnodes", 2, "--master-port", port]
     with launching(*args, "--node-rank", 0, script, tmp_path) as first:
+        wait_for(lambda: list(scratch.glob("*.key")), "the store to be served")
         with pytest.raises(StoreTimeout):
             StoreClient("127.0.0.1", port, timeout=1.0, secret=b"0123456789abcdef")
         first.terminate()
