@@ -1,4 +1,6 @@
-"""Cross-entropy of integer targets, fused: log-softmax, choice, weighting and reduction in one pass over the logits."""
+"""Cross-entropy of integer targets, fused: log-softmax, choice, weighting and reduction."""
+
+import numpy as np
 
 from disttorch.kernels.portable.precision import in_float32
 
@@ -14,48 +16,56 @@ class Loss:
         sum of w[t_i] over the targets that are not ignored (NaN when there is none).
         """
         xp = self.xp
-        classes = logits.shape[1]
         log_prob = self.log_softmax_forward(_rows(xp, logits), 1)  # (M, C)
         flat = target.reshape(-1)
         kept = flat != ignore_index
-        index = xp.where(kept, flat, 0)
-        coefficient = xp.ones_like(log_prob, shape=flat.shape) if weight is None else weight[index]
-        coefficient = coefficient * kept
-        loss = -coefficient * log_prob[xp.arange(flat.size), index]
+        index = flat * kept  # an ignored target may lie outside the classes
+        at = xp.arange(flat.size), index
+        coefficient = kept.astype(log_prob.dtype)
+        if weight is not None:
+            coefficient *= weight[index]
+        loss = -coefficient * log_prob[at]
         smooth = None
         if label_smoothing:
-            smooth = xp.full((classes,), label_smoothing / classes, log_prob.dtype)
+            smooth = xp.full(logits.shape[1], label_smoothing / logits.shape[1], log_prob.dtype)
             if weight is not None:
                 smooth = smooth * weight
             loss = (1 - label_smoothing) * loss - kept * (log_prob @ smooth)
-        total = None
+        divisor = None
         if reduction == "none":
             loss = loss.reshape(target.shape)
         else:
             loss = loss.sum()
             if reduction == "mean":
-                total = coefficient.sum()
-                loss = xp.asarray(loss / total)
-        return xp.asarray(loss), (log_prob, index, coefficient, kept, smooth, label_smoothing, total, logits.shape)
+                divisor = coefficient.sum()
+                loss = _divide(loss, divisor)
+        return xp.asarray(loss), (log_prob, at, coefficient, kept, smooth, label_smoothing, divisor, logits.shape)
 
     @in_float32
     def cross_entropy_backward(self, g, saved):
         """g: 0-d, or target's shape for reduction "none" -> gradient of the logits (N, C, *S)."""
-        xp = self.xp
-        log_prob, index, coefficient, kept, smooth, label_smoothing, total, shape = saved
+        log_prob, at, coefficient, kept, smooth, label_smoothing, divisor, shape = saved
         g = g.reshape(-1)  # (1,) or (M,)
-        if total is not None:
-            g = g / total
-        chosen = coefficient * g if not label_smoothing else coefficient * g * (1 - label_smoothing)
+        if divisor is not None:
+            g = _divide(g, divisor)
+        chosen = coefficient * g
         if smooth is None:
-            gx = xp.exp(log_prob)
+            gx = self.xp.exp(log_prob)
             gx *= chosen[:, None]
         else:
+            chosen *= 1 - label_smoothing
             spread = kept * g
-            gx = xp.exp(log_prob) * (chosen + spread * smooth.sum())[:, None]
+            gx = self.xp.exp(log_prob)
+            gx *= (chosen + spread * smooth.sum())[:, None]
             gx -= spread[:, None] * smooth
-        gx[xp.arange(index.size), index] -= chosen
-        return _unrows(xp, gx, shape)
+        gx[at] -= chosen
+        return _unrows(self.xp, gx, shape)
+
+
+def _divide(a, b):
+    """a / b, NaN without a warning for 0 / 0: every target ignored."""
+    with np.errstate(invalid="ignore"):
+        return a / b
 
 
 def _rows(xp, logits):

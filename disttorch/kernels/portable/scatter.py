@@ -2,6 +2,8 @@
 
 from disttorch.kernels.portable.precision import in_float32
 
+ROUNDS = 8
+
 
 class Scatter:
     @in_float32
@@ -19,18 +21,28 @@ class Scatter:
         return out
 
     def index_add(self, target, indices, source):
-        """target[indices[i]] += source[i] along axis 0, in place; equal indices add up in order of i."""
+        """target[indices[i]] += source[i] along axis 0, in place; the order of summation depends on `indices` alone."""
         if target.ndim == 1:
             self._add_rows(target[:, None], indices, source[:, None])
         else:
             self._add_rows(target, indices, source)
 
     def _add_rows(self, target, indices, rows):
-        """Sort by index, sum each run with one reduceat, add the sums where they belong."""
+        """The r-th occurrences of all indices are distinct, so each such round is one gather, one add, one scatter.
+
+        The few indices that occur more often than ROUNDS times are summed one by one.
+        """
         xp = self.xp
         if not indices.size:
             return
         order = xp.argsort(indices, kind="stable")
-        indices = indices[order]
-        starts = xp.flatnonzero(xp.concatenate([xp.ones(1, bool), indices[1:] != indices[:-1]]))
-        target[indices[starts]] += xp.add.reduceat(rows[order], starts, axis=0)
+        ordered = indices[order]
+        starts = xp.flatnonzero(xp.concatenate([xp.ones(1, bool), ordered[1:] != ordered[:-1]]))
+        counts = xp.diff(starts, append=indices.size)
+        frequent = counts > ROUNDS
+        for start, count in zip(starts[frequent].tolist(), counts[frequent].tolist(), strict=True):
+            target[int(ordered[start])] += rows[order[start : start + count]].sum(axis=0)
+        starts, counts = starts[~frequent], counts[~frequent]
+        for occurrence in range(int(counts.max(initial=0))):
+            places = starts[counts > occurrence] + occurrence
+            target[ordered[places]] += rows[order[places]]
