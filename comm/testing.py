@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import faulthandler
+import functools
 import gc
 import importlib.util
 import os
@@ -57,6 +58,7 @@ def run_ranks(
     timeout: float = 60.0,
     args: Sequence[Any] = (),
     may_die: Sequence[int] = (),
+    around: Callable[..., Any] | None = None,
     **settings: Any,
 ) -> list[Any]:
     """Run fn(group, *args) on n ranks and return what each returned, by rank.
@@ -64,16 +66,25 @@ def run_ranks(
     kind: "threads" of this process; "processes" of this host, joined by shared memory; "tcp", processes joined by
     sockets. For processes, `fn` must be found by its module and name (a function of a test module is), and `args` and
     results must be picklable. timeout: seconds after which everything is killed and DeadlineExceeded raised, with all
-    stacks as notes. may_die: ranks whose process may end without a result; theirs is then a `Died`. Other keyword
-    arguments go to `comm.connect`.
+    stacks as notes. may_die: ranks whose process may end without a result; theirs is then a `Died`. around: a module's
+    function that each rank calls instead, as around(group, fn, *args), to prepare for `fn`. Other keyword arguments go
+    to `comm.connect`.
 
     The error of the rank that failed first is raised here, with its rank and traceback as a note.
     """
     if kind not in KINDS:
         raise ValueError(f"kind must be one of {', '.join(KINDS)}, got {kind!r}")
     if kind == "threads":
-        return _run_threads(n, fn, timeout, args, settings)
-    return _run_processes(n, fn, kind, timeout, args, may_die, settings)
+        return _run_threads(n, _within(around, fn), timeout, args, settings)
+    return _run_processes(n, fn, kind, timeout, args, may_die, around, settings)
+
+
+def _within(around: Callable | None, fn: Callable) -> Callable:
+    return fn if around is None else functools.partial(_around, around, fn)
+
+
+def _around(around: Callable, fn: Callable, group: Any, *args: Any) -> Any:
+    return around(group, fn, *args)
 
 
 def _run_threads(n: int, fn: Callable, timeout: float, args: Sequence, settings: dict) -> list[Any]:
@@ -120,7 +131,14 @@ def _too_late(deadline: clock.Deadline, ranks: Sequence[int], stacks: Sequence[s
 
 
 def _run_processes(
-    n: int, fn: Callable, kind: str, timeout: float, args: Sequence, may_die: Sequence[int], settings: dict
+    n: int,
+    fn: Callable,
+    kind: str,
+    timeout: float,
+    args: Sequence,
+    may_die: Sequence[int],
+    around: Callable | None,
+    settings: dict,
 ) -> list[Any]:
     import multiprocessing
     from multiprocessing.connection import wait
@@ -130,7 +148,7 @@ def _run_processes(
             f"{fn.__qualname__} cannot run in another process: define it at the top of its module, and pass values in "
             "args (a process with threads cannot be forked safely, so closures are refused)"
         )
-    task = pickle.dumps((fn, args, settings))
+    task = pickle.dumps((around, fn, args, settings))
     source = getattr(sys.modules[fn.__module__], "__file__", None)
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["disttorch.comm.testing", "numpy"])
@@ -153,19 +171,19 @@ def _run_processes(
                 pipes.append(ours)
         results: list[Any] = [None] * n
         pending = dict(zip(pipes, range(n), strict=True))
-        failure: BaseException | None = None
+        failures: list[tuple[float, int, BaseException]] = []  # when, rank, what
         while pending:
             ready = wait(list(pending), deadline.remaining())
             if not ready:
                 break
             for pipe in ready:
                 rank = pending.pop(pipe)
-                results[rank], error = _read(pipe, rank, workers[rank])
+                results[rank], error, when = _read(pipe, rank, workers[rank])
                 if error is not None and not (isinstance(error, Died) and rank in may_die):
-                    failure = failure or error
+                    failures.append((when, rank, error))
                     deadline.end = min(deadline.end, clock.now() + GRACE)
-        if failure is not None:
-            raise failure
+        if failures:
+            raise min(failures)[2]
         if pending:
             late = sorted(pending.values())
             raise _too_late(deadline, late, [_ask_stack(workers[rank], rank, stacks.name) for rank in late])
@@ -184,14 +202,14 @@ def _run_processes(
         stacks.cleanup()
 
 
-def _read(pipe: Any, rank: int, worker: Any) -> tuple[Any, BaseException | None]:
+def _read(pipe: Any, rank: int, worker: Any) -> tuple[Any, BaseException | None, float]:
+    """A worker's result, error, and when it failed; a death comes before whatever followed from it."""
     try:
-        result, error = pickle.loads(pipe.recv_bytes())  # from our own child, through a private pipe
-        return result, error
+        return pickle.loads(pipe.recv_bytes())  # from our own child, through a private pipe
     except EOFError:
         worker.join()
         died = Died(rank, worker.exitcode)
-        return died, died
+        return died, died, 0.0
 
 
 def _ask_stack(worker: Any, rank: int, folder: str) -> str:
@@ -242,15 +260,16 @@ def _worker(pipe, module, source, task, rank, n, port, transport, timeout, stack
     faulthandler.register(signal.SIGUSR1, open(os.path.join(stacks, str(rank)), "w"))  # noqa: SIM115  until the end
     try:
         _load(module, source)
-        fn, args, settings = pickle.loads(task)  # from our own parent
+        around, fn, args, settings = pickle.loads(task)  # from our own parent
         store = StoreClient("127.0.0.1", port, timeout)
         group = connect(store, rank, n, transport=transport, timeout=settings.pop("timeout", timeout), **settings)
-        outcome = (fn(group, *args), None)
+        outcome = (_within(around, fn)(group, *args), None, 0.0)
         group.close()
         store.close()
     except BaseException as error:
+        when = clock.now()
         where = "".join(traceback.format_exception(error))
-        outcome = (None, _portable(error, f"on rank {rank} of {n} processes:\n{where}"))
+        outcome = (None, _portable(error, f"on rank {rank} of {n} processes:\n{where}"), when)
         if "group" in locals():
             group.abort(f"{type(error).__name__}: {error}")
             group.close()

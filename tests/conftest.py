@@ -5,7 +5,7 @@ import os
 import random
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import pytest
@@ -61,3 +61,12 @@ def seeds() -> None:
     np.random.seed(0)
     if "disttorch.random" in sys.modules:
         sys.modules["disttorch.random"].manual_seed(0)
+
+
+@pytest.fixture
+def simulated_devices() -> Iterator[Callable[[int | None], None]]:
+    """`simulated_devices(4)`: four simulated CUDA devices until the end of the test."""
+    from disttorch import cuda
+
+    yield cuda.simulate
+    cuda.simulate(None)

@@ -65,7 +65,7 @@ class _Loan:
     def read(self, t: Tensor, what: str) -> np.ndarray:
         check_tensor(t, what)
         data = t._data if t.device.host else to_device(t._data, t.device, CPU)
-        return data if data.flags.c_contiguous else np.ascontiguousarray(data)
+        return np.asarray(data, order="C")
 
     def write(self, t: Tensor, what: str, *, fresh: bool = False) -> np.ndarray:
         """An array to be filled; `fresh`: its present elements do not matter."""

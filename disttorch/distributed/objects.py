@@ -16,7 +16,7 @@ _BY_NAME = {d.name: d for d in ALL}
 
 def _pack(value: Any) -> Any:
     if isinstance(value, Tensor):
-        data = np.ascontiguousarray(value.detach().cpu()._data)
+        data = np.asarray(value.detach().cpu()._data, order="C")
         return msgpack.ExtType(_TENSOR, msgpack.packb([value.dtype.name, list(data.shape), data.tobytes()]))
     if isinstance(value, np.ndarray | np.generic):
         return _pack(wrap(np.asarray(value)))

@@ -23,7 +23,7 @@ def run_ranks(n: int, fn: Callable, kind: str = "threads", *, timeout: float = 6
     must be a module's function. timeout: seconds, after which all are stopped and DeadlineExceeded is raised. The first
     failing rank's error is raised here, with its traceback.
     """
-    return testing.run_ranks(n, _as_rank, kind, timeout=timeout, args=(fn, *args), **settings)
+    return testing.run_ranks(n, fn, kind, timeout=timeout, args=args, around=_as_rank, **settings)
 
 
 def _as_rank(group: Any, fn: Callable, *args: Any) -> Any:

@@ -3,3 +3,13 @@
 from . import functional, init, modules, parameter
 from .modules import *
 from .parameter import Buffer, Parameter, UninitializedBuffer, UninitializedParameter
+
+
+def __getattr__(name: str):  # the parallel classes bring in `disttorch.comm`, so they are imported when first used
+    from importlib import import_module
+
+    if name in ("parallel", "utils"):
+        return import_module(f".{name}", __name__)
+    if name == "DataParallel":
+        return import_module(".parallel", __name__).DataParallel
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

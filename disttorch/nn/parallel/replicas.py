@@ -25,21 +25,32 @@ class _Scatter(Function):
 
     @staticmethod
     def backward(ctx, *grads):
-        return (None, *ctx.team.gather(grads))
+        return (None, *_Gather.apply(ctx.team, *grads))
 
 
 class _Broadcast(Function):
     @staticmethod
     def forward(ctx, team, *tensors):
-        ctx.team, ctx.count = team, len(tensors)
+        ctx.team = team
         copies = team.broadcast(tensors)
         ctx.mark_non_differentiable(*[c for row in copies for c, t in zip(row, tensors, strict=True) if not t.requires_grad])
         return tuple([c for row in copies for c in row])
 
     @staticmethod
     def backward(ctx, *grads):
-        rows = [grads[i : i + ctx.count] for i in range(0, len(grads), ctx.count)]
-        return (None, *ctx.team.reduce(rows))
+        return (None, *_Reduce.apply(ctx.team, *grads))
+
+
+class _Reduce(Function):
+    @staticmethod
+    def forward(ctx, team, *grads):
+        ctx.team = team
+        count = len(grads) // len(team.devices)
+        return tuple(team.reduce([grads[i : i + count] for i in range(0, len(grads), count)]))
+
+    @staticmethod
+    def backward(ctx, *grads):
+        return (None, *_Broadcast.apply(ctx.team, *grads))
 
 
 class _Gather(Function):
@@ -50,7 +61,7 @@ class _Gather(Function):
 
     @staticmethod
     def backward(ctx, *grads):
-        return (None, *ctx.team.scatter(grads))
+        return (None, *_Scatter.apply(ctx.team, *grads))
 
 
 def device_list(device_ids) -> list[devices.device]:

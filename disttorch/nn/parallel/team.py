@@ -126,7 +126,7 @@ def _dismiss(inboxes: list, threads: list, groups: list) -> None:
 
 def _host(t: Tensor) -> np.ndarray:
     data = t._data if t.device.host else devices.to_device(t._data, t.device, devices.CPU)
-    return np.ascontiguousarray(data)
+    return np.asarray(data, order="C")
 
 
 def _placed(array: np.ndarray, where: devices.device) -> Tensor:

@@ -1,0 +1,43 @@
+"""The plan of buckets, as tables."""
+
+import pytest
+
+from disttorch.nn.parallel.buckets import Item, offsets, plan_buckets
+
+MB = 1 << 20
+
+
+@pytest.mark.parametrize(
+    ("sizes", "cap", "first", "plan"),
+    [
+        ([], 25, 1, []),
+        ([1], 25, 1, [[0]]),
+        ([1, 1, 1], 25, 1, [[2], [1, 0]]),  # the first bucket is small
+        ([10, 10, 10], 15, 100, [[2, 1], [0]]),  # never larger than the cap says
+        ([100, 1, 1], 2, 2, [[2, 1], [0]]),  # a large parameter alone
+        ([1, 1, 1, 1], 100, 100, [[3, 2, 1, 0]]),
+    ],
+)
+def test_one_kind(sizes, cap, first, plan):
+    assert plan_buckets([Item(s, "float32") for s in sizes], cap, first) == plan
+
+
+def test_kinds_do_not_mix_and_keep_the_order_of_their_opening():
+    items = [Item(4, "a"), Item(4, "b"), Item(4, "a"), Item(4, "b")]
+    assert plan_buckets(items, 100, 100) == [[3, 1], [2, 0]]
+
+
+def test_every_parameter_is_in_exactly_one_bucket():
+    items = [Item(n * 1000 % 77777, "ab"[n % 2]) for n in range(200)]
+    flat = [i for bucket in plan_buckets(items, MB) for i in bucket]
+    assert sorted(flat) == list(range(200))
+
+
+def test_a_cap_must_be_positive():
+    with pytest.raises(ValueError, match="cap_bytes=0"):
+        plan_buckets([], 0)
+
+
+def test_offsets_are_aligned():
+    assert offsets([3, 16, 1], 16) == ([0, 16, 32], 48)
+    assert offsets([], 16) == ([], 0)
