@@ -222,7 +222,7 @@ baddbmm, addmv, addr = _with_sum("baddbmm", bmm), _with_sum("addmv", mv), _with_
 
 def chain_matmul(*matrices, out=None):
     """The product of several matrices in the cheapest order."""
-    from .linalg import multi_dot
+    from .pseudo import multi_dot
 
     return write(out, multi_dot(matrices))
 

@@ -1,0 +1,74 @@
+"""Elements kept within bounds."""
+
+import numpy as np
+
+from ..autograd.inplace import write
+from ..autograd.op import Op
+from ..autograd.variable import Tensor
+from ..dtypes import BOOL, COMPLEX
+from .arguments import need_tensor
+from .pointwise import result_dtype
+
+
+def _clamped(x, low, high):
+    if low is not None:
+        x = np.maximum(x, low)
+    return x if high is None else np.minimum(x, high)
+
+
+def _inside(x, low, high):
+    """Where the bounds leave x as it is."""
+    inside = None if low is None else x >= low
+    if high is not None:
+        below = x <= high
+        inside = below if inside is None else inside & below
+    return inside
+
+
+_clamp = Op(
+    "ClampBackward1",
+    _clamped,
+    params=("x", "low", "high"),
+    x=lambda g, x, low, high: g.masked_fill(~_inside(x, low, high), 0),
+    low=lambda g, x, low, high: g.masked_fill(~((x < low) if high is None else (x < low) & (low < high)), 0),
+    high=lambda g, x, low, high: g.masked_fill(~((x > high) if low is None else (x > high) | (low > high)), 0),
+)
+
+
+def clamp(input, min=None, max=None, *, out=None):
+    """Elements below `min` become min, those above `max` become max; bounds are numbers or tensors, NaN stays NaN."""
+    need_tensor(input, "clamp", "input", 1)
+    if min is None and max is None:
+        raise RuntimeError("torch.clamp: At least one of 'min' or 'max' must not be None")
+    if isinstance(min, Tensor) != isinstance(max, Tensor) and min is not None and max is not None:
+        raise TypeError(
+            "clamp() received an invalid combination of arguments: min and max must both be tensors or both be numbers, got "
+            f"min {type(min).__name__} and max {type(max).__name__}"
+        )
+    bounds = [b for b in (min, max) if b is not None]
+    d = result_dtype(input, *bounds)
+    if d.category == COMPLEX:
+        raise RuntimeError("clamp is not supported for complex types")
+    if d.category == BOOL:
+        raise RuntimeError("\"clamp_scalar_cpu\" not implemented for 'Bool'")
+    low, high = (b.to(d) if isinstance(b, Tensor) else None if b is None else _number(b, d) for b in (min, max))
+    return write(out, _clamp(input.to(d), low, high))
+
+
+def _number(value, d):
+    return np.asarray(value, d.np)[()] if d.is_floating_point else int(value)
+
+
+def clamp_min(input, min, *, out=None):
+    """`clamp` with a lower bound alone."""
+    return clamp(input, min, out=out)
+
+
+def clamp_max(input, max, *, out=None):
+    """`clamp` with an upper bound alone."""
+    return clamp(input, None, max, out=out)
+
+
+clip = clamp
+
+__all__ = ["clamp", "clamp_max", "clamp_min", "clip"]

@@ -1,0 +1,239 @@
+"""Order along a dimension: sort, topk, kthvalue, median, mode; NaN counts as larger than any number."""
+
+import numpy as np
+
+from ..autograd.inplace import write
+from ..autograd.variable import Tensor, wrap
+from .dims import axis
+from .named import pair
+from .scatter import gather
+
+
+def _give(name: str, values: Tensor, indices: Tensor, out):
+    if out is None:
+        return pair(name)(values, indices)
+    return pair(name)(write(out[0], values), write(out[1], indices))
+
+
+def _order(a, dim: int, descending: bool):
+    """Indices that sort, equal elements in their order."""
+    if a.dtype.kind == "V":
+        a = a.astype(np.float32)
+    if not descending:
+        return np.argsort(a, axis=dim, kind="stable")
+    return np.flip(a.shape[dim] - 1 - np.argsort(np.flip(a, dim), axis=dim, kind="stable"), dim)
+
+
+def _refuse_complex(input, name: str) -> None:
+    if input.dtype.is_complex:
+        raise RuntimeError(
+            f"{name}(): does not support complex dtypes on CPU"
+            if name == "sort"
+            else f"{name} not implemented for complex"
+        )
+
+
+def sort(input, dim=-1, descending=False, stable=False, *, out=None):
+    """(values, indices) in order along `dim`; always stable."""
+    if isinstance(dim, bool):  # sort(stable, dim) by keyword aside, a bool here is `descending`
+        dim, descending = -1, dim
+    d = axis(dim, input._data.ndim)
+    _refuse_complex(input, "sort")
+    if input._data.ndim == 0:
+        return _give("sort", input.clone(), wrap(np.zeros((), np.int64), input.device), out)
+    index = wrap(np.ascontiguousarray(_order(input._data, d, descending)), input.device)
+    return _give("sort", gather(input, d, index), index, out)
+
+
+def argsort(input, dim=-1, descending=False, stable=False):
+    """The indices that sort along `dim`."""
+    return sort(input.detach(), dim, descending, stable).indices
+
+
+def msort(input, *, out=None):
+    """Values in order along the first dimension."""
+    return write(out, sort(input, 0).values)
+
+
+def topk(input, k, dim=-1, largest=True, sorted=True, *, out=None):
+    """(values, indices) of the k largest (or smallest) elements along `dim`, in order."""
+    d = axis(dim, input._data.ndim)
+    size = input._data.shape[d] if input._data.ndim else 1
+    k = k.__index__()
+    if not 0 <= k <= size:
+        raise RuntimeError("selected index k out of range")
+    if input._data.ndim == 0:
+        return _give("topk", input.clone(), wrap(np.zeros((), np.int64), input.device), out)
+    index = wrap(_top(input._data, k, d, largest), input.device)
+    return _give("topk", gather(input, d, index), index, out)
+
+
+def _top(a, k: int, d: int, largest: bool):
+    if a.dtype.kind == "V":
+        a = a.astype(np.float32)
+    n = a.shape[d]
+    if k < n // 8 and a.dtype.kind in "fiu":  # a partition finds them without sorting the rest
+        part = np.argpartition(a, n - k if largest else k - 1, axis=d) if k else np.argsort(a, axis=d)
+        part = np.take(part, range(n - k, n) if largest else range(k), axis=d)
+        order = _order(np.take_along_axis(a, part, d), d, largest)
+        return np.take_along_axis(part, order, d)
+    return np.ascontiguousarray(np.take(_order(a, d, largest), range(k), axis=d))
+
+
+def _picked(name, input, d, at, keepdim, out):
+    """(values, indices) of one element per line; `at` has size 1 along d."""
+    index = wrap(np.ascontiguousarray(at), input.device)
+    values = gather(input, d, index)
+    if not keepdim:
+        values, index = values.squeeze(d), index.squeeze(d)
+    return _give(name, values, index, out)
+
+
+def _zero_dim(name, input, out):
+    return _give(name, input.clone(), wrap(np.zeros((), np.int64), input.device), out)
+
+
+def _need_elements(input, d: int, name: str) -> None:
+    if input._data.ndim and input._data.shape[d] == 0:
+        raise IndexError(f"{name}(): Expected reduction dim {d} to have non-zero size.")
+
+
+def kthvalue(input, k, dim=-1, keepdim=False, *, out=None):
+    """(value, index) of the k-th smallest element along `dim`, counted from 1."""
+    d = axis(dim, input._data.ndim)
+    _need_elements(input, d, "kthvalue")
+    size = input._data.shape[d] if input._data.ndim else 1
+    if not 1 <= k <= size:
+        raise RuntimeError("kthvalue(): selected number k out of range for dimension " + str(d))
+    if input._data.ndim == 0:
+        return _zero_dim("kthvalue", input, out)
+    return _picked("kthvalue", input, d, np.take(_order(input._data, d, False), [k - 1], axis=d), keepdim, out)
+
+
+def median(input, dim=None, keepdim=False, *, out=None):
+    """The median (the lower of two) of all, or (values, indices) along `dim`; NaN if there is one."""
+    return _median("median", input, dim, keepdim, out)
+
+
+def nanmedian(input, dim=None, keepdim=False, *, out=None):
+    """`median` of the elements that are not NaN."""
+    return _median("nanmedian", input, dim, keepdim, out)
+
+
+def _median(name, input, dim, keepdim, out):
+    _refuse_complex(input, name)
+    if dim is None:
+        if input._data.size == 0:
+            return write(out, input.new_full((), float("nan")) + input.sum() * 0)
+        return write(out, _median(name, input.reshape(-1), 0, False, None).values)
+    d = axis(dim, input._data.ndim)
+    _need_elements(input, d, name)
+    if input._data.ndim == 0:
+        return _zero_dim(name, input, out)
+    a = input._data.astype(np.float32) if input._data.dtype.kind == "V" else input._data
+    order = _order(a, d, False)
+    n = a.shape[d]
+    at = np.full([1 if i == d else s for i, s in enumerate(a.shape)], (n - 1) // 2)
+    if a.dtype.kind == "f":
+        nans = np.isnan(a).sum(d, keepdims=True)
+        if name == "nanmedian":
+            at = np.where(nans == n, 0, (n - nans - 1) // 2)
+        else:
+            at = np.where(nans > 0, n - nans, at)  # the first NaN
+    return _picked(name, input, d, np.take_along_axis(order, at, d), keepdim, out)
+
+
+def mode(input, dim=-1, keepdim=False, *, out=None):
+    """(values, indices) of the most frequent element along `dim`: the smallest of several, its last place."""
+    _refuse_complex(input, "mode")
+    d = axis(dim, input._data.ndim)
+    _need_elements(input, d, "mode")
+    if input._data.ndim == 0:
+        return _zero_dim("mode", input, out)
+    rows = np.moveaxis(input._data, d, -1)
+    order = np.argsort(rows, axis=-1, kind="stable")
+    ranked = np.take_along_axis(rows, order, -1)
+    n = rows.shape[-1]
+    position = np.arange(n)
+    starts = np.concatenate([np.ones((*rows.shape[:-1], 1), bool), ranked[..., 1:] != ranked[..., :-1]], -1)
+    run = position - np.maximum.accumulate(np.where(starts, position, 0), -1)  # how many equal ones stand before each
+    at = np.take_along_axis(order, np.argmax(run, -1)[..., None], -1)
+    return _picked("mode", input, d, np.moveaxis(at, -1, d), keepdim, out)
+
+
+# -- quantiles --------------------------------------------------------------------------------------------------------
+_INTERPOLATIONS = ("linear", "lower", "higher", "midpoint", "nearest")
+
+
+def quantile(input, q, dim=None, keepdim=False, *, interpolation="linear", out=None):
+    """The q-th quantiles (q a number or a 1-D tensor, whose dimension comes first) along `dim`, or of all; NaN if there is one."""
+    return write(out, _quantile("quantile", input, q, dim, keepdim, interpolation))
+
+
+def nanquantile(input, q, dim=None, keepdim=False, *, interpolation="linear", out=None):
+    """`quantile` of the elements that are not NaN."""
+    return write(out, _quantile("nanquantile", input, q, dim, keepdim, interpolation))
+
+
+def _quantile(name, input, q, dim, keepdim, interpolation):
+    if input.dtype.name not in ("float32", "float64"):
+        raise RuntimeError(f"{name}() input tensor must be either float or double dtype")
+    if input._data.size == 0 and (dim is None or input._data.shape[axis(dim, input._data.ndim)] == 0):
+        raise RuntimeError(f"{name}() input tensor must be non-empty")
+    if interpolation not in _INTERPOLATIONS:
+        raise RuntimeError(
+            f"{name}() interpolation must be one of linear, lower, higher, midpoint or nearest, but got {interpolation}"
+        )
+    if isinstance(q, Tensor):
+        if q.dtype is not input.dtype:
+            raise RuntimeError(f"{name}() q tensor must be same dtype as the input tensor")
+        if q._data.ndim > 1:
+            raise RuntimeError(f"{name}() q must be a scalar or 1D tensor")
+        if q._data.size and not (0 <= q._data.min() and q._data.max() <= 1):
+            raise RuntimeError(f"{name}() q values must be in the range [0, 1]")
+    elif not 0 <= q <= 1:
+        raise RuntimeError(f"{name}() q must be in the range [0, 1] but got {q}")
+    else:
+        q = input.new_full((), q)
+    original = input._data.ndim
+    if dim is None:
+        input, d = input.reshape(-1), 0
+    else:
+        d = axis(dim, original)
+        input = input if original else input.reshape(1)
+    rows = input.movedim(d, -1)
+    ordered = sort(rows).values
+    n = ordered._data.shape[-1]
+    missing = np.isnan(ordered._data).sum(-1, keepdims=True)
+    last = n - 1 - missing if name == "nanquantile" else np.full_like(missing, n - 1)
+    rank = (
+        q * wrap(last.astype(input._data.dtype), input.device)
+        if q._data.ndim == 0
+        else q.reshape(-1) * wrap(last.astype(input._data.dtype), input.device)
+    )
+    at = np.maximum(rank._data, 0)
+    if interpolation == "nearest":
+        at = np.rint(at)
+    below = np.floor(at) if interpolation != "higher" else np.ceil(at)
+    if name == "quantile":
+        below = np.where(missing > 0, n - 1, below)
+    below = below.astype(np.int64)
+    result = gather(ordered, -1, wrap(below, input.device))
+    if interpolation in ("linear", "midpoint"):
+        above = gather(
+            ordered, -1, wrap(np.minimum(np.maximum(np.ceil(at).astype(np.int64), below), n - 1), input.device)
+        )
+        weight = rank - wrap(np.floor(at), input.device) if interpolation == "linear" else rank.detach() * 0 + 0.5
+        if name == "quantile":
+            weight = weight.masked_fill(wrap(missing > 0, input.device), 0)
+        result = result.lerp(above, weight.broadcast_to(result._data.shape))
+    result = result.movedim(-1, 0) if q._data.ndim else result.squeeze(-1)
+    if keepdim:
+        shape = (
+            [1] * original if dim is None else [1 if i == d else s for i, s in enumerate(input._data.shape)][:original]
+        )
+        return result.reshape([*q._data.shape, *shape])
+    return result
+
+
+__all__ = ["argsort", "kthvalue", "median", "mode", "msort", "nanmedian", "nanquantile", "quantile", "sort", "topk"]
