@@ -119,10 +119,10 @@ class Board:
             if words[flag] >= target:
                 return
         while (seen := words[flag]) < target:
-            state = words[flag + STATE // 8]
-            if state >= CLOSED and words[flag] < target:
+            left = self.departed(peer)
+            if left is not None and words[flag] < target:
                 self.watch()  # who is known to be dead explains more than who left because of it
-                raise self._departed(peer, state)
+                raise left
             self.watch()
             try:
                 deadline.check()
@@ -131,7 +131,11 @@ class Board:
                 raise DeadlineExceeded(deadline.what, deadline.limit, missing) from None
             wait_change(self.memory.address + peer * ROW, seen, deadline.remaining(SLICE))
 
-    def _departed(self, peer: int, state: int) -> CommError:
+    def departed(self, peer: int) -> CommError | None:
+        """The error that tells why `peer` will not arrive again; None while it may."""
+        state = self._words[self._flags[peer] + STATE // 8]
+        if state < CLOSED:
+            return None
         start = peer * ROW + LAST_WORDS
         words = bytes(self._bytes[start : start + WORDS - LAST_WORDS]).split(b"\0", 1)[0].decode(errors="replace")
         if state == FAILED:

@@ -159,6 +159,10 @@ class MessageEngine:
 
     def leave(self, words: str = "") -> None:
         """Tell the others that this rank will not take part again; `words` say why, if something failed."""
+        while self.mailbox.pump(0.0):
+            pass  # learn who has left already: a message to them would be waited for in vain
+        while (notice := self.mailbox.pop(lambda h: h.kind == GOODBYE)) is not None:
+            self._gone[notice.header.sender] = notice.header.place.decode(errors="replace")
         for peer in self._others:
             if peer not in self._gone:
                 header = Header(GOODBYE, self.rank, self._number, place=words.encode()[:400])
@@ -225,20 +229,22 @@ class MessageEngine:
 
     def _next(self, call: Call, deadline: Deadline, peer: int, offset: int, size: int) -> np.ndarray:
         """The payload of the next message of `peer`, which must be the piece of `size` bytes at `offset`."""
+
+        def wanted(header: Header) -> bool:
+            """The peer's next message, or news of a failure from anyone (in a later operation: not yet)."""
+            if header.kind == MISMATCH:
+                return header.number <= self._number
+            odd = header.number == self._number and header.mark != call.fingerprint
+            return header.sender == peer or header.kind == GOODBYE or odd
+
         while True:
-            if peer in self._gone:
+            if peer in self._gone and not self.mailbox.has(lambda header: header.sender == peer):
                 raise self._departed(peer)
-            header, data = self.mailbox.take(
-                lambda h: (
-                    h.sender == peer or h.kind != DATA or (h.number == self._number and h.mark != call.fingerprint)
-                ),
-                deadline,
-                (f"rank {peer}",),
-            )
+            header, data = self.mailbox.take(wanted, deadline, (f"rank {peer}",))
             self._heard[header.sender] = header
             if header.kind == GOODBYE:
                 self._gone[header.sender] = header.place.decode(errors="replace")
-                if self._gone[header.sender]:
+                if self._gone[header.sender] and header.number <= self._number:
                     raise self._departed(header.sender)
             elif header.kind == MISMATCH or header.number != self._number or header.mark != call.fingerprint:
                 raise self._mismatch(call, header)

@@ -135,7 +135,7 @@ def _thread_group(shared: Shared, rank: int, timeout: float, watch: Callable[[],
         return _thread_group(shared.child(number, ranks), ranks.index(rank), timeout, lambda: group.watch())
 
     board = ThreadBoard(rank, shared.size, shared.memory, lambda: group.watch())
-    p2p = PointToPoint(rank, shared.size, ThreadMail(rank, shared.queues), lambda: group.watch())
+    p2p = PointToPoint(rank, shared.size, ThreadMail(rank, shared.queues), lambda: group.watch(), board.departed)
     hosts = [socket.gethostname()] * shared.size
     group = Group(
         rank, shared.size, hosts, DirectEngine(board), p2p, kind="inproc", timeout=timeout, watch=watch, split=split,
@@ -167,14 +167,15 @@ class _Meeting:
             mails = self._mails(tcp=kind == "tcp")
             if kind == "ipc":
                 board = self._board()
-                engine, allocate = DirectEngine(board), board.allocate
+                engine, allocate, departed = DirectEngine(board), board.allocate, board.departed
             else:
                 engine, allocate = MessageEngine(self.rank, self.size, Mailbox(mails[1], self._watch)), None
+                departed = None
         except BaseException:
             if monitor is not None:
                 monitor.close()
             raise
-        p2p = PointToPoint(self.rank, self.size, mails[0], self._watch)
+        p2p = PointToPoint(self.rank, self.size, mails[0], self._watch, departed)
         self.made = Group(
             self.rank, self.size, [card.host for card in self.cards], engine, p2p, kind=kind, timeout=self.timeout,
             watch=self._check, split=self._split, allocate=allocate,

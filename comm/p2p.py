@@ -81,8 +81,16 @@ class Send(Work):
 class PointToPoint:
     """The messages of one rank. Threads may share it."""
 
-    def __init__(self, rank: int, size: int, mail: Mail, watch: Callable[[], None]):
-        self.rank, self.size = rank, size
+    def __init__(
+        self,
+        rank: int,
+        size: int,
+        mail: Mail,
+        watch: Callable[[], None],
+        departed: Callable[[int], CommError | None] | None = None,
+    ):
+        """departed: tells why a rank will send no more; without it, ranks that leave say so by message."""
+        self.rank, self.size, self._departed_elsewhere = rank, size, departed
         self.mailbox = Mailbox(mail, watch)
         self._lock = clock.RLock()
         self._posted: list[Receive] = []
@@ -125,19 +133,27 @@ class PointToPoint:
     def watch_for(self, src: int | None) -> None:
         """Raise if `src` (None: anyone) cannot send any more."""
         self.mailbox.watch()
-        if src in self._gone:
-            raise self._departed(src)
-        if src is None and len(self._gone) == self.size - 1:
-            raise GroupClosed("all other ranks closed the group")
+        peers = [src] if src is not None else [peer for peer in range(self.size) if peer != self.rank]
+        errors = [self._departed(peer) for peer in peers]
+        if None not in errors:
+            raise errors[0]
 
-    def _departed(self, peer: int) -> CommError:
-        why = self._gone[peer]
+    def _departed(self, peer: int) -> CommError | None:
+        if self._departed_elsewhere is not None:
+            return self._departed_elsewhere(peer)
+        why = self._gone.get(peer)
+        if why is None:
+            return None
         if why:
             return PeerLost(peer, "?", 0.0, "", f"it gave up: {why}")
         return GroupClosed(f"rank {peer} closed the group while this one waited for its message")
 
     def leave(self, words: str = "") -> None:
-        """Tell those who know this rank that it sends no more."""
+        """Tell the others that this rank sends no more, unless they see that elsewhere."""
+        if self._departed_elsewhere is not None:
+            return
+        while self.progress(0.0):
+            pass  # learn who has left already: a message to them would be waited for in vain
         for peer in range(self.size):
             if peer != self.rank and peer not in self._gone:
                 self.mailbox.mail.send(peer, Header(GOODBYE, self.rank, 0, place=words.encode()[:400]))

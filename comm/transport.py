@@ -199,6 +199,10 @@ class Mailbox:
             self._arrived.append(message)
         return message is not None
 
+    def has(self, wanted: Callable[[Header], bool]) -> bool:
+        """True if a message that is `wanted` has arrived."""
+        return any(wanted(message.header) for message in self._arrived)
+
     def pop(self, wanted: Callable[[Header], bool]) -> Message | None:
         """The first message in the order of arrival that is `wanted`, if any has arrived. Does not receive."""
         for index, message in enumerate(self._arrived):

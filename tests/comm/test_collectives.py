@@ -1,11 +1,13 @@
 """Every collective against NumPy, on every kind of ranks, for awkward sizes and every kind of dtype."""
 
+import functools
+
 import ml_dtypes
 import numpy as np
 import pytest
 from disttorch.comm.testing import run_ranks
 
-SIZES = [0, 1, 2, 7, 1000, 100_003, 1_500_001]
+SIZES = [0, 1, 2, 7, 1000, 300_003]  # the last is longer than a staging area, and than a message
 DTYPES = ["float32", "float64", "float16", "bfloat16", "int32", "int64", "uint8", "bool", "complex64"]
 KINDS = ["threads", "processes", "tcp"]
 OPS = {
@@ -23,10 +25,13 @@ def dtype_of(name):
     return np.dtype(ml_dtypes.bfloat16 if name == "bfloat16" else name)
 
 
+@functools.lru_cache(maxsize=200)
 def data(rank, size, name, seed=0):
     """The same numbers for a rank wherever they are made."""
     values = np.random.default_rng([rank, size, seed]).integers(-3, 5, size)
-    return (values + 0.5 if name.startswith(("float", "bfloat", "complex")) else abs(values)).astype(dtype_of(name))
+    values = (values + 0.5 if name.startswith(("float", "bfloat", "complex")) else abs(values)).astype(dtype_of(name))
+    values.flags.writeable = False
+    return values
 
 
 def reduced(arrays, op):
@@ -94,7 +99,7 @@ def all_ops(group):
     for op in ("sum", "product", "min", "max", "band", "bor", "bxor", "avg", "prod"):
         for name in ("int32", "bool") if op[0] == "b" else ("float32", "bfloat16"):
             for size in (3, 50_001):
-                array = data(group.rank, size, name)
+                array = data(group.rank, size, name).copy()
                 group.all_reduce(array, op)
                 everyone = [data(rank, size, name) for rank in range(group.size)]
                 equal(array, reduced(everyone, "product" if op == "prod" else op))

@@ -78,6 +78,7 @@ def test_message_mismatch(kind):
 def dies(group, how, blocked_in, allocated):
     group.barrier()
     if group.rank == 1:
+        time.sleep(0.1)  # let its last messages leave
         os.kill(os.getpid(), how)
     array = group.allocate(500_000) if allocated else np.ones(500_000)
     into = np.ones(3)
