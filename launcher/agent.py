@@ -48,11 +48,11 @@ class Agent:
         self._config = config
         self._consoles = consoles
         self._signals = signals
-        self._logs = _log_folder(config)
+        self._rendezvous = Rendezvous(config, interrupted=lambda: self.ending_signal is not None)
+        self._logs: Path | None = None  # where log and error files stay; None: error files go with the scratch folder
         self._reaper = Reaper()
         self._scratch = Path(tempfile.mkdtemp(prefix="disttorch-"))
-        self._reaper.watch_files(str(self._scratch))
-        self._rendezvous = Rendezvous(config, interrupted=lambda: self.ending_signal is not None)
+        self._reaper.watch_path(self._scratch)
         self._group: WorkerGroup | None = None
         self._look_at = monotonic()  # when to look at the other nodes again
 
@@ -68,7 +68,9 @@ class Agent:
         failures: list[Failure] = []
         try:
             self._rendezvous.open()
-            self._reaper.watch_files(str(self._rendezvous.key_file))
+            if self._rendezvous.key_file:
+                self._reaper.watch_path(self._rendezvous.key_file)
+            self._logs = _log_folder(self._config)
             for attempt in range(self._config.max_restarts + 1):
                 failures = self._attempt(attempt)
                 if not failures or self.ending_signal:

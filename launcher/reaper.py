@@ -5,7 +5,6 @@ ended with it. The reaper holds the other end of a pipe from the launcher: when 
 has died, and the reaper ends the sessions and removes the files that the launcher would have.
 """
 
-import glob
 import os
 import shutil
 import signal
@@ -53,17 +52,13 @@ def end_sessions(sessions: Iterable[int], grace: float = TERM_GRACE) -> None:
         time.sleep(0.005)
 
 
-def remove(patterns: Iterable[str]) -> None:
-    """Remove the files and folders that match these patterns."""
-    for pattern in patterns:
-        for path in glob.glob(pattern):
-            if os.path.isdir(path):
-                shutil.rmtree(path, ignore_errors=True)
-            else:
-                try:
-                    os.unlink(path)
-                except FileNotFoundError:
-                    continue  # gone meanwhile
+def remove(paths: Iterable[str]) -> None:
+    """Remove these files and folders, as far as they are still there."""
+    for path in paths:
+        if os.path.isdir(path):
+            shutil.rmtree(path, ignore_errors=True)
+        elif os.path.exists(path):
+            os.unlink(path)
 
 
 class Reaper:
@@ -86,8 +81,8 @@ class Reaper:
     def forget_session(self, session: int) -> None:
         self._tell(f"ended {session}")
 
-    def watch_files(self, pattern: str) -> None:
-        self._tell(f"files {pattern}")
+    def watch_path(self, path: os.PathLike[str]) -> None:
+        self._tell(f"path {os.fspath(path)}")
 
     def release(self) -> None:
         """All is cleaned up: the reaper has nothing to do."""
@@ -108,19 +103,19 @@ def main() -> None:
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
         signal.signal(number, signal.SIG_IGN)  # what ends the launcher must not end the one who cleans up after it
     sessions: set[int] = set()
-    patterns: list[str] = []
+    paths: list[str] = []
     for line in sys.stdin:
         word, _, value = line.rstrip("\n").partition(" ")
         if word == "session":
             sessions.add(int(value))
         elif word == "ended":
             sessions.discard(int(value))
-        elif word == "files":
-            patterns.append(value)
+        elif word == "path":
+            paths.append(value)
         elif word == "done":
             return
     end_sessions(sessions, grace=0)
-    remove(patterns)
+    remove(paths)
 
 
 if __name__ == "__main__":

@@ -4,6 +4,8 @@ import json
 import os
 import socket
 from collections.abc import Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
 from typing import TypeVar
 
 from disttorch.comm import StoreClient, StoreError, StoreServer, StoreTimeout, new_secret
@@ -48,7 +50,7 @@ class Rendezvous:
         self._beat = 0
         self._together = False  # with other nodes, none of which has been lost
         self._loopback = is_loopback(config.master_addr)
-        self.key_file = key_file(config.master_port)
+        self.key_file: Path | None = None  # that this node leaves for the others of its machine
         self.secret = given_secret()
         self.node_rank = config.node_rank or 0
 
@@ -58,19 +60,17 @@ class Rendezvous:
         if not self._loopback:
             _check_resolves(config.master_addr)
         require_secret(config.nnodes, self._loopback)
-        if config.node_rank is not None:
-            if config.node_rank == 0:
-                self._serve()
-            else:
-                self._connect()
-            return
-        try:  # by arrival: the first on the machine of the endpoint serves
+        if config.node_rank == 0:
             self._serve()
-        except UsageError:
+        elif config.node_rank is None and _is_here(config.master_addr):
+            with suppress(UsageError):  # another node of this machine was first
+                self._serve()
+        if self._server is None:
             self._connect()
-        self.node_rank = self._ask(lambda store: store.add("launcher/arrivals", 1)) - 1
-        if self.node_rank >= config.nnodes:
-            raise RendezvousError(f"all {config.nnodes} nodes (--nnodes) have joined already")
+        if config.node_rank is None:
+            self.node_rank = self._ask(lambda store: store.add("launcher/arrivals", 1)) - 1
+            if self.node_rank >= config.nnodes:
+                raise RendezvousError(f"all {config.nnodes} nodes (--nnodes) have joined already")
 
     def join(self, attempt: int) -> Place:
         """Wait for all nodes, and learn this one's place among them."""
@@ -156,11 +156,11 @@ class Rendezvous:
                 self._client.close()
             if self._server:
                 self._server.close()
-                self.key_file.unlink(missing_ok=True)
+            if self.key_file:
+                self.key_file.unlink()
 
     def _serve(self) -> None:
         config = self._config
-        several = config.nnodes > 1
         host = config.master_addr if self._loopback else "::" if ":" in config.master_addr else "0.0.0.0"
         fresh = "" if self.secret else new_secret()
         try:
@@ -173,7 +173,7 @@ class Rendezvous:
             ) from None
         self._port = self._server.port
         self.secret = self.secret or fresh
-        if several and not given_secret():
+        if config.nnodes > 1 and not given_secret():
             self.key_file = key_file(self._port)
             leave_secret(self.key_file, self.secret)
 
@@ -183,7 +183,7 @@ class Rendezvous:
         limit = monotonic() + JOIN_TIMEOUT
         while monotonic() < limit:
             self._stop_if_interrupted()
-            secret = given_secret() or (find_secret(self.key_file) if self._loopback else None)
+            secret = given_secret() or (find_secret(key_file(port)) if self._loopback else None)
             if secret is None:
                 sleep(TRY / 10)
                 continue
@@ -204,7 +204,8 @@ class Rendezvous:
         host, port = ("localhost" if self._server else self._config.master_addr), self._port
         try:
             if self._client is None:
-                address = self._config.master_addr if self._loopback else "127.0.0.1"
+                own = "::1" if ":" in self._config.master_addr else "127.0.0.1"
+                address = self._config.master_addr if self._loopback else own
                 self._client = StoreClient(address, port, ANSWER, secret=self.secret.encode())
             return request(self._client)
         except StoreTimeout as error:
@@ -253,3 +254,12 @@ def _check_resolves(host: str) -> None:
         socket.getaddrinfo(host, None)
     except OSError as error:
         raise UsageError(f"--master-addr {host} cannot be found: {error.strerror}") from None
+
+
+def _is_here(host: str) -> bool:
+    """Whether `host` is an address of this machine."""
+    for family, kind, protocol, _, address in socket.getaddrinfo(host, 0, type=socket.SOCK_STREAM):
+        with socket.socket(family, kind, protocol) as trial, suppress(OSError):  # it is another machine's
+            trial.bind(address)
+            return True
+    return False

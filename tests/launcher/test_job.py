@@ -326,3 +326,9 @@ if os.environ["RANK"] == "0":
     assert screen == b"".join(
         [clear + rank + b"0/2", clear + rank + b"1/2", clear + rank + b"2/2", clear + rank + b"2/2\r\n"]
     )
+
+
+def test_as_torch(tmp_path):
+    script = write(tmp_path, "import torch, torch.nn; print(torch.__name__, torch.nn.__name__)")
+    done = launch("--as-torch", "--nproc-per-node", 2, script)
+    assert lines(done) == [f"[rank{rank}]: disttorch disttorch.nn" for rank in range(2)]
