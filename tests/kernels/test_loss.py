@@ -1,0 +1,49 @@
+import numpy as np
+import pytest
+
+from .conftest import assert_close, normal, numeric_gradient
+
+
+def cross_entropy(logits, target, weight, ignore_index, reduction, smoothing):
+    """The definition, one target at a time."""
+    classes = logits.shape[1]
+    weight = np.ones(classes) if weight is None else weight
+    loss, total = np.zeros(target.shape), 0.0
+    for at in np.ndindex(*target.shape):
+        row = logits[(at[0], slice(None), *at[1:])]
+        log_prob = row - row.max() - np.log(np.exp(row - row.max()).sum())
+        if target[at] != ignore_index:
+            t = target[at]
+            total += weight[t]
+            loss[at] = -(1 - smoothing) * weight[t] * log_prob[t] - smoothing / classes * (weight * log_prob).sum()
+    return {"none": loss, "sum": loss.sum(), "mean": loss.sum() / total}[reduction]
+
+
+@pytest.mark.parametrize("shape", [(6, 5), (3, 4, 2, 3)])
+@pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_cross_entropy(kernels, rng, shape, reduction, smoothing, weighted):
+    logits = normal(rng, *shape) * 3
+    target = rng.integers(0, shape[1], (shape[0], *shape[2:]))
+    target.flat[1] = -100
+    weight = normal(rng, shape[1]) ** 2 if weighted else None
+    options = (weight, -100, reduction, smoothing)
+    loss, saved = kernels.cross_entropy_forward(logits, target, *options)
+    expected = np.asarray(cross_entropy(logits.astype(float), target, *options))
+    assert_close(loss, expected)
+    g = normal(rng, *expected.shape) if expected.ndim else np.asarray(np.float32(1.5))
+    gradient = numeric_gradient(lambda v: cross_entropy(v, target, *options), logits.astype(float), g)
+    assert_close(kernels.cross_entropy_backward(g, saved), gradient, 1e-3)
+
+
+def test_ignored_targets_may_be_any_number(kernels, rng):
+    logits, target = normal(rng, 3, 4), np.array([1, 255, 2])
+    loss, saved = kernels.cross_entropy_forward(logits, target, None, 255)
+    assert_close(loss, np.asarray(cross_entropy(logits.astype(float), target, None, 255, "mean", 0.0)))
+    assert not kernels.cross_entropy_backward(np.asarray(np.float32(1)), saved)[1].any()
+
+
+def test_mean_of_no_target_is_nan(kernels, rng):
+    loss, _ = kernels.cross_entropy_forward(normal(rng, 2, 4), np.array([-100, -100]))
+    assert np.isnan(loss)

@@ -1,0 +1,98 @@
+"""Normalisations against their formulas in float64; their gradients against central differences of the formulas."""
+
+import numpy as np
+import pytest
+
+from .conftest import assert_close, channels_last, normal, numeric_gradient
+
+EPS = 1e-3
+
+
+def batch_norm(x, weight, bias, mean=None, var=None):
+    axes, shape = (0, *range(2, x.ndim)), (-1, *(1,) * (x.ndim - 2))
+    mean = x.mean(axis=axes) if mean is None else mean
+    var = x.var(axis=axes) if var is None else var
+    y = (x - mean.reshape(shape)) / np.sqrt(var.reshape(shape) + EPS)
+    return y * weight.reshape(shape) + bias.reshape(shape)
+
+
+@pytest.mark.parametrize("shape", [(6, 3), (3, 4, 5), (3, 16, 2, 3), (2, 3, 2, 2, 2)])
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("affine", [True, False])
+@pytest.mark.parametrize("layout", [np.asarray, channels_last])
+def test_batch_norm(kernels, rng, shape, training, affine, layout):
+    x, g, c = normal(rng, *shape) * 2 + 1, normal(rng, *shape), shape[1]
+    weight, bias = (normal(rng, c), normal(rng, c)) if affine else (None, None)
+    given = (None, None) if training else (normal(rng, c), normal(rng, c) ** 2 + 0.5)
+    x64, w64, b64 = x.astype(float), np.ones(c) if weight is None else weight.astype(float), np.zeros(c)
+    if affine:
+        b64 = bias.astype(float)
+    y, mean, var = kernels.batch_norm_forward(layout(x), weight, bias, EPS, *given)
+    assert_close(y, batch_norm(x64, w64, b64, *given))
+    axes = (0, *range(2, x.ndim))
+    assert_close(mean, x64.mean(axis=axes) if training else given[0])
+    assert_close(var, x64.var(axis=axes) if training else given[1])
+    gx, gw, gb = kernels.batch_norm_backward(g, layout(x), weight, mean, var, EPS, training)
+    assert_close(gx, numeric_gradient(lambda v: batch_norm(v, w64, b64, *given), x64, g), 1e-3)
+    assert_close(gw, numeric_gradient(lambda v: batch_norm(x64, v, b64, *given), w64, g), 1e-3)
+    assert_close(gb, numeric_gradient(lambda v: batch_norm(x64, w64, v, *given), b64, g), 1e-3)
+    only_gb = kernels.batch_norm_backward(g, x, weight, mean, var, EPS, training, (False, False, True))
+    assert only_gb[:2] == (None, None)
+    assert_close(only_gb[2], gb)
+
+
+def layer_norm(x, dims, weight, bias):
+    axes = tuple(range(x.ndim - dims, x.ndim))
+    y = (x - x.mean(axis=axes, keepdims=True)) / np.sqrt(x.var(axis=axes, keepdims=True) + EPS)
+    return y * weight + bias
+
+
+@pytest.mark.parametrize("dims", [1, 2, 3])
+@pytest.mark.parametrize("affine", [True, False])
+def test_layer_norm(kernels, rng, dims, affine):
+    x, g = normal(rng, 3, 2, 5) * 2 + 1, normal(rng, 3, 2, 5)
+    shape = x.shape[3 - dims :]
+    weight, bias = (normal(rng, *shape), normal(rng, *shape)) if affine else (None, None)
+    w64, b64 = (weight.astype(float), bias.astype(float)) if affine else (np.ones(shape), np.zeros(shape))
+    x64 = x.astype(float)
+    y, mean, var = kernels.layer_norm_forward(x, dims, weight, bias, EPS)
+    assert_close(y, layer_norm(x64, dims, w64, b64))
+    axes = tuple(range(3 - dims, 3))
+    assert_close(mean, x64.mean(axis=axes))
+    assert_close(var, x64.var(axis=axes))
+    gx, gw, gb = kernels.layer_norm_backward(g, x, dims, weight, mean, var, EPS)
+    assert_close(gx, numeric_gradient(lambda v: layer_norm(v, dims, w64, b64), x64, g), 1e-3)
+    assert_close(gw, numeric_gradient(lambda v: layer_norm(x64, dims, v, b64), w64, g), 1e-3)
+    assert_close(gb, numeric_gradient(lambda v: layer_norm(x64, dims, w64, v), b64, g), 1e-3)
+
+
+def softmax(x, axis):
+    e = np.exp(x - x.max(axis=axis, keepdims=True))
+    return e / e.sum(axis=axis, keepdims=True)
+
+
+@pytest.mark.parametrize("axis", [0, 1, -1])
+def test_softmax(kernels, rng, axis):
+    x, g = normal(rng, 3, 4, 5) * 4, normal(rng, 3, 4, 5)
+    x64 = x.astype(float)
+    y = kernels.softmax_forward(x, axis)
+    assert_close(y, softmax(x64, axis), 1e-5)
+    assert_close(kernels.softmax_backward(g, y, axis), numeric_gradient(lambda v: softmax(v, axis), x64, g))
+    y = kernels.log_softmax_forward(x, axis)
+    assert_close(y, np.log(softmax(x64, axis)), 1e-5)
+    gradient = numeric_gradient(lambda v: np.log(softmax(v, axis)), x64, g)
+    assert_close(kernels.log_softmax_backward(g, y, axis), gradient)
+
+
+def test_softmax_of_large_masked_and_empty_rows(kernels):
+    x = np.array([[1e4, 1e4, -1e4], [0, -np.inf, 0]], np.float32)
+    assert_close(kernels.softmax_forward(x, 1), np.array([[0.5, 0.5, 0], [0.5, 0, 0.5]]))
+    assert kernels.softmax_forward(np.zeros((0, 3), np.float32), 1).shape == (0, 3)
+
+
+def test_statistics_of_narrow_floats_stay_float32(kernels, rng):
+    x = (normal(rng, 4, 3, 5) * 2 + 1).astype(np.float16)
+    y, mean, var = kernels.batch_norm_forward(x, None, None, EPS)
+    assert (y.dtype, mean.dtype, var.dtype) == (np.float16, np.float32, np.float32)
+    y, mean, var = kernels.layer_norm_forward(x, 1, None, None, EPS)
+    assert (y.dtype, mean.dtype, var.dtype) == (np.float16, np.float32, np.float32)
