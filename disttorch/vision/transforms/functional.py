@@ -1,5 +1,6 @@
 """Transforms as functions, of PIL images and of tensors (..., C, H, W)."""
 
+import functools
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -143,13 +144,15 @@ def normalize(tensor: Tensor, mean: Sequence[float], std: Sequence[float], inpla
         raise ValueError(
             f"Expected tensor to be a tensor image of size (..., C, H, W). Got tensor.size() = {tensor.size()}"
         )
-    if not np.all(std):
+    if 0.0 in map(float, std):
         raise ValueError(f"std evaluated to zero after conversion to {tensor.dtype}, leading to division by zero.")
-    shift, scale = (
-        disttorch.as_tensor(values, dtype=tensor.dtype, device=tensor.device).reshape(-1, 1, 1)
-        for values in (mean, std)
-    )
-    return tensor.sub_(shift).div_(scale) if inplace else (tensor - shift) / scale
+    shift, scale = (_per_channel(tuple(map(float, values)), tensor.dtype, tensor.device) for values in (mean, std))
+    return (tensor.sub_(shift) if inplace else tensor - shift).div_(scale)
+
+
+@functools.lru_cache(maxsize=64)
+def _per_channel(values: tuple[float, ...], dtype: disttorch.dtype, device: disttorch.device) -> Tensor:
+    return disttorch.tensor(values, dtype=dtype, device=device).reshape(-1, 1, 1)
 
 
 def resize(
