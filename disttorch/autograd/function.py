@@ -1,6 +1,8 @@
 """Function: operations that users define by a forward and a backward."""
 
 import functools
+import weakref
+from typing import Any
 
 from .mode import mode, no_grad
 from .node import FREED, FREED_TEXT, Node, SavedOutput, save, unpack
@@ -9,11 +11,13 @@ from .variable import Tensor, alias, counter, edge
 
 
 class FunctionCtx:
-    """What `forward` and `backward` share. It is the node itself."""
+    """What `forward` and `backward` share: programs may set any attribute on it."""
 
     _to_save: tuple = ()
     _dirty: tuple = ()
     _non_differentiable: tuple = ()
+    _node: Any = None  # a weak reference: the node holds its ctx
+    _saved: Any = ()
     materialize_grads = True
     needs_input_grad: tuple = ()
 
@@ -36,27 +40,37 @@ class FunctionCtx:
         """Whether `backward` gets zeros (True) or None for outputs without a gradient."""
         self.materialize_grads = bool(value)
 
-
-class FunctionNode(FunctionCtx, Node):
-    function: type
-
     @property
     def saved_tensors(self) -> tuple:
-        if self.saved is FREED:
+        """What `save_for_backward` kept. RuntimeError if it was modified in place or freed since."""
+        if self._saved is FREED:
             raise RuntimeError(FREED_TEXT)
-        return tuple([unpack(v, self) for v in self.saved])
+        node = self._node() if self._node is not None else None
+        return self._to_save if node is None else tuple([unpack(v, node) for v in self._saved])
 
     saved_variables = saved_tensors
 
+
+class FunctionNode(Node):
+    """The node of a custom Function; reads of other attributes are answered by its ctx."""
+
+    function: type
+    ctx: FunctionCtx
+
+    def __getattr__(self, name: str):
+        if name == "ctx":
+            raise AttributeError(name)
+        return getattr(self.ctx, name)
+
     def release(self):
-        if self.saved:
-            self.saved = FREED
+        if self.ctx._saved:
+            self.ctx._saved = FREED
 
     def backward(self, grads: tuple) -> tuple:
-        if self.materialize_grads:
+        if self.ctx.materialize_grads:
             grads = tuple([zeros(m) if g is None else g for g, m in zip(grads, self.metas, strict=True)])
         name = self.function.__name__ + "Backward"
-        results = self.function.backward(self, *grads)
+        results = self.function.backward(self.ctx, *grads)
         if not isinstance(results, tuple):
             results = (results,)
         count = len(self.edges)
@@ -102,48 +116,47 @@ class Function:
         node_type = cls.__dict__.get("_node_type")
         if node_type is None:
             node_type = cls._node_type = type(cls.__name__ + "Backward", (FunctionNode,), {"function": cls})
-        node = node_type()
+        ctx = FunctionCtx()
         edges = tuple([edge(a) if isinstance(a, Tensor) else None for a in args])
         recording = mode.grad and any(e is not None for e in edges)
-        node.needs_input_grad = tuple([e is not None for e in edges])
+        ctx.needs_input_grad = tuple([e is not None for e in edges])
         with no_grad():
             if cls.setup_context is not Function.setup_context:
                 results = cls.forward(*args, **kwargs)
-                cls.setup_context(node, args, results)
+                cls.setup_context(ctx, args, results)
             else:
-                results = cls.forward(node, *args, **kwargs)
+                results = cls.forward(ctx, *args, **kwargs)
         outs = results if isinstance(results, tuple) else (results,)
-        for t in node._dirty:
+        for t in ctx._dirty:
             counter(t)[0] += 1
         if recording:
-            outs = _attach(node, edges, args, outs)
+            outs = _attach(node_type(), ctx, edges, args, outs)
         return outs if isinstance(results, tuple) else outs[0]
 
 
-def _attach(node: FunctionNode, edges: tuple, args: tuple, outs: tuple) -> tuple:
+def _attach(node: FunctionNode, ctx: FunctionCtx, edges: tuple, args: tuple, outs: tuple) -> tuple:
     """Give the outputs their place in the graph: an input returned as it is becomes an alias, one changed in place moves."""
-    node.edges = edges
+    node.edges, node.ctx, ctx._node = edges, ctx, weakref.ref(node)
     attached = []
     for out in outs:
-        if isinstance(out, Tensor) and not any(out is d for d in node._dirty) and any(out is a for a in args):
+        if isinstance(out, Tensor) and not any(out is d for d in ctx._dirty) and any(out is a for a in args):
             out = alias(out)
         attached.append(out)
     tensors = [o for o in attached if isinstance(o, Tensor)]
     node.metas = tuple([(o._data.shape, o._data.dtype, o.device) for o in tensors])
-    fixed = {id(t) for t in node._non_differentiable}
+    fixed = {id(t) for t in ctx._non_differentiable}
     numbers = {}
     for nr, out in enumerate(tensors):
         numbers[id(out)] = nr
         if id(out) not in fixed and out._data.dtype.kind in "fcV":
             out._rg, out._node, out._nr, out._view = True, node, nr, None
-    node.saved = tuple(
+    ctx._saved = tuple(
         [
             SavedOutput(t, numbers[id(t)]) if isinstance(t, Tensor) and t._node is node else save(t) if isinstance(t, Tensor) else t
-            for t in node._to_save
+            for t in ctx._to_save
         ]
     )
-    node._to_save = ()
-    node._non_differentiable = node._dirty = ()
+    ctx._to_save = ctx._non_differentiable = ctx._dirty = ()
     return tuple(attached)
 
 

@@ -20,5 +20,5 @@ def __getattr__(name: str):
     if name == "amp":
         from importlib import import_module
 
-        return import_module("disttorch.amp")
+        return import_module(".amp", __name__)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

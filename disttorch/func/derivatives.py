@@ -1,0 +1,163 @@
+"""grad, vjp, jvp and Jacobians of functions of nested tensors."""
+
+from collections.abc import Callable
+from typing import Any
+
+from ..autograd import functional
+from ..autograd.gradients import grad as gradients
+from ..autograd.mode import enable_grad, mode
+from ..autograd.variable import Tensor
+from ..ops import zeros_like
+from .trees import flatten, mapped
+
+
+def _fresh(value: Any) -> Any:
+    """Tensors as inputs of a graph of their own, joined to the outer graph where there is one."""
+    return mapped(lambda t: t.view_as(t) if t.requires_grad and mode.grad else t.detach().requires_grad_(), value)
+
+
+def _chosen(args: tuple, argnums: int | tuple) -> tuple[bool, tuple, list]:
+    single = isinstance(argnums, int)
+    numbers = tuple(n % len(args) for n in ((argnums,) if single else argnums))
+    given = list(args)
+    for n in numbers:
+        given[n] = _fresh(args[n])
+    return single, numbers, given
+
+
+def grad_and_value(func: Callable, argnums: int | tuple = 0, has_aux: bool = False) -> Callable:
+    """A function that gives (gradients of `func` by its arguments `argnums`, its value); with has_aux, (…, (value, aux))."""
+
+    def wrapped(*args, **kwargs):
+        outer = mode.grad
+        single, numbers, given = _chosen(args, argnums)
+        with enable_grad():
+            result = func(*given, **kwargs)
+        value, aux = result if has_aux else (result, None)
+        if not isinstance(value, Tensor) or value.numel() != 1:
+            raise RuntimeError(
+                f"grad_and_value(f)(*args): Expected f(*args) to return a scalar tensor, got {'tensor with %d dims' % value.dim() if isinstance(value, Tensor) else type(value)}."
+            )
+        leaves, rebuild = flatten(tuple(given[n] for n in numbers))
+        # Higher orders differentiate through this result, so the graph is always made; the outermost detaches.
+        found = gradients(value, leaves, create_graph=True, allow_unused=True) if value.requires_grad else [None] * len(leaves)
+        found = [zeros_like(t) if g is None else g for g, t in zip(found, leaves, strict=True)]
+        watched = outer and any(t.requires_grad for a in (args, kwargs) for t in flatten(a)[0])
+        if not watched:
+            found, value = [g.detach() for g in found], value.detach()
+        got = rebuild(found)
+        got = got[0] if single else got
+        return (got, (value, aux)) if has_aux else (got, value)
+
+    return wrapped
+
+
+def grad(func: Callable, argnums: int | tuple = 0, has_aux: bool = False) -> Callable:
+    """A function that gives the gradients of the scalar function `func` by its arguments `argnums`; with has_aux, (…, aux)."""
+    both = grad_and_value(func, argnums, has_aux)
+
+    def wrapped(*args, **kwargs):
+        found, value = both(*args, **kwargs)
+        return (found, value[1]) if has_aux else found
+
+    return wrapped
+
+
+def vjp(func: Callable, *primals: Any, has_aux: bool = False) -> tuple:
+    """(func(*primals), a function from a vector like the output to the products with the Jacobian); with has_aux, aux too."""
+    given = _fresh(tuple(primals))
+    with enable_grad():
+        result = func(*given)
+    output, aux = result if has_aux else (result, None)
+    leaves, rebuild = flatten(given)
+    outs, _ = flatten(output)
+    watched = mode.grad and any(t.requires_grad for t in flatten(primals)[0])
+
+    def pull(cotangents: Any, retain_graph: bool = True, create_graph: bool | None = None) -> tuple:
+        vectors, _ = flatten(cotangents)
+        found = functional._grad(tuple(outs), tuple(leaves), vectors, create_graph or watched)
+        return rebuild([zeros_like(t) if g is None else g for g, t in zip(found, leaves, strict=True)])
+
+    shown = output if watched else mapped(Tensor.detach, output)
+    return (shown, pull, aux) if has_aux else (shown, pull)
+
+
+def jvp(func: Callable, primals: tuple, tangents: tuple, *, strict: bool = False, has_aux: bool = False) -> tuple:
+    """(func(*primals), the product of the Jacobian and the tangents); with has_aux, aux too."""
+    given = _fresh(tuple(primals))
+    with enable_grad():
+        result = func(*given)
+    output, aux = result if has_aux else (result, None)
+    xs, vs = flatten(given)[0], flatten(tuple(tangents))[0]
+    ys, rebuild = flatten(output)
+    watched = mode.grad and any(t.requires_grad for t in flatten((primals, tangents))[0])
+    found = functional._forward_product(tuple(ys), tuple(xs), tuple(vs), watched)
+    pushed = rebuild([zeros_like(y) if g is None else g if watched else g.detach() for g, y in zip(found, ys, strict=True)])
+    shown = output if watched else mapped(Tensor.detach, output)
+    return (shown, pushed, aux) if has_aux else (shown, pushed)
+
+
+def jacrev(func: Callable, argnums: int | tuple = 0, has_aux: bool = False, **_: Any) -> Callable:
+    """A function that gives the Jacobian of `func` by its arguments `argnums`, by backward sweeps."""
+
+    def wrapped(*args, **kwargs):
+        single = isinstance(argnums, int)
+        numbers = (argnums,) if single else argnums
+        aux = None
+
+        def chosen(*xs):
+            nonlocal aux
+            given = list(args)
+            for n, x in zip(numbers, xs, strict=True):
+                given[n] = x
+            result = func(*given, **kwargs)
+            if has_aux:
+                result, aux = result
+            return result
+
+        watched = mode.grad and any(args[n].requires_grad for n in numbers)
+        found = functional.jacobian(chosen, args[argnums] if single else tuple(args[n] for n in numbers), create_graph=watched)
+        return (found, aux) if has_aux else found
+
+    return wrapped
+
+
+jacfwd = jacrev
+
+
+def hessian(func: Callable, argnums: int | tuple = 0) -> Callable:
+    """A function that gives the second derivatives of the scalar function `func`."""
+
+    def wrapped(*args, **kwargs):
+        numbers = (argnums,) if isinstance(argnums, int) else argnums
+
+        def chosen(*xs):
+            given = list(args)
+            for n, x in zip(numbers, xs, strict=True):
+                given[n] = x
+            return func(*given, **kwargs)
+
+        return functional.hessian(chosen, args[argnums] if isinstance(argnums, int) else tuple(args[n] for n in numbers))
+
+    return wrapped
+
+
+def functional_call(module: Any, parameter_and_buffer_dicts: Any, args: Any = None, kwargs: dict | None = None, *, tie_weights=True, strict=False) -> Any:
+    """module(*args, **kwargs) with parameters and buffers taken from a dict (or several)."""
+    from ..nn.utils.stateless import functional_call as call
+
+    merged: dict = {}
+    for d in parameter_and_buffer_dicts if isinstance(parameter_and_buffer_dicts, (tuple, list)) else [parameter_and_buffer_dicts]:
+        merged.update(d)
+    return call(module, merged, args, kwargs, tie_weights=tie_weights, strict=strict)
+
+
+def stack_module_state(models: Any) -> tuple[dict, dict]:
+    """The parameters and the buffers of several alike modules, stacked along a new first dimension."""
+    from ..ops import stack
+
+    if not models:
+        raise RuntimeError("stack_module_state: Expected at least one model, got 0.")
+    parameters = {n: stack([dict(m.named_parameters())[n] for m in models]).detach().requires_grad_() for n, _ in models[0].named_parameters()}
+    buffers = {n: stack([dict(m.named_buffers())[n] for m in models]) for n, _ in models[0].named_buffers()}
+    return parameters, buffers
