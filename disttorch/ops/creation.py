@@ -149,15 +149,20 @@ def empty_permuted(
     shape = as_shape("empty_permuted", (size,))
     inverse = sorted(range(len(shape)), key=physical_layout.__getitem__)
     return created(
-        "empty_permuted", shape,
+        "empty_permuted",
+        shape,
         lambda xp, shape, np_type: xp.empty([shape[i] for i in physical_layout], np_type).transpose(inverse),
-        None, dtype, layout, device, requires_grad,
-    )  # fmt: skip
+        None,
+        dtype,
+        layout,
+        device,
+        requires_grad,
+    )
 
 
 def full(
     size, fill_value, *, out=None, dtype=None, layout=None, device=None, requires_grad=False, pin_memory=False,
-    names=None
+    names=None,
 ):  # fmt: skip
     """A tensor of `fill_value`, whose kind gives the dtype unless one is given."""
     if isinstance(size, int):
@@ -232,7 +237,7 @@ def empty_like(
 
 def full_like(
     input, fill_value, *, dtype=None, layout=None, device=None, pin_memory=False, requires_grad=False,
-    memory_format=None
+    memory_format=None,
 ):  # fmt: skip
     """`fill_value` in the shape and dtype of `input`."""
     value = element(fill_value, as_dtype("full_like", dtype) or input.dtype)
@@ -246,7 +251,7 @@ def _numbers(*values) -> list:
 
 def arange(
     *bounds, out=None, dtype=None, layout=None, device=None, pin_memory=False, requires_grad=False, start=0, end=None,
-    step=1
+    step=1,
 ):  # fmt: skip
     """Numbers from [start, end) at steps of `step`: arange(end), arange(start, end), arange(start, end, step)."""
     if len(bounds) == 1 and end is None:
@@ -314,7 +319,7 @@ def linspace(
 
 def logspace(
     start, end, steps, base=10.0, *, out=None, dtype=None, layout=None, device=None, pin_memory=False,
-    requires_grad=False
+    requires_grad=False,
 ):  # fmt: skip
     """base^start to base^end in `steps` numbers whose logarithms are evenly spaced."""
     start, end = _numbers(start, end)
@@ -434,6 +439,5 @@ def combinations(input, r=2, with_replacement=False):
 __all__ = [
     "arange", "cartesian_prod", "combinations", "empty", "empty_like", "empty_permuted", "empty_strided", "eye", "full",
     "full_like", "linspace", "logspace", "meshgrid", "ones", "ones_like", "scalar_tensor", "tril_indices",
-    "triu_indices",
-    "zeros", "zeros_like",
+    "triu_indices", "zeros", "zeros_like",
 ]  # fmt: skip

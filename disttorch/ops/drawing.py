@@ -43,8 +43,7 @@ def randn(
 
 def randint(
     *args, low=0, high=None, size=None, generator=None, out=None, dtype=None, layout=None, device=None,
-    requires_grad=False,
-    pin_memory=False,
+    requires_grad=False, pin_memory=False,
 ):  # fmt: skip
     """Integers from [low, high): randint(high, size) or randint(low, high, size); int64 unless a dtype is given."""
     if size is None and args:
@@ -89,7 +88,7 @@ def _similar(input, filler, args, generator, dtype, layout, device, requires_gra
 
 def rand_like(
     input, *, generator=None, dtype=None, layout=None, device=None, pin_memory=False, requires_grad=False,
-    memory_format=None
+    memory_format=None,
 ):  # fmt: skip
     """Uniformly distributed numbers from [0, 1) in the shape of `input`."""
     return _similar(input, fill.uniform_, (), generator, dtype, layout, device, requires_grad, memory_format)
@@ -97,7 +96,7 @@ def rand_like(
 
 def randn_like(
     input, *, generator=None, dtype=None, layout=None, device=None, pin_memory=False, requires_grad=False,
-    memory_format=None
+    memory_format=None,
 ):  # fmt: skip
     """Normally distributed numbers of mean 0 and variance 1 in the shape of `input`."""
     return _similar(input, fill.normal_, (), generator, dtype, layout, device, requires_grad, memory_format)
@@ -105,8 +104,7 @@ def randn_like(
 
 def randint_like(
     input, low, high=None, *, generator=None, dtype=None, layout=None, device=None, pin_memory=False,
-    requires_grad=False,
-    memory_format=None,
+    requires_grad=False, memory_format=None,
 ):  # fmt: skip
     """Integers from [low, high) in the shape and dtype of `input`: randint_like(input, high) or (input, low, high)."""
     bounds = (0, int(low)) if high is None else (int(low), int(high))
@@ -115,8 +113,7 @@ def randint_like(
 
 def normal(
     mean=0.0, std=1.0, size=None, *, generator=None, out=None, dtype=None, layout=None, device=None,
-    requires_grad=False,
-    pin_memory=False,
+    requires_grad=False, pin_memory=False,
 ):  # fmt: skip
     """Normally distributed numbers: mean and/or std a tensor, one number per element; or both numbers, and a size."""
     tensors = [t for t in (mean, std) if isinstance(t, Tensor)]
@@ -188,6 +185,5 @@ def multinomial(input, num_samples, replacement=False, *, generator=None, out=No
 
 __all__ = [
     "bernoulli", "multinomial", "normal", "poisson", "rand", "rand_like", "randint", "randint_like", "randn",
-    "randn_like",
-    "randperm",
+    "randn_like", "randperm",
 ]  # fmt: skip

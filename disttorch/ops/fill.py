@@ -293,6 +293,5 @@ def _integer_bounds(d: dtypes.dtype, low: int, high: int | None) -> tuple[int, i
 
 __all__ = [
     "bernoulli_", "cauchy_", "element", "exponential_", "fill_", "fill_diagonal_", "geometric_", "log_normal_",
-    "normal_",
-    "random_", "uniform_", "zero_",
+    "normal_", "random_", "uniform_", "zero_",
 ]  # fmt: skip
