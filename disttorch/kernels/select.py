@@ -8,6 +8,7 @@ import warnings
 
 import numpy as np
 
+from disttorch.kernels.memory import keep_freed_blocks
 from disttorch.kernels.portable import Portable
 
 
@@ -28,6 +29,7 @@ def for_device(kind):
 
 
 def _cpu():
+    keep_freed_blocks()
     choice = os.environ.get("DISTTORCH_KERNELS", "onednn")
     if choice not in ("onednn", "portable"):
         raise ValueError(f"DISTTORCH_KERNELS must be 'onednn' or 'portable', got {choice!r}")

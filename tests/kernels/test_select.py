@@ -138,3 +138,20 @@ def test_plans_are_bounded(rng, monkeypatch):
         x = normal(rng, n, 7)
         np.testing.assert_allclose(kernels.softmax_forward(x, 1).sum(axis=1), 1, rtol=1e-5)
     assert len(kernels.engine._idle) <= 8
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="glibc's allocator")
+def test_large_blocks_are_reused():
+    """The pages of an array as large as one just freed are not asked of the system again."""
+    code = """
+import resource, numpy as np
+from disttorch.kernels import for_device
+for_device("cpu")
+def faults():
+    np.ones(1 << 24, np.float32)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+faults()
+before = faults()
+print(faults() - before)
+"""
+    assert int(python(code)[0]) < 16  # its 64 MB are 16,384 pages, or 32 huge ones
