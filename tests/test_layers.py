@@ -23,8 +23,10 @@ FLOORS = [
     ["disttorch.random"],
     ["disttorch.ops"],
     ["disttorch.tensors", "disttorch.typed", "disttorch.printing", "disttorch.storage", "disttorch.multiprocessing"],
-    ["disttorch.programs", "disttorch.func", "disttorch.backends"],
-    ["disttorch.cuda", "disttorch.nn", "disttorch.optim", "disttorch.utils", "disttorch.serialization"],
+    ["disttorch.programs", "disttorch.fft", "disttorch.linalg", "disttorch.special", "disttorch.backends"],
+    ["disttorch.cuda", "disttorch.nn", "disttorch.optim", "disttorch.utils", "disttorch.serialization"]
+    + ["disttorch.amp", "disttorch.distributions", "disttorch.testing"]
+    + ["disttorch.func", "disttorch.autograd.functional", "disttorch.autograd.gradcheck"],
     ["disttorch.nn.parallel", "disttorch.distributed"],
     ["disttorch"],
     ["disttorch.vision", "disttorch.alias"],
@@ -32,6 +34,7 @@ FLOORS = [
 # Leaning upwards inside a function, each with its reason.
 UPWARD = {
     ("disttorch.autograd.gradients", "disttorch.ops"),  # gradients of batched gradients are stacked
+    ("disttorch.utils.data.distributed", "disttorch.distributed"),  # the rank, where none is given
 }
 # These stand beside the floors and lean on nothing but what is named here (and themselves).
 ANNEXES = {
