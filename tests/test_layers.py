@@ -22,7 +22,14 @@ FLOORS = [
     ["disttorch.autograd"],
     ["disttorch.random"],
     ["disttorch.ops"],
-    ["disttorch.tensors", "disttorch.typed", "disttorch.printing", "disttorch.storage", "disttorch.multiprocessing"],
+    [
+        "disttorch.tensors",
+        "disttorch.tensor_methods",
+        "disttorch.typed",
+        "disttorch.printing",
+        "disttorch.storage",
+        "disttorch.multiprocessing",
+    ],
     ["disttorch.programs", "disttorch.fft", "disttorch.linalg", "disttorch.special", "disttorch.backends"],
     ["disttorch.cuda", "disttorch.nn", "disttorch.optim", "disttorch.utils", "disttorch.serialization"]
     + ["disttorch.amp", "disttorch.distributions", "disttorch.testing"]
@@ -34,6 +41,7 @@ FLOORS = [
 # Leaning upwards inside a function, each with its reason.
 UPWARD = {
     ("disttorch.autograd.gradients", "disttorch.ops"),  # gradients of batched gradients are stacked
+    ("disttorch.amp.autocast", "disttorch"),  # its casts stand in front of the names that users call
     ("disttorch.utils.data.distributed", "disttorch.distributed"),  # the rank, where none is given
 }
 # These stand beside the floors and lean on nothing but what is named here (and themselves).
