@@ -94,14 +94,47 @@ def cholesky_ex(A, *, upper=False, check_errors=False, out=None):
     return give("linalg_cholesky_ex", ("L", "info"), (factor, wrap(info, A.device)), out)
 
 
+def _inverse_by_factor(factor, upper):
+    factor = np.triu(factor) if upper else np.tril(factor)
+    h = np.conj(np.swapaxes(factor, -1, -2))
+    return np.linalg.inv(h @ factor if upper else factor @ h)
+
+
+def _inverse_by_factor_rule(g, factor, upper, out):
+    inner = out @ (g + adjoint(g)) @ out
+    return -(factor @ inner) if upper else -(inner @ factor)
+
+
+_cholesky_inverse = Op(
+    "CholeskyInverseBackward0", _inverse_by_factor, params=("factor", "upper"), factor=_inverse_by_factor_rule
+)
+
+
 def cholesky_inverse(input, upper=False, *, out=None):
     """The inverse of the matrix whose Cholesky factor is `input`."""
     check_square(input, "cholesky_inverse")
-    factor = input.triu() if upper else input.tril()
-    whole = adjoint(factor) @ factor if upper else factor @ adjoint(factor)
-    from .solving import inv
+    return write(out, _cholesky_inverse(input, upper))
 
-    return write(out, inv(whole))
+
+def _solve_by_factor(b, factor, upper):
+    factor = np.triu(factor) if upper else np.tril(factor)
+    h = np.conj(np.swapaxes(factor, -1, -2))
+    first, second = (h, factor) if upper else (factor, h)
+    return np.linalg.solve(second, np.linalg.solve(first, b))
+
+
+def _solve_by_factor_rule(g, needs, factor, upper, out):
+    gb = _cholesky_solve(g, factor, upper)
+    if not needs[1]:
+        return gb, None
+    both = gb @ adjoint(out)
+    both = both + adjoint(both)
+    return gb if needs[0] else None, -(factor @ both) if upper else -(both @ factor)
+
+
+_cholesky_solve = Op(
+    "CholeskySolveBackward0", _solve_by_factor, params=("b", "factor", "upper"), inputs=("b", "factor"), joint=_solve_by_factor_rule
+)
 
 
 def cholesky_solve(input, L, upper=False, *, out=None):
@@ -109,8 +142,7 @@ def cholesky_solve(input, L, upper=False, *, out=None):
     for t, what in ((input, "b"), (L, "u")):
         if t._data.ndim < 2:
             raise RuntimeError(f"{what} should have at least 2 dimensions, but has {t._data.ndim} dimensions instead")
-    first, second = (adjoint(L), L) if upper else (L, adjoint(L))
-    return write(out, _solve_triangular(second, _solve_triangular(first, input, False, False), True, False))
+    return write(out, _cholesky_solve(input, L, upper))
 
 
 # -- QR -----------------------------------------------------------------------------------------------------------------
@@ -246,7 +278,8 @@ def _eigh_rule(grads, values, vectors):
     g_values, g_vectors = grads
     inner = adjoint(vectors) @ g_vectors
     apart = values.unsqueeze(-2) - values.unsqueeze(-1) + diag_embed(values * 0 + 1)
-    return vectors @ (_off(inner / apart) + diag_embed(g_values)) @ adjoint(vectors)
+    ga = vectors @ (_off(inner / apart) + diag_embed(g_values)) @ adjoint(vectors)
+    return (ga + adjoint(ga)) / 2
 
 
 def _eigh_forward(a, uplo):

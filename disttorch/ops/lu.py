@@ -1,5 +1,7 @@
 """LU decomposition with partial pivoting (G. Golub, C. Van Loan, "Matrix Computations", algorithm 3.4.1), in batches."""
 
+import math
+
 import numpy as np
 
 from .. import dtypes
@@ -14,7 +16,7 @@ def _factor(a, pivot: bool):
     lu = a.copy()
     m, n = lu.shape[-2:]
     batch = lu.shape[:-2]
-    flat = lu.reshape(-1, m, n)
+    flat = lu.reshape(math.prod(batch), m, n)
     rows = np.arange(len(flat))
     pivots = np.tile(np.arange(min(m, n)), (len(flat), 1))
     order = np.tile(np.arange(m), (len(flat), 1))
@@ -28,7 +30,7 @@ def _factor(a, pivot: bool):
             top = flat[:, k, k]
             flat[:, k + 1 :, k] = np.where(top[:, None] == 0, flat[:, k + 1 :, k], flat[:, k + 1 :, k] / top[:, None])
             flat[:, k + 1 :, k + 1 :] -= flat[:, k + 1 :, k, None] * flat[:, None, k, k + 1 :]
-    return flat.reshape(lu.shape), pivots.reshape(*batch, -1), order.reshape(*batch, m)
+    return flat.reshape(lu.shape), pivots.reshape(*batch, min(m, n)), order.reshape(*batch, m)
 
 
 def _lower(lu):
@@ -133,7 +135,7 @@ def lu(A, pivot=True, get_infos=False, out=None):
 
 def _order_of(pivots, m: int):
     """The permutation of rows that exchanges in turn row k with row pivots[k] - 1."""
-    flat = pivots.reshape(-1, pivots.shape[-1])
+    flat = pivots.reshape(math.prod(pivots.shape[:-1]), pivots.shape[-1])
     order = np.tile(np.arange(m), (len(flat), 1))
     rows = np.arange(len(flat))
     for k in range(flat.shape[-1]):

@@ -1,5 +1,7 @@
 """Products of matrices and vectors. M rows, K inner, N columns, B batch."""
 
+import math
+
 import numpy as np
 
 from .. import dtypes
@@ -7,6 +9,7 @@ from ..autograd.inplace import write
 from ..autograd.op import Op, raise_devices
 from ..autograd.variable import Tensor
 from ..kernels import for_device
+from .pointwise import broadcast_error
 
 
 def kernels_of(x):
@@ -163,19 +166,15 @@ def matmul(input, other, *, out=None):
     if b.ndim == 2:  # one product instead of a batch
         if k != k2:
             raise RuntimeError(f"mat1 and mat2 shapes cannot be multiplied ({a.size // max(k, 1)}x{k} and {k2}x{n})")
-        return write(out, mm(input.reshape(-1, k), other).reshape(*a.shape[:-1], n))
+        return write(out, mm(input.reshape(math.prod(a.shape[:-1]), k), other).reshape(*a.shape[:-1], n))
     _same_dtype(input, other)
-    from .shape import broadcast_shapes
-
-    try:
-        batch = broadcast_shapes(a.shape[:-2], b.shape[:-2])
-    except RuntimeError:
-        from .pointwise import broadcast_error
-
-        raise broadcast_error(a.shape[:-2], b.shape[:-2]) from None
-    left = input.expand(*batch, m, k).reshape(-1, m, k)
-    right = other.expand(*batch, k2, n).reshape(-1, k2, n)
-    return write(out, bmm(left, right).reshape(*batch, m, n))
+    if (error := broadcast_error(a.shape[:-2], b.shape[:-2])) is not None:
+        raise error
+    if k != k2:
+        raise RuntimeError(
+            f"Expected size for first two dimensions of batch2 tensor to be: [{a.shape[0]}, {k}] but got: [{b.shape[0]}, {k2}]."
+        )
+    return write(out, _bmm(input, other))
 
 
 def _scaled(x, scale):

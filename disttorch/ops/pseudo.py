@@ -54,13 +54,23 @@ _pinv = Op(
 )
 
 
+def _hermitian_pinv_forward(a, atol, rtol):
+    values, vectors = np.linalg.eigh(a)
+    size = np.abs(values)
+    keep = size > _tolerance(size, a.shape[-2:], atol, rtol)
+    inverse = np.where(keep, 1 / np.where(keep, values, 1), 0)
+    return ((vectors * inverse[..., None, :]) @ np.conj(np.swapaxes(vectors, -1, -2))).astype(a.dtype, copy=False)
+
+
+_hermitian_pinv = Op("LinalgPinvBackward0", _hermitian_pinv_forward, params=("a", "atol", "rtol"), a=_pinv_rule)
+
+
 def pinv(A, *, atol=None, rtol=None, hermitian=False, out=None):
     """The pseudoinverse; singular values up to max(atol, rtol * the largest) count as 0."""
     check_matrix(A, "linalg.pinv")
     if hermitian:
         check_square(A, "linalg.pinv")
-        lower = A.tril()
-        A = lower + adjoint(A.tril(-1))
+        return write(out, _hermitian_pinv(A, atol, rtol))
     return write(out, _pinv(A, atol, rtol))
 
 
@@ -250,6 +260,7 @@ def vecdot(x, y, *, dim=-1, out=None):
 
 def linalg_vander(x, *, N=None):
     """The powers 0 to N - 1 of each element, in a new last dimension."""
+    x = x.reshape(1) if x._data.ndim == 0 else x
     n = x._data.shape[-1] if N is None else N
     if n <= 1:
         raise RuntimeError("N must be greater than 1.")
@@ -282,6 +293,8 @@ def _reflections(A, tau, columns):
     m = A._data.shape[-2]
     eye = np.broadcast_to(np.eye(m, columns, dtype=A._data.dtype), (*A._data.shape[:-2], m, columns)).copy()
     result = wrap(eye, A.device)
+    if not tau._data.shape[-1]:
+        return result + A.narrow(-1, 0, 0).sum(-1, True)
     for i in range(tau._data.shape[-1] - 1, -1, -1):
         unit = np.zeros((m, 1), A._data.dtype)
         unit[i] = 1

@@ -315,7 +315,7 @@ def lstsq(A, B, rcond=None, *, driver=None):
     s = np.linalg.svd(A._data, compute_uv=False)
     tolerance = (np.finfo(s.dtype).eps * max(m, n) if rcond is None else rcond) * s.max(-1, keepdims=True, initial=0)
     rank = (s > tolerance).sum(-1)
-    residuals = A.new_empty((0,))
+    residuals = x.reshape(x._data.size).narrow(0, 0, 0)
     if m > n and driver != "gelsy" and bool((rank == n).all()):
         r = A @ x - b
         residuals = _sum_all((r * conj(r)).real if A.dtype.is_complex else r * r, -2)
