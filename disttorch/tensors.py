@@ -1,51 +1,46 @@
-"""Tensor's methods: each hands over to the operation of the same name in `ops`, or reads what the tensor is."""
+"""Tensor is given its methods: operations of `ops` under their names, Python's operators, and `tensor_methods`."""
 
-import numpy as np
-
-from . import dtypes
-from . import ops
-from .autograd.gradients import backward as _backward
-from .autograd.mode import is_grad_enabled, mode, no_grad
-from .autograd.node import register
-from .autograd.variable import Tensor, alias, counter, wrap
-from .devices import CPU, device, resolve
+from . import dtypes, ops
+from .autograd.variable import Tensor
 from .ops.pointwise import inplace_of
-from .ops.dims import Size, axis, sizes
+from .tensor_methods import TensorMethods
 
 # Operations that are methods under their own name, with the tensor as first argument.
 METHODS = """
-abs absolute acos acosh add addbmm addcdiv addcmul addmm addmv addr all allclose amax amin aminmax angle any arccos arccosh
-arcsin arcsinh arctan arctan2 arctanh argmax argmin argsort argwhere as_strided asin asinh atan atan2 atanh baddbmm bernoulli
-bincount bitwise_and bitwise_left_shift bitwise_not bitwise_or bitwise_right_shift bitwise_xor bmm broadcast_to bucketize cdist
-ceil celu cholesky cholesky_inverse cholesky_solve chunk clamp clamp_max clamp_min clip clone conj conj_physical contiguous
-copysign corrcoef cos cosh count_nonzero cov cross cummax cummin cumprod cumsum deg2rad det detach diag diag_embed diagflat
-diagonal diagonal_scatter diff digamma dist div divide dot dsplit eq equal erf erfc erfinv exp exp2 expand expand_as expm1 fix
-flatten flip fliplr flipud float_power floor floor_divide fmax fmin fmod frac frexp gather gcd ge geqrf ger greater
-greater_equal gt hardshrink heaviside histc hsplit hypot i0 igamma igammac index_add index_copy index_fill index_put
-index_select inner inverse is_complex is_floating_point isclose isfinite isinf isnan isneginf isposinf isreal kron kthvalue lcm
-ldexp le lerp less less_equal lgamma log log10 log1p log2 log_softmax logaddexp logaddexp2 logcumsumexp logdet logical_and
-logical_not logical_or logical_xor logit logsumexp lt lu lu_solve masked_fill masked_scatter masked_select matmul matrix_exp
-matrix_power max maximum mean median min minimum mm mode moveaxis movedim msort mul multinomial multiply mv mvlgamma
-nan_to_num nanmean nanmedian nanquantile nansum narrow narrow_copy ne neg negative nextafter nonzero norm not_equal numel orgqr
-ormqr outer permute pinverse polygamma positive pow prelu prod put qr quantile rad2deg ravel real reciprocal relu remainder
-renorm repeat repeat_interleave reshape reshape_as roll rot90 round rsqrt scatter scatter_add scatter_reduce searchsorted select
-select_scatter sgn sigmoid sign signbit sin sinc sinh slice_scatter slogdet softmax sort split split_with_sizes sqrt square
-squeeze std sub subtract sum svd swapaxes swapdims t take take_along_dim tan tanh tensor_split tile to topk trace transpose
-triangular_solve tril triu true_divide trunc type_as unbind unflatten unfold unique unique_consecutive unsqueeze var vdot view
-view_as vsplit where xlogy zero_ fill_ normal_ uniform_ random_ bernoulli_ exponential_ geometric_ cauchy_ log_normal_ copy_
-detach_ resolve_conj resolve_neg to_dense
+abs absolute acos acosh add addbmm addcdiv addcmul addmm addmv addr all allclose amax amin aminmax angle any arccos
+arccosh arcsin arcsinh arctan arctan2 arctanh argmax argmin argsort argwhere as_strided asin asinh atan atan2 atanh
+baddbmm bernoulli bincount bitwise_and bitwise_left_shift bitwise_not bitwise_or bitwise_right_shift bitwise_xor bmm
+broadcast_to bucketize cdist ceil celu cholesky cholesky_inverse cholesky_solve chunk clamp clamp_max clamp_min clip
+clone conj conj_physical contiguous copysign corrcoef cos cosh count_nonzero cov cross cummax cummin cumprod cumsum
+deg2rad det detach diag diag_embed diagflat diagonal diagonal_scatter diff digamma dist div divide dot dsplit eq equal
+erf erfc erfinv exp exp2 expand expand_as expm1 fix flatten flip fliplr flipud float_power floor floor_divide fmax
+fmin fmod frac frexp gather gcd ge geqrf ger greater greater_equal gt hardshrink heaviside histc hsplit hypot i0
+igamma igammac index_add index_copy index_fill index_put index_select inner inverse is_complex is_floating_point
+isclose isfinite isinf isnan isneginf isposinf isreal kron kthvalue lcm ldexp le lerp less less_equal lgamma log log10
+log1p log2 log_softmax logaddexp logaddexp2 logcumsumexp logdet logical_and logical_not logical_or logical_xor logit
+logsumexp lt lu lu_solve masked_fill masked_scatter masked_select matmul matrix_exp matrix_power max maximum mean
+median min minimum mm mode moveaxis movedim msort mul multinomial multiply mv mvlgamma nan_to_num nanmean nanmedian
+nanquantile nansum narrow narrow_copy ne neg negative nextafter nonzero norm not_equal numel orgqr ormqr outer permute
+pinverse polygamma positive pow prelu prod put qr quantile rad2deg ravel real reciprocal relu remainder renorm repeat
+repeat_interleave reshape reshape_as roll rot90 round rsqrt scatter scatter_add scatter_reduce searchsorted select
+select_scatter sgn sigmoid sign signbit sin sinc sinh slice_scatter slogdet softmax sort split split_with_sizes sqrt
+square squeeze std sub subtract sum svd swapaxes swapdims t take take_along_dim tan tanh tensor_split tile to topk
+trace transpose triangular_solve tril triu true_divide trunc type_as unbind unflatten unfold unique unique_consecutive
+unsqueeze var vdot view view_as vsplit where xlogy zero_ fill_ normal_ uniform_ random_ bernoulli_ exponential_
+geometric_ cauchy_ log_normal_ copy_ detach_ resolve_conj resolve_neg to_dense
 """.split()
 
 # Methods with an in-place form `<name>_`.
 INPLACE = """
-abs absolute acos acosh add addbmm addcdiv addcmul addmm addmv addr arccos arccosh arcsin arcsinh arctan arctan2 arctanh asin
-asinh atan atan2 atanh baddbmm bitwise_and bitwise_left_shift bitwise_not bitwise_or bitwise_right_shift bitwise_xor ceil celu
-clamp clamp_max clamp_min clip copysign cos cosh cumprod cumsum deg2rad digamma div divide eq erf erfc erfinv exp exp2 expm1 fix
-float_power floor floor_divide fmod frac gcd ge greater greater_equal gt heaviside hypot i0 index_add index_copy index_fill
-index_put lcm ldexp le lerp less less_equal lgamma log log10 log1p log2 logical_and logical_not logical_or logical_xor logit lt
-masked_fill masked_scatter mul multiply mvlgamma nan_to_num ne neg negative nextafter not_equal polygamma pow put rad2deg
-reciprocal relu remainder renorm round rsqrt scatter scatter_add scatter_reduce sgn sigmoid sign sin sinc sinh sqrt square sub
-subtract tan tanh tril triu true_divide trunc xlogy
+abs absolute acos acosh add addbmm addcdiv addcmul addmm addmv addr arccos arccosh arcsin arcsinh arctan arctan2
+arctanh asin asinh atan atan2 atanh baddbmm bitwise_and bitwise_left_shift bitwise_not bitwise_or bitwise_right_shift
+bitwise_xor ceil celu clamp clamp_max clamp_min clip copysign cos cosh cumprod cumsum deg2rad digamma div divide eq
+erf erfc erfinv exp exp2 expm1 fix float_power floor floor_divide fmod frac gcd ge greater greater_equal gt heaviside
+hypot i0 index_add index_copy index_fill index_put lcm ldexp le lerp less less_equal lgamma log log10 log1p log2
+logical_and logical_not logical_or logical_xor logit lt masked_fill masked_scatter mul multiply mvlgamma nan_to_num ne
+neg negative nextafter not_equal polygamma pow put rad2deg reciprocal relu remainder renorm round rsqrt scatter
+scatter_add scatter_reduce sgn sigmoid sign sin sinc sinh sqrt square sub subtract tan tanh tril triu true_divide
+trunc xlogy
 """.split()
 
 # In-place operations that only rearrange: the tensor becomes another view of its own memory.
@@ -79,358 +74,10 @@ for _name in REARRANGING:
     _bind(_name + "_", _rearranged(getattr(ops, _name)))
 
 
-class _Methods:
-    """The methods that are not operations. They are moved to Tensor below."""
+class _Operators:
+    """What Python's operators and brackets call."""
 
-    def __new__(cls, *args, device=None):
-        """Tensor(2, 3), Tensor([1, 2]): a tensor of the default dtype, as `FloatTensor` makes it."""
-        from .typed import construct
-
-        made = construct(dtypes.get_default_dtype(), *args, device=device)
-        if cls is not Tensor:
-            made.__class__ = cls
-        return made
-
-    def __init__(self, *args, **kwargs):
-        pass
-
-    # -- what it is ---------------------------------------------------------------------------------------------------
-    @property
-    def shape(self) -> Size:
-        return Size(self._data.shape)
-
-    def size(self, dim=None):
-        return Size(self._data.shape) if dim is None else self._data.shape[axis(dim, self._data.ndim)]
-
-    def dim(self) -> int:
-        return self._data.ndim
-
-    ndimension = dim
-
-    def nelement(self) -> int:
-        return self._data.size
-
-    numel = nelement
-
-    def stride(self, dim=None):
-        """Steps in elements from one entry of each dimension to the next."""
-        item = self._data.itemsize
-        steps = tuple([s // item for s in self._data.strides])
-        return steps if dim is None else steps[dim]
-
-    def storage_offset(self) -> int:
-        base = self._data
-        while isinstance(base.base, np.ndarray):
-            base = base.base
-        return (self._data.ctypes.data - base.ctypes.data) // self._data.itemsize
-
-    def element_size(self) -> int:
-        return self._data.itemsize
-
-    @property
-    def itemsize(self) -> int:
-        return self._data.itemsize
-
-    @property
-    def nbytes(self) -> int:
-        return self._data.nbytes
-
-    def data_ptr(self) -> int:
-        """The address of the first element."""
-        return self._data.ctypes.data if self.device.host else self._data.data.ptr
-
-    def is_contiguous(self, memory_format=None) -> bool:
-        data = self._data
-        if memory_format in (ops.channels_last, ops.channels_last_3d):
-            return np.moveaxis(data, 1, -1).flags.c_contiguous
-        return data.flags.c_contiguous
-
-    def is_set_to(self, other) -> bool:
-        return self.data_ptr() == other.data_ptr() and self.shape == other.shape and self.stride() == other.stride()
-
-    def is_same_size(self, other) -> bool:
-        return self._data.shape == other._data.shape
-
-    def get_device(self) -> int:
-        return -1 if self.device is CPU else self.device.index
-
-    def is_pinned(self, device=None) -> bool:
-        return False
-
-    def pin_memory(self, device=None):
-        """The tensor itself: host memory needs no pinning here."""
-        return self
-
-    def is_shared(self) -> bool:
-        return False
-
-    def share_memory_(self):
-        """The tensor itself, its memory moved into a segment that processes started from this one share."""
-        from .multiprocessing import share
-
-        return share(self)
-
-    def is_inference(self) -> bool:
-        return self._inference
-
-    def is_signed(self) -> bool:
-        return self.dtype.is_signed
-
-    def is_conj(self) -> bool:
-        return False
-
-    is_neg = is_conj
-    is_sparse = is_quantized = is_meta = is_mkldnn = is_nested = is_mps = is_xpu = False
-    layout = "torch.strided"
-    names = None
-
-    @property
-    def is_cuda(self) -> bool:
-        return self.device.type == "cuda"
-
-    @property
-    def is_cpu(self) -> bool:
-        return self.device.type == "cpu"
-
-    @property
-    def retains_grad(self) -> bool:
-        return self._retains
-
-    # -- parts and turns ----------------------------------------------------------------------------------------------
-    @property
-    def T(self):
-        return ops.permute(self, *range(self._data.ndim - 1, -1, -1))
-
-    @property
-    def mT(self):
-        if self._data.ndim < 2:
-            raise RuntimeError(f"tensor.mT is only supported on matrices or batches of matrices. Got {self._data.ndim}-D tensor.")
-        return ops.transpose(self, -2, -1)
-
-    @property
-    def H(self):
-        if self._data.ndim not in (0, 2):
-            raise RuntimeError(f"tensor.H is only supported on matrices (2-D tensors). Got {self._data.ndim}-D tensor.")
-        return self.mH if self._data.ndim else ops.conj(self)
-
-    @property
-    def mH(self):
-        return ops.conj(self.mT)
-
-    def adjoint(self):
-        return self.mH
-
-    @property
-    def real(self):
-        return ops.real(self)
-
-    @real.setter
-    def real(self, value):
-        ops.real(self).copy_(_as_tensor(value, self))
-
-    @property
-    def imag(self):
-        return ops.imag(self)
-
-    @imag.setter
-    def imag(self, value):
-        ops.imag(self).copy_(_as_tensor(value, self))
-
-    @property
-    def data(self):
-        """The same memory as a leaf that autograd does not watch."""
-        out = wrap(self._data, self.device)
-        if type(self) is not Tensor and isinstance(self, Tensor):
-            out._root = self
-        return out
-
-    @data.setter
-    def data(self, value):
-        if not isinstance(value, Tensor):
-            raise TypeError(f"Variable data has to be a tensor, but got {type(value).__name__}")
-        if value.dtype is not self.dtype and self._rg and not (value.dtype.is_floating_point or value.dtype.is_complex):
-            raise RuntimeError("data set to a tensor that requires gradients must be floating point or complex dtype")
-        self._data, self.device = value._data, value.device
-
-    # -- to Python and NumPy ------------------------------------------------------------------------------------------
-    def item(self):
-        """The only element as a Python number."""
-        if self._data.size != 1:
-            raise RuntimeError(f"a Tensor with {self._data.size} elements cannot be converted to Scalar")
-        return self._data.item() if self._data.dtype.kind != "V" else float(self._data.reshape(()).astype(np.float32))
-
-    def tolist(self):
-        """Nested lists of Python numbers (a number for a 0-dimensional tensor)."""
-        data = self._data if self.device.host else self._data.get()
-        return data.tolist() if data.dtype.kind != "V" else data.astype(np.float32).tolist()
-
-    def numpy(self, *, force=False):
-        """The array that this tensor shares its memory with. RuntimeError/TypeError where that cannot be, unless `force`."""
-        if force:
-            return self.detach().cpu()._data
-        if self.requires_grad:
-            raise RuntimeError("Can't call numpy() on Tensor that requires grad. Use tensor.detach().numpy() instead.")
-        if self.device is not CPU:
-            raise TypeError(
-                f"can't convert {self.device} device type tensor to numpy. Use Tensor.cpu() to copy the tensor to host memory first."
-            )
-        if self._data.dtype.kind == "V":
-            raise TypeError("Got unsupported ScalarType BFloat16")
-        return self._data
-
-    def __array__(self, dtype=None, copy=None):
-        data = self.numpy()
-        return data if dtype is None else data.astype(dtype, copy=False)
-
-    def __bool__(self):
-        if self._data.size == 0:
-            raise RuntimeError("Boolean value of Tensor with no values is ambiguous")
-        if self._data.size > 1:
-            raise RuntimeError("Boolean value of Tensor with more than one value is ambiguous")
-        return bool(self._data)
-
-    def __float__(self):
-        return float(self.item())
-
-    def __int__(self):
-        return int(self.item())
-
-    def __complex__(self):
-        return complex(self.item())
-
-    def __index__(self):
-        if self._data.dtype.kind not in "iub" or self._data.size != 1:
-            raise TypeError("only integer tensors of a single element can be converted to an index")
-        return int(self.item())
-
-    def __len__(self):
-        if self._data.ndim == 0:
-            raise TypeError("len() of a 0-d tensor")
-        return self._data.shape[0]
-
-    def __iter__(self):
-        if self._data.ndim == 0:
-            raise TypeError("iteration over a 0-d tensor")
-        return iter(ops.unbind(self, 0))
-
-    def __contains__(self, element):
-        if isinstance(element, (Tensor, int, float, complex, bool)):
-            return bool((self == element).any())
-        raise RuntimeError(
-            f"Tensor.__contains__ only supports Tensor or scalar, but you passed in a {type(element)}."
-        )
-
-    def __repr__(self, *, tensor_contents=None):
-        from .printing import tensor_repr
-
-        return tensor_repr(self)
-
-    def __format__(self, spec):
-        if self._data.ndim == 0 and spec:
-            return format(self.item(), spec)
-        return object.__format__(self, spec) if spec else repr(self)
-
-    # -- conversions --------------------------------------------------------------------------------------------------
-    def cpu(self, memory_format=None):
-        return ops.to(self, device=CPU)
-
-    def cuda(self, device=None, non_blocking=False, memory_format=None):
-        """A copy on a CUDA device (the current one if none is named)."""
-        where = "cuda" if device is None else device
-        return ops.to(self, device=where)
-
-    def type(self, dtype=None, non_blocking=False):
-        """Without a dtype the type's name, else the tensor in that dtype (a dtype or a name such as "torch.FloatTensor")."""
-        if dtype is None:
-            return ("torch.cuda." if self.is_cuda else "torch.") + self.dtype.type_name
-        if isinstance(dtype, str):
-            found = [d for d in dtypes.ALL if d.type_name == dtype.rpartition(".")[2]]
-            if not found:
-                raise ValueError(f"invalid type: '{dtype}'")
-            return ops.to(self, found[0], device="cuda" if ".cuda." in dtype else None)
-        return ops.to(self, getattr(dtype, "dtype", dtype))
-
-    def type_as(self, other):
-        return ops.to(self, other)
-
-    # -- new tensors like this one --------------------------------------------------------------------------------------
-    def new_tensor(self, data, *, dtype=None, device=None, requires_grad=False):
-        return ops.tensor(data, dtype=dtype or self.dtype, device=device or self.device, requires_grad=requires_grad)
-
-    def new_full(self, size, fill_value, *, dtype=None, device=None, requires_grad=False, **_):
-        return ops.full(size, fill_value, dtype=dtype or self.dtype, device=device or self.device, requires_grad=requires_grad)
-
-    def new_empty(self, *size, dtype=None, device=None, requires_grad=False, **_):
-        return ops.empty(*size, dtype=dtype or self.dtype, device=device or self.device, requires_grad=requires_grad)
-
-    def new_zeros(self, *size, dtype=None, device=None, requires_grad=False, **_):
-        return ops.zeros(*size, dtype=dtype or self.dtype, device=device or self.device, requires_grad=requires_grad)
-
-    def new_ones(self, *size, dtype=None, device=None, requires_grad=False, **_):
-        return ops.ones(*size, dtype=dtype or self.dtype, device=device or self.device, requires_grad=requires_grad)
-
-    def new(self, *args, device=None):
-        """A tensor of this dtype: of the sizes given, or from the data given."""
-        if args and not isinstance(args[0], int):
-            if len(args) == 1 and isinstance(args[0], Size):
-                return ops.empty(args[0], dtype=self.dtype, device=device or self.device)
-            return ops.tensor(args[0], dtype=self.dtype, device=device or self.device)
-        return ops.empty(args or (0,), dtype=self.dtype, device=device or self.device)
-
-    # -- autograd -----------------------------------------------------------------------------------------------------
-    def backward(self, gradient=None, retain_graph=None, create_graph=False, inputs=None):
-        """Accumulate this tensor's gradient in the leaves it was computed from; see `autograd.backward`."""
-        _backward(self, gradient, retain_graph, create_graph, inputs=inputs)
-
-    def requires_grad_(self, requires_grad=True):
-        self.requires_grad = requires_grad
-        return self
-
-    def retain_grad(self):
-        """Let `.grad` of a tensor that is not a leaf be filled by backward."""
-        if not self.requires_grad:
-            raise RuntimeError("can't retain_grad on Tensor that has requires_grad=False")
-        if self.grad_fn is None or self._retains:
-            return
-        self._retains = True
-        import weakref
-
-        me = weakref.ref(self)
-
-        def keep(g):
-            t = me()
-            if t is not None:
-                t._grad = g if mode.grad else g.detach() if t._grad is None else t._grad + g
-
-        self.register_hook(keep)
-
-    def register_hook(self, hook):
-        """Call `hook(grad)` when this tensor's gradient is known; what it returns (if not None) takes the gradient's place."""
-        if not self.requires_grad:
-            raise RuntimeError("cannot register a hook on a tensor that doesn't require gradient")
-        if self.grad_fn is None:
-            if self._hooks is None:
-                self._hooks = {}
-            return register(self._hooks, hook)
-        if self._node.tensor_hooks is None:
-            self._node.tensor_hooks = {}
-        return register(self._node.tensor_hooks.setdefault(self._nr, {}), hook)
-
-    def register_post_accumulate_grad_hook(self, hook):
-        """Call `hook(tensor)` after backward has accumulated into this leaf's `.grad`."""
-        if not self.requires_grad:
-            raise RuntimeError("cannot register a hook on a tensor that doesn't require gradient")
-        if self.grad_fn is not None:
-            raise RuntimeError("post accumulate grad hooks cannot be registered on non-leaf tensors")
-        if self._accumulate_hooks is None:
-            self._accumulate_hooks = {}
-        return register(self._accumulate_hooks, hook)
-
-    # -- indexing -----------------------------------------------------------------------------------------------------
-    __getitem__ = ops.getitem
-    __setitem__ = ops.setitem
-
-    # -- operators ----------------------------------------------------------------------------------------------------
+    __getitem__, __setitem__ = ops.getitem, ops.setitem
     __add__ = __radd__ = ops.arithmetic._add
     __sub__ = ops.arithmetic._sub
     __mul__ = __rmul__ = ops.mul
@@ -462,92 +109,6 @@ class _Methods:
 
     __hash__ = object.__hash__
 
-    # -- copies and files ---------------------------------------------------------------------------------------------
-    def __deepcopy__(self, memo):
-        if self.grad_fn is not None:
-            raise RuntimeError(
-                "Only Tensors created explicitly by the user (graph leaves) support the deepcopy protocol at the moment.  If you were "
-                "attempting to deepcopy a module, this may be because of a torch.nn.utils.weight_norm usage, see "
-                "https://github.com/pytorch/pytorch/pull/103001"
-            )
-        if id(self) in memo:
-            return memo[id(self)]
-        with no_grad():
-            out = type(self).__new__(type(self))
-            out._data, out.device, out._rg = self._data.copy(order="K"), self.device, self._rg
-            memo[id(self)] = out
-            if self._grad is not None:
-                out._grad = self._grad.clone()
-            for key, value in self.__dict__.items():
-                if not key.startswith("_") and key not in ("device",):
-                    from copy import deepcopy
-
-                    out.__dict__[key] = deepcopy(value, memo)
-        return out
-
-    def __reduce_ex__(self, protocol):
-        if self.grad_fn is not None:
-            raise RuntimeError("Only Tensors created explicitly by the user (graph leaves) can be pickled; use detach() first.")
-        kind = None if type(self) is Tensor else type(self)  # the class says that it is torch's: pickle would look there
-        return (_rebuild, (kind, self.cpu()._data, str(self.device), self._rg))
-
-    # -- further in-place forms ---------------------------------------------------------------------------------------
-    def resize_(self, *size, memory_format=None):
-        """Another shape; elements are kept in order, new ones are uninitialised."""
-        shape = sizes(size)
-        flat = self._data.reshape(-1)
-        count = int(np.prod(shape, dtype=np.int64))
-        grown = flat[:count] if count <= flat.size else np.concatenate([flat, np.empty(count - flat.size, flat.dtype)])
-        self._data = grown.reshape(shape)
-        return self
-
-    def resize_as_(self, other):
-        return self.resize_(*other._data.shape)
-
-    def set_(self, source=None):
-        """Share the memory of `source`."""
-        self._data = np.empty((0,), self._data.dtype) if source is None else source._data
-        return self
-
-    def fill_diagonal_(self, fill_value, wrap=False):
-        """The main diagonal set to one value."""
-        np.fill_diagonal(self._data, fill_value, wrap=wrap)
-        counter(self)[0] += 1
-        return self
-
-    def map_(self, tensor, callable):
-        self._data[...] = np.vectorize(callable)(self._data, tensor._data)
-        counter(self)[0] += 1
-        return self
-
-    def apply_(self, callable):
-        """Each element replaced by `callable(element)` (CPU only, slow)."""
-        self._data[...] = np.vectorize(callable, otypes=[self._data.dtype])(self._data)
-        counter(self)[0] += 1
-        return self
-
-    def untyped_storage(self):
-        from .storage import UntypedStorage
-
-        return UntypedStorage(self)
-
-    def storage(self):
-        from .storage import TypedStorage
-
-        return TypedStorage(self)
-
-
-def _as_tensor(value, like: Tensor) -> Tensor:
-    return value if isinstance(value, Tensor) else ops.tensor(value, device=like.device)
-
-
-def _rebuild(kind: type | None, data, where: str, requires_grad: bool):
-    kind = Tensor if kind is None else kind
-    out = kind.__new__(kind)
-    t = ops.to(wrap(data), device=where)
-    out._data, out.device, out._rg = t._data, t.device, requires_grad
-    return out
-
 
 def _conversion(dtype):
     def method(self, memory_format=None):
@@ -558,31 +119,23 @@ def _conversion(dtype):
 
 
 for _method, _dtype in {
-    "float": dtypes.float32, "double": dtypes.float64, "half": dtypes.float16, "bfloat16": dtypes.bfloat16, "long": dtypes.int64,
-    "int": dtypes.int32, "short": dtypes.int16, "char": dtypes.int8, "byte": dtypes.uint8, "bool": dtypes.bool_,
-    "cfloat": dtypes.complex64, "cdouble": dtypes.complex128,
+    "float": dtypes.float32, "double": dtypes.float64, "half": dtypes.float16, "bfloat16": dtypes.bfloat16,
+    "long": dtypes.int64, "int": dtypes.int32, "short": dtypes.int16, "char": dtypes.int8, "byte": dtypes.uint8,
+    "bool": dtypes.bool_, "cfloat": dtypes.complex64, "cdouble": dtypes.complex128,
 }.items():  # fmt: skip
     _bind(_method, _conversion(_dtype))
 
-for _name, _value in vars(_Methods).items():
-    if _name not in ("__module__", "__dict__", "__weakref__", "__doc__"):
-        _bind(_name, _value)
-
-
-def _inplace_operator(name):
-    method = getattr(Tensor, name)
-
-    def operator(self, other):
-        return method(self, other)
-
-    return operator
-
+for _holder in TensorMethods, _Operators:
+    for _name, _value in vars(_holder).items():
+        if _name not in ("__module__", "__dict__", "__weakref__", "__doc__"):
+            _bind(_name, _value)
 
 for _symbol, _name in {
-    "add": "add_", "sub": "sub_", "mul": "mul_", "truediv": "div_", "floordiv": "floor_divide_", "mod": "remainder_", "pow": "pow_",
-    "and": "bitwise_and_", "or": "bitwise_or_", "xor": "bitwise_xor_", "lshift": "bitwise_left_shift_", "rshift": "bitwise_right_shift_",
+    "add": "add_", "sub": "sub_", "mul": "mul_", "truediv": "div_", "floordiv": "floor_divide_", "mod": "remainder_",
+    "pow": "pow_", "and": "bitwise_and_", "or": "bitwise_or_", "xor": "bitwise_xor_",
+    "lshift": "bitwise_left_shift_", "rshift": "bitwise_right_shift_",
 }.items():  # fmt: skip
-    _bind(f"__i{_symbol}__", _inplace_operator(_name))
+    _bind(f"__i{_symbol}__", getattr(Tensor, _name))
 
 Tensor.__module__ = "torch"
-__all__ = ["Tensor", "alias", "device", "is_grad_enabled", "resolve"]
+__all__ = ["Tensor"]
