@@ -15,6 +15,7 @@ from .cutting import *
 from .decomposition import *
 from .diagonal import *
 from .dims import Size
+from .distance import *
 from .drawing import *
 from .dropout import *
 from .extremes import *
@@ -27,9 +28,11 @@ from .lu import *
 from .masks import *
 from .matmul import *
 from .normalization import *
-from .pooling import *
 from .norms import *
+from .pooling import *
 from .pseudo import *
+from .rearranging import *
+from .recurrent import *
 from .reduction import *
 from .running import *
 from .scatter import *

@@ -1,8 +1,9 @@
-"""Gradient rules with two ways: one kernel call while nobody records, a formula of tensor operations under create_graph."""
+"""Gradient rules of fused operations: one kernel call while nobody records, else derivatives of what the operation means."""
 
 from ..autograd.variable import Tensor, wrap
 from ..devices import scope
 from ..kernels import for_device
+from .shape import alias_view
 
 
 def fused(kernel: str, *args):
@@ -19,4 +20,17 @@ def fused(kernel: str, *args):
     return wrap(result, where)
 
 
-__all__ = ["fused"]
+def by_parts(meaning, inputs: tuple, needs: tuple, g) -> list:
+    """Gradients of `meaning(*inputs)`, a composition of simpler operations, for the inputs that need one (None for the others).
+
+    They can be differentiated again. g: a gradient, or a tuple of them where `meaning` has several results.
+    """
+    from ..autograd.gradients import grad
+
+    fresh = [alias_view(t) if need else t for t, need in zip(inputs, needs, strict=True)]
+    results = meaning(*fresh)
+    pairs = zip(results, g, strict=True) if isinstance(results, tuple) else ((results, g),)
+    outputs, grads = zip(*[(r, at) for r, at in pairs if r.requires_grad], strict=True)
+    wanted = [t for t, need in zip(fresh, needs, strict=True) if need]
+    found = iter(grad(outputs, wanted, grads, create_graph=True, allow_unused=True))
+    return [next(found) if need else None for need in needs]

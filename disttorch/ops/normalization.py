@@ -7,10 +7,10 @@ import numpy as np
 from .. import dtypes
 from ..autograd.mode import mode
 from ..autograd.op import Op
-from ..autograd.variable import Tensor, counter
+from ..autograd.variable import counter, wrap
 from ..kernels.portable.precision import is_narrow
 from .arguments import need_floating, need_tensor
-from .fused import fused
+from .fused import by_parts, fused
 from .matmul import kernels_of
 
 
@@ -33,37 +33,37 @@ def _batch_forward(x, weight, bias, running_mean, running_var, training, momentu
     return y, mean, var
 
 
-def _batch_rule(g, needs, x, weight, mean, var, training, eps):
+def _batch_rule(g, needs, x, weight, bias, mean, var, training, eps):
     if not mode.grad:
         return fused("batch_norm_backward", g, x, weight, mean, var, eps, training, needs)
-    # Statistics are functions of x here, so that everything can be differentiated again.
-    axes = [0, *range(2, x._data.ndim)]
-    shape = [1, -1, *(1,) * (x._data.ndim - 2)]
-    if training:
-        centred = x - x.mean(axes, keepdim=True)
-        rstd = (centred.square().mean(axes, keepdim=True) + eps).rsqrt()
-    else:
-        from ..autograd.variable import wrap
 
-        centred = x - wrap(mean, x.device).reshape(shape)
-        rstd = (wrap(var, x.device).reshape(shape) + eps).rsqrt()
-    normal = centred * rstd
-    gx = None
-    if needs[0]:
-        gx = g - g.mean(axes, keepdim=True) - normal * (g * normal).mean(axes, keepdim=True) if training else g
-        gx = gx * (rstd if weight is None else rstd * weight.reshape(shape))
-    return gx, (g * normal).sum(axes) if needs[1] else None, g.sum(axes) if needs[2] else None
+    def meaning(x, weight, bias):
+        axes, shape = [0, *range(2, x._data.ndim)], [1, -1, *(1,) * (x._data.ndim - 2)]
+        if training:
+            return _affine(_standardised(x, axes, eps), weight, bias, shape)
+        scale = (wrap(var, x.device) + eps).rsqrt().reshape(shape)
+        return _affine((x - wrap(mean, x.device).reshape(shape)) * scale, weight, bias, shape)
+
+    return by_parts(meaning, (x, weight, bias), needs, g)
+
+
+def _standardised(x, axes, eps):
+    """x with mean 0 and variance 1 over the axes."""
+    centred = x - x.mean(axes, keepdim=True)
+    return centred * (centred.square().mean(axes, keepdim=True) + eps).rsqrt()
+
+
+def _affine(x, weight, bias, shape=None):
+    if weight is not None:
+        x = x * (weight if shape is None else weight.reshape(shape))
+    if bias is not None:
+        x = x + (bias if shape is None else bias.reshape(shape))
+    return x
 
 
 _batch_norm = Op(
     "NativeBatchNormBackward0", _batch_forward, keeps=("mean", "var"), joint=_batch_rule, inputs=("x", "weight", "bias")
 )
-
-
-def _check_channels(input, channels, **given):
-    for name, t in given.items():
-        if t is not None and t._data.size != channels:
-            raise RuntimeError(f"{name} should contain {channels} elements not {t._data.size}")
 
 
 def _check_mixed(input, running_mean, *parameters):
@@ -88,6 +88,10 @@ def batch_norm(
     x = input._data
     if training and x.ndim > 1 and x.size == x.shape[1]:
         raise ValueError(f"Expected more than 1 value per channel when training, got input size torch.Size({list(x.shape)})")
+    if training and eps <= 0.0:
+        raise ValueError(f"batch_norm eps must be positive during training, but got {eps}")
+    if eps < 0.0:
+        raise ValueError(f"batch_norm eps must be non-negative, but got {eps}")
     return normalize_batch(input, running_mean, running_var, weight, bias, training, momentum, eps)
 
 
@@ -116,22 +120,11 @@ def normalize_batch(input, running_mean, running_var, weight, bias, training, mo
 
 
 # -- over the last dimensions -----------------------------------------------------------------------------------------
-def _layer_rule(g, needs, x, dims, weight, mean, var, eps):
+def _layer_rule(g, needs, x, dims, weight, bias, mean, var, eps):
     if not mode.grad:
         return fused("layer_norm_backward", g, x, dims, weight, mean, var, eps, needs)
-    last, leading = list(range(-dims, 0)), list(range(x._data.ndim - dims))
-    centred = x - x.mean(last, keepdim=True)
-    rstd = (centred.square().mean(last, keepdim=True) + eps).rsqrt()
-    normal = centred * rstd
-    gx = None
-    if needs[0]:
-        gh = g if weight is None else g * weight
-        gx = (gh - gh.mean(last, keepdim=True) - normal * (gh * normal).mean(last, keepdim=True)) * rstd
-    return gx, _over(g * normal, leading) if needs[1] else None, _over(g, leading) if needs[2] else None
-
-
-def _over(t, dims):
-    return t.sum(dims) if dims else t
+    last = list(range(-dims, 0))
+    return by_parts(lambda x, w, b: _affine(_standardised(x, last, eps), w, b), (x, weight, bias), needs, g)
 
 
 _layer_norm = Op(
@@ -192,12 +185,14 @@ def _rms_forward(x, dims, weight, eps):
 
 
 def _rms_rule(g, needs, x, dims, weight, eps):
+    """One formula serves both ways: normal = x * rstd; gx = rstd * (gw - normal * mean(gw * normal)), gw = g * weight."""
     last, leading = list(range(-dims, 0)), list(range(x._data.ndim - dims))
     rstd = (x.square().mean(last, keepdim=True) + eps).rsqrt()
     normal = x * rstd
-    gh = g if weight is None else g * weight
-    gx = (gh - normal * (gh * normal).mean(last, keepdim=True)) * rstd if needs[0] else None
-    return gx, _over(g * normal, leading) if needs[1] else None
+    gw = g if weight is None else g * weight
+    gx = (gw - normal * (gw * normal).mean(last, keepdim=True)) * rstd if needs[0] else None
+    by_weight = g * normal
+    return gx, (by_weight.sum(leading) if leading else by_weight) if needs[1] else None
 
 
 _rms_norm = Op("FusedRmsNormBackward0", _rms_forward, keeps=("rstd",), joint=_rms_rule, inputs=("x", "weight"))
@@ -230,18 +225,21 @@ def _group_forward(x, groups, weight, bias, eps):
     return y, mean, var
 
 
-def _group_rule(g, needs, x, groups, weight, mean, var, eps):
-    n, channels, *rest = x._data.shape
-    axes, shape = [0, *range(2, x._data.ndim)], (-1, *(1,) * len(rest))
-    flat = x.reshape(n, groups, -1)
-    gx = gw = None
+def _group_rule(g, needs, x, groups, weight, bias, mean, var, eps):
+    shape, split = x._data.shape, (x._data.shape[0], groups, -1)
+    axes, per_channel = [0, *range(2, len(shape))], (-1, *(1,) * (len(shape) - 2))
+    if mode.grad:
+
+        def meaning(x, weight, bias):
+            return _affine(_standardised(x.reshape(split), [-1], eps).reshape(shape), weight, bias, per_channel)
+
+        return by_parts(meaning, (x, weight, bias), needs, g)
+    flat, gx, gw = x.reshape(split), None, None
     if needs[0]:
-        gh = (g if weight is None else g * weight.reshape(shape)).reshape(n, groups, -1)
-        gx = _layer_rule(gh, (True, False, False), flat, 1, None, mean, var, eps)[0].reshape(x._data.shape)
+        gw = g if weight is None else g * weight.reshape(per_channel)
+        gx = fused("layer_norm_backward", gw.reshape(split), flat, 1, None, mean, var, eps, (True, False, False))[0].reshape(shape)
     if needs[1]:
-        centred = flat - flat.mean(-1, keepdim=True)
-        normal = centred * (centred.square().mean(-1, keepdim=True) + eps).rsqrt()
-        gw = (g * normal.reshape(x._data.shape)).sum(axes)
+        gw = (g * _standardised(flat, [-1], eps).reshape(shape)).sum(axes)
     return gx, gw, g.sum(axes) if needs[2] else None
 
 
@@ -259,14 +257,6 @@ def group_norm(input, num_groups, weight=None, bias=None, eps=1e-05):
     x = input._data
     if x.ndim < 2:
         raise RuntimeError(f"Expected at least 2 dimensions for input tensor but received {x.ndim}")
-    if prod(x.shape[:1]) * x.shape[1] // max(num_groups, 1) * prod(x.shape[2:]) == 1 and x.size:
-        raise ValueError(f"Expected more than 1 value per channel when training, got input size {[x.shape[0] * x.shape[1] // num_groups, num_groups, *x.shape[2:]]}")
-    return normalize_groups(input, num_groups, weight, bias, eps)
-
-
-def normalize_groups(input, num_groups, weight=None, bias=None, eps=1e-05):
-    """`group_norm` for any number of values per group."""
-    x = input._data
     channels = x.shape[1]
     if num_groups <= 0:
         raise RuntimeError(f"Expected num groups to be greater than 0, got {num_groups}")
@@ -282,6 +272,9 @@ def normalize_groups(input, num_groups, weight=None, bias=None, eps=1e-05):
             )
     need_floating(input, "GroupNormKernelImpl")
     _check_mixed(input, None, weight, bias)
+    if x.size and x.size == num_groups:
+        shape = [x.shape[0] * channels // num_groups, num_groups, *x.shape[2:]]
+        raise ValueError(f"Expected more than 1 value per channel when training, got input size {shape}")
     return _group_norm(input, num_groups, weight, bias, eps)
 
 

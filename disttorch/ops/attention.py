@@ -1,0 +1,147 @@
+"""Scaled dot-product attention (Vaswani et al., 2017): softmax(q k^T * scale + mask) v as one operation.
+
+Letters: L queries, S keys and values, E features, F features of the values; leading dimensions are batches and heads.
+"""
+
+import math
+
+import numpy as np
+
+from ..autograd.mode import mode
+from ..autograd.op import Op
+from ..autograd.variable import wrap
+from .arguments import C_NAMES, need_tensor
+from .dropout import _mask
+from .fused import by_parts
+from .matmul import kernels_of, matmul
+from .softmax import softmax
+
+
+def _forward(q, k, v, bias, keep, scale):
+    """bias: what is added to the scores, or None; keep: the dropout's mask, already scaled, or None -> y, weights."""
+    kernels = kernels_of(q)
+    scores = kernels.matmul(q, np.swapaxes(k, -1, -2))
+    scores *= scores.dtype.type(scale)
+    if bias is not None:
+        scores = scores + bias
+    weights = kernels.softmax_forward(scores, scores.ndim - 1)
+    if bias is not None:  # a query that may see no key gets zeros
+        blind = np.isneginf(scores).all(-1, keepdims=True)
+        if blind.any():
+            weights = np.where(blind, weights.dtype.type(0), weights)
+    return kernels.matmul(weights if keep is None else weights * keep, v), weights
+
+
+def _rule(g, needs, q, k, v, bias, keep, scale, weights):
+    if mode.grad:
+
+        def meaning(q, k, v, bias):
+            scores = matmul(q, k.transpose(-2, -1)) * scale
+            found = softmax(scores if bias is None else scores + bias, -1)
+            if bias is not None:
+                found = found.masked_fill(wrap(weights == 0, q.device), 0)
+            return matmul(found if keep is None else found * keep, v)
+
+        return by_parts(meaning, (q, k, v, bias), needs, g)
+    a, b, c, d = g._data, q._data, k._data, v._data
+    kernels = kernels_of(a)
+    dropped = weights if keep is None else weights * keep._data
+    gv = kernels.matmul(np.swapaxes(dropped, -1, -2), a) if needs[2] else None
+    gq = gk = gb = None
+    if needs[0] or needs[1] or needs[3]:
+        by_weights = kernels.matmul(a, np.swapaxes(d, -1, -2))
+        if keep is not None:
+            by_weights *= keep._data
+        scores = kernels.softmax_backward(by_weights, weights, weights.ndim - 1)
+        gb = scores.copy() if needs[3] else None
+        scores *= scores.dtype.type(scale)
+        gq = kernels.matmul(scores, c) if needs[0] else None
+        gk = kernels.matmul(np.swapaxes(scores, -1, -2), b) if needs[1] else None
+    return [None if x is None else wrap(x, g.device) for x in (gq, gk, gv, gb)]
+
+
+_attention = Op(
+    "ScaledDotProductFlashAttentionForCpuBackward0",
+    _forward,
+    keeps=("weights",),
+    joint=_rule,
+    inputs=("q", "k", "v", "bias"),
+)
+
+
+def scaled_dot_product_attention(
+    query, key, value, attn_mask=None, dropout_p=0.0, is_causal=False, scale=None, enable_gqa=False
+):  # fmt: skip
+    """softmax(query key^T * scale + mask) value: (*, L, E), (*, S, E), (*, S, F) -> (*, L, F).
+
+    attn_mask: bool (True: may be seen) or added to the scores; is_causal: a query sees keys up to its own position; scale:
+    1 / sqrt(E) unless given; enable_gqa: heads (third dimension from the end) of keys and values serve several of the queries'.
+    """
+    need_tensor(query, "scaled_dot_product_attention", "query", 1)
+    _check(query, key, value, attn_mask, dropout_p, is_causal)
+    if enable_gqa:
+        key, value = _shared_heads(query, key, value)
+    q, k = query._data, key._data
+    bias = attn_mask
+    if is_causal:
+        bias = wrap(_masking(np.tri(q.shape[-2], k.shape[-2], dtype=bool), q.dtype), query.device)
+    elif attn_mask is not None and attn_mask._data.dtype.kind == "b":
+        bias = wrap(_masking(attn_mask._data, q.dtype), query.device)
+    keep = None
+    if dropout_p > 0:
+        shape = (*np.broadcast_shapes(q.shape[:-2], k.shape[:-2]), q.shape[-2], k.shape[-2])
+        keep = wrap(np.zeros(shape, q.dtype), query.device)
+        if dropout_p < 1:
+            keep = wrap(_mask(shape, dropout_p, query.device)._data.astype(q.dtype) / q.dtype.type(1 - dropout_p), query.device)
+    scale = 1 / math.sqrt(q.shape[-1]) if scale is None and q.shape[-1] else 1.0 if scale is None else scale
+    return _attention(query, key, value, bias, keep, float(scale))
+
+
+def _masking(visible, dtype):
+    return np.where(visible, dtype.type(0), dtype.type(-np.inf))
+
+
+def _shared_heads(query, key, value):
+    """Keys' and values' heads repeated for the queries' heads that share them."""
+    heads, kept, valued = (t._data.shape[-3] for t in (query, key, value))
+    if heads % kept or heads % valued:
+        raise RuntimeError(
+            "Number of heads in key and value must divide the number of heads in query. Got "
+            f"query heads {heads}, key heads {kept} and value heads {valued}"
+        )
+    return key.repeat_interleave(heads // kept, -3), value.repeat_interleave(heads // valued, -3)
+
+
+def _check(query, key, value, attn_mask, dropout_p, is_causal):
+    named = (("query", query), ("key", key), ("value", value))
+    ranks = [t._data.ndim for _, t in named]
+    if min(ranks) < 2:
+        raise RuntimeError(
+            "Expected query, key, and value to all be  at least 2 dimensional, but got query.dim: {} key.dim: {} and value.dim: {} instead.".format(*ranks)
+        )
+    kinds = [t._data.dtype for _, t in named]
+    if kinds[1:] != kinds[:-1]:
+        names = [C_NAMES[t.dtype.name] for _, t in named]
+        raise RuntimeError(
+            "Expected query, key, and value to have the same dtype, but got query.dtype: {} key.dtype: {} and value.dtype: {} instead.".format(*names)
+        )
+    if attn_mask is not None:
+        if is_causal:
+            raise RuntimeError("_scaled_dot_product_attention: Explicit attn_mask should not be set when is_causal=True")
+        if attn_mask._data.dtype.kind != "b" and attn_mask._data.dtype not in (query._data.dtype, np.dtype(np.float32)):
+            names = [C_NAMES[t.dtype.name] for t in (attn_mask, query)]
+            raise RuntimeError(
+                "Expected attn_mask dtype to be bool or float or to match query dtype, but got attn_mask.dtype: {} and  query.dtype: {} instead.".format(*names)
+            )
+    if not 0.0 <= dropout_p <= 1.0:
+        raise RuntimeError(f"dropout probability has to be between 0 and 1, but got {dropout_p:g}")
+    (*_, e), (*_, s, e2), (*_, s2, _) = (t._data.shape for _, t in named)
+    if e != e2:
+        batch = math.prod(query._data.shape[:-2])
+        raise RuntimeError(f"Expected size for first two dimensions of batch2 tensor to be: [{batch}, {e}] but got: [{batch}, {e2}].")
+    if s != s2:
+        batch = math.prod(query._data.shape[:-2])
+        raise RuntimeError(f"Expected size for first two dimensions of batch2 tensor to be: [{batch}, {s}] but got: [{batch}, {s2}].")
+
+
+__all__: list[str] = []

@@ -1,0 +1,48 @@
+"""Distances and similarities of vectors."""
+
+import numpy as np
+
+from .. import dtypes
+from ..autograd.inplace import write
+from ..autograd.variable import wrap
+from .norms import vector_norm
+from .pointwise import result_dtype
+from .shape import broadcast_tensors
+
+
+def pairwise_distance(x1, x2, p=2.0, eps=1e-6, keepdim=False):
+    """The p-norm of x1 - x2 + eps over the last dimension: (N, D), (N, D) -> (N,)."""
+    return vector_norm(x1 - x2 + eps, p, -1, keepdim)
+
+
+def normalize(input, p=2.0, dim=1, eps=1e-12, out=None):
+    """input / max(its p-norm along `dim`, eps)."""
+    return write(out, input / vector_norm(input, p, dim, True).clamp(min=eps))
+
+
+def cosine_similarity(x1, x2, dim=1, eps=1e-8):
+    """x1 . x2 / (max(|x1|, eps) * max(|x2|, eps)) along `dim`."""
+    d = result_dtype(x1, x2)
+    if not d.is_floating_point:
+        raise RuntimeError(f"expected common dtype to be floating point, yet common dtype is {dtypes.SCALAR_NAMES[d]}")
+    x1, x2 = broadcast_tensors(x1.to(d), x2.to(d))
+    unit1 = x1 / vector_norm(x1, 2, dim, True).clamp(min=eps)
+    unit2 = x2 / vector_norm(x2, 2, dim, True).clamp(min=eps)
+    return (unit1 * unit2).sum(dim)
+
+
+def pdist(input, p=2.0):
+    """The p-norms of the differences of all pairs of rows i < j: (N, D) -> (N * (N - 1) / 2,)."""
+    x = input._data
+    if x.ndim != 2:
+        raise RuntimeError(f"pdist only supports 2D tensors, got: {x.ndim}D")
+    if x.dtype.kind != "f":
+        raise RuntimeError("pdist only supports floating-point dtypes")
+    if p < 0:
+        raise RuntimeError("pdist only supports non-negative p values")
+    first, second = np.triu_indices(x.shape[0], 1)
+    difference = input.index_select(0, wrap(first, input.device)) - input.index_select(0, wrap(second, input.device))
+    return vector_norm(difference, p, -1) if x.shape[1] else difference.sum(1)
+
+
+__all__ = ["cosine_similarity", "pairwise_distance", "pdist"]
