@@ -47,16 +47,42 @@ def mismatch(group, case, odd):
     return type(error).__name__, str(error), took, type(later).__name__
 
 
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("odd", [0, 2])
-@pytest.mark.parametrize("case", CALLS)
-def test_mismatch_is_raised_on_every_rank(kind, case, odd):
-    for name, text, took, later in run_ranks(3, mismatch, kind, args=(case, odd)):
+def mismatches(group, port, odd):
+    """All cases, each in a group of its own."""
+    results = {}
+    store = comm.StoreClient("127.0.0.1", port)
+    for case in CALLS:
+        inner = comm.connect(
+            comm.PrefixStore(f"{case}{odd}", store), group.rank, group.size, transport=group.kind, timeout=20
+        )
+        results[case] = mismatch(inner, case, odd)
+        inner.close()
+    store.close()
+    return results
+
+
+def check_mismatch(results):
+    for name, text, took, later in results:
         assert name == "CollectiveMismatch", text
         assert took < 1.0
         assert all(f"rank {rank}: " in text for rank in range(3)), text
         assert text.count("test_failures.py:") == 3
         assert later == "GroupClosed"
+
+
+@pytest.mark.parametrize("odd", [0, 2])
+@pytest.mark.parametrize("case", CALLS)
+def test_mismatch_is_raised_on_every_thread(case, odd):
+    check_mismatch(run_ranks(3, mismatch, args=(case, odd)))
+
+
+@pytest.mark.parametrize("odd", [0, 2])
+@pytest.mark.parametrize("kind", ["processes", "tcp"])
+def test_mismatch_is_raised_on_every_process(kind, odd):
+    with comm.StoreServer() as server:
+        results = run_ranks(3, mismatches, kind, args=(server.port, odd))
+    for case in CALLS:
+        check_mismatch([result[case] for result in results])
 
 
 def message_mismatch(group):
