@@ -144,7 +144,7 @@ def hessian(func: Callable, argnums: int | tuple = 0) -> Callable:
 
 def functional_call(module: Any, parameter_and_buffer_dicts: Any, args: Any = None, kwargs: dict | None = None, *, tie_weights=True, strict=False) -> Any:
     """module(*args, **kwargs) with parameters and buffers taken from a dict (or several)."""
-    from ..nn.utils.stateless import functional_call as call
+    from ..nn.utils.stateless import call
 
     merged: dict = {}
     for d in parameter_and_buffer_dicts if isinstance(parameter_and_buffer_dicts, (tuple, list)) else [parameter_and_buffer_dicts]:

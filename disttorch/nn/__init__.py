@@ -1,6 +1,6 @@
 """Neural networks: modules, their parameters, functions, initial values."""
 
-from . import functional, init, modules, parameter
+from . import functional, init, modules, parameter, utils
 from .modules import *
 from .parameter import Buffer, Parameter, UninitializedBuffer, UninitializedParameter
 
@@ -8,7 +8,7 @@ from .parameter import Buffer, Parameter, UninitializedBuffer, UninitializedPara
 def __getattr__(name: str):  # the parallel classes bring in `disttorch.comm`, so they are imported when first used
     from importlib import import_module
 
-    if name in ("parallel", "utils"):
+    if name == "parallel":
         return import_module(f".{name}", __name__)
     if name == "DataParallel":
         return import_module(".parallel", __name__).DataParallel

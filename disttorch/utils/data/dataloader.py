@@ -97,7 +97,12 @@ class DataLoader(Generic[T]):
                 sampler = RandomSampler(dataset, generator=generator) if shuffle else SequentialSampler(dataset)
         if batch_size is not None and batch_sampler is None:
             batch_sampler = BatchSampler(sampler, batch_size, drop_last)
-        self.batch_size, self.drop_last, self.sampler, self.batch_sampler = batch_size, drop_last, sampler, batch_sampler
+        self.batch_size, self.drop_last, self.sampler, self.batch_sampler = (
+            batch_size,
+            drop_last,
+            sampler,
+            batch_sampler,
+        )
         if collate_fn is None:
             collate_fn = collate.default_collate if self._auto_collation else collate.default_convert
         self.collate_fn = collate_fn
@@ -170,9 +175,7 @@ class DataLoader(Generic[T]):
 
 def _check_workers(num_workers, timeout, prefetch_factor, persistent_workers):
     if num_workers < 0:
-        raise ValueError(
-            "num_workers option should be non-negative; use num_workers=0 to disable multiprocessing."
-        )
+        raise ValueError("num_workers option should be non-negative; use num_workers=0 to disable multiprocessing.")
     if timeout < 0:
         raise ValueError("timeout option should be non-negative")
     if num_workers == 0 and prefetch_factor is not None:
@@ -187,9 +190,15 @@ def _check_workers(num_workers, timeout, prefetch_factor, persistent_workers):
 
 
 def _check_iterable(shuffle, sampler, batch_sampler):
-    for name, value, wanted in (("shuffle", shuffle or None, None), ("sampler", sampler, None), ("batch_sampler", batch_sampler, None)):
+    for name, value, wanted in (
+        ("shuffle", shuffle or None, None),
+        ("sampler", sampler, None),
+        ("batch_sampler", batch_sampler, None),
+    ):
         if value is not wanted:
-            raise ValueError(f"DataLoader with IterableDataset: expected unspecified {name} option, but got {name}={value}")
+            raise ValueError(
+                f"DataLoader with IterableDataset: expected unspecified {name} option, but got {name}={value}"
+            )
 
 
 def _warn_of_many(num_workers: int):

@@ -26,7 +26,10 @@ class _Link:
         self.connection, theirs = context.Pipe(duplex=True)
         inherited = [*others, self.connection] if context.get_start_method() == "fork" else []
         self.process = context.Process(
-            target=worker.run, args=(job, theirs, inherited, os.getpid()), daemon=True, name=f"DataLoader worker {job.id}"
+            target=worker.run,
+            args=(job, theirs, inherited, os.getpid()),
+            daemon=True,
+            name=f"DataLoader worker {job.id}",
         )
         try:
             self.process.start()
