@@ -78,3 +78,24 @@ def test_relu_rnn(kernels, rng):
     second = np.maximum(x[2:] @ w_ih.T + first @ w_hh.T, 0)
     assert_close(y, np.concatenate([first, second]))
     assert_close(h, second)
+
+
+@pytest.mark.parametrize("kind", ["rnn", "gru", "lstm"])
+def test_layer_large_enough_for_packed_weights(kernels, rng, kind):
+    """Against the same kernels in float64, which the tests above hold to the definition."""
+    gates, steps, n, hidden = {"rnn": 4, "gru": 3, "lstm": 4}[kind], 3, 32, 96
+    hidden, gates = (4 * hidden, 1) if kind == "rnn" else (hidden, gates)
+    x = normal(rng, steps * n, 40)
+    states = [normal(rng, n, hidden) for _ in range(2 if kind == "lstm" else 1)]
+    weights = [normal(rng, gates * hidden, 40) / 8, normal(rng, gates * hidden, hidden) / 16]
+
+    def run(x, states, weights):
+        y, *final = getattr(kernels, f"{kind}_forward")(x, [n] * steps, *states, *weights)
+        saved = final[len(states) :]
+        backward = getattr(kernels, f"{kind}_backward")
+        return y, *final[: len(states)], *backward(y, *states, *saved, x, [n] * steps, *states, y, *weights)
+
+    wide = run(x.astype(float), [s.astype(float) for s in states], [w.astype(float) for w in weights])
+    for got, expected in zip(run(x, states, weights), wide, strict=True):
+        assert expected.dtype == np.float64
+        assert_close(got, expected, 1e-3)

@@ -20,7 +20,7 @@ class OneDNN(Convolution, Pooling, Linear, Normalization, Activation, Recurrent,
     def __init__(self, lib):
         super().__init__(np)
         self.engine = Engine(lib)
-        self._workspace_sizes = {}
+        self._sizes = {}  # of the buffers in layouts of oneDNN's own, by problem
 
 
 def load():

@@ -20,8 +20,6 @@ RELU, TANH, LOGISTIC, GELU_TANH, GELU_ERF = 0x20, 0x21, 0x29, 0x2B, 0x31
 RELU_FROM_DST, TANH_FROM_DST, LOGISTIC_FROM_DST = 0x100, 0x101, 0x104
 POOL_MAX, POOL_AVG_INCLUDE, POOL_AVG_EXCLUDE = 0x1FF, 0x2FF, 0x3FF
 SOFTMAX, LOG_SOFTMAX = 0x30000, 0x30001
-ADD, MUL = 0x1FFF0, 0x1FFF1
-REDUCE_SUM = 0x20002
 # dnnl_normalization_flags_t
 GLOBAL_STATS, SCALE_FLAG, SHIFT_FLAG = 1, 2, 4
 # DNNL_ARG_*
@@ -39,19 +37,12 @@ _SIGNATURES = {
     "dnnl_stream_create": (_OUT, _P, c_uint),
     "dnnl_memory_desc_create_with_strides": (_OUT, c_int, _DIMS, c_int, _DIMS),
     "dnnl_memory_desc_create_with_tag": (_OUT, c_int, _DIMS, c_int, c_int),
-    "dnnl_memory_desc_clone": (_OUT, _P),
     "dnnl_memory_desc_destroy": (_P,),
     "dnnl_memory_create": (_OUT, _P, _P, _P),
     "dnnl_memory_destroy": (_P,),
     "dnnl_memory_set_data_handle": (_P, _P),
     "dnnl_primitive_attr_create": (_OUT,),
-    "dnnl_primitive_attr_destroy": (_P,),
     "dnnl_primitive_attr_set_scratchpad_mode": (_P, c_int),
-    "dnnl_primitive_attr_set_post_ops": (_P, _P),
-    "dnnl_post_ops_create": (_OUT,),
-    "dnnl_post_ops_destroy": (_P,),
-    "dnnl_post_ops_append_eltwise": (_P, c_int, c_float, c_float),
-    "dnnl_post_ops_append_sum": (_P, c_float, ctypes.c_int32, c_int),
     "dnnl_primitive_create": (_OUT, _P),
     "dnnl_primitive_destroy": (_P,),
     "dnnl_primitive_execute": (_P, _P, c_int, _P),
@@ -70,10 +61,7 @@ _SIGNATURES = {
     "dnnl_softmax_backward_primitive_desc_create": (_OUT, _P, c_int, *[_P] * 3, c_int, _P, _P),
     "dnnl_eltwise_forward_primitive_desc_create": (_OUT, _P, c_int, c_int, _P, _P, c_float, c_float, _P),
     "dnnl_eltwise_backward_primitive_desc_create": (_OUT, _P, c_int, *[_P] * 3, c_float, c_float, _P, _P),
-    "dnnl_inner_product_forward_primitive_desc_create": (_OUT, _P, c_int, *[_P] * 5),
     "dnnl_matmul_primitive_desc_create": (_OUT, _P, *[_P] * 5),
-    "dnnl_binary_primitive_desc_create": (_OUT, _P, c_int, *[_P] * 4),
-    "dnnl_reduction_primitive_desc_create": (_OUT, _P, c_int, _P, _P, c_float, c_float, _P),
     "dnnl_reorder_primitive_desc_create": (_OUT, *[_P] * 5),
     "dnnl_lstm_forward_primitive_desc_create": (_OUT, _P, c_int, c_int, *[_P] * 11, c_uint, _P),
     "dnnl_lstm_backward_primitive_desc_create": (_OUT, _P, c_int, c_int, *[_P] * 22, c_uint, _P, _P),

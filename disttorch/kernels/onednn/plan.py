@@ -160,12 +160,11 @@ class Plan:
         self._size += -(-self.size(layout) // ALIGNMENT) * ALIGNMENT
         return memory
 
-    def describe(self, operation, *arguments, attributes=None):
+    def describe(self, operation, *arguments):
         """A primitive descriptor of `operation`; reference implementations are refused, they are slower than NumPy."""
         desc = c_void_p()
         create = getattr(self.lib, f"dnnl_{operation}_primitive_desc_create")
-        attributes = attributes or self.engine.attributes
-        self.engine.check(create(byref(desc), self.engine.handle, *arguments, attributes))
+        self.engine.check(create(byref(desc), self.engine.handle, *arguments, self.engine.attributes))
         self._descs.append(desc)
         name = ctypes.c_char_p()
         self.lib.dnnl_primitive_desc_query(desc, dnnl.QUERY_IMPL, 0, byref(name))

@@ -1,10 +1,14 @@
-"""The LSTM layer by oneDNN, for sequences of equal length; its gates and weights are stacked as PyTorch stacks them."""
+"""Recurrent layers over sequences of equal length: an LSTM as one primitive (oneDNN stacks gates as PyTorch does), the
+others step by step with their recurrent weights packed once per call."""
+
+from math import prod
 
 import numpy as np
 
 from disttorch.kernels.onednn import library as dnnl
-from disttorch.kernels.onednn.layouts import FLOAT, contiguous
+from disttorch.kernels.onednn.layouts import FLOAT, contiguous, strides_of
 from disttorch.kernels.onednn.library import Unsupported
+from disttorch.kernels.onednn.linear import TINY
 
 GATES = 4
 LEFT_TO_RIGHT, RIGHT_TO_LEFT = 1, 2  # dnnl_rnn_direction_t
@@ -46,12 +50,32 @@ class Recurrent:
         return gx, gh0, gc0, gw_ih, gw_hh, gb if bias else None
 
     def _workspace_size(self, size, reverse):
-        key = (size, reverse)
-        if key not in self._workspace_sizes:
+        key = ("lstm", size, reverse)
+        if key not in self._sizes:
             plan = self.engine.new_plan()
             desc = _describe(plan, _Layouts(plan, size), reverse)
-            self._workspace_sizes[key] = plan.size(plan.wanted(desc, dnnl.QUERY_WORKSPACE))
-        return self._workspace_sizes[key]
+            self._sizes[key] = plan.size(plan.wanted(desc, dnnl.QUERY_WORKSPACE))
+        return self._sizes[key]
+
+    def _product(self, w, batch_sizes):
+        problem = (batch_sizes[0], *w.shape)  # n, k, m
+        if w.dtype is not FLOAT or batch_sizes[-1] != batch_sizes[0] or prod(problem) < TINY:
+            return super()._product(w, batch_sizes)
+        key, run = ("product", problem), self.engine.run
+        if key not in self._sizes:
+            plan = self.engine.new_plan()
+            self._sizes[key] = plan.size(plan.wanted(_describe_product(plan, *problem), dnnl.QUERY_WEIGHTS))
+        packed = np.empty(self._sizes[key], np.uint8)
+        strides = strides_of(w.shape, w.strides, contiguous(w.shape))
+        run(("pack", problem, strides), lambda plan: _pack(plan, problem, strides), w, packed)
+
+        def build(plan):
+            _multiply(plan, *problem)
+
+        def product(a, out):
+            run(key, build, a, packed, out)
+
+        return product
 
 
 def _dense_float(batch_sizes, *arrays):
@@ -128,3 +152,22 @@ def _backward(plan, size, reverse):
     plan.step(desc, arrays)
     plan.finish(arrays[dnnl.DIFF_WEIGHTS], gw_ih)
     plan.finish(arrays[dnnl.DIFF_WEIGHTS + 1], gw_hh)
+
+
+# ---- one step's product: a (n, k) @ w (k, m), w packed
+
+
+def _describe_product(plan, n, k, m):
+    left, right, out = plan.layout((n, k), (k, 1)), plan.layout((k, m)), plan.layout((n, m), (m, 1))
+    return plan.describe("matmul", left, right, None, out)
+
+
+def _pack(plan, problem, strides):
+    source = plan.array(plan.layout(problem[1:], strides))
+    plan.reorder(source, plan.array(plan.wanted(_describe_product(plan, *problem), dnnl.QUERY_WEIGHTS)))
+
+
+def _multiply(plan, n, k, m):
+    desc = _describe_product(plan, n, k, m)
+    a, packed = plan.array(plan.layout((n, k), (k, 1))), plan.array(plan.wanted(desc, dnnl.QUERY_WEIGHTS))
+    plan.step(desc, {dnnl.SRC: a, dnnl.WEIGHTS: packed, dnnl.DST: plan.array(plan.layout((n, m), (m, 1)))})

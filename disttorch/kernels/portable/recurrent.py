@@ -22,11 +22,12 @@ class Recurrent:
         y = xp.empty((x.shape[0], hidden), gates.dtype)
         cells, tanhs = xp.empty_like(y), xp.empty_like(y)
         h, c = h0.copy(), c0.copy()
-        w_t = w_hh.T
+        product, from_h = self._product(w_hh.T, batch_sizes), xp.empty((len(h0), 4 * hidden), gates.dtype)
         for at in _steps(batch_sizes, reverse):
             n = at.stop - at.start
             a = gates[at]
-            a += self.matmul(h[:n], w_t)
+            product(h[:n], from_h[:n])
+            a += from_h[:n]
             self._sigmoid_in_place(a[:, : 2 * hidden])
             i, f, g, o = (a[:, k * hidden : (k + 1) * hidden] for k in range(4))
             xp.tanh(g, out=g)
@@ -47,21 +48,29 @@ class Recurrent:
         gates, cells, tanhs = saved
         ga = xp.empty_like(gates)
         gh, gc = gh.copy(), gc.copy()
+        product = self._product(w_hh, batch_sizes)
+        buffer, slopes = xp.empty_like(gh), xp.empty((len(gh), 4 * hidden), gates.dtype)
         for at in reversed(_steps(batch_sizes, reverse)):
             n = at.stop - at.start
             i, f, g, o = (gates[at, k * hidden : (k + 1) * hidden] for k in range(4))
             gi, gf, gg, go = (ga[at, k * hidden : (k + 1) * hidden] for k in range(4))
-            t = tanhs[at]
-            dh, dc = gh[:n], gc[:n]
+            t, dh, dc, work = tanhs[at], gh[:n], gc[:n], buffer[:n]
             dh += gy[at]
-            dho = dh * o
-            dc += dho - dho * t * t
-            xp.multiply(dc * g, i - i * i, out=gi)
-            xp.multiply(dc * cells[at], f - f * f, out=gf)
-            xp.multiply(dc * i, 1 - g * g, out=gg)
-            xp.multiply(dh * t, o - o * o, out=go)
+            xp.multiply(dh, t, out=go)
+            xp.multiply(go, t, out=work)
+            xp.subtract(dh, work, out=work)
+            work *= o
+            dc += work  # dh * o * (1 - t * t)
+            xp.multiply(dc, g, out=gi)
+            xp.multiply(dc, cells[at], out=gf)
+            xp.multiply(dc, i, out=gg)
             dc *= f
-            dh[...] = self.matmul(ga[at], w_hh)
+            slope = xp.multiply(gates[at], gates[at], out=slopes[:n])  # a - a * a for a sigmoid, 1 - a * a for tanh
+            xp.subtract(gates[at, : 2 * hidden], slope[:, : 2 * hidden], out=slope[:, : 2 * hidden])
+            xp.subtract(1, slope[:, 2 * hidden : 3 * hidden], out=slope[:, 2 * hidden : 3 * hidden])
+            xp.subtract(o, slope[:, 3 * hidden :], out=slope[:, 3 * hidden :])
+            ga[at] *= slope
+            product(ga[at], dh)
         previous = _previous_hidden(xp, y, h0, batch_sizes, reverse)
         return _gradients(self, ga, ga, x, previous, w_ih, bias, (gh, gc))
 
@@ -78,11 +87,11 @@ class Recurrent:
         y = xp.empty((x.shape[0], hidden), gates.dtype)
         inner = xp.empty_like(y)  # W_hn h + b_hn
         h = h0.copy()
-        w_t = w_hh.T
+        product, from_h = self._product(w_hh.T, batch_sizes), xp.empty((len(h0), 3 * hidden), gates.dtype)
         for at in _steps(batch_sizes, reverse):
             m = at.stop - at.start
-            a = gates[at]
-            b = self.matmul(h[:m], w_t)
+            a, b = gates[at], from_h[:m]
+            product(h[:m], b)
             if b_hh is not None:
                 b += b_hh
             a[:, : 2 * hidden] += b[:, : 2 * hidden]
@@ -106,10 +115,12 @@ class Recurrent:
         previous = _previous_hidden(xp, y, h0, batch_sizes, reverse)
         gi, ghid = xp.empty_like(gates), xp.empty_like(gates)  # gradients of the two projections
         gh = gh.copy()
+        product, from_gates = self._product(w_hh, batch_sizes), xp.empty_like(gh)
         for at in reversed(_steps(batch_sizes, reverse)):
             r, z, n = (gates[at, k * hidden : (k + 1) * hidden] for k in range(3))
             gr, gz, gn = (gi[at, k * hidden : (k + 1) * hidden] for k in range(3))
-            dh = gh[: at.stop - at.start]
+            m = at.stop - at.start
+            dh = gh[:m]
             dh += gy[at]
             xp.multiply(dh * (previous[at] - n), z - z * z, out=gz)
             xp.multiply(dh * (1 - z), 1 - n * n, out=gn)
@@ -117,7 +128,8 @@ class Recurrent:
             ghid[at, : 2 * hidden] = gi[at, : 2 * hidden]
             xp.multiply(gn, r, out=ghid[at, 2 * hidden :])
             dh *= z
-            dh += self.matmul(ghid[at], w_hh)
+            product(ghid[at], from_gates[:m])
+            dh += from_gates[:m]
         gx, gh0, gw_ih, gw_hh, gb_ih = _gradients(self, gi, ghid, x, previous, w_ih, bias, (gh,))
         return gx, gh0, gw_ih, gw_hh, gb_ih, ghid.sum(axis=0) if bias else None
 
@@ -127,11 +139,12 @@ class Recurrent:
         xp = self.xp
         y = _projection(self, x, w_ih, b_ih, b_hh)
         h = h0.copy()
-        w_t = w_hh.T
+        product, from_h = self._product(w_hh.T, batch_sizes), xp.empty_like(h)
         for at in _steps(batch_sizes, reverse):
             n = at.stop - at.start
             a = y[at]
-            a += self.matmul(h[:n], w_t)
+            product(h[:n], from_h[:n])
+            a += from_h[:n]
             if nonlinearity == "tanh":
                 xp.tanh(a, out=a)
             else:
@@ -147,13 +160,22 @@ class Recurrent:
         xp = self.xp
         slope = 1 - y * y if nonlinearity == "tanh" else (y > 0).astype(y.dtype)
         gh = gh.copy()
+        product = self._product(w_hh, batch_sizes)
         for at in reversed(_steps(batch_sizes, reverse)):
             dh = gh[: at.stop - at.start]
             dh += gy[at]
             slope[at] *= dh  # becomes the gradient of the pre-activation
-            dh[...] = self.matmul(slope[at], w_hh)
+            product(slope[at], dh)
         previous = _previous_hidden(xp, y, h0, batch_sizes, reverse)
         return _gradients(self, slope, slope, x, previous, w_ih, bias, (gh,))
+
+    def _product(self, w, batch_sizes):
+        """A function (a, out) that writes a @ w for each step; a backend may first bring w into a layout of its own."""
+
+        def product(a, out):
+            out[...] = self.matmul(a, w)
+
+        return product
 
     def _sigmoid_in_place(self, a):
         a *= 0.5
