@@ -4,11 +4,12 @@ import math
 
 import numpy as np
 
-from .. import dtypes
+from .. import dtypes, random, sampling
 from ..autograd.inplace import assign, check_inplace
 from ..autograd.mode import mode
 from ..autograd.op import Op
 from ..autograd.variable import Tensor, counter, wrap
+from ..devices import scope
 from ..kernels.portable.precision import is_narrow
 from .arguments import need_floating, need_tensor
 from .comparison import where
@@ -128,6 +129,17 @@ _rrelu = Op(
 )
 
 
+def _drawn_slopes(input, lower, upper):
+    """A slope for each element that is not positive, 1 for the others; numbers are drawn for the former only, as in PyTorch."""
+    x = input._data
+    with scope(input.device):
+        below = x <= 0
+        drawn = sampling.uniform(random.stream(None, input.device), (int(below.sum()),), np.dtype(np.float64), lower, upper)
+        slopes = np.ones_like(x)
+        slopes[below] = drawn.astype(x.dtype)
+    return slopes
+
+
 def rrelu(input, lower=1.0 / 8, upper=1.0 / 3, training=False, inplace=False):
     """Leaky ReLU whose slope is drawn from [lower, upper) for each element in training, and is their mean otherwise."""
     need_tensor(input, "rrelu", "input", 1)
@@ -136,9 +148,7 @@ def rrelu(input, lower=1.0 / 8, upper=1.0 / 3, training=False, inplace=False):
         raise RuntimeError("Lower bound should be less than or equal to the upper bound")
     if not training:
         return leaky_relu(input, (lower + upper) / 2, inplace)
-    from .creation import empty_like
-
-    slopes = empty_like(input.detach()).uniform_(lower, upper)
+    slopes = wrap(_drawn_slopes(input, lower, upper), input.device)
     return in_place(_rrelu, input, slopes) if inplace else _rrelu(input, slopes)
 
 
@@ -250,28 +260,23 @@ def gelu(input, *, approximate="none"):
     return _gelu(input, approximate)
 
 
-def _logistic(x):
-    return 0.5 * (1 + np.tanh(0.5 * x))
-
-
 def _silu_rule(g, x):
-    if not mode.grad:
-        with hushed:
-            a = x._data
-            s = kernels_of(a).sigmoid_forward(a)
-            return wrap((g._data * (s * (1 + a * (1 - s)))).astype(a.dtype, copy=False), x.device)
     s = sigmoid(x)
     return g * (s * (1 + x * (1 - s)))
 
 
-_silu = Op("SiluBackward0", _wide(lambda x: x * kernels_of(x).sigmoid_forward(x)), params=("x",), x=_silu_rule)
+_silu = _op("SiluBackward0", "", lambda x: x / (1 + np.exp(-x)), x=_silu_rule)
+
+
+def _silu_complex(x):
+    return x * sigmoid(x)
 
 
 def silu(input, inplace=False):
     """x * sigmoid(x)."""
     need_tensor(input, "silu", "input", 1)
     if input._data.dtype.kind == "c":
-        return input * sigmoid(input)
+        return in_place(_silu_complex, input) if inplace else _silu_complex(input)
     need_floating(input, "silu_cpu")
     return in_place(_silu, input) if inplace else _silu(input)
 

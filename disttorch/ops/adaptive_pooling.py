@@ -11,12 +11,14 @@ def _sizes(name, output_size, x, n):
     """One int per axis; None keeps the input's size."""
     if not isinstance(output_size, (tuple, list)):
         output_size = (output_size,) * n
-    if len(output_size) > x.ndim - 1:
+    elif n > 1 and len(output_size) > x.ndim - 1:
         raise ValueError(f"Input dimension should be at least {len(output_size) + 1}")
     if len(output_size) == 1:
         output_size = (*output_size,) * n
     if len(output_size) != n:
         raise RuntimeError(f"{name}(): internal error: output_size.size() must be {n}")
+    if x.ndim < n + 1:
+        return ()  # `_check` complains
     sizes = tuple([x.shape[d - n] if s is None else s.__index__() for d, s in enumerate(output_size)])
     if any(s < 0 for s in sizes):
         told = ", ".join(map(str, sizes))
@@ -58,7 +60,7 @@ def _make_average(n):
 
     def adaptive_avg_pool(input, output_size):
         need_tensor(input, name, "input", 1)
-        sizes = _sizes(name, output_size, input._data, n) if input._data.ndim in (n + 1, n + 2) else ()
+        sizes = _sizes(name, output_size, input._data, n)
         if sizes == (1,) * n and n > 1 and input._data.size:
             return input.mean(tuple(range(-n, 0)), keepdim=True)
         _check(name, input, n, ",")
@@ -81,8 +83,9 @@ def _make_max(n):
     )
 
     def with_indices(input, output_size, return_indices=True):
-        _check(name, input, n, ":")
+        need_tensor(input, name, "input", 1)
         sizes = _sizes(name, output_size, input._data, n)
+        _check(name, input, n, ":")
         if input._data.ndim == n + 1:
             values, indices = op(input.unsqueeze(0), sizes)
             return values.squeeze(0), indices.squeeze(0)

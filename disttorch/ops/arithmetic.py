@@ -10,10 +10,11 @@ from .pointwise import binary, hushed, inplace_of, result_dtype
 
 # A gradient that comes out broadcast is summed to its input's shape by the sweep.
 _add = binary("add", np.add, x=lambda g: g, y=lambda g: g)
-_sub = binary("sub", np.subtract, x=lambda g: g, y=lambda g: -g, bools=False)
+_sub = binary("sub", np.subtract, x=lambda g: g, y=lambda g: -g, bools=False, numbers="either")
 mul = binary("mul", np.multiply, x=lambda g, y: g * conj(y), y=lambda g, x: g * conj(x))
 _true_div = binary(
-    "div", hushed(np.true_divide), floats=True, x=lambda g, y: g / conj(y), y=lambda g, x, y: -g * conj((x / y) / y)
+    "div", hushed(np.true_divide), floats=True, numbers="either",
+    x=lambda g, y: g / conj(y), y=lambda g, x, y: -g * conj((x / y) / y),
 )
 
 
@@ -109,9 +110,9 @@ def _no_gradient(g):
 
 
 _trunc_div = binary("div", _truncated, node="DivBackward1", x=_no_gradient, y=_no_gradient, bools=False)
-floor_divide = binary("floor_divide", _floored, node="NotImplemented", x=_no_gradient, y=_no_gradient, bools=False)
+floor_divide = binary("floor_divide", _floored, node="NotImplemented", x=_no_gradient, y=_no_gradient, bools=False, numbers="either")
 remainder = binary(
-    "remainder", _whole_division(np.remainder), x=lambda g: g, y=lambda g, x, y: -g * div(x, y, rounding_mode="floor"), bools=False
+    "remainder", _whole_division(np.remainder), x=lambda g: g, y=lambda g, x, y: -g * div(x, y, rounding_mode="floor"), bools=False, numbers="either"
 )
 fmod = binary(
     "fmod", _whole_division(np.fmod), x=lambda g: g, y=lambda g, x, y: -g * div(x, y, rounding_mode="trunc"), bools=False
@@ -119,8 +120,7 @@ fmod = binary(
 
 
 def _power(a, b):
-    a, b = np.asarray(a), np.asarray(b)
-    if np.result_type(a, b).kind == "i" and (b < 0).any():  # integers to negative powers: what truncation leaves
+    if np.result_type(a, b).kind == "i" and np.any(np.less(b, 0)):  # integers to negative powers: what truncation leaves
         with np.errstate(all="ignore"):
             whole = np.power(a, np.maximum(b, 0))
             return np.where(b >= 0, whole, np.where(a == 1, 1, np.where(a == -1, 1 - 2 * (b % 2), 0))).astype(whole.dtype)
@@ -153,7 +153,7 @@ def _log_of(number):
     return value if value.imag else value.real
 
 
-_pow = binary("pow", hushed(_power), x=_pow_x, y=_pow_y)
+_pow = binary("pow", hushed(_power), x=_pow_x, y=_pow_y, numbers="either")
 
 
 def pow(input, exponent, *, out=None):
@@ -204,7 +204,7 @@ def _half_where_equal(g, better, x, y):
 
 def _extreme(name, ufunc):
     x, y = _to_winner(name)
-    return binary(name, ufunc, x=x, y=y)
+    return binary(name, ufunc, x=x, y=y, numbers="none")
 
 
 maximum, minimum = _extreme("maximum", np.maximum), _extreme("minimum", np.minimum)
@@ -216,8 +216,9 @@ atan2 = binary(
     floats=True,
     x=lambda g, x, y: g * (y / (x * x + y * y)),
     y=lambda g, x, y: g * (-x / (x * x + y * y)),
+    numbers="none",
 )
-hypot = binary("hypot", np.hypot, x=lambda g, x, out: g * (x / out), y=lambda g, y, out: g * (y / out), bools=False)
+hypot = binary("hypot", np.hypot, x=lambda g, x, out: g * (x / out), y=lambda g, y, out: g * (y / out), bools=False, numbers="none")
 copysign = binary(
     "copysign",
     np.copysign,
@@ -225,14 +226,15 @@ copysign = binary(
     x=lambda g, x, out: g * (out / x).masked_fill(x == 0, 0),
     y=lambda g: g * 0,
 )
-nextafter = binary("nextafter", np.nextafter, node="NextafterBackward0", x=lambda g: g * 0, y=lambda g: g * 0)
-logaddexp = binary("logaddexp", hushed(np.logaddexp), x=lambda g, x, out: g * (x - out).exp(), y=lambda g, y, out: g * (y - out).exp())
+nextafter = binary("nextafter", np.nextafter, node="NextafterBackward0", x=lambda g: g * 0, y=lambda g: g * 0, numbers="none")
+logaddexp = binary("logaddexp", hushed(np.logaddexp), x=lambda g, x, out: g * (x - out).exp(), y=lambda g, y, out: g * (y - out).exp(), numbers="none")
 logaddexp2 = binary(
-    "logaddexp2", hushed(np.logaddexp2), x=lambda g, x, out: g * (x - out).exp2(), y=lambda g, y, out: g * (y - out).exp2()
+    "logaddexp2", hushed(np.logaddexp2), x=lambda g, x, out: g * (x - out).exp2(), y=lambda g, y, out: g * (y - out).exp2(),
+    numbers="none",
 )
-heaviside = binary("heaviside", np.heaviside, x=lambda g: g * 0, y=lambda g, x: g * (x == 0))
-gcd = binary("gcd", np.gcd, x=lambda g: g, y=lambda g: g, result=True)
-lcm = binary("lcm", np.lcm, x=lambda g: g, y=lambda g: g, result=True)
+heaviside = binary("heaviside", np.heaviside, x=lambda g: g * 0, y=lambda g, x: g * (x == 0), numbers="none")
+gcd = binary("gcd", np.gcd, x=lambda g: g, y=lambda g: g, result=True, numbers="none")
+lcm = binary("lcm", np.lcm, x=lambda g: g, y=lambda g: g, result=True, numbers="none")
 
 
 def _xlog(log):
@@ -247,6 +249,7 @@ xlogy = binary(
     "xlogy",
     _xlog(np.log),
     floats=True,
+    numbers="either",
     x=lambda g, x, y: g * _log_tensor(y).masked_fill((x == 0) & (y <= 0) if isinstance(x, Tensor) else (y <= 0) & (x == 0), 0),
     y=lambda g, x, y: g * (x / y),
 )

@@ -45,8 +45,13 @@ def _transposed_forward(x, w, b, shape, stride, padding, dilation, groups):
 
 def _transposed_rule(g, needs, x, w, stride, padding, dilation, groups):
     geometry = (stride, padding, dilation, groups)
+    gx = None
+    if needs[0]:
+        gx = _convolution(g, _c(w), None, *geometry)
+        if gx._data.shape != x._data.shape:  # output_padding beyond the stride makes room for further windows
+            gx = gx[tuple([slice(s) for s in x._data.shape])]
     return (
-        _convolution(g, _c(w), None, *geometry) if needs[0] else None,
+        gx,
         _to_weight(_c(x), g, w._data.shape, *geometry) if needs[1] else None,
         _channels(g) if needs[2] else None,
     )

@@ -1,7 +1,6 @@
 """Connectionist temporal classification (Graves et al., 2006): the probability of all alignments of a target with a sequence.
 
-T steps, N sequences, C classes, S target symbols. The target l is extended by blanks to l' of length 2 S + 1; alpha[t, s] is
-the log-probability of l'[: s + 1] after step t, beta[t, s] that of l'[s:] from step t on.
+T steps, N sequences, C classes, S target symbols. A target is extended by blanks around its symbols to a length L of 2 S + 1.
 """
 
 import numpy as np
@@ -14,23 +13,67 @@ from .fused import by_parts
 from .joining import stack
 from .loss import check_reduction, reduced
 from .padding import pad
+from .pointwise import hushed
 from .reduction import logsumexp
 
 
 IMPOSSIBLE = -1e30  # a logarithm whose sums have finite gradients, unlike -inf's
 
 
-def _extended(target, blank):
-    extended = np.full(2 * len(target) + 1, blank, np.int64)
-    extended[1::2] = target
-    return extended
+class _Batch:
+    """The extended targets of a batch side by side, padded: N rows of the longest one's length L."""
 
+    def __init__(self, x, targets, input_lengths, target_lengths, blank):
+        self.steps = np.array(input_lengths)
+        self.lengths = 2 * np.array(target_lengths, np.int64) + 1
+        count = len(target_lengths)
+        self.symbols = np.full((count, int(self.lengths.max(initial=1))), blank, np.int64)
+        start = 0
+        for n, length in enumerate(target_lengths):
+            self.symbols[n, 1 : 2 * length : 2] = targets[n, :length] if targets.ndim == 2 else targets[start : start + length]
+            start += length
+        self.place = np.arange(self.symbols.shape[1])
+        self.skip = np.zeros(self.symbols.shape, bool)  # where a symbol may follow the one two before: not the same again
+        self.skip[:, 2:] = (self.symbols[:, 2:] != self.symbols[:, :-2]) & (self.place[2:] % 2 == 1)
+        self.rows = np.arange(count)
+        self.inside = self.place < self.lengths[:, None]
+        self.scores = np.where(self.inside, x[:, self.rows[:, None], self.symbols], -np.inf)  # (T, N, L)
 
-def _may_skip(extended):
-    """Where l'[s] may follow l'[s - 2]: a symbol that differs from the one before."""
-    skip = np.zeros(len(extended), bool)
-    skip[2:] = (extended[2:] != extended[:-2]) & (np.arange(2, len(extended)) % 2 == 1)
-    return skip
+    def alphas(self):
+        """(T, N, L): log-probability of the first symbols after each step."""
+        alpha = np.full_like(self.scores, -np.inf)
+        alpha[0, :, :2] = self.scores[0, :, :2]
+        for t in range(1, len(alpha)):
+            before = alpha[t - 1]
+            two = np.where(self.skip, _shifted(before, 2), -np.inf)
+            alpha[t] = self.scores[t] + _log_add(before, _shifted(before, 1), two)
+        return alpha
+
+    def betas(self):
+        """(T, N, L): log-probability of the symbols from each on, from each step on."""
+        beta = np.full_like(self.scores, -np.inf)
+        ends = np.where(self.place >= self.lengths[:, None] - 2, 0, -np.inf) + np.where(self.inside, 0, -np.inf)
+        skip = np.zeros_like(self.skip)
+        skip[:, :-2] = self.skip[:, 2:]
+        after = np.full_like(self.scores[0], -np.inf)
+        for t in reversed(range(len(beta))):
+            two = np.where(skip, _shifted(after, -2), -np.inf)
+            going_on = _log_add(after, _shifted(after, -1), two)
+            last = (t == self.steps - 1)[:, None]
+            beta[t] = self.scores[t] + np.where(last, ends, going_on)
+            beta[t, t >= self.steps] = -np.inf
+            after = beta[t]
+        return beta
+
+    def totals(self, alpha):
+        """(N,): log-probability of each target."""
+        if not len(alpha):
+            return np.where(self.lengths == 1, 0, -np.inf).astype(alpha.dtype)
+        last = alpha[np.maximum(self.steps, 1) - 1, self.rows]
+        end = last[self.rows, self.lengths - 1]
+        before = np.where(self.lengths > 1, last[self.rows, self.lengths - 2], -np.inf)
+        empty = np.where(self.lengths == 1, 0, -np.inf)
+        return np.where(self.steps > 0, _log_add(end, before), empty).astype(alpha.dtype)
 
 
 def _log_add(*terms):
@@ -40,71 +83,40 @@ def _log_add(*terms):
 
 
 def _shifted(a, by):
+    """a moved along its last axis, -inf where nothing comes."""
     out = np.full_like(a, -np.inf)
-    if len(a) > by:
-        out[by:] = a[:-by]
+    if 0 < by < a.shape[-1]:
+        out[..., by:] = a[..., :-by]
+    elif -a.shape[-1] < by < 0:
+        out[..., :by] = a[..., -by:]
     return out
 
 
-def _alphas(scores, skip):
-    """scores (T, 2 S + 1): log-probabilities of the extended target's symbols."""
-    alpha = np.full_like(scores, -np.inf)
-    alpha[0, :2] = scores[0, :2]
-    for t in range(1, len(scores)):
-        before = alpha[t - 1]
-        alpha[t] = scores[t] + _log_add(before, _shifted(before, 1), np.where(skip, _shifted(before, 2), -np.inf))
-    return alpha
-
-
-def _betas(scores, skip):
-    """`_alphas` of everything turned round."""
-    leap = np.append(skip[2:], [False, False])[: len(skip)]
-    return _alphas(scores[::-1, ::-1], leap[::-1])[::-1, ::-1]
-
-
-def _sequences(x, targets, input_lengths, target_lengths, blank):
-    """For each sequence: its number, the log-probabilities of its steps (T, C) and its extended target."""
-    start = 0
-    for n in range(x.shape[1]):
-        length = target_lengths[n]
-        target = targets[n, :length] if targets.ndim == 2 else targets[start : start + length]
-        start += length
-        yield n, x[: input_lengths[n], n], _extended(target, blank)
-
-
+@hushed
 def _ctc_forward(x, targets, input_lengths, target_lengths, blank, zero_infinity):
-    losses = np.zeros(x.shape[1], x.dtype)
-    with np.errstate(all="ignore"):
-        for n, steps, extended in _sequences(x, targets, input_lengths, target_lengths, blank):
-            if not len(steps):
-                losses[n] = 0 if len(extended) == 1 else np.inf
-                continue
-            alpha = _alphas(steps[:, extended], _may_skip(extended))[-1]
-            losses[n] = -_log_add(*alpha[-2:]) if len(alpha) > 1 else -alpha[-1]
-    if zero_infinity:
-        losses[np.isinf(losses)] = 0
-    return losses
+    batch = _Batch(x, targets, input_lengths, target_lengths, blank)
+    losses = -batch.totals(batch.alphas() if len(x) else batch.scores)
+    return np.where(np.isinf(losses), 0, losses).astype(x.dtype) if zero_infinity else losses
 
 
+@hushed
 def _ctc_backward(g, x, targets, input_lengths, target_lengths, blank, zero_infinity):
-    """d(-log p) / d log y[t, k] = exp(log y[t, k]) - sum of alpha beta / (p y[t, k]) over s with l'[s] = k, as PyTorch counts it:
+    """d(-log p) / d log y[t, k] = exp(log y[t, k]) - sum of alpha beta / (p y[t, k]) over the places of k, as PyTorch counts it:
     for log-probabilities that come out of a log-softmax.
     """
-    gx = np.zeros_like(x)
-    with np.errstate(all="ignore"):
-        for n, steps, extended in _sequences(x, targets, input_lengths, target_lengths, blank):
-            if not len(steps):
-                continue
-            scores, skip = steps[:, extended], _may_skip(extended)
-            alpha, beta = _alphas(scores, skip), _betas(scores, skip)
-            total = _log_add(*alpha[-1, -2:]) if len(extended) > 1 else alpha[-1, -1]
-            if zero_infinity and np.isinf(total):
-                continue
-            posterior = np.exp(alpha + beta - scores - total)  # (T, 2 S + 1)
-            part = np.exp(steps)
-            for s, k in enumerate(extended):
-                part[:, k] -= posterior[:, s]
-            gx[: len(steps), n] = part * g[n]
+    batch = _Batch(x, targets, input_lengths, target_lengths, blank)
+    alpha, beta = batch.alphas(), batch.betas()
+    total = batch.totals(alpha)
+    posterior = np.exp(alpha + beta - batch.scores - total[:, None])  # (T, N, L)
+    posterior = np.where(batch.inside, posterior, 0)
+    gx = np.exp(x)
+    steps = np.arange(len(x))[:, None]
+    for s in batch.place:  # one place at a time: a symbol may stand at several
+        gx[steps, batch.rows, batch.symbols[:, s]] -= posterior[:, :, s]
+    gx *= g[:, None]
+    gx[np.arange(len(x))[:, None] >= batch.steps] = 0
+    if zero_infinity:
+        gx[:, np.isinf(total)] = 0
     return gx
 
 
@@ -118,18 +130,22 @@ def _rule(g, x, targets, input_lengths, target_lengths, blank, zero_infinity):
 def _by_steps(x, targets, input_lengths, target_lengths, blank, zero_infinity):
     """The losses as tensor operations, that they may be differentiated twice.
 
-    The term sum(exp(x)) - its own value adds to the gradient what PyTorch's has beside the posterior.
+    sum(exp(x)) minus its own value adds to the gradient what PyTorch's has beside the posterior.
     """
+    batch = _Batch(x._data, targets, input_lengths, target_lengths, blank)
     losses = []
-    for n, steps, extended in _sequences(x, targets, input_lengths, target_lengths, blank):
-        scores = steps[:, wrap(extended, x.device)]
-        alpha = scores[0] + wrap(np.where(np.arange(len(extended)) < 2, 0, IMPOSSIBLE).astype(x._data.dtype), x.device)
-        skip = wrap(np.where(_may_skip(extended), 0, IMPOSSIBLE).astype(x._data.dtype), x.device)
-        for t in range(1, len(steps._data)):
-            one = pad(alpha, (1, 0), value=IMPOSSIBLE)[:-1]
-            two = pad(alpha, (2, 0), value=IMPOSSIBLE)[: len(extended)] + skip
-            alpha = scores[t] + logsumexp(stack([alpha, one, two]), 0)
-        loss = -logsumexp(alpha[-2:], 0) + (steps.exp() - steps.exp().detach()).sum()
+    for n, (steps, length) in enumerate(zip(batch.steps.tolist(), batch.lengths.tolist(), strict=True)):
+        rows = x[:steps, n]
+        scores = rows[:, wrap(batch.symbols[n, :length], x.device)]
+        first, skip = (
+            wrap(np.where(allowed, 0, IMPOSSIBLE).astype(x._data.dtype), x.device)
+            for allowed in (np.arange(length) < 2, batch.skip[n, :length])
+        )
+        alpha = scores[0] + first
+        for t in range(1, steps):
+            one, two = (pad(alpha, (k, 0), value=IMPOSSIBLE)[:length] for k in (1, 2))
+            alpha = scores[t] + logsumexp(stack([alpha, one, two + skip]), 0)
+        loss = -logsumexp(alpha[-2:], 0) + (rows.exp() - rows.exp().detach()).sum()
         losses.append(loss * 0 if zero_infinity and loss._data > -IMPOSSIBLE / 10 else loss)
     return stack(losses)
 

@@ -86,6 +86,8 @@ def batch_norm(
     """
     need_tensor(input, "batch_norm", "input", 1)
     x = input._data
+    if x.shape == (0,):
+        return input.clone()
     if training and x.ndim > 1 and x.size == x.shape[1]:
         raise ValueError(f"Expected more than 1 value per channel when training, got input size torch.Size({list(x.shape)})")
     if training and eps <= 0.0:
@@ -226,7 +228,8 @@ def _group_forward(x, groups, weight, bias, eps):
 
 
 def _group_rule(g, needs, x, groups, weight, bias, mean, var, eps):
-    shape, split = x._data.shape, (x._data.shape[0], groups, -1)
+    shape = x._data.shape
+    split = (shape[0], groups, prod(shape[1:]) // groups)
     axes, per_channel = [0, *range(2, len(shape))], (-1, *(1,) * (len(shape) - 2))
     if mode.grad:
 

@@ -29,19 +29,27 @@ _constant = Op(
 
 def _index(mode, size, before, after):
     """For each position of the padded axis, which element of the axis stands there."""
+    if mode == "circular":  # what negative widths cut off does not come back on the other side
+        kept = np.arange(size)[max(-before, 0) : size - max(-after, 0)]
+        return kept[np.arange(-max(before, 0), len(kept) + max(after, 0)) % max(len(kept), 1)]
     at = np.arange(-before, size + after)
     if mode == "replicate":
         return at.clip(0, size - 1)
-    if mode == "circular":
-        return at % size
     period = max(2 * (size - 1), 1)
     at = np.abs(at) % period
     return np.where(at < size, at, period - at)
 
 
-def _check_sizes(mode, x, widths):
-    for k, (a, b) in enumerate(widths):
-        size = x.shape[k]
+def _check_sizes(mode, x, widths, count):
+    """RuntimeError (PyTorch's texts) for an input too small for its padding of the last `count` dimensions."""
+    if 0 in x.shape[1:]:
+        n = count + 1
+        raise RuntimeError(
+            f"Expected {n}D or {n + 1}D (batch mode) tensor with possibly 0 batch size and other non-zero dimensions for input, but "
+            f"got: {list(x.shape)}"
+        )
+    for k in range(x.ndim - count, x.ndim):
+        (a, b), size = widths[k], x.shape[k]
         if mode == "reflect" and (a >= size or b >= size):
             raise RuntimeError(
                 f"Argument #{4 + 2 * (x.ndim - 1 - k)}: Padding size should be less than the "
@@ -87,7 +95,7 @@ def pad(input, pad, mode="constant", value=None):
         raise NotImplementedError(f"Unrecognised padding mode {mode}")
     if not (1 <= count <= 3 and x.ndim in (count + 1, count + 2)):
         raise NotImplementedError(f"Padding size {len(pad)} is not supported for {x.ndim}D input tensor.")
-    _check_sizes(mode, x, widths)
+    _check_sizes(mode, x, widths, count)
     for k, (a, b) in enumerate(widths):
         if a or b:
             input = input.index_select(k, wrap(_index(mode, x.shape[k], a, b), input.device))

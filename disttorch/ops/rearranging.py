@@ -75,8 +75,9 @@ def _to_columns(x, kernel, dilation, padding, stride):
     n, c, *spatial = x.shape
     out = _blocks(tuple(spatial), kernel, dilation, padding, stride)
     padded = np.pad(x, [(0, 0), (0, 0), *((p, p) for p in padding)])
-    columns = np.stack([padded[w].reshape(n, c, -1) for w in _window_slices(kernel, dilation, stride, out)], 2)
-    return columns.reshape(n, c * columns.shape[2], -1)
+    blocks = out[0] * out[1]
+    columns = np.stack([padded[w].reshape(n, c, blocks) for w in _window_slices(kernel, dilation, stride, out)], 2)
+    return columns.reshape(n, c * columns.shape[2], blocks)
 
 
 def _from_columns(columns, spatial, kernel, dilation, padding, stride):

@@ -110,7 +110,8 @@ def array_from(t: torch.Tensor) -> np.ndarray:
     """A copy of a tensor's whole storage, and the view of it that the tensor is (same strides, same offset)."""
     t = t.detach().resolve_conj().resolve_neg()
     d = getattr(disttorch, str(t.dtype).removeprefix("torch."))
-    flat = np.frombuffer(bytes(t.untyped_storage()), d.np).copy() if t.untyped_storage().nbytes() else np.empty(0, d.np)
+    whole = torch.empty(0, dtype=torch.uint8).set_(t.untyped_storage()).numpy()
+    flat = whole.copy().view(d.np)
     strides = tuple(s * d.itemsize for s in t.stride())
     return np.lib.stride_tricks.as_strided(flat[t.storage_offset() :], tuple(t.shape), strides)
 
@@ -130,15 +131,24 @@ def _seeded(function, *args, **kwargs):
     return function(*args, **kwargs)
 
 
-def function_of(op):
-    """What disttorch calls the operation: op_db's own lambda with disttorch in PyTorch's place, or the function of that name."""
-    function = op.op
+def _translated(function):
+    """op_db's own lambda, or a partial of a function of torch.nn.functional, with disttorch in PyTorch's place; else None."""
+    if isinstance(function, functools.partial) and function.func.__module__ == "torch.nn.functional":
+        mine = getattr(disttorch.nn.functional, function.func.__name__)
+        return functools.partial(mine, *function.args, **function.keywords)
     if isinstance(function, types.FunctionType) and function.__module__.startswith("torch.testing"):
         scope = {**function.__globals__, "torch": disttorch, "wrapper_set_seed": _seeded}
         made = types.FunctionType(
             function.__code__, scope, function.__name__, function.__defaults__, function.__closure__
         )
         made.__kwdefaults__ = function.__kwdefaults__
+        return made
+    return None
+
+
+def function_of(op):
+    """What disttorch calls the operation: op_db's own lambda with disttorch in PyTorch's place, or the function of that name."""
+    if (made := _translated(op.op)) is not None:
         return made
     for root in (disttorch, disttorch.Tensor):
         with contextlib.suppress(AttributeError, ModuleNotFoundError):
@@ -339,7 +349,7 @@ def _replay_inplace(op, sample, differentiable: bool) -> str | None:
     theirs_in = op.inplace_variant
     if theirs_in is None or sample.broadcasts_input or not isinstance(sample.input, torch.Tensor):
         return None
-    name = theirs_in.__name__
+    name = getattr(theirs_in, "__name__", "partial")
     convert = Converter()
     args, kwargs = convert(list(sample.args)), convert(sample.kwargs)
     start = convert(sample.input)
@@ -348,7 +358,7 @@ def _replay_inplace(op, sample, differentiable: bool) -> str | None:
         theirs = theirs_in(sample.input.clone(), *sample.args, **sample.kwargs)
     except Exception:
         return None
-    mine = getattr(disttorch.Tensor, name, None)
+    mine = _translated(theirs_in) or getattr(disttorch.Tensor, name, None)
     if mine is None:
         return f"missing: in-place {name}"
     disttorch.random.manual_seed(SEED)
