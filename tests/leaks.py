@@ -1,5 +1,6 @@
 """What a test left behind: what `disttorch.comm.testing` looks for, and further orphans, segments and variables."""
 
+import gc
 import os
 import time
 from collections.abc import Iterator
@@ -15,6 +16,17 @@ PROC, SHM = Path("/proc"), Path("/dev/shm")
 RUN = f"DISTTORCH_TEST_RUN={os.getpid()}"
 os.environ.update([RUN.split("=")])
 
+_opened: set[str] = set()  # names of segments and semaphores; other programs' lie in the same folder
+_register = resource_tracker.register
+
+
+def _remember(name: str, kind: str) -> None:
+    _register(name, kind)
+    _opened.add(("sem." if kind == "semaphore" else "") + name.lstrip("/"))
+
+
+resource_tracker.register = _remember
+
 
 @contextmanager
 def check_leaks() -> Iterator[None]:
@@ -23,14 +35,16 @@ def check_leaks() -> Iterator[None]:
     Threads, child processes, ZeroMQ contexts and mapped shared memory; orphaned processes, files in /dev/shm; and
     changed environment variables, which are put back.
     """
-    pids, segments, environment = _pids(), _segments(), dict(os.environ)
+    pids, environment = _pids(), dict(os.environ)
+    _opened.clear()
     with testing.check_leaks():
         yield
     changed = _environment_changes(environment)
     limit = time.monotonic() + testing.SETTLE
-    while left := _orphans(_pids() - pids) + _own_segments(_segments() - segments):
+    while left := _orphans(_pids() - pids) + _segments():
         if time.monotonic() >= limit:
             break
+        gc.collect()
         time.sleep(0.02)
     if left or changed:
         raise AssertionError("left behind: " + "; ".join(left + changed))
@@ -40,8 +54,9 @@ def _pids() -> set[int]:
     return {int(name) for name in os.listdir(PROC) if name.isdigit()}
 
 
-def _segments() -> set[str]:
-    return set(os.listdir(SHM))
+def _segments() -> list[str]:
+    """What this process has made or opened in /dev/shm by way of `multiprocessing`, and what is still there."""
+    return [f"shared memory {SHM / name}" for name in sorted(_opened) if (SHM / name).exists()]
 
 
 def _orphans(pids: set[int]) -> list[str]:
@@ -58,22 +73,6 @@ def _orphans(pids: set[int]) -> list[str]:
         if state != "Z" and RUN.encode() in environment:
             found.append(f"orphan process {pid} ({command})")
     return found
-
-
-def _own_segments(names: set[str]) -> list[str]:
-    """Those of the shared-memory segments that no process outside this one has mapped."""
-    return [f"shared memory /dev/shm/{name}" for name in sorted(names - _mapped_by_others(names))]
-
-
-def _mapped_by_others(names: set[str]) -> set[str]:
-    mapped = set()
-    for pid in _pids() - {os.getpid()} if names else ():
-        try:
-            maps = (PROC / str(pid) / "maps").read_text()
-        except (FileNotFoundError, ProcessLookupError, PermissionError):
-            continue
-        mapped |= {name for name in names if f"{SHM}/{name}" in maps}
-    return mapped
 
 
 def _environment_changes(before: dict[str, str]) -> list[str]:

@@ -1,5 +1,6 @@
 """The guards around every test are tested too: each leak is named, and a late test fails."""
 
+import multiprocessing
 import os
 import subprocess
 import sys
@@ -58,6 +59,12 @@ def test_segment_is_named() -> None:
         segment = shared_memory.SharedMemory(create=True, size=8)
     segment.close()
     segment.unlink()
+
+
+def test_semaphore_is_named() -> None:
+    with pytest.raises(AssertionError, match=r"/dev/shm/sem\."), leaks.check_leaks():
+        lock = multiprocessing.get_context("spawn").Lock()  # with "fork" its name goes at once
+    del lock
 
 
 def test_environment_is_named_and_put_back() -> None:
