@@ -3,6 +3,7 @@
 Each rank owns one row and writes only there:
 
     flag     counts the rank's arrivals; "all flags have reached k" is the k-th barrier
+    asleep   not 0 while the rank sleeps until somebody's flag changes
     state    ABSENT, READY, CLOSED or FAILED, and its last words: why it left
     slots    two headers and two staging areas, used in turn: what the rank shows at an arrival
 
@@ -25,16 +26,17 @@ from .memory import Segment, wait_change, wake_all
 ABSENT, READY, CLOSED, FAILED = 0, 1, 2, 3
 LINE = 64  # bytes of a cache line: no two flags share one
 WORDS, HEADER = 2048, 1024  # bytes for flag, state and last words; bytes of one header
-STAGE = 1 << 20  # bytes of one staging area
+STAGE = 4 << 20  # bytes of one staging area
 ROW = WORDS + 2 * HEADER + 2 * STAGE
-FLAG, STATE, LAST_WORDS = 0, LINE, 2 * LINE
+FLAG, ASLEEP, STATE, LAST_WORDS = 0, LINE, 2 * LINE, 3 * LINE
 SLICE = 0.05  # seconds asleep between two looks at the deadline and at who is alive
 _HEAD = struct.Struct("<HHIIQQ")  # lengths of fingerprint and place; segment serial, descriptor, size, offset
+VIEWS = 64  # lists of staging views kept for the next call
 NOWHERE, STAGED = 0, 0xFFFFFFFF  # segment serials with a meaning of their own: nothing shown; shown in the staging area
 
-# How long a rank that waits looks again at once before it sleeps: about 30 microseconds alone, less where ranks share
-# cores and whoever is awaited needs this one.
-SPINS_ALONE, SPINS_CROWDED, YIELDS = 300, 10, 60
+# How often a rank that waits looks again at once before it sleeps: some 50 microseconds alone (sleeping and waking cost
+# 10), hardly where ranks share cores or an interpreter, and whoever is awaited needs this one.
+SPINS_ALONE, SPINS_CROWDED = 800, 5
 
 
 class Board:
@@ -50,12 +52,15 @@ class Board:
         self._bytes = memoryview(memory.bytes)
         self._flags = [row * (ROW // 8) for row in range(size)]
         self._others = [peer for peer in range(size) if peer != rank]
+        self._sleepers = [self._flags[peer] + ASLEEP // 8 for peer in self._others]
+        self._fence = clock.Lock()
         self._mine = rank * ROW
         self._arrivals, self._slot = 0, 0
         self._segments: dict[
             tuple[int, int], Segment
         ] = {}  # (rank, serial) -> a peer's segment, mapped when first named
         self._owned: dict[int, Segment] = {}  # serial -> own segment
+        self._views: dict[tuple[int, np.dtype, int], list[np.ndarray]] = {}
         self._serial = 0
         crowded = size > (os.cpu_count() or 1) or pids is None
         self._spins = SPINS_CROWDED if crowded else SPINS_ALONE
@@ -65,13 +70,20 @@ class Board:
 
     def show(
         self, fingerprint: bytes = b"", place: bytes = b"", where: tuple[int, int, int, int] = (0, 0, 0, 0)
-    ) -> None:
-        """Fill this rank's slot for the next arrival: its call, and where its data lie (see `locate`)."""
+    ) -> bytes:
+        """Fill this rank's slot for the next arrival: its call, and where its data lie (see `locate`).
+
+        Returns what is written there, for `shows`.
+        """
+        header = _HEAD.pack(len(fingerprint), len(place), *where) + fingerprint + place
         at = self._header(self.rank)
-        _HEAD.pack_into(self._bytes, at, len(fingerprint), len(place), *where)
-        at += _HEAD.size
-        both = fingerprint + place
-        self._bytes[at : at + len(both)] = both
+        self._bytes[at : at + len(header)] = header
+        return header
+
+    def shows(self, rank: int, header: bytes) -> bool:
+        """True if what `rank` shows at the current arrival is `header`."""
+        at = self._header(rank)
+        return bytes(self._bytes[at : at + len(header)]) == header
 
     def turn(self) -> None:
         """Take the other slot: call before staging or showing anything for the next arrival."""
@@ -81,6 +93,16 @@ class Board:
         """`count` elements of the staging area that `rank` shows at the current arrival."""
         start = rank * ROW + WORDS + 2 * HEADER + self._slot * STAGE + offset
         return self.memory.bytes[start : start + count * dtype.itemsize].view(dtype)
+
+    def all_staging(self, dtype: np.dtype, count: int) -> list[np.ndarray]:
+        """`staging` of every rank."""
+        key = (self._slot, dtype, count)
+        views = self._views.get(key)
+        if views is None:
+            if len(self._views) >= VIEWS:
+                self._views.clear()
+            views = self._views[key] = [self.staging(rank, dtype, count) for rank in range(self.size)]
+        return views
 
     def shown(self, rank: int) -> tuple[bytes, bytes, tuple[int, int, int, int]]:
         """What `rank` shows at the current arrival: fingerprint, place, where."""
@@ -101,8 +123,13 @@ class Board:
         """
         self._arrivals = target = self._arrivals + 1
         words = self._words
-        words[self._flags[self.rank]] = target
-        wake_all(self.memory.address + self._mine)
+        words[self._mine // 8] = target
+        with self._fence:  # an atomic instruction: the flag is out before the sleepers are looked for
+            pass
+        for sleeper in self._sleepers:
+            if words[sleeper]:
+                wake_all(self.memory.address + self._mine)
+                break
         for peer in self._others:
             flag = self._flags[peer]
             if words[flag] < target:
@@ -110,14 +137,14 @@ class Board:
                     if words[flag] >= target:
                         break
                 else:
-                    self._sleep_until(peer, target, deadline, patient)
+                    words[(self._mine + ASLEEP) // 8] = 1
+                    try:
+                        self._sleep_until(peer, target, deadline)
+                    finally:
+                        words[(self._mine + ASLEEP) // 8] = 0
 
-    def _sleep_until(self, peer: int, target: int, deadline: clock.Deadline, patient: bool) -> None:
+    def _sleep_until(self, peer: int, target: int, deadline: clock.Deadline) -> None:
         words, flag = self._words, self._flags[peer]
-        for _ in range(0 if patient else YIELDS):
-            clock.yield_cpu()
-            if words[flag] >= target:
-                return
         while (seen := words[flag]) < target:
             left = self.departed(peer)
             if left is not None and words[flag] < target:
@@ -186,7 +213,7 @@ class Board:
         self.leave()
         for segment in [*self._owned.values(), *self._segments.values()]:
             segment.close()
-        self._owned, self._segments = {}, {}
+        self._owned, self._segments, self._views = {}, {}, {}
 
 
 class ThreadBoard(Board):

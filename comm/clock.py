@@ -5,7 +5,6 @@ A simulation replaces these names to run ranks one at a time under a virtual clo
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from collections.abc import Callable
@@ -14,7 +13,6 @@ from .errors import DeadlineExceeded
 
 now = time.monotonic  # seconds; on Linux one clock for all processes of a host
 sleep = time.sleep
-yield_cpu = os.sched_yield if hasattr(os, "sched_yield") else (lambda: time.sleep(0))
 
 Lock = threading.Lock
 RLock = threading.RLock

@@ -16,7 +16,7 @@ from .call import Call, check_same, describe
 from .clock import Deadline
 from .reduction import reduce_into
 
-SMALL = 32 << 10  # bytes up to which every rank sums everything itself: one meeting instead of two
+SMALL = 256 << 10  # bytes of all ranks' arrays up to which each rank sums everything itself: one meeting, not two
 View = Callable[[int, int, int, int], np.ndarray]  # (rank, part, low, high) -> those elements of the rank's part
 Where = tuple[int, int, int, int]  # see Board.locate
 
@@ -43,12 +43,12 @@ class DirectEngine:
         self._meet(call, deadline, patient)
 
     def all_reduce(self, call: Call, deadline: Deadline, patient: bool, array: np.ndarray, op: str) -> None:
-        if array.nbytes <= SMALL:
-            self._exchange(
-                call, deadline, patient, [array], 1, array.size, array.dtype,
-                lambda view, low, high: reduce_into(
-                    [array[low:high]], [view(r, 0, low, high) for r in self._ranks], op),
-            )  # fmt: skip
+        if array.nbytes * self.size <= SMALL:
+            self.board.turn()
+            views = self.board.all_staging(array.dtype, array.size)
+            views[self.rank][...] = array
+            self._meet(call, deadline, patient, (STAGED, 0, 0, 0))
+            reduce_into([array], views, op)
             return
         where = self._locate([array])
         step = STAGE // array.dtype.itemsize
@@ -186,7 +186,7 @@ class DirectEngine:
     ) -> None:
         """Show `parts` (n_parts arrays of at most `count` elements, or none) and let `take` read everybody's."""
         step = STAGE // (dtype.itemsize * n_parts)
-        big = count * dtype.itemsize * n_parts > SMALL
+        big = count * dtype.itemsize * n_parts * self.size > SMALL
         where = self._locate(parts) if in_place and big and parts else None
         self.board.turn()
         if parts and not where:
@@ -220,9 +220,13 @@ class DirectEngine:
         if call is None:
             self.board.meet(deadline, patient)
             return []
-        self.board.show(call.fingerprint, call.place, where)
-        self.board.meet(deadline, patient)
-        shown = [self.board.shown(rank) for rank in self._ranks]
+        board = self.board
+        mine = board.show(call.fingerprint, call.place, where)
+        board.meet(deadline, patient)
+        if all(board.shows(rank, mine) for rank in self._ranks):
+            self._heard = [(call.fingerprint, call.place)] * self.size
+            return [where] * self.size
+        shown = [board.shown(rank) for rank in self._ranks]
         self._heard = [(mark, place) for mark, place, _ in shown]
         if any(mark != call.fingerprint for mark, _, _ in shown):
             check_same({rank: (mark, place) for rank, (mark, place, _) in enumerate(shown)})

@@ -31,12 +31,11 @@ MAX_OBJECT = 1 << 30  # bytes of one packed object
 
 
 class Record(NamedTuple):
-    """One operation in a group's history: its number, its call, and when it began and ended (clock.now; 0: not yet)."""
+    """One operation in a group's history: its number, its call, and when it began (clock.now)."""
 
     number: int
     call: Call
     began: float
-    ended: float
 
 
 class Group:
@@ -70,6 +69,7 @@ class Group:
         self._number = self._splits = 0
         self._children: list[Group] = []
         self.history: deque[Record] = deque(maxlen=HISTORY)
+        self.pending: Record | None = None  # the collective under way, or the one that failed
 
     def __repr__(self) -> str:
         state = "closed" if self._closed else "broken" if self._failure else "open"
@@ -275,7 +275,7 @@ class Group:
         if self._p2p is None:
             raise ValueError(f"{name}: a group of one rank has nobody to exchange messages with")
         call = Call(name, fingerprint(mark, array.dtype, array.shape, "", -1), caller())
-        self.history.append(Record(self._number, call, clock.now(), 0.0))
+        self.history.append(Record(self._number, call, clock.now()))
         return call
 
     # The group itself
@@ -363,14 +363,14 @@ class Group:
         with self._lock:
             self._check_open()
             self._number += 1
-            began = clock.now()
-            self.history.append(Record(self._number, call, began, 0.0))
+            self.pending = Record(self._number, call, clock.now())
+            self.history.append(self.pending)
             try:
                 result = run(clock.Deadline(self.timeout, call.name), patient)
             except BaseException as error:
                 self._fail(error)
                 raise
-            self.history[-1] = Record(self._number, call, began, clock.now())
+            self.pending = None
             return result
 
     def _check_open(self) -> None:

@@ -20,7 +20,7 @@ UFUNCS = {
     "bxor": np.bitwise_xor,
 }
 ALIASES = {"prod": "product"}
-BLOCK = 256 << 10  # bytes of one operand worked on at a time: all operands of a block stay in the second-level cache
+BLOCK = 1 << 20  # bytes of all operands worked on at a time: they stay in the second-level cache
 
 
 def check_op(op: str, dtype: np.dtype) -> str:
@@ -49,8 +49,11 @@ def reduce_into(outs: Sequence[np.ndarray], sources: Sequence[np.ndarray], op: s
     An array of `outs` may be one of `sources` (the same memory from the same place), but not overlap one otherwise.
     """
     dtype, count = sources[0].dtype, sources[0].size
-    step = max(BLOCK // dtype.itemsize, 1)
+    step = max(BLOCK // (dtype.itemsize * len(sources)), 1)
     combine = _combine_half if is_half(dtype) else _combine
+    if count <= step and len(outs) == 1:
+        combine(outs[0], sources, op)
+        return
     for low in range(0, count, step):
         block = slice(low, low + step)
         first, *rest = [out[block] for out in outs]
@@ -59,7 +62,8 @@ def reduce_into(outs: Sequence[np.ndarray], sources: Sequence[np.ndarray], op: s
             out[...] = first
 
 
-def _combine(out: np.ndarray, sources: list[np.ndarray], op: str) -> None:
+@np.errstate(all="ignore")  # what overflows or is not a number shows in the result; a warning per rank helps nobody
+def _combine(out: np.ndarray, sources: Sequence[np.ndarray], op: str) -> None:
     ufunc = UFUNCS[op]
     if len(sources) == 1:
         out[...] = sources[0]
@@ -75,7 +79,8 @@ def _combine(out: np.ndarray, sources: list[np.ndarray], op: str) -> None:
         np.divide(out, len(sources), out=out)
 
 
-def _combine_half(out: np.ndarray, sources: list[np.ndarray], op: str) -> None:
+@np.errstate(all="ignore")
+def _combine_half(out: np.ndarray, sources: Sequence[np.ndarray], op: str) -> None:
     wide = sources[0].astype(np.float32)
     for source in sources[1:]:
         UFUNCS[op](wide, source.astype(np.float32), out=wide)
