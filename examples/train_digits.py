@@ -40,8 +40,7 @@ def digits(train: bool) -> TensorDataset:
     return TensorDataset(F.interpolate(images, size=(32, 32), mode="bilinear"), torch.tensor(found.targets))
 
 
-def average(value: float, world: int) -> float:
-    """The mean of a number over the workers."""
+def average(value: float, world: int) -> float:  # over the workers
     total = torch.tensor(value, dtype=torch.float64)
     if world > 1:
         dist.all_reduce(total, dist.ReduceOp.AVG)
