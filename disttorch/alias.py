@@ -11,6 +11,7 @@ import importlib.abc
 import importlib.machinery
 import importlib.util
 import sys
+from multiprocessing import spawn
 
 API_VERSION = "2.13.0"  # of PyTorch, whose names, signatures and texts are answered
 _HEADS = {"torch": "disttorch", "torchvision": "disttorch.vision"}
@@ -30,7 +31,8 @@ class _Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         if name is None:
             return None
         if importlib.util.find_spec(name) is None:
-            raise ModuleNotFoundError(f"No module named '{fullname}': disttorch answers for it, and has no '{name}'", name=fullname)
+            text = f"No module named '{fullname}': disttorch answers for it, and has no '{name}'"
+            raise ModuleNotFoundError(text, name=fullname)
         return importlib.machinery.ModuleSpec(fullname, self, is_package=True)
 
     def create_module(self, spec):
@@ -46,8 +48,27 @@ class _Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
 _finder = _Finder()
 
 
+class _Installer:
+    """Pickled, a call of `install`. It travels to processes that multiprocessing starts, ahead of their main module."""
+
+    def __reduce__(self):
+        return install, ()
+
+
+def _tell_children() -> None:
+    """Let processes started by "spawn" or "forkserver" answer `import torch` too: their main module may say it."""
+    described = spawn.get_preparation_data
+    if not hasattr(described, "without_alias"):
+
+        def with_alias(name):
+            return {**described(name), "disttorch": _Installer()}
+
+        with_alias.without_alias = described
+        spawn.get_preparation_data = with_alias
+
+
 def install() -> None:
-    """Answer `import torch` and `import torchvision` from now on. RuntimeError if the real ones are already imported."""
+    """Answer `import torch` and `import torchvision` from now on. RuntimeError if the real ones are imported."""
     import disttorch
 
     for head in _HEADS:
@@ -57,6 +78,7 @@ def install() -> None:
     if _finder not in sys.meta_path:
         sys.meta_path.insert(0, _finder)
         disttorch.__version__ = API_VERSION
+        _tell_children()
 
 
 def uninstall() -> None:
@@ -66,6 +88,7 @@ def uninstall() -> None:
     if _finder in sys.meta_path:
         sys.meta_path.remove(_finder)
         disttorch.__version__ = disttorch.version.__version__
+        spawn.get_preparation_data = spawn.get_preparation_data.without_alias
     for name in [n for n in sys.modules if n.partition(".")[0] in _HEADS]:
         if sys.modules[name].__name__.startswith("disttorch"):
             del sys.modules[name]

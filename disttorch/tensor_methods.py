@@ -94,7 +94,9 @@ class TensorMethods:
         return self
 
     def is_shared(self) -> bool:
-        return False
+        from .multiprocessing import is_shared
+
+        return is_shared(self)
 
     def share_memory_(self):
         """The tensor itself, its memory moved into a segment that processes started from this one share."""
