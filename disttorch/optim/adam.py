@@ -41,8 +41,8 @@ class Adam(Elementwise):
 
     def rule(self, group, step, scalars, fresh):
         beta1, beta2 = group["betas"]
-        eps, size = group["eps"], number(group["lr"]) / (1 - beta1**step)
         root = (1 - beta2**step) ** 0.5
+        eps, size = group["eps"] * root, number(group["lr"]) / (1 - beta1**step) * root
 
         def update(p, g, m, v, top=None):
             lerp(m, g, 1 - beta1)
@@ -50,7 +50,6 @@ class Adam(Elementwise):
             if top is not None:
                 np.maximum(top, v, out=top)
             np.sqrt(v if top is None else top, out=change)
-            change /= root
             change += eps
             np.divide(m, change, out=change)
             change *= size

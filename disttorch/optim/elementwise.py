@@ -81,7 +81,7 @@ class Elementwise(Optimizer):
 
 
 class _Plan:
-    """How the parameters of a group that have gradients are stepped: packs, and single ones."""
+    """How the parameters of a group that have gradients are stepped."""
 
     def __init__(self, optimizer: Elementwise, params: list[Tensor], group: dict):
         if group.get("differentiable"):
@@ -96,11 +96,13 @@ class _Plan:
         for (_, _, _, fresh), alike in kinds.items():
             small = [p for p in alike if p._data.size <= SMALL]
             packed = set(map(id, small))
-            if len(packed) < 2 or len(packed) != len(small):  # one given twice is stepped twice
+            # Not worth it without state; and a parameter given twice is stepped twice.
+            if not self.slots or len(packed) < 2 or len(packed) != len(small):
                 small, packed = [], set()
-            self.units += [_Unit([p], optimizer, group, self.slots, fresh) for p in alike if id(p) not in packed]
-            if small:
-                self.units.append(_Pack(small, optimizer, group, self.slots, fresh))
+            large = [p for p in alike if id(p) not in packed]
+            for kind, members in ((_Unit, large), (_Pack, small)):
+                if members:
+                    self.units.append(kind(members, optimizer, group, self.slots, fresh))
 
     def holds(self, optimizer: Elementwise, params: list[Tensor], group: dict) -> bool:
         """Whether the plan still fits: the same parameters have gradients, and nobody has exchanged their state."""
@@ -143,7 +145,7 @@ def _initialise(optimizer: Elementwise, p: Tensor, state: dict, group: dict, slo
 
 
 class _Unit:
-    """One parameter, stepped where it lies."""
+    """Parameters for which the same numbers hold, each stepped where it lies."""
 
     def __init__(self, params: list[Tensor], optimizer: Elementwise, group: dict, slots: dict, fresh: bool):
         self.params, self.fresh, self.slots = params, fresh, list(slots)
@@ -176,8 +178,8 @@ class _Unit:
         return int(self.numbers[0][0].flat[0])
 
     def apply(self, update) -> None:
-        p, state = self.params[0], self.states[0]
-        _run(update, [p._data, p._grad._data, *[state[n]._data for n in self.slots]])
+        for p, state in zip(self.params, self.states, strict=True):
+            _run(update, [p._data, p._grad._data, *[state[n]._data for n in self.slots]])
 
 
 class _Scalars:
@@ -195,7 +197,7 @@ class _Scalars:
 
 
 class _Pack(_Unit):
-    """Several small parameters, stepped as one array."""
+    """Small parameters, stepped as one array."""
 
     def pin(self) -> None:
         xp = namespace(self.params[0].device)
@@ -251,7 +253,9 @@ def _run(update, arrays: list) -> None:
 
 
 def _blocks(arrays: list):
-    """The arrays, real and cut into corresponding blocks."""
+    """The arrays, real, of at least one dimension, and cut into corresponding blocks."""
+    if arrays[0].ndim == 0:  # operations on these would give scalars, which cannot be written to
+        arrays = [a.reshape(1) for a in arrays]
     if arrays[0].dtype.kind == "c":
         real = np.float32 if arrays[0].dtype == np.complex64 else np.float64
         if not all(a.flags.c_contiguous for a in arrays[:1] + arrays[2:]):

@@ -26,6 +26,9 @@ _HOOKS = (
 )
 
 
+NUMBERS = ("step", "mu_product", "eta", "mu")  # what a state holds besides arrays of the parameter's shape
+
+
 class _Required:
     def __repr__(self):
         return "<required parameter>"
@@ -297,9 +300,9 @@ def evaluate(closure):
 
 
 def _suited(param: Tensor, value, key=None):
-    """A loaded value, on the parameter's device and in its dtype (the step count stays as it is)."""
+    """A loaded value, on the parameter's device and in its dtype (counts and other single numbers stay as they are)."""
     if isinstance(value, Tensor):
-        if key == "step":
+        if key in NUMBERS:
             return value.clone()
         dtype = param.dtype if param.dtype.is_floating_point else None
         return value.detach().to(dtype=dtype, device=param.device, copy=True)
