@@ -25,6 +25,7 @@ class OneDNN(Convolution, Pooling, Linear, Normalization, Activation, Recurrent,
 
 def load():
     """The backend, or None where libdnnl or libgomp is missing."""
+    threads.prepare_openmp()
     lib = library.load()
     if lib is None:
         return None
