@@ -4,6 +4,7 @@ from . import arithmetic
 from .activation import *
 from .adaptive_pooling import *
 from .arithmetic import *
+from .bessel import *
 from .clamping import *
 from .comparison import *
 from .complexes import *
@@ -18,8 +19,11 @@ from .dims import Size
 from .distance import *
 from .drawing import *
 from .dropout import *
+from .error_functions import *
 from .extremes import *
 from .fill import *
+from .functional_forms import *
+from .gamma import *
 from .index_along import *
 from .indexing import *
 from .joining import *
@@ -41,6 +45,7 @@ from .shape import *
 from .softmax import *
 from .solving import *
 from .sorting import *
+from .statistics import *
 from .turning import *
 from .unary import *
 from .windows import *

@@ -12,19 +12,20 @@ def _none(g):
     return None
 
 
-def _compare(name, ufunc):
-    return binary(name, hushed(ufunc), x=_none, y=_none, result=bool_)
+def _compare(name, ufunc, numbers="other"):
+    return binary(name, hushed(ufunc), x=_none, y=_none, result=bool_, numbers=numbers)
 
 
 eq, ne = _compare("eq", np.equal), _compare("ne", np.not_equal)
 lt, le = _compare("lt", np.less), _compare("le", np.less_equal)
 gt, ge = _compare("gt", np.greater), _compare("ge", np.greater_equal)
-logical_and, logical_or = _compare("logical_and", np.logical_and), _compare("logical_or", np.logical_or)
-logical_xor = _compare("logical_xor", np.logical_xor)
+logical_and, logical_or, logical_xor = (
+    _compare(name, getattr(np, name), numbers="none") for name in ("logical_and", "logical_or", "logical_xor")
+)
 
 
 def _bitwise(name, ufunc):
-    return binary(name, ufunc, x=_none, y=_none, result=True)
+    return binary(name, ufunc, x=_none, y=_none, result=True, numbers="either")
 
 
 bitwise_and, bitwise_or = _bitwise("bitwise_and", np.bitwise_and), _bitwise("bitwise_or", np.bitwise_or)

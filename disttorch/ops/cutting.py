@@ -44,6 +44,16 @@ def narrow(input, dim, start, length):
     return _narrow(input, d, start, length)
 
 
+def slice_of(input, dim=0, start=None, end=None, step=1):
+    """Entries start to end (exclusive) of dimension `dim`, every step-th, as a view."""
+    if input._data.ndim == 0:
+        raise RuntimeError("slice() cannot be applied to a 0-dim tensor.")
+    if step <= 0:
+        raise RuntimeError("slice step must be positive")
+    d = axis(dim, input._data.ndim)
+    return input[(slice(None),) * d + (slice(start, end, step),)]
+
+
 def select(input, dim, index):
     """Entry `index` of dimension `dim`, as a view without that dimension."""
     n = input._data.ndim

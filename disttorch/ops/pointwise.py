@@ -86,9 +86,14 @@ def scalar_name(t: Tensor) -> str:
     return dtypes.SCALAR_NAMES[t.dtype]
 
 
-def check_operand(name: str, argument: str, position: int, x) -> None:
-    if not isinstance(x, (Tensor, *_NUMBERS)):
-        raise TypeError(f"{name}(): argument '{argument}' (position {position}) must be Tensor, not {type(x).__name__}")
+def check_operands(name: str, x, y, numbers: str) -> None:
+    """TypeError (PyTorch's text) unless both are tensors, or one a number where `numbers` ("other", "either", "none") allows it."""
+    allowed = {"either": "xy", "other": "y", "none": ""}[numbers] if isinstance(x, Tensor) or isinstance(y, Tensor) else ""
+    for operand, letter, argument, position in ((x, "x", "input", 1), (y, "y", "other", 2)):
+        if not isinstance(operand, Tensor) and not (letter in allowed and isinstance(operand, _NUMBERS)):
+            raise TypeError(
+                f"{name}(): argument '{argument}' (position {position}) must be Tensor, not {type(operand).__name__}"
+            )
 
 
 def broadcast_error(a: tuple, b: tuple) -> RuntimeError | None:
@@ -116,15 +121,17 @@ def _run(ufunc, where: device, *arrays):
         raise
 
 
-def binary(name: str, ufunc, *, x, y, floats=False, bools=True, result=None, node=None):
+def binary(name: str, ufunc, *, x, y, floats=False, bools=True, result=None, node=None, numbers="other"):
     """A function of two tensors (or a tensor and a number).
 
+    numbers which operand may be a Python number: "other", "either" or "none"
     floats  integers are computed in the default float dtype
     bools   False: booleans are refused
     result  dtype of the result if not the operands' (comparisons give bool_)
     """
     op = Op(node or f"{name.capitalize()}Backward0", ufunc, params=("x", "y"), x=x, y=y)
     record = op.record
+    plain = () if numbers == "none" else (float, int)
     direct = isinstance(getattr(ufunc, "__wrapped__", ufunc), np.ufunc)  # can write into an operand
 
     def function(input, other, *, out=None):
@@ -136,12 +143,11 @@ def binary(name: str, ufunc, *, x, y, floats=False, bools=True, result=None, nod
                 ready = a.dtype is b.dtype and where is other.device and (kind == "f" or not floats)
             else:
                 b = other
-                ready = kind == "f" and type(other) in (float, int) and a.dtype.itemsize > 2 and where.host
+                ready = kind == "f" and type(other) in plain and a.dtype.itemsize > 2 and where.host
         else:
             ready = False
         if not ready:
-            check_operand(name, "input", 1, input)
-            check_operand(name, "other", 2, other)
+            check_operands(name, input, other, numbers)
             where, d = common_device(input, other), result_dtype(input, other)
             if floats and d.category < FLOATING:
                 d = dtypes.get_default_dtype()
@@ -168,7 +174,7 @@ def binary(name: str, ufunc, *, x, y, floats=False, bools=True, result=None, nod
             b = other._data
             fits = other.device is self.device and b.dtype is a.dtype and (not floats or a.dtype.kind == "f")
         else:
-            b, fits = other, a.dtype.kind == "f" and type(other) in (float, int) and a.dtype.itemsize > 2
+            b, fits = other, a.dtype.kind == "f" and type(other) in plain and a.dtype.itemsize > 2
         if not fits or not direct or not a.flags.writeable:
             return assign(self, function(self, other))
         try:

@@ -129,30 +129,6 @@ angle = unary(
     x=lambda g, x: x * (g * 1j / x.abs().square()).masked_fill(x.abs() == 0, 0) if x.is_complex() else g * 0,
 )
 
-# -- special functions that NumPy lacks -------------------------------------------------------------------------------
-_TWO_OVER_ROOT_PI = 2 / math.sqrt(math.pi)
-
-
-def by_math(function):
-    """An elementwise function from a scalar one of the standard library."""
-
-    def forward(a):
-        values = np.fromiter(map(function, a.ravel().tolist()), np.float64, a.size)
-        return values.reshape(a.shape).astype(a.dtype)
-
-    return forward
-
-
-def _erf(a):
-    from ..kernels import for_device
-
-    return for_device("cpu" if isinstance(a, np.ndarray) else "cuda").erf(a)
-
-
-erf = unary("erf", _erf, x=lambda g, x: g * _TWO_OVER_ROOT_PI * exp(-(x * x)))
-erfc = unary("erfc", by_math(math.erfc), x=lambda g, x: g * -_TWO_OVER_ROOT_PI * exp(-(x * x)))
-
-
 def _nan_to_num(a, nan, posinf, neginf):
     if a.dtype.kind == "V":
         return _nan_to_num(a.astype(np.float32), nan, posinf, neginf).astype(a.dtype)
@@ -180,7 +156,7 @@ arcsin, arccos, arctan, arcsinh, arccosh, arctanh = asin, acos, atan, asinh, aco
 
 __all__ = [
     "abs", "absolute", "acos", "acosh", "angle", "arccos", "arccosh", "arcsin", "arcsinh", "arctan", "arctanh",
-    "asin", "asinh", "atan", "atanh", "bitwise_not", "by_math", "ceil", "cos", "cosh", "deg2rad", "erf", "erfc",
+    "asin", "asinh", "atan", "atanh", "bitwise_not", "ceil", "cos", "cosh", "deg2rad",
     "exp", "exp2", "expit", "expm1", "fix", "floor", "frac", "isfinite", "isinf", "isnan", "isneginf", "isposinf",
     "isreal", "log", "log10", "log1p", "log2", "logical_not", "logit", "nan_to_num", "neg", "negative", "positive",
     "rad2deg", "reciprocal", "round", "rsqrt", "sgn", "sigmoid", "sign", "signbit", "sin", "sinc", "sinh", "sqrt",

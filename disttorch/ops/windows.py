@@ -55,8 +55,13 @@ def unfold(input, dimension, size, step):
 def _storage(x):
     """The whole memory that an array is a view of, in one dimension, and where in it the array begins."""
     owner = x
-    while isinstance(owner.base, type(x)):
-        owner = owner.base
+    while owner.base is not None:
+        base = owner.base
+        if not isinstance(base, type(x)):
+            base = getattr(base, "base", None)  # numpy's as_strided puts an object of its own between
+            if not isinstance(base, type(x)):
+                break
+        owner = base
     flat = owner.ravel(order="K")
     if flat.dtype != x.dtype:
         flat = flat.view(x.dtype)

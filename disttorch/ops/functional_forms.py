@@ -1,0 +1,89 @@
+"""Forms without side effects: copies of views, and views written to (`select_scatter` and its kin)."""
+
+import functools
+
+from ..autograd.inplace import write
+from .complexes import view_as_complex, view_as_real
+from .copying import contiguous_format, detach
+from .cutting import chunk, narrow, select, slice_of, split, split_with_sizes, unbind
+from .diagonal import diagonal
+from .shape import alias_view, expand, permute, squeeze, t, transpose, unsqueeze, view
+from .windows import as_strided, unfold
+
+
+def _copying(function):
+    """The view's elements in memory of their own."""
+
+    @functools.wraps(function)
+    def copied(input, *args, out=None, **kwargs):
+        views = function(input, *args, **kwargs)
+        if isinstance(views, tuple):
+            return tuple([v.clone(memory_format=contiguous_format) for v in views])
+        return write(out, views.clone(memory_format=contiguous_format))
+
+    copied.__name__ = copied.__qualname__ = function.__name__ + "_copy"
+    copied.__doc__ = f"`{function.__name__}`, as a copy."
+    return copied
+
+
+alias_copy = _copying(alias_view)
+as_strided_copy = _copying(as_strided)
+detach_copy = _copying(detach)
+diagonal_copy = _copying(diagonal)
+expand_copy = _copying(expand)
+narrow_copy = _copying(narrow)
+permute_copy = _copying(permute)
+select_copy = _copying(select)
+slice_copy = _copying(slice_of)
+split_copy = _copying(split)
+split_with_sizes_copy = _copying(split_with_sizes)
+squeeze_copy = _copying(squeeze)
+t_copy = _copying(t)
+transpose_copy = _copying(transpose)
+unbind_copy = _copying(unbind)
+unfold_copy = _copying(unfold)
+unsqueeze_copy = _copying(unsqueeze)
+view_as_complex_copy = _copying(view_as_complex)
+view_as_real_copy = _copying(view_as_real)
+view_copy = _copying(view)
+unsafe_chunk, unsafe_split = chunk, split
+
+
+def _scattered(input, src, view, name, *args):
+    """A copy of `input` in which `view(copy, *args)` is `src`."""
+    out = input.clone()
+    part = view(out, *args)
+    if src._data.shape != part._data.shape:
+        raise RuntimeError(
+            f"expected src to have a size equal to the {name} of self. src size = {list(src._data.shape)}, {name} size = {list(part._data.shape)}"
+        )
+    part.copy_(src)
+    return out
+
+
+def select_scatter(input, src, dim, index):
+    """`input` with entry `index` of dimension `dim` replaced by `src`."""
+    return _scattered(input, src, select, "slice", dim, index)
+
+
+def slice_scatter(input, src, dim=0, start=None, end=None, step=1):
+    """`input` with a slice of dimension `dim` replaced by `src`."""
+    return _scattered(input, src, slice_of, "slice", dim, start, end, step)
+
+
+def diagonal_scatter(input, src, offset=0, dim1=0, dim2=1):
+    """`input` with a diagonal replaced by `src`."""
+    return _scattered(input, src, diagonal, "slice", offset, dim1, dim2)
+
+
+def as_strided_scatter(input, src, size, stride, storage_offset=None):
+    """`input` with the elements that `as_strided` would show replaced by `src`."""
+    return _scattered(input, src, as_strided, "slice", size, stride, storage_offset)
+
+
+__all__ = [
+    "alias_copy", "as_strided_copy", "as_strided_scatter", "detach_copy", "diagonal_copy", "diagonal_scatter", "expand_copy",
+    "narrow_copy", "permute_copy", "select_copy", "select_scatter", "slice_copy", "slice_scatter", "split_copy",
+    "split_with_sizes_copy", "squeeze_copy", "t_copy", "transpose_copy", "unbind_copy", "unfold_copy", "unsafe_chunk",
+    "unsafe_split", "unsqueeze_copy", "view_as_complex_copy", "view_as_real_copy", "view_copy",
+]  # fmt: skip
