@@ -20,7 +20,8 @@ import time
 import numpy as np
 
 SIZES = [1 << 10, 64 << 10, 1 << 20, 26_000_000 // 4096 * 4096, 105_000_000 // 4096 * 4096]  # bytes
-OPS = ["all_reduce", "broadcast", "reduce", "all_gather", "reduce_scatter", "all_to_all", "gather", "scatter", "barrier"]
+OPS = ["all_reduce", "broadcast", "reduce", "all_gather", "reduce_scatter", "all_to_all"]
+OPS += ["gather", "scatter", "barrier"]
 ROUNDS = 3  # times each peer is started
 
 
@@ -106,7 +107,7 @@ class Mpi:
     def __init__(self, rank: int, n: int, port: int, kind: str):
         from mpi4py import MPI
 
-        world, flat = MPI.COMM_WORLD, np.concatenate
+        world = MPI.COMM_WORLD
         self.make = lambda count: np.ones(count, np.float32)
         self.all_reduce = lambda array: world.Allreduce(MPI.IN_PLACE, array)
         self.barrier = world.Barrier
@@ -116,7 +117,6 @@ class Mpi:
         def scratch(like):
             return into.setdefault(like.size, np.empty(like.size * n, np.float32))
 
-        del flat
         self.reduce = lambda array: world.Reduce(array, scratch(array)[: array.size])
         self.all_gather = lambda outs, array: world.Allgather(array, scratch(array))
         self.reduce_scatter = lambda out, parts: world.Reduce_scatter_block(scratch(out), out)
@@ -198,7 +198,8 @@ def main() -> None:
     if options.worker:
         worker(options.worker, options.rank, options.ranks, options.port, ops, sizes)
         return
-    there = {"gloo": importlib.util.find_spec("torch"), "mpi": importlib.util.find_spec("mpi4py") and shutil.which("mpirun")}
+    found = importlib.util.find_spec
+    there = {"gloo": found("torch"), "mpi": found("mpi4py") and shutil.which("mpirun")}
     peers = [peer for peer in options.peers.split(",") if there.get(peer, True)]
     runs = [{peer: start(peer, options.ranks, ops, sizes) for peer in peers} for _ in range(options.rounds)]
     medians = {

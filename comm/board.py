@@ -4,7 +4,7 @@ Each rank owns one row and writes only there:
 
     flag     counts the rank's arrivals; "all flags have reached k" is the k-th barrier
     asleep   not 0 while the rank sleeps until somebody's flag changes
-    state    ABSENT, READY, CLOSED or FAILED, and its last words: why it left
+    state    ABSENT, READY or GONE, and its last words: why it left
     slots    two headers and two staging areas, used in turn: what the rank shows at an arrival
 
 Two slots make one barrier per exchange enough. A rank fills a slot again only at its next arrival but one; everyone has
@@ -20,10 +20,10 @@ from collections.abc import Callable
 import numpy as np
 
 from . import clock
-from .errors import CommError, DeadlineExceeded, GroupClosed, PeerLost
+from .errors import CommError, DeadlineExceeded, PeerLost, departed
 from .memory import Segment, wait_change, wake_all
 
-ABSENT, READY, CLOSED, FAILED = 0, 1, 2, 3
+ABSENT, READY, GONE = 0, 1, 2
 LINE = 64  # bytes of a cache line: no two flags share one
 WORDS, HEADER = 2048, 1024  # bytes for flag, state and last words; bytes of one header
 STAGE = 4 << 20  # bytes of one staging area
@@ -43,10 +43,20 @@ class Board:
     """One rank's view of the rows of all `size` ranks.
 
     memory: holds `size` rows; watch: called while waiting, raises if somebody is known to be gone; pids: each rank's
-    process, or None where all ranks are threads of this one.
+    process, or None where all ranks are threads of this one; names: the ranks' numbers in errors, where the board
+    serves a part of a group.
     """
 
-    def __init__(self, rank: int, size: int, memory: Segment, watch: Callable[[], None], pids: list[int] | None):
+    def __init__(
+        self,
+        rank: int,
+        size: int,
+        memory: Segment,
+        watch: Callable[[], None],
+        pids: list[int] | None,
+        names: list[int] | None = None,
+    ):
+        self.names = names or list(range(size))
         self.rank, self.size, self.memory, self.watch, self.pids = rank, size, memory, watch, pids
         self._words = memoryview(memory.bytes).cast("Q")
         self._bytes = memoryview(memory.bytes)
@@ -154,20 +164,18 @@ class Board:
             try:
                 deadline.check()
             except DeadlineExceeded:
-                missing = tuple(f"rank {r}" for r in self._others if words[self._flags[r]] < target)
+                missing = tuple(f"rank {self.names[r]}" for r in self._others if words[self._flags[r]] < target)
                 raise DeadlineExceeded(deadline.what, deadline.limit, missing) from None
             wait_change(self.memory.address + peer * ROW, seen, deadline.remaining(SLICE))
 
     def departed(self, peer: int) -> CommError | None:
         """The error that tells why `peer` will not arrive again; None while it may."""
         state = self._words[self._flags[peer] + STATE // 8]
-        if state < CLOSED:
+        if state < GONE:
             return None
         start = peer * ROW + LAST_WORDS
         words = bytes(self._bytes[start : start + WORDS - LAST_WORDS]).split(b"\0", 1)[0].decode(errors="replace")
-        if state == FAILED:
-            return PeerLost(peer, "this host", 0.0, "", f"it gave up: {words}")
-        return GroupClosed(f"rank {peer} closed the group while others still used it")
+        return departed(self.names[peer], words)
 
     def leave(self, words: str = "") -> None:
         """Tell the others that this rank will not arrive again; `words` say why, if something failed."""
@@ -176,7 +184,7 @@ class Board:
         state = (self._mine + STATE) // 8
         if self._words[state] == READY:
             self._bytes[start : start + len(text)] = text
-            self._words[state] = FAILED if words else CLOSED
+            self._words[state] = GONE
             wake_all(self.memory.address + self._mine)
 
     # Zero copy
@@ -205,7 +213,9 @@ class Board:
                 segment = self._segments[rank, serial] = Segment.attach(self.pids[rank], fd, size)
             except OSError as error:
                 self.watch()
-                raise PeerLost(rank, "this host", 0.0, "", f"its memory cannot be opened: {error}") from None
+                raise PeerLost(
+                    self.names[rank], "this host", 0.0, "", f"its memory cannot be opened: {error}"
+                ) from None
         return segment.bytes[offset : offset + count * dtype.itemsize].view(dtype)
 
     def close(self) -> None:

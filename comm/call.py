@@ -9,10 +9,10 @@ from typing import NamedTuple
 import msgpack
 import numpy as np
 
-from .errors import CollectiveMismatch, MessageError
+from .errors import CollectiveMismatch
 
 _OURS = "disttorch."
-MAX_FINGERPRINT, MAX_PLACE = 512, 400  # bytes
+MAX_PLACE = 400  # bytes
 
 
 class Call(NamedTuple):
@@ -63,10 +63,3 @@ def check_same(calls: dict[int, tuple[bytes, bytes]]) -> None:
     """Raise CollectiveMismatch unless all ranks' (fingerprint, place) agree in the fingerprint."""
     if len({mark for mark, _ in calls.values()}) > 1:
         raise CollectiveMismatch({rank: describe(*call) for rank, call in calls.items()})
-
-
-def check_length(mark: bytes) -> bytes:
-    """`mark`, if it is short enough to travel. Raises MessageError."""
-    if len(mark) > MAX_FINGERPRINT:
-        raise MessageError(f"a fingerprint of {len(mark)} bytes")
-    return mark

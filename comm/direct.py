@@ -229,7 +229,7 @@ class DirectEngine:
         shown = [board.shown(rank) for rank in self._ranks]
         self._heard = [(mark, place) for mark, place, _ in shown]
         if any(mark != call.fingerprint for mark, _, _ in shown):
-            check_same({rank: (mark, place) for rank, (mark, place, _) in enumerate(shown)})
+            check_same({board.names[rank]: (mark, place) for rank, (mark, place, _) in enumerate(shown)})
         return [place for _, _, place in shown]
 
     def _stage(self, parts: Sequence[np.ndarray], step: int) -> None:

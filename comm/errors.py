@@ -47,7 +47,7 @@ class CollectiveMismatch(CommError):
     def __str__(self) -> str:
         lines = [f"  rank {rank}: {call}" for rank, call in sorted(self.calls.items())]
         head = self.detail or "ranks called different operations at the same place in the sequence"
-        return "\n".join([f"{head}:", *lines])
+        return "\n".join([f"{head}:", *lines]) if lines else head
 
 
 class DeadlineExceeded(CommError, TimeoutError):
@@ -82,3 +82,13 @@ class MessageError(CommError, ValueError):
 
 class SecurityError(CommError):
     """An address, key or secret that the rules of `comm.security` do not allow."""
+
+
+def departed(rank: int, words: str) -> CommError:
+    """The error of waiting for a rank that left the group, whose last `words` are "" or "ErrorName: its text"."""
+    name, _, text = words.partition(": ")
+    if name == CollectiveMismatch.__name__:
+        return CollectiveMismatch({}, text)
+    if words:
+        return PeerLost(rank, "?", 0.0, "", f"it gave up: {words}")
+    return GroupClosed(f"rank {rank} closed the group while others still used it")

@@ -16,7 +16,7 @@ import numpy as np
 from .call import Call, describe
 from .clock import Deadline
 from .direct import bounds
-from .errors import CollectiveMismatch, CommError, DeadlineExceeded, GroupClosed, PeerLost
+from .errors import CollectiveMismatch, CommError, DeadlineExceeded, departed
 from .plans import (
     Plan,
     direct_all_gather,
@@ -30,7 +30,7 @@ from .plans import (
 )
 from .reduction import is_half, reduce_into
 from .transport import Mailbox
-from .wire import DATA, GOODBYE, MISMATCH, PIECE, Header
+from .wire import DATA, GOODBYE, MAX_WORDS, MISMATCH, PIECE, Header
 
 SHORT = 16 << 10  # bytes up to which an all-reduce sends whole arrays: one step instead of two
 FEW = 8  # ranks up to which everyone writes to everyone, in one step; beyond it rings and trees
@@ -40,8 +40,10 @@ TELL = 0.8  # seconds in which the ranks of a mismatch tell one another their ca
 class MessageEngine:
     """Every collective of a group over one mailbox. Each method takes the call, its deadline, and flat arrays."""
 
-    def __init__(self, rank: int, size: int, mailbox: Mailbox):
+    def __init__(self, rank: int, size: int, mailbox: Mailbox, names: list[int] | None = None):
+        """names: the ranks' numbers in errors, where these are a part of a group."""
         self.rank, self.size, self.mailbox = rank, size, mailbox
+        self.names = names or list(range(size))
         self._number = 0
         self._others = [peer for peer in range(size) if peer != rank]
         self._gone: dict[int, str] = {}  # rank -> why it left
@@ -165,7 +167,7 @@ class MessageEngine:
             self._gone[notice.header.sender] = notice.header.place.decode(errors="replace")
         for peer in self._others:
             if peer not in self._gone:
-                header = Header(GOODBYE, self.rank, self._number, place=words.encode()[:400])
+                header = Header(GOODBYE, self.rank, self._number, place=words.encode()[:MAX_WORDS])
                 self.mailbox.mail.send(peer, header)
 
     def close(self) -> None:
@@ -240,7 +242,7 @@ class MessageEngine:
         while True:
             if peer in self._gone and not self.mailbox.has(lambda header: header.sender == peer):
                 raise self._departed(peer)
-            header, data = self.mailbox.take(wanted, deadline, (f"rank {peer}",))
+            header, data = self.mailbox.take(wanted, deadline, (f"rank {self.names[peer]}",))
             self._heard[header.sender] = header
             if header.kind == GOODBYE:
                 self._gone[header.sender] = header.place.decode(errors="replace")
@@ -255,10 +257,7 @@ class MessageEngine:
 
     def _departed(self, peer: int) -> CommError:
         self.mailbox.watch()
-        why = self._gone[peer]
-        if why:
-            return PeerLost(peer, "?", 0.0, "", f"it gave up: {why}")
-        return GroupClosed(f"rank {peer} closed the group while others still used it")
+        return departed(self.names[peer], self._gone[peer])
 
     def _mismatch(self, call: Call, header: Header) -> CollectiveMismatch:
         """Tell everyone this rank's call, learn theirs, and return the error that names them all."""
@@ -273,4 +272,4 @@ class MessageEngine:
             except DeadlineExceeded:
                 break
             calls[told.sender] = describe(told.mark, told.place)
-        return CollectiveMismatch(calls)
+        return CollectiveMismatch({self.names[rank]: text for rank, text in calls.items()})

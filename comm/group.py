@@ -344,6 +344,8 @@ class Group:
         self._watch()
         if self._closed:
             raise GroupClosed("the group was closed")
+        if self._failure is not None:
+            raise GroupClosed(f"the group is broken by an earlier failure: {self._failure}")
 
     # Running
 

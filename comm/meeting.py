@@ -21,6 +21,7 @@ from .direct import DirectEngine
 from .errors import CommError, PeerLost, StoreTimeout
 from .exchange import MessageEngine
 from .group import TIMEOUT, Group
+from .hierarchy import HierarchicalEngine
 from .liveness import HEARTBEAT_LIMIT, Monitor
 from .memory import Segment
 from .p2p import PointToPoint
@@ -40,8 +41,7 @@ class Card(NamedTuple):
     identity: str  # equal for ranks that can share memory
     pid: int
     token: bytes  # names the group, rank 0's counts
-    collectives: str  # addresses of this rank's mails; "" where there are none yet
-    messages: str
+    addresses: list[str]  # of this rank's mails, once it has some
 
 
 def host_identity() -> str:
@@ -157,20 +157,26 @@ class _Meeting:
     def group(self) -> Group:
         host = socket.gethostname()
         token = secrets.token_bytes(TOKEN)
-        self.cards = self._show("who", Card(host, host_identity(), os.getpid(), token, "", ""))
+        self.cards = self._show("who", Card(host, host_identity(), os.getpid(), token, []))
         self.token = self.cards[0].token
         kind = self._choose()
         if kind == "inproc":
             return self._meet_threads()
         monitor = self._watchman()
+        departed = None
         try:
-            mails = self._mails(tcp=kind == "tcp")
             if kind == "ipc":
-                board = self._board()
+                mails = self._mails("messages")
+                board = self._board(list(range(self.size)))
                 engine, allocate, departed = DirectEngine(board), board.allocate, board.departed
             else:
-                engine, allocate = MessageEngine(self.rank, self.size, Mailbox(mails[1], self._watch)), None
-                departed = None
+                hosts = self._hosts() if self.transport == "auto" else []
+                grouped = 1 < len(hosts) < self.size
+                mails = self._mails("messages", "collectives", *["leaders"] * grouped)
+                engine = MessageEngine(self.rank, self.size, Mailbox(mails[1], self._watch))
+                if grouped:
+                    engine = self._hierarchy(hosts, mails[2], engine)
+                allocate = None
         except BaseException:
             if monitor is not None:
                 monitor.close()
@@ -185,16 +191,24 @@ class _Meeting:
 
     # Who is there
 
-    def _show(self, what: str, card: Card) -> list[Card]:
-        """Tell the others `card`, and return all ranks' in order."""
+    def _show(self, what: str, card: Card, ranks: Sequence[int] | None = None) -> list[Card]:
+        """Tell the others `card`, and return that of all ranks (of `ranks`) in order."""
+        ranks = ranks or range(self.size)
         self.store.set(f"{what}/{self.rank}", msgpack.packb(card))
-        keys = [f"{what}/{peer}" for peer in range(self.size)]
+        keys = [f"{what}/{peer}" for peer in ranks]
         try:
             packed = self.store.multi_get(keys, self.limit.remaining())
         except StoreTimeout as error:
-            missing = [f"rank {peer}" for peer, key in enumerate(keys) if not self.store.check([key])]
+            missing = [f"rank {peer}" for peer, key in zip(ranks, keys, strict=True) if not self.store.check([key])]
             raise StoreTimeout(self.limit.what, self.timeout, tuple(missing)) from error
         return [Card(*msgpack.unpackb(one)) for one in packed]
+
+    def _hosts(self) -> list[list[int]]:
+        """The ranks of each host, hosts in the order of their first rank."""
+        hosts: dict[str, list[int]] = {}
+        for rank, card in enumerate(self.cards):
+            hosts.setdefault(card.identity, []).append(rank)
+        return list(hosts.values())
 
     def _choose(self) -> str:
         one_process = len({(card.identity, card.pid) for card in self.cards}) == 1
@@ -218,8 +232,8 @@ class _Meeting:
 
     # How they are joined
 
-    def _mails(self, tcp: bool) -> list[ZmqMail]:
-        """The mail for messages and, for tcp, the one for collectives."""
+    def _mails(self, *purposes: str) -> list[ZmqMail]:
+        """A mail between all ranks for each purpose."""
         local = len({card.identity for card in self.cards}) == 1 and self.address is None
         host = "127.0.0.1" if local else self.address or self._route()
         secret = None if security.is_loopback(host) else self.secret
@@ -227,12 +241,24 @@ class _Meeting:
             raise security.SecurityError(
                 f"ranks on several hosts need a common secret: set {security.SECRET_VARIABLE} on all of them"
             )
-        mails = [ZmqMail(self.rank, self.size, self.token, host, secret) for _ in range(2 if tcp else 1)]
-        mine = self.cards[self.rank]._replace(messages=mails[0].address, collectives=mails[-1].address)
-        cards = self._show("mail", mine)
-        mails[0].peers = [card.messages for card in cards]
-        mails[-1].peers = [card.collectives for card in cards] if tcp else mails[0].peers
+        mails = [ZmqMail(self.rank, self.size, self.token, host, secret) for _ in purposes]
+        cards = self._show("mail", self.cards[self.rank]._replace(addresses=[mail.address for mail in mails]))
+        for index, mail in enumerate(mails):
+            mail.peers = [card.addresses[index] for card in cards]
         return mails
+
+    def _hierarchy(self, hosts: list[list[int]], mail: ZmqMail, everyone: MessageEngine) -> HierarchicalEngine:
+        mine = next(ranks for ranks in hosts if self.rank in ranks)
+        local = DirectEngine(self._board(mine)) if len(mine) > 1 else SoloEngine()
+        leaders = None
+        firsts = [ranks[0] for ranks in hosts]
+        if self.rank == mine[0]:
+            mail.renumber(firsts.index(self.rank), [mail.peers[rank] for rank in firsts])
+            mailbox = Mailbox(mail, self._watch)
+            leaders = MessageEngine(mail.rank, len(hosts), mailbox, firsts)
+        else:
+            mail.close()
+        return HierarchicalEngine(self.rank, hosts, local, leaders, everyone)
 
     def _route(self) -> str:
         """The address of the interface that leads to the store."""
@@ -247,17 +273,19 @@ class _Meeting:
             probe.connect((target, 9))  # sends nothing; the kernel picks the interface
             return probe.getsockname()[0]
 
-    def _board(self) -> Board:
-        """The board of this host: rank 0 makes its memory, the others open it."""
-        pids = [card.pid for card in self.cards]
-        if self.rank == 0:
-            block = Segment.create(board_size(self.size))
-            self.store.set("board", msgpack.packb([block.fd, block.size]))
+    def _board(self, ranks: list[int]) -> Board:
+        """The board of the ranks of this host: the first one makes its memory, the others open it."""
+        pids = [self.cards[rank].pid for rank in ranks]
+        key = f"board/{ranks[0]}"
+        if self.rank == ranks[0]:
+            block = Segment.create(board_size(len(ranks)))
+            self.store.set(key, msgpack.packb([block.fd, block.size]))
         else:
-            fd, size = msgpack.unpackb(self.store.get("board", self.limit.remaining()))
+            fd, size = msgpack.unpackb(self.store.get(key, self.limit.remaining()))
             block = Segment.attach(pids[0], fd, size)
-        self._show("mapped", self.cards[self.rank])
-        return Board(self.rank, self.size, block, self._watch, pids)
+        self._show("mapped", self.cards[self.rank], ranks)
+        block.release()
+        return Board(ranks.index(self.rank), len(ranks), block, self._watch, pids, ranks)
 
     # Who is gone
 

@@ -56,11 +56,15 @@ class Segment:
         finally:
             os.close(mine)
 
-    def close(self) -> None:
-        """Let go of the memory; arrays still in it keep it mapped until they are gone. Idempotent."""
+    def release(self) -> None:
+        """Close the descriptor, once everyone who shall has attached; the memory stays."""
         if self.fd is not None:
             os.close(self.fd)
             self.fd = None
+
+    def close(self) -> None:
+        """Let go of the memory; arrays still in it keep it mapped until they are gone. Idempotent."""
+        self.release()
         self.bytes = None
 
 

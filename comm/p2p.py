@@ -8,9 +8,9 @@ import numpy as np
 
 from . import clock
 from .call import Call, describe
-from .errors import CollectiveMismatch, CommError, GroupClosed, PeerLost
+from .errors import CollectiveMismatch, CommError, GroupClosed, departed
 from .transport import SLICE, Mail, Mailbox
-from .wire import DATA, GOODBYE, Header
+from .wire import DATA, GOODBYE, MAX_WORDS, Header
 from .work import Work
 
 
@@ -141,12 +141,7 @@ class PointToPoint:
     def _departed(self, peer: int) -> CommError | None:
         if self._departed_elsewhere is not None:
             return self._departed_elsewhere(peer)
-        why = self._gone.get(peer)
-        if why is None:
-            return None
-        if why:
-            return PeerLost(peer, "?", 0.0, "", f"it gave up: {why}")
-        return GroupClosed(f"rank {peer} closed the group while this one waited for its message")
+        return departed(peer, self._gone[peer]) if peer in self._gone else None
 
     def leave(self, words: str = "") -> None:
         """Tell the others that this rank sends no more, unless they see that elsewhere."""
@@ -156,7 +151,7 @@ class PointToPoint:
             pass  # learn who has left already: a message to them would be waited for in vain
         for peer in range(self.size):
             if peer != self.rank and peer not in self._gone:
-                self.mailbox.mail.send(peer, Header(GOODBYE, self.rank, 0, place=words.encode()[:400]))
+                self.mailbox.mail.send(peer, Header(GOODBYE, self.rank, 0, place=words.encode()[:MAX_WORDS]))
 
     def close(self) -> None:
         """Close the mail; posted receives fail."""

@@ -109,6 +109,10 @@ class ZmqMail(Mail):
         self._inbox.bind(f"tcp://{f'[{host}]' if ':' in host else host}:*")
         self.address = self._inbox.getsockopt_string(zmq.LAST_ENDPOINT)
 
+    def renumber(self, rank: int, peers: list[str]) -> None:
+        """Serve only the ranks at these addresses, numbered in this order; before anything was sent."""
+        self.rank, self.size, self.peers = rank, len(peers), peers
+
     def _out(self, peer: int):
         sock = self._outs.get(peer)
         if sock is None:

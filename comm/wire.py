@@ -9,12 +9,12 @@ from typing import NamedTuple
 
 import msgpack
 
-from .call import MAX_FINGERPRINT, MAX_PLACE
 from .errors import MessageError
 
 VERSION = 1
 TOKEN = 16  # bytes; a random name of the group, which a message must bear to be heard
-MAX_HEADER = 1200  # bytes
+MAX_WORDS = 1400  # bytes of the reason in a GOODBYE
+MAX_HEADER = 2048  # bytes
 PIECE = 512 << 10  # bytes of payload in one message at most; longer arrays travel as several
 DATA, MISMATCH, GOODBYE = 0, 1, 2  # kinds of message
 
@@ -53,7 +53,7 @@ def decode(token: bytes, frame: bytes, payload: int, ranks: int) -> Header:
         raise MessageError(f"a header of {len(frame)} bytes, at most {MAX_HEADER} are allowed")
     try:
         fields = msgpack.unpackb(
-            frame, use_list=False, max_array_len=10, max_bin_len=max(MAX_FINGERPRINT, MAX_PLACE), max_str_len=0,
+            frame, use_list=False, max_array_len=10, max_bin_len=MAX_WORDS, max_str_len=0,
             max_map_len=0, max_ext_len=0,
         )  # fmt: skip
     except (ValueError, msgpack.UnpackException) as error:

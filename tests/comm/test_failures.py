@@ -278,7 +278,7 @@ def test_meeting_names_who_did_not_come():
 def test_closing_releases_a_waiting_thread():
     groups = comm.inproc_groups(2)
     outcome = []
-    waiting = threading.Thread(target=lambda: outcome.append(caught(groups[0], groups[0].barrier)))
+    waiting = threading.Thread(target=lambda: outcome.append(caught(groups[0].barrier)))
     waiting.start()
     time.sleep(0.1)
     groups[0].abort("no longer wanted")
