@@ -2,6 +2,8 @@
 
 from importlib import import_module
 
+from .gradcheck import gradcheck, gradgradcheck  # not later: the function, not the module, is `autograd.gradcheck`
+
 _HOMES = {
     "gradients": "backward grad",
     "function": "Function FunctionCtx once_differentiable",
@@ -9,12 +11,11 @@ _HOMES = {
         "enable_grad inference_mode is_grad_enabled is_inference_mode_enabled no_grad set_grad_enabled"
     ),
     "anomaly": "detect_anomaly is_anomaly_enabled set_detect_anomaly",
-    "gradcheck": "gradcheck gradgradcheck",
     "legacy": "Variable",
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names.split()}
 
-__all__ = sorted(_HOME_OF)
+__all__ = sorted([*_HOME_OF, "gradcheck", "gradgradcheck"])
 
 
 def __getattr__(name: str):

@@ -45,16 +45,16 @@ def _transposed_forward(x, w, b, shape, stride, padding, dilation, groups):
 
 def _transposed_rule(g, needs, x, w, stride, padding, dilation, groups):
     geometry = (stride, padding, dilation, groups)
-    gx = None
-    if needs[0]:
-        gx = _convolution(g, _c(w), None, *geometry)
-        if gx._data.shape != x._data.shape:  # output_padding beyond the stride makes room for further windows
-            gx = gx[tuple([slice(s) for s in x._data.shape])]
     return (
-        gx,
+        _cut(_convolution(g, _c(w), None, *geometry), x._data.shape) if needs[0] else None,
         _to_weight(_c(x), g, w._data.shape, *geometry) if needs[1] else None,
         _channels(g) if needs[2] else None,
     )
+
+
+def _cut(t, shape):
+    """The leading part of t: output_padding beyond the stride makes room for more windows than there were."""
+    return t if t._data.shape == tuple(shape) else t[tuple([slice(s) for s in shape])]
 
 
 _transposed = Op("ConvolutionBackward0", _transposed_forward, joint=_transposed_rule, inputs=("x", "w", "b"))
@@ -73,7 +73,9 @@ _to_weight = Op(
     lambda y, x, shape, stride, padding, dilation, groups: kernels_of(y).conv_backward_weight(
         y, x, shape, stride, padding, dilation, groups
     ),
-    y=lambda g, x, stride, padding, dilation, groups: _convolution(_c(x), g, None, stride, padding, dilation, groups),
+    y=lambda g, x, y_shape, stride, padding, dilation, groups: _cut(
+        _convolution(_c(x), g, None, stride, padding, dilation, groups), y_shape
+    ),
     x=lambda g, y, x_shape, stride, padding, dilation, groups: _to_input(
         _c(y), g, x_shape, stride, padding, dilation, groups
     ),
