@@ -90,6 +90,23 @@ def test_softmax_of_large_masked_and_empty_rows(kernels):
     assert kernels.softmax_forward(np.zeros((0, 3), np.float32), 1).shape == (0, 3)
 
 
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_bad_values_spoil_their_row(kernels, rng, bad):
+    x = normal(rng, 4, 32)
+    x[1, 3] = bad
+    for forward in (kernels.softmax_forward, kernels.log_softmax_forward):
+        with np.errstate(invalid="ignore"):
+            y = forward(x, 1)
+        np.testing.assert_array_equal(np.isnan(y).all(axis=1), [False, True, False, False])
+        np.testing.assert_array_equal(np.isnan(y).any(axis=1), [False, True, False, False])
+    with np.errstate(invalid="ignore"):
+        y, _, _ = kernels.layer_norm_forward(x, 1, None, None, EPS)
+        z, _, _ = kernels.batch_norm_forward(x, None, None, EPS)
+    np.testing.assert_array_equal(np.isnan(y).any(axis=1), [False, True, False, False])
+    assert np.isnan(z[:, 3]).all()
+    assert not np.isnan(np.delete(z, 3, axis=1)).any()
+
+
 def test_statistics_of_narrow_floats_stay_float32(kernels, rng):
     x = (normal(rng, 4, 3, 5) * 2 + 1).astype(np.float16)
     y, mean, var = kernels.batch_norm_forward(x, None, None, EPS)

@@ -1,6 +1,6 @@
 """Batch and layer normalisation and softmax by oneDNN."""
 
-from math import prod
+from math import isfinite, prod
 
 import numpy as np
 
@@ -93,6 +93,8 @@ class Normalization:
         if not _last_axis(x, axis):
             return None
         rows = np.ascontiguousarray(x).reshape(-1, x.shape[-1])
+        if not isfinite(np.maximum.reduce(rows, axis=None)):  # oneDNN does not carry NaN and inf to the whole row
+            return None
         y = np.empty(rows.shape, FLOAT)
         self.engine.run(("softmax", algorithm, rows.shape), lambda p: _softmax(p, algorithm, rows.shape), rows, y)
         return y.reshape(x.shape)
