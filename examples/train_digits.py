@@ -19,7 +19,7 @@ from disttorch.vision.datasets import Digits
 
 
 class LeNet(nn.Module):
-    """LeCun et al., "Gradient-based learning applied to document recognition" (1998), with ReLU and max pooling."""
+    """LeCun et al., "Gradient-based learning applied to document recognition" (1998)."""
 
     def __init__(self):
         super().__init__()
@@ -27,10 +27,10 @@ class LeNet(nn.Module):
         self.fc1, self.fc2, self.fc3 = nn.Linear(16 * 5 * 5, 120), nn.Linear(120, 84), nn.Linear(84, 10)
 
     def forward(self, x):  # (N, 1, 32, 32)
-        x = F.max_pool2d(F.relu(self.conv1(x)), 2)  # (N, 6, 14, 14)
-        x = F.max_pool2d(F.relu(self.conv2(x)), 2)  # (N, 16, 5, 5)
-        x = F.relu(self.fc1(x.flatten(1)))
-        return self.fc3(F.relu(self.fc2(x)))  # (N, 10)
+        x = F.avg_pool2d(torch.tanh(self.conv1(x)), 2)  # (N, 6, 14, 14)
+        x = F.avg_pool2d(torch.tanh(self.conv2(x)), 2)  # (N, 16, 5, 5)
+        x = torch.tanh(self.fc1(x.flatten(1)))
+        return self.fc3(torch.tanh(self.fc2(x)))  # (N, 10)
 
 
 def digits(train: bool) -> TensorDataset:
@@ -51,7 +51,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--epochs", type=int, default=14)
     parser.add_argument("--batch-size", type=int, default=32, help="pictures in a step, of all workers (default 32)")
-    parser.add_argument("--lr", type=float, default=0.1, help="at first; it falls along a cosine (default 0.1)")
+    parser.add_argument("--lr", type=float, default=0.25, help="at first; it falls along a cosine")
     parser.add_argument("--data-parallel", action="store_true", help="one process, a replica on every visible device")
     args = parser.parse_args()
     rank, world = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))

@@ -6,10 +6,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-import psutil
 import pytest
 
-from launching import environment, launch, launching
+from launching import environment, kill, launch, launching
 
 EXAMPLE = Path(__file__).parent.parent / "examples" / "train_digits.py"
 LINE = re.compile(r"epoch +(\d+): loss (\d\.\d{4}), test accuracy (\d+\.\d)%")
@@ -28,6 +27,11 @@ def alone(*args: str, **changes: str) -> subprocess.CompletedProcess[str]:
         env=environment(**changes),
         check=False,
     )
+
+
+def workers_of(launcher: int) -> list[int]:
+    children = Path(f"/proc/{launcher}/task/{launcher}/children").read_text().split()
+    return [int(pid) for pid in children]
 
 
 @pytest.mark.slow
@@ -54,9 +58,9 @@ def test_a_killed_worker_ends_the_job_and_is_named():
     with launching("--nproc-per-node", "2", str(EXAMPLE), "--epochs", "1000") as job:
         while not LINE.search(job.stdout.readline()):
             assert job.poll() is None, job.stderr.read()
-        victim = next(p for p in psutil.Process(job.pid).children(recursive=True) if p.environ().get("RANK") == "1")
+        victim = next(pid for pid in workers_of(job.pid) if b"\0RANK=1\0" in Path(f"/proc/{pid}/environ").read_bytes())
 
-        victim.send_signal(signal.SIGKILL)
+        kill(victim)
         _, report = job.communicate(timeout=20)
 
     assert job.returncode == 128 + signal.SIGKILL
