@@ -48,6 +48,8 @@ class MessageEngine:
         self._others = [peer for peer in range(size) if peer != rank]
         self._gone: dict[int, str] = {}  # rank -> why it left
         self._heard: dict[int, Header] = {}  # rank -> its last message
+        self._sent, self._taken = [0] * size, [0] * size  # arrays sent to and taken from each rank, to know replays
+        self.dropped = 0  # messages that had been there before
 
     def barrier(self, call: Call, deadline: Deadline, patient: bool) -> None:
         self._begin()
@@ -208,7 +210,8 @@ class MessageEngine:
         self._run(call, deadline, nothing, [0, 0], dissemination(self.rank, self.size))
 
     def _send(self, call: Call, peer: int, array: np.ndarray) -> None:
-        header = Header(DATA, self.rank, self._number, mark=call.fingerprint, place=call.place)
+        self._sent[peer] += 1
+        header = Header(DATA, self.rank, self._number, self._sent[peer], mark=call.fingerprint, place=call.place)
         self.mailbox.send(peer, header, array.view(np.uint8))
 
     def _receive(self, call: Call, deadline: Deadline, peer: int, array: np.ndarray) -> None:
@@ -239,10 +242,15 @@ class MessageEngine:
             odd = header.number == self._number and header.mark != call.fingerprint
             return header.sender == peer or header.kind == GOODBYE or odd
 
+        if offset == 0:
+            self._taken[peer] += 1
         while True:
             if peer in self._gone and not self.mailbox.has(lambda header: header.sender == peer):
                 raise self._departed(peer)
             header, data = self.mailbox.take(wanted, deadline, (f"rank {self.names[peer]}",))
+            if header.kind == DATA and header.sender == peer and header[3:5] < (self._taken[peer], offset):
+                self.dropped += 1
+                continue
             self._heard[header.sender] = header
             if header.kind == GOODBYE:
                 self._gone[header.sender] = header.place.decode(errors="replace")
