@@ -113,6 +113,8 @@ def normalize_batch(input, running_mean, running_var, weight, bias, training, mo
     for t in (running_mean, weight, bias):
         if t is not None and t._data.dtype != x.dtype:
             _check_mixed(input, running_mean, weight, bias)
+    if training and x.size == 0:  # an empty batch has no statistics to move towards
+        running_mean = running_var = None
     out = _batch_norm(input, weight, bias, running_mean, running_var, bool(training), 0.0 if momentum is None else momentum, eps)
     if training:
         for t in (running_mean, running_var):

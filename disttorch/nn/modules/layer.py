@@ -14,19 +14,20 @@ from collections.abc import Callable
 from .module import Module
 
 
-def layer(function=None, *, base=Module, show=None, prepare: Callable | None = None, buffers=()):
+def layer(function=None, *, base=Module, show=None, prepare: Callable | None = None, buffers=(), unkept=()):
     """Make a subclass of `base` of a function.
 
     show     names of the settings in the printed form (None: all; `inplace` only if it is True), or a format with braces
     prepare  called with the dictionary of settings before they are kept; it may change or refuse them
     buffers  settings that are tensors (or None), registered as buffers
+    unkept   settings that `prepare` takes away: the function does not get them
     """
     if function is None:
-        return lambda f: layer(f, base=base, show=show, prepare=prepare, buffers=buffers)
+        return lambda f: layer(f, base=base, show=show, prepare=prepare, buffers=buffers, unkept=unkept)
     name = function.__name__
     parameters = inspect.signature(function).parameters.values()
     inputs = [p for p in parameters if p.kind is not p.KEYWORD_ONLY]
-    used = [p.name for p in parameters if p.kind is p.KEYWORD_ONLY]
+    used = [p.name for p in parameters if p.kind is p.KEYWORD_ONLY and p.name not in unkept]
     settings = [p for p in parameters if p.kind is p.KEYWORD_ONLY and p.name != "training"]
     constructor = inspect.Signature([p.replace(kind=p.POSITIONAL_OR_KEYWORD) for p in settings])
     shown = [p.name for p in settings] if show is None else show.replace(",", " ").split()

@@ -30,8 +30,8 @@ def _reduction(values: dict):
 
 
 _plain = {"base": _Loss, "show": ""}
-_old = {"base": _Loss, "show": "", "prepare": _reduction}
-_weighted = {"base": _WeightedLoss, "show": "", "prepare": _reduction, "buffers": ("weight",)}
+_old = _plain | {"prepare": _reduction, "unkept": ("size_average", "reduce")}
+_weighted = _old | {"base": _WeightedLoss, "buffers": ("weight",)}
 
 
 @layer(**_old)
@@ -91,7 +91,7 @@ def BCELoss(input, target, *, weight=None, size_average=None, reduce=None, reduc
     return F.binary_cross_entropy(input, target, weight=weight, reduction=reduction)
 
 
-@layer(base=_Loss, show="", prepare=_reduction, buffers=("weight", "pos_weight"))
+@layer(**_old | {"buffers": ("weight", "pos_weight")})
 def BCEWithLogitsLoss(input, target, *, weight=None, size_average=None, reduce=None, reduction="mean", pos_weight=None):
     """BCELoss of sigmoid(x), without overflow; `pos_weight` per class weighs the positive examples."""
     return F.binary_cross_entropy_with_logits(input, target, weight, pos_weight=pos_weight, reduction=reduction)
@@ -115,7 +115,12 @@ def SmoothL1Loss(input, target, *, size_average=None, reduce=None, reduction="me
     return F.smooth_l1_loss(input, target, reduction=reduction, beta=beta)
 
 
-@layer(**_plain)
+def _real_delta(values: dict):
+    if not isinstance(values["delta"], float | int):
+        raise TypeError(f"delta must be a float or int, got: {type(values['delta'])}")
+
+
+@layer(**_plain, prepare=_real_delta)
 def HuberLoss(input, target, *, reduction="mean", delta=1.0):
     """(x - y)²/2 nearer than `delta`, delta·(|x - y| - delta/2) farther: Huber (1964)."""
     return F.huber_loss(input, target, reduction=reduction, delta=delta)
@@ -177,7 +182,7 @@ def _margin(values: dict):
         )
 
 
-@layer(base=_WeightedLoss, show="", prepare=_margin, buffers=("weight",))
+@layer(**_weighted | {"prepare": _margin})
 def MultiMarginLoss(input, target, *, p=1, margin=1.0, weight=None, size_average=None, reduce=None, reduction="mean"):
     """Mean over classes i but y of max(0, weight[y]·(margin - x[y] + x[i]))^p."""
     return F.multi_margin_loss(input, target, p=p, margin=margin, weight=weight, reduction=reduction)
@@ -193,7 +198,7 @@ def _positive_margin(values: dict):
     _check_margin("TripletMarginLoss", values["margin"])
 
 
-@layer(base=_Loss, show="", prepare=_positive_margin)
+@layer(**_old | {"prepare": _positive_margin})
 def TripletMarginLoss(
     anchor,
     positive,

@@ -293,11 +293,25 @@ class RNNCellBase(Module):
             states = (zeros,) * (2 if isinstance(self, LSTMCell) else 1)
         elif not batched:
             states = tuple(s.unsqueeze(0) for s in states)
+        self._check_sizes(input, states)
         state = states if len(states) > 1 else states[0]
         made = function(input, state, self.weight_ih, self.weight_hh, self.bias_ih, self.bias_hh)
         if batched:
             return made
         return tuple(m.squeeze(0) for m in made) if isinstance(made, tuple) else made.squeeze(0)
+
+    def _check_sizes(self, input, states: tuple):
+        if input.shape[1] != self.input_size:
+            raise RuntimeError(f"input has inconsistent input_size: got {input.shape[1]} expected {self.input_size}")
+        for i, state in enumerate(states):
+            if state.shape[0] != input.shape[0]:
+                raise RuntimeError(
+                    f"Input batch size {input.shape[0]} doesn't match hidden{i} batch size {state.shape[0]}"
+                )
+            if state.shape[1] != self.hidden_size:
+                raise RuntimeError(
+                    f"hidden{i} has inconsistent hidden_size: got {state.shape[1]}, expected {self.hidden_size}"
+                )
 
 
 class RNNCell(RNNCellBase):
