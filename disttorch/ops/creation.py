@@ -88,22 +88,25 @@ def _constant(value):
 _ZEROS, _ONES, _EMPTY = lambda xp, *a: xp.zeros(*a), _constant(1), lambda xp, *a: xp.empty(*a)
 
 
-def sized(name, size, named_size):
-    if named_size is not None:
-        size = (named_size,)
-    elif not size:
+def sized(name, size, named: dict) -> tuple:
+    """The shape in the arguments of a factory, where it may also be named `size`."""
+    if "size" in named:
+        size = (named.pop("size"),)
+    if named:
+        raise TypeError(f"{name}() got an unexpected keyword argument '{next(iter(named))}'")
+    if not size:
         raise TypeError(f'{name}() missing 1 required positional arguments: "size"')
     return as_shape(name, size)
 
 
 def zeros(*size, out=None, dtype=None, layout=None, device=None, pin_memory=False, requires_grad=False, **named):
     """A tensor of zeros: zeros(2, 3) or zeros((2, 3))."""
-    return created("zeros", sized("zeros", size, named.get("size")), _ZEROS, out, dtype, layout, device, requires_grad)
+    return created("zeros", sized("zeros", size, named), _ZEROS, out, dtype, layout, device, requires_grad)
 
 
 def ones(*size, out=None, dtype=None, layout=None, device=None, pin_memory=False, requires_grad=False, **named):
     """A tensor of ones: ones(2, 3) or ones((2, 3))."""
-    return created("ones", sized("ones", size, named.get("size")), _ONES, out, dtype, layout, device, requires_grad)
+    return created("ones", sized("ones", size, named), _ONES, out, dtype, layout, device, requires_grad)
 
 
 def empty(
@@ -111,7 +114,7 @@ def empty(
     **named
 ):  # fmt: skip
     """A tensor whose elements hold what happened to lie in its memory."""
-    shape = sized("empty", size, named.get("size"))
+    shape = sized("empty", size, named)
     return created("empty", shape, _laid_out(shape, memory_format), out, dtype, layout, device, requires_grad)
 
 
@@ -278,9 +281,19 @@ def arange(
     def make(xp, shape, np_type):
         if np_type.kind == "i" or np_type.kind == "u":
             return (start + step * xp.arange(count)).astype(np_type)
-        return (start + step * xp.arange(count, dtype=np.float64)).astype(np_type)
+        return _ramp(xp, start, step, count, np_type)
 
     return created("arange", (count,), make, out, d, layout, device, requires_grad)
+
+
+def _ramp(xp, start, step, count: int, np_type):
+    """start + i · step, to the last bit as PyTorch computes it: each vector of 32 bytes from its first element."""
+    wide = _wider(xp, np_type)
+    start, step, i = wide(start), wide(step), xp.arange(count)
+    exact = (start + step * i).astype(np_type)
+    lanes = 32 // np_type.itemsize
+    vectors = exact[i // lanes * lanes].astype(wide) + step * (i % lanes)
+    return xp.where(i < count - count % (2 * lanes), vectors.astype(np_type), exact)
 
 
 def _check_range(start, end, step):
@@ -345,14 +358,21 @@ def _spaced(xp, start, end, steps, np_type):
     """Counted from both ends towards the middle, so that both are met exactly."""
     if steps < 2:
         return xp.full(steps, start).astype(np_type)
-    wide = np.dtype({"i": np.float64, "u": np.float64, "b": np.float64, "V": np.float32}.get(np_type.kind, np_type))
-    wide = np.dtype(np.float32) if wide == np.float16 else wide
-    first, last = wide.type(start), wide.type(end)
-    step = (last - first) / wide.type(steps - 1)
-    i = xp.arange(steps)
-    return xp.where(i < steps // 2, first + step * i.astype(wide), last - step * (steps - 1 - i).astype(wide)).astype(
-        np_type
-    )
+    kind = np_type if np_type.kind in "fcV" else np.dtype(np.float64)
+    first, last = kind.type(start), kind.type(end)
+    with np.errstate(over="ignore"):
+        step = kind.type(last - first) / kind.type(steps - 1)
+    wide = kind.type if kind.itemsize == 2 else _wider(xp, kind)
+    i, back = xp.arange(steps).astype(wide), xp.arange(steps - 1, -1, -1).astype(wide)
+    near, far = wide(first) + wide(step) * i, wide(last) - wide(step) * back
+    return xp.where(i < steps // 2, near, far).astype(np_type)
+
+
+def _wider(xp, dtype):
+    """A type in which a product and a sum are rounded to `dtype` as if by a fused multiply-add."""
+    if xp is not np or dtype.kind == "c":
+        return np.complex128 if dtype.kind == "c" else np.float64
+    return np.longdouble if dtype.itemsize == 8 else np.float64
 
 
 def eye(n, m=None, *, out=None, dtype=None, layout=None, device=None, pin_memory=False, requires_grad=False):
@@ -411,7 +431,6 @@ def meshgrid(*tensors, indexing=None):
         t.reshape([-1 if k == i else 1 for k in range(rank)]).expand(shape) for i, t in enumerate(tensors)
     ]  # fmt: skip
     if swap:
-        grids = [g.transpose(0, 1) for g in grids]
         grids[0], grids[1] = grids[1], grids[0]
     return tuple(grids)
 

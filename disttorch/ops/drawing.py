@@ -28,7 +28,7 @@ def rand(
     **named
 ):  # fmt: skip
     """Numbers from [0, 1), uniformly distributed: rand(2, 3) or rand((2, 3))."""
-    shape = sized("rand", size, named.get("size"))
+    shape = sized("rand", size, named)
     return _drawn(shape, fill.uniform_, (), generator, out, dtype, layout, device, requires_grad)
 
 
@@ -37,7 +37,7 @@ def randn(
     **named
 ):  # fmt: skip
     """Normally distributed numbers of mean 0 and variance 1: randn(2, 3) or randn((2, 3))."""
-    shape = sized("randn", size, named.get("size"))
+    shape = sized("randn", size, named)
     return _drawn(shape, fill.normal_, (), generator, out, dtype, layout, device, requires_grad)
 
 
