@@ -289,8 +289,8 @@ def _integer_bounds(d: dtypes.dtype, low: int, high: int | None) -> tuple[int, i
             raise RuntimeError(f"{name} is out of bounds for {BOUND_NAMES[d.name]}")
         if d.is_floating_point and abs(value) > 1 << bits:
             warnings.warn(
-                f"{name} is out of bounds [-(2^{bits}), 2^{bits}]. Due to precision limitations {BOUND_NAMES[d.name]} can "
-                "support discrete uniform distribution only within this range.",
+                f"{name} is out of bounds [-(2^{bits}), 2^{bits}]. Due to precision limitations {BOUND_NAMES[d.name]} "
+                "can support discrete uniform distribution only within this range.",
                 stacklevel=3,
             )
     if d.is_floating_point and int(d.np.type(high - 1)) >= high:  # the largest would round up to `high`
