@@ -282,7 +282,7 @@ def permutation(stream, n: int):
 
 # -- others -----------------------------------------------------------------------------------------------------------
 def bernoulli(stream, shape, p):
-    """Booleans, True with probability `p`: a float, or an array of `shape`, compared in float32 unless it is float64."""
+    """Booleans, True with probability `p`: a float, or an array of `shape` (float32 draws unless it is float64)."""
     n = prod(shape)
     if isinstance(p, float):
         return (doubles(stream, n) < p).reshape(shape)
