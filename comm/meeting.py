@@ -18,10 +18,11 @@ import msgpack
 from . import clock, memory, security
 from .board import Board, ThreadBoard, board_size
 from .direct import DirectEngine
-from .errors import CommError, PeerLost, StoreTimeout
+from .errors import PeerLost, StoreTimeout
 from .exchange import MessageEngine
 from .group import TIMEOUT, Group
 from .hierarchy import HierarchicalEngine
+from .interfaces import own_address
 from .liveness import HEARTBEAT_LIMIT, Monitor
 from .memory import Segment
 from .p2p import PointToPoint
@@ -261,17 +262,11 @@ class _Meeting:
         return HierarchicalEngine(self.rank, hosts, local, leaders, everyone)
 
     def _route(self) -> str:
-        """The address of the interface that leads to the store."""
+        """This rank's address for the others, if they are on other hosts."""
         store = self.store
         while isinstance(store, PrefixStore):
             store = store.store
-        target = getattr(store, "host", None)
-        if target is None:
-            raise CommError("several hosts without a networked store: pass connect(..., address=...)")
-        family = socket.AF_INET6 if ":" in target else socket.AF_INET
-        with socket.socket(family, socket.SOCK_DGRAM) as probe:
-            probe.connect((target, 9))  # sends nothing; the kernel picks the interface
-            return probe.getsockname()[0]
+        return own_address(getattr(store, "host", None))
 
     def _board(self, ranks: list[int]) -> Board:
         """The board of the ranks of this host: the first one makes its memory, the others open it."""

@@ -21,6 +21,7 @@ from .wire import PIECE, Header
 SLICE = 0.05  # seconds waited between two looks at the deadline and at who is alive
 COPY_BELOW = 32 << 10  # bytes; a smaller payload is copied, because following a zero-copy send costs more
 LINGER = 200  # milliseconds that a closing rank gives its last messages to leave
+ENVELOPE = 1024  # bytes that encryption may add to a message
 RECEIVE_QUEUE = 64  # messages per sender that may lie unread before the sender's side holds back
 
 
@@ -102,7 +103,7 @@ class ZmqMail(Mail):
         self._inbox = self._context.socket(zmq.PULL)
         self._inbox.setsockopt(zmq.LINGER, 0)
         self._inbox.setsockopt(zmq.RCVHWM, RECEIVE_QUEUE)
-        self._inbox.setsockopt(zmq.MAXMSGSIZE, PIECE)
+        self._inbox.setsockopt(zmq.MAXMSGSIZE, PIECE + ENVELOPE)
         self._inbox.setsockopt(zmq.RCVBUF, 4 << 20)
         self._inbox.setsockopt(zmq.IPV6, int(":" in host))
         security.secure_server(self._inbox, secret)

@@ -1,0 +1,156 @@
+"""Hosts that are network namespaces joined by a virtual cable: real addresses, encryption, a cut link."""
+
+import os
+import subprocess
+import sys
+import uuid
+
+import pytest
+from disttorch.comm.interfaces import own_address, wanted_interface
+
+from disttorch import comm
+
+NAMES = ["lo", "eth0", "eth1", "ib0", "docker0"]
+
+
+@pytest.mark.parametrize(
+    ("variable", "spec", "wanted"),
+    [
+        ("GLOO", "eth1", "eth1"),
+        ("GLOO", "ib0,eth1", "ib0"),
+        ("NCCL", "eth", "eth0"),
+        ("NCCL", "=eth1", "eth1"),
+        ("NCCL", "^docker,eth", "ib0"),
+        ("NCCL", "^=eth0", "eth1"),
+    ],
+)
+def test_wanted_interface(variable, spec, wanted):
+    assert wanted_interface(NAMES, {f"{variable}_SOCKET_IFNAME": spec}) == wanted
+
+
+def test_interface_errors(monkeypatch):
+    assert wanted_interface(NAMES, {}) is None
+    with pytest.raises(comm.CommError, match="no network interface matches 'eth'; there are lo, eth0"):
+        wanted_interface(NAMES, {"GLOO_SOCKET_IFNAME": "eth"})
+    monkeypatch.setenv("GLOO_SOCKET_IFNAME", "lo")
+    assert own_address(None) == "127.0.0.1"
+
+
+RANK = """
+import os, sys, time
+import numpy as np
+from disttorch import comm
+rank, n, host, port = (int(v) if v.isdigit() else v for v in sys.argv[1:5])
+server = comm.StoreServer("0.0.0.0", port) if rank == 0 else None
+store = comm.StoreClient(host, port, timeout=20)
+group = comm.connect(store, rank, n, timeout=30, heartbeat_limit=2.0)
+for size in (10, 100_000, 3_000_000):
+    total = np.full(size, rank + 1.0, np.float32)
+    group.all_reduce(total)
+    assert (total == n * (n + 1) / 2).all()
+mail = (group._engine.everyone if hasattr(group._engine, "everyone") else group._engine).mailbox.mail
+print(f"rank {rank} sums over {group.kind} as {type(group._engine).__name__}, reached at {mail.address}", flush=True)
+if len(sys.argv) > 5:
+    try:
+        while True:
+            group.all_reduce(total)
+    except comm.CommError as error:
+        print(f"{type(error).__name__}: {error}", flush=True)
+group.close()
+store.close()
+if server:
+    time.sleep(1.0)
+    server.close()
+"""
+
+
+def sh(*command):
+    return subprocess.run(command, capture_output=True, text=True, timeout=20)
+
+
+@pytest.fixture
+def hosts():
+    """Two namespaces with addresses 10.200.0.1 and .2, joined by a veth pair."""
+    tag = uuid.uuid4().hex[:6]
+    spaces = [f"dt{tag}{side}" for side in "ab"]
+    try:
+        for index, space in enumerate(spaces):
+            if sh("ip", "netns", "add", space).returncode:
+                pytest.skip("network namespaces need root")
+            sh("ip", "-n", space, "link", "set", "lo", "up")
+            if index:
+                sh(
+                    "ip",
+                    "link",
+                    "add",
+                    f"v{tag}a",
+                    "netns",
+                    spaces[0],
+                    "type",
+                    "veth",
+                    "peer",
+                    f"v{tag}b",
+                    "netns",
+                    space,
+                )
+        for index, space in enumerate(spaces):
+            link = f"v{tag}{'ab'[index]}"
+            sh("ip", "-n", space, "addr", "add", f"10.200.0.{index + 1}/24", "dev", link)
+            if sh("ip", "-n", space, "link", "set", link, "up").returncode:
+                pytest.skip("this kernel has no veth")
+        yield [(space, f"v{tag}{'ab'[index]}") for index, space in enumerate(spaces)]
+    finally:
+        for space in spaces:
+            sh("ip", "netns", "del", space)
+
+
+def start(hosts, places, *more, secret="s" * 32):
+    """Start one rank per entry of `places`, an index of a host."""
+    environment = {**os.environ, "DISTTORCH_JOB_SECRET": secret}
+    size = str(len(places))
+    inside = [["ip", "netns", "exec", hosts[place][0], sys.executable, "-c", RANK] for place in places]
+    return [
+        subprocess.Popen(
+            [*command, str(rank), size, "10.200.0.1", "29555", *more],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            env=environment,
+        )
+        for rank, command in enumerate(inside)
+    ]
+
+
+def finish(ranks):
+    try:
+        return [rank.communicate(timeout=45)[0] for rank in ranks]
+    finally:
+        for rank in ranks:
+            rank.kill()
+            rank.wait()
+            rank.stdout.close()
+
+
+@pytest.mark.parametrize("places", [[0, 1], [0, 0, 1, 1]])
+def test_two_hosts_encrypted(hosts, places):
+    outs = finish(start(hosts, places))
+    for rank, (out, place) in enumerate(zip(outs, places, strict=True)):
+        engine = "MessageEngine" if len(places) == 2 else "HierarchicalEngine"
+        assert f"rank {rank} sums over tcp as {engine}, reached at tcp://10.200.0.{place + 1}:" in out, out
+
+
+def test_no_secret_no_network(hosts):
+    ranks = start(hosts, [0], secret="")
+    assert "SecurityError" in finish(ranks)[0]
+
+
+def test_cut_link(hosts):
+    ranks = start(hosts, [0, 1], "on")
+    try:
+        first = [rank.stdout.readline() for rank in ranks]
+        sh("ip", "-n", hosts[1][0], "link", "set", hosts[1][1], "down")
+    finally:
+        outs = finish(ranks)
+    assert all("sums over tcp" in line for line in first), (first, outs)
+    assert "PeerLost: rank 1 on host" in outs[0], outs[0]
+    assert "PeerLost: rank 0 on host" in outs[1], outs[1]
