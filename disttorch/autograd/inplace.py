@@ -16,7 +16,9 @@ from .variable import Tensor, counter, edge, wrap
 
 
 def check_inplace(t: Tensor) -> None:
-    """RuntimeError (PyTorch's text) where autograd could not follow a change of `t`."""
+    """RuntimeError (PyTorch's text) where autograd could not follow a change of `t`, or its elements share memory."""
+    if t._view is not None:
+        check_written(t)
     if not mode.grad:
         return
     if t._node is None and t._rg:
@@ -26,11 +28,22 @@ def check_inplace(t: Tensor) -> None:
         raise RuntimeError("a view of a leaf Variable that requires grad is being used in an in-place operation.")
 
 
+def check_written(t: Tensor) -> None:
+    """RuntimeError (PyTorch's text) if elements of `t` share memory with one another, as those of an expanded tensor do."""
+    if any(step == 0 and size > 1 for step, size in zip(t._data.strides, t._data.shape, strict=True)):
+        raise RuntimeError(
+            "unsupported operation: more than one element of the written-to tensor refers to a single memory location. Please "
+            "clone() the tensor before performing the operation."
+        )
+
+
 def apply_inplace(function, t: Tensor, args: tuple = (), kwargs: dict | None = None) -> Tensor:
     """`t` becomes `function(t, *args, **kwargs)` in place. Returns `t`."""
     check_inplace(t)
     kwargs = kwargs or {}
-    if not mode.grad or not (t.requires_grad or any(isinstance(a, Tensor) and a.requires_grad for a in (*args, *kwargs.values()))):
+    if not mode.grad or not (
+        t.requires_grad or any(isinstance(a, Tensor) and a.requires_grad for a in (*args, *kwargs.values()))
+    ):
         return assign(t, function(t, *args, **kwargs))
     # What `t` was, at the same place of the graph: nodes may save it though `t` changes.
     given_up = t._root is None and _unseen(t)
@@ -140,7 +153,9 @@ class CopySlices(Node):
 
     def backward(self, grads: tuple) -> tuple:
         inverse = sorted(range(len(self.order)), key=self.order.__getitem__)
-        g = grads[0].permute(self.order).clone(memory_format="torch.contiguous_format").permute(inverse)  # laid out as the root
+        g = (
+            grads[0].permute(self.order).clone(memory_format="torch.contiguous_format").permute(inverse)
+        )  # laid out as the root
         part = self.replay(g)
         to_out = part.clone() if self.edges[1] is not None else None
         part.zero_()
@@ -152,7 +167,10 @@ def write(out: Tensor | None, value: Tensor) -> Tensor:
     if out is None:
         return value
     if mode.grad and (out._rg or value._rg):
-        raise RuntimeError("functions with out=... arguments don't support automatic differentiation, but one of the arguments requires grad.")
+        raise RuntimeError(
+            "functions with out=... arguments don't support automatic differentiation, but one of the arguments requires grad."
+        )
+    check_written(out)
     if not dtypes.can_cast(value.dtype, out.dtype):
         raise RuntimeError(
             f"result type {dtypes.SCALAR_NAMES[value.dtype]} can't be cast to the desired output type {dtypes.SCALAR_NAMES[out.dtype]}"

@@ -1,5 +1,7 @@
 """The operations, by family. Each one's forward and gradient stand together."""
 
+from types import ModuleType as _ModuleType
+
 from . import arithmetic
 from .activation import *
 from .adaptive_pooling import *
@@ -49,3 +51,5 @@ from .statistics import *
 from .turning import *
 from .unary import *
 from .windows import *
+
+__all__ = [name for name, value in globals().items() if not name.startswith("_") and not isinstance(value, _ModuleType)]

@@ -6,21 +6,31 @@ from ..autograd.inplace import write
 from ..autograd.op import Op
 from ..autograd.variable import Tensor
 from ..dtypes import FLOATING, bool_
-from .pointwise import binary, hushed, inplace_of, result_dtype
+from .pointwise import binary, check_operands, hushed, inplace_of, result_dtype
 
 # A gradient that comes out broadcast is summed to its input's shape by the sweep.
 _add = binary("add", np.add, x=lambda g: g, y=lambda g: g)
 _sub = binary("sub", np.subtract, x=lambda g: g, y=lambda g: -g, bools=False, numbers="either")
 mul = binary("mul", np.multiply, x=lambda g, y: g * conj(y), y=lambda g, x: g * conj(x))
 _true_div = binary(
-    "div", hushed(np.true_divide), floats=True, numbers="either",
-    x=lambda g, y: g / conj(y), y=lambda g, x, y: -g * conj((x / y) / y),
+    "div",
+    hushed(np.true_divide),
+    floats=True,
+    numbers="either",
+    x=lambda g, y: g / conj(y),
+    y=lambda g, x, y: -g * conj((x / y) / y),
 )
 
 
 def conj(x):
     """The complex conjugate of a tensor or number; a real one is returned as it is."""
-    return x.conj() if isinstance(x, Tensor) and x._data.dtype.kind == "c" else x.conjugate() if isinstance(x, complex) else x
+    return (
+        x.conj()
+        if isinstance(x, Tensor) and x._data.dtype.kind == "c"
+        else x.conjugate()
+        if isinstance(x, complex)
+        else x
+    )
 
 
 def _scaled(other, alpha, name, input):
@@ -57,6 +67,7 @@ add.inplace, sub.inplace = add_, sub_
 
 def rsub(input, other, *, alpha=1):
     """other - alpha * input."""
+    check_operands("rsub", input, other, "other")
     return sub(other, input, alpha=alpha)
 
 
@@ -72,7 +83,9 @@ def div(input, other, *, rounding_mode=None, out=None):
 
 
 div.inplace = lambda self, other, *, rounding_mode=None: (
-    _true_div.inplace(self, other) if rounding_mode is None else inplace_of(div)(self, other, rounding_mode=rounding_mode)
+    _true_div.inplace(self, other)
+    if rounding_mode is None
+    else inplace_of(div)(self, other, rounding_mode=rounding_mode)
 )
 
 
@@ -110,20 +123,35 @@ def _no_gradient(g):
 
 
 _trunc_div = binary("div", _truncated, node="DivBackward1", x=_no_gradient, y=_no_gradient, bools=False)
-floor_divide = binary("floor_divide", _floored, node="NotImplemented", x=_no_gradient, y=_no_gradient, bools=False, numbers="either")
+floor_divide = binary(
+    "floor_divide", _floored, node="NotImplemented", x=_no_gradient, y=_no_gradient, bools=False, numbers="either"
+)
 remainder = binary(
-    "remainder", _whole_division(np.remainder), x=lambda g: g, y=lambda g, x, y: -g * div(x, y, rounding_mode="floor"), bools=False, numbers="either"
+    "remainder",
+    _whole_division(np.remainder),
+    x=lambda g: g,
+    y=lambda g, x, y: -g * div(x, y, rounding_mode="floor"),
+    bools=False,
+    numbers="either",
 )
 fmod = binary(
-    "fmod", _whole_division(np.fmod), x=lambda g: g, y=lambda g, x, y: -g * div(x, y, rounding_mode="trunc"), bools=False
+    "fmod",
+    _whole_division(np.fmod),
+    x=lambda g: g,
+    y=lambda g, x, y: -g * div(x, y, rounding_mode="trunc"),
+    bools=False,
 )
 
 
 def _power(a, b):
-    if np.result_type(a, b).kind == "i" and np.any(np.less(b, 0)):  # integers to negative powers: what truncation leaves
+    if np.result_type(a, b).kind == "i" and np.any(
+        np.less(b, 0)
+    ):  # integers to negative powers: what truncation leaves
         with np.errstate(all="ignore"):
             whole = np.power(a, np.maximum(b, 0))
-            return np.where(b >= 0, whole, np.where(a == 1, 1, np.where(a == -1, 1 - 2 * (b % 2), 0))).astype(whole.dtype)
+            return np.where(b >= 0, whole, np.where(a == 1, 1, np.where(a == -1, 1 - 2 * (b % 2), 0))).astype(
+                whole.dtype
+            )
     return np.power(a, b)
 
 
@@ -138,8 +166,10 @@ def _pow_x(g, x, y):
 def _pow_y(g, x, y, out):
     if isinstance(x, Tensor):
         zero = (x == 0) & ((y.real if y.is_complex() else y) >= 0)
-        return g * conj(out * x.log().masked_fill(zero, 0)) if x._data.dtype.kind == "c" else (
-            g * (out * x.log()).masked_fill(zero, 0)
+        return (
+            g * conj(out * x.log().masked_fill(zero, 0))
+            if x._data.dtype.kind == "c"
+            else (g * (out * x.log()).masked_fill(zero, 0))
         )
     if x == 0:
         return g * 0
@@ -184,8 +214,6 @@ def _doubles(*operands):
 _square = Op("PowBackward0", np.square, params=("x",), x=lambda g, x: g * (x * 2))
 
 
-
-
 def _to_winner(name):
     def x_wins(g, x, y):
         better = x > y if name in ("maximum", "fmax") else x < y
@@ -218,7 +246,9 @@ atan2 = binary(
     y=lambda g, x, y: g * (-x / (x * x + y * y)),
     numbers="none",
 )
-hypot = binary("hypot", np.hypot, x=lambda g, x, out: g * (x / out), y=lambda g, y, out: g * (y / out), bools=False, numbers="none")
+hypot = binary(
+    "hypot", np.hypot, x=lambda g, x, out: g * (x / out), y=lambda g, y, out: g * (y / out), bools=False, numbers="none"
+)
 copysign = binary(
     "copysign",
     np.copysign,
@@ -226,10 +256,21 @@ copysign = binary(
     x=lambda g, x, out: g * (out / x).masked_fill(x == 0, 0),
     y=lambda g: g * 0,
 )
-nextafter = binary("nextafter", np.nextafter, node="NextafterBackward0", x=lambda g: g * 0, y=lambda g: g * 0, numbers="none")
-logaddexp = binary("logaddexp", hushed(np.logaddexp), x=lambda g, x, out: g * (x - out).exp(), y=lambda g, y, out: g * (y - out).exp(), numbers="none")
+nextafter = binary(
+    "nextafter", np.nextafter, node="NextafterBackward0", x=lambda g: g, y=lambda g: g * 0, numbers="none"
+)
+logaddexp = binary(
+    "logaddexp",
+    hushed(np.logaddexp),
+    x=lambda g, x, out: g * (x - out).exp(),
+    y=lambda g, y, out: g * (y - out).exp(),
+    numbers="none",
+)
 logaddexp2 = binary(
-    "logaddexp2", hushed(np.logaddexp2), x=lambda g, x, out: g * (x - out).exp2(), y=lambda g, y, out: g * (y - out).exp2(),
+    "logaddexp2",
+    hushed(np.logaddexp2),
+    x=lambda g, x, out: g * (x - out).exp2(),
+    y=lambda g, y, out: g * (y - out).exp2(),
     numbers="none",
 )
 heaviside = binary("heaviside", np.heaviside, x=lambda g: g * 0, y=lambda g, x: g * (x == 0), numbers="none")
@@ -250,7 +291,9 @@ xlogy = binary(
     _xlog(np.log),
     floats=True,
     numbers="either",
-    x=lambda g, x, y: g * _log_tensor(y).masked_fill((x == 0) & (y <= 0) if isinstance(x, Tensor) else (y <= 0) & (x == 0), 0),
+    x=lambda g, x, y: (
+        g * _log_tensor(y).masked_fill((x == 0) & (y <= 0) if isinstance(x, Tensor) else (y <= 0) & (x == 0), 0)
+    ),
     y=lambda g, x, y: g * (x / y),
 )
 

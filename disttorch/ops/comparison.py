@@ -5,7 +5,7 @@ import numpy as np
 from ..autograd.op import Op
 from ..autograd.variable import Tensor, wrap
 from ..dtypes import bool_
-from .pointwise import binary, common_device, hushed, operand, result_dtype
+from .pointwise import binary, check_operands, common_device, hushed, operand, result_dtype
 
 
 def _none(g):
@@ -44,7 +44,9 @@ def where(condition, input=None, other=None, *, out=None):
         return nonzero(condition, as_tuple=True)
     if condition.dtype is not bool_:
         if condition.dtype.name != "uint8":
-            raise RuntimeError(f"where expected condition to be a boolean tensor, but got a tensor with dtype {_name(condition)}")
+            raise RuntimeError(
+                f"where expected condition to be a boolean tensor, but got a tensor with dtype {_name(condition)}"
+            )
         condition = condition.bool()
     d, device = result_dtype(input, other), common_device(condition, input, other)
     args = [x.to(d) if isinstance(x, Tensor) else wrap(operand(x, d, device), device) for x in (input, other)]
@@ -68,6 +70,10 @@ _where = Op(
 
 def isclose(input, other, rtol=1e-05, atol=1e-08, equal_nan=False):
     """|input - other| <= atol + rtol * |other|, elementwise; equal infinities are close, NaN only with `equal_nan`."""
+    check_operands("isclose", input, other, "none")
+    for name, value in (("rtol", rtol), ("atol", atol)):
+        if value < 0:
+            raise RuntimeError(f"{name} must be greater than or equal to zero, but got {value}")
     if input.dtype is not other.dtype:
         raise RuntimeError(f"{_name(input)} did not match {_name(other)}")
     a, b = input._data, other._data
@@ -85,6 +91,7 @@ def equal(input, other) -> bool:
     """Whether two tensors have the same shape and elements."""
     common_device(input, other)
     return input._data.shape == other._data.shape and bool((input._data == other._data).all())
+
 
 __all__ = [
     "allclose", "bitwise_and", "bitwise_left_shift", "bitwise_or", "bitwise_right_shift", "bitwise_xor", "eq",

@@ -3,11 +3,14 @@
 import numpy as np
 
 from .. import dtypes
+from ..autograd.inplace import write
 from ..autograd.op import Op, ViewOp
+from .arguments import need_tensor
+from .pointwise import scalar_name
 
 
 def _as_pairs(x):
-    return np.stack([x.real, x.imag], -1) if not x.flags.c_contiguous else x.view(x.real.dtype).reshape(*x.shape, 2)
+    return x[..., None].view(x.real.dtype)
 
 
 def _from_pairs(x):
@@ -15,7 +18,9 @@ def _from_pairs(x):
 
 
 _view_as_real = ViewOp("ViewAsRealBackward0", _as_pairs, params=("x",), x=lambda g: _view_as_complex(g.contiguous()))
-_view_as_complex = ViewOp("ViewAsComplexBackward0", _from_pairs, params=("x",), x=lambda g: _view_as_real(g.resolve_conj()))
+_view_as_complex = ViewOp(
+    "ViewAsComplexBackward0", _from_pairs, params=("x",), x=lambda g: _view_as_real(g.resolve_conj())
+)
 _real = ViewOp("SelectBackward0", lambda x: x.real, x=lambda g: complex(g, g * 0))
 _imag = ViewOp("SelectBackward0", lambda x: x.imag, x=lambda g: complex(g * 0, g))
 _complex = Op(
@@ -36,7 +41,9 @@ def view_as_real(input):
 def view_as_complex(input):
     """A real tensor whose last dimension is 2 as a complex one."""
     if input.dtype not in (dtypes.float32, dtypes.float64, dtypes.float16):
-        raise RuntimeError(f"view_as_complex is only supported for half, float and double tensors, but got a tensor of scalar type: {dtypes.SCALAR_NAMES[input.dtype]}")
+        raise RuntimeError(
+            f"view_as_complex is only supported for half, float and double tensors, but got a tensor of scalar type: {dtypes.SCALAR_NAMES[input.dtype]}"
+        )
     if input._data.ndim == 0 or input._data.shape[-1] != 2:
         raise RuntimeError("Tensor must have a last dimension of size 2")
     return _view_as_complex(input)
@@ -56,8 +63,17 @@ def imag(input):
 
 def complex(real, imag, *, out=None):
     """real + i imag."""
-    from ..autograd.inplace import write
-
+    need_tensor(real, "complex", "real", 1)
+    need_tensor(imag, "complex", "imag", 2)
+    if not real.dtype.is_floating_point or real.dtype is dtypes.bfloat16:
+        raise RuntimeError(
+            f"Expected both inputs to be Half, Float or Double tensors but got {scalar_name(real)} and {scalar_name(imag)}"
+        )
+    if out is not None and out.dtype is not real.dtype.to_complex():
+        raise RuntimeError(
+            f"Expected object of scalar type {dtypes.SCALAR_NAMES[real.dtype.to_complex()]} but got scalar type {scalar_name(out)} "
+            "for argument 'out'"
+        )
     if real.dtype is not imag.dtype:
         raise RuntimeError(
             f"Expected object of scalar type {dtypes.SCALAR_NAMES[real.dtype]} but got scalar type {dtypes.SCALAR_NAMES[imag.dtype]} for second argument"
@@ -67,6 +83,8 @@ def complex(real, imag, *, out=None):
 
 def polar(abs, angle, *, out=None):
     """abs * exp(i angle)."""
+    need_tensor(abs, "polar", "abs", 1)
+    need_tensor(angle, "polar", "angle", 2)
     return complex(abs * angle.cos(), abs * angle.sin(), out=out)
 
 
@@ -76,6 +94,7 @@ def is_complex(input) -> bool:
 
 def is_floating_point(input) -> bool:
     return input.dtype.is_floating_point
+
 
 __all__ = [
     "complex", "imag", "is_complex", "is_floating_point", "polar", "real", "view_as_complex", "view_as_real",

@@ -3,11 +3,13 @@
 import numpy as np
 
 from .. import dtypes
-from ..autograd.inplace import assign, check_inplace
+from ..autograd.inplace import assign, check_inplace, write
 from ..autograd.mode import mode
 from ..autograd.op import Op
+from ..autograd.sweep import sum_to
 from ..autograd.variable import Tensor, alias, counter, wrap
 from ..devices import device, resolve, scope, to_device
+from .dims import sizes
 from .pointwise import cast_array
 
 contiguous_format, channels_last, preserve_format, channels_last_3d = (
@@ -18,7 +20,9 @@ contiguous_format, channels_last, preserve_format, channels_last_3d = (
 )
 
 _clone = Op("CloneBackward0", lambda x, order: x.copy(order), x=lambda g: g)
-_channels_last = Op("CloneBackward0", lambda x: np.moveaxis(np.ascontiguousarray(np.moveaxis(x, 1, -1)), -1, 1), x=lambda g: g)
+_channels_last = Op(
+    "CloneBackward0", lambda x: np.moveaxis(np.ascontiguousarray(np.moveaxis(x, 1, -1)), -1, 1), x=lambda g: g
+)
 
 
 def clone(input, *, memory_format=None):
@@ -67,13 +71,14 @@ def to(input, *args, dtype=None, device=None, non_blocking=False, copy=False, me
 
     to(dtype), to(device), to(device, dtype), to(other).
     """
+    seen = False
     for a in args:
         if isinstance(a, dtypes.dtype):
             dtype = a
         elif isinstance(a, Tensor):
             dtype, device = a.dtype, a.device
-        elif isinstance(a, bool):  # non_blocking, copy by position: both need no more than this
-            copy = copy or (a and args.index(a) > 1)
+        elif isinstance(a, bool):  # non_blocking (of no meaning here), then copy
+            copy, seen = a and seen, True
         elif a is not None:
             device = a
     out = input
@@ -151,9 +156,30 @@ def conj(input):
     return _conj(input) if input._data.dtype.kind == "c" else input
 
 
-conj_physical = conj
+def conj_physical(input, *, out=None):
+    """The complex conjugate (here always a tensor of its own)."""
+    return write(out, conj(input))
+
+
+def resolve_conj(input):
+    """The tensor itself: conjugation is never delayed here."""
+    return input
+
+
+resolve_neg = resolve_conj
+
+
+def sum_to_size(input, *size):
+    """Summed over the dimensions in which `size` is 1 or missing: the reverse of broadcasting."""
+    size = sizes(size)
+    have = input._data.shape
+    extra = len(have) - len(size)
+    if extra < 0 or any(s not in (1, h) for s, h in zip(size, have[extra:], strict=True)):
+        raise RuntimeError(f"size {{{list(size)}}} is not expandable to size {{{list(have)}}}.")
+    return sum_to(input, size)
+
 
 __all__ = [
     "channels_last", "channels_last_3d", "clone", "conj", "conj_physical", "contiguous", "contiguous_format",
-    "convert", "copy_", "detach", "detach_", "move", "preserve_format", "to",
+    "convert", "copy_", "detach", "detach_", "move", "preserve_format", "resolve_conj", "resolve_neg", "sum_to_size", "to",
 ]  # fmt: skip

@@ -31,6 +31,9 @@ def narrow(input, dim, start, length):
     """`length` entries of dimension `dim` from `start` on, as a view."""
     d = axis(dim, input._data.ndim)
     size = input._data.shape[d] if input._data.ndim else 1
+    if isinstance(start, Tensor):
+        if start._data.ndim or start._data.dtype.kind not in "iu":
+            raise RuntimeError("start must be an 0-dim integral Tensor.")
     start = int(start)
     if input._data.ndim == 0:
         raise RuntimeError("narrow() cannot be applied to a 0-dim tensor.")
@@ -159,7 +162,7 @@ hsplit, vsplit, dsplit = _splitter("hsplit", 1, 1), _splitter("vsplit", 2, 0), _
 def unbind(input, dim=0):
     """The slices along `dim`, as a tuple of views."""
     if input._data.ndim == 0:
-        raise RuntimeError("Dimension specified as 0 but tensor has no dimensions")
+        raise IndexError(f"Dimension specified as {dim} but tensor has no dimensions")
     d = axis(dim, input._data.ndim)
     return tuple([_select(input, d, i) for i in range(input._data.shape[d])])
 

@@ -30,8 +30,10 @@ class Size(tuple):
     __rmul__ = __mul__
 
 
-def sizes(args) -> tuple:
-    """`f(2, 3)` and `f((2, 3))` alike, as a tuple of ints."""
+def sizes(args, named=None) -> tuple:
+    """`f(2, 3)`, `f((2, 3))` and `f(size=(2, 3))` alike, as a tuple of ints."""
+    if named is not None:
+        args = (named,)
     if len(args) == 1 and isinstance(args[0], (Sequence, Tensor)):
         args = args[0]
     return tuple([a if type(a) is int else a.__index__() for a in args])

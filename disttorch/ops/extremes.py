@@ -6,6 +6,7 @@ from .. import dtypes
 from ..autograd.inplace import write
 from ..autograd.op import Op
 from ..autograd.variable import Tensor, wrap
+from .arguments import C_NAMES, need_tensor
 from .dims import axes, axis
 from .named import named, pair
 from .reduction import _reduce, _spread
@@ -43,10 +44,22 @@ def amin(input, dim=(), keepdim=False, *, out=None):
     return write(out, _amin(input, axes(dim, input._data.ndim), keepdim))
 
 
-def aminmax(input, *, dim=None, keepdim=False):
-    """(amin, amax) over `dim`."""
+def aminmax(input, *, dim=None, keepdim=False, out=None):
+    """(min, max) over `dim`."""
+    a = input._data
+    dims = () if dim is None else (axis(dim, a.ndim),)
+    if 0 in (a.shape if dim is None else [a.shape[d] for d in dims if a.ndim]):
+        raise RuntimeError(
+            "aminmax(): cannot compute aminmax over an empty dimension as the operation has no identity."
+        )
+    for o in out or ():
+        if o.dtype is not input.dtype:
+            raise RuntimeError(
+                f"Expected out tensor to have dtype {C_NAMES[input.dtype.name]}, but got {C_NAMES[o.dtype.name]} instead"
+            )
+    made = amin(input, dims, keepdim), amax(input, dims, keepdim)
     return named("aminmax", "min", "max")(
-        amin(input, () if dim is None else dim, keepdim), amax(input, () if dim is None else dim, keepdim)
+        *made if out is None else [write(o, t) for o, t in zip(out, made, strict=True)]
     )
 
 
@@ -78,6 +91,7 @@ argmax, argmin = _arg("argmax", np.argmax), _arg("argmin", np.argmin)
 
 def _extreme(name, arg, whole, between):
     def function(input, *args, dim=None, keepdim=False, other=None, out=None):
+        need_tensor(input, name, "input", 1)
         if args and isinstance(args[0], Tensor) or other is not None:
             return between(input, args[0] if args else other, out=out)
         if args:

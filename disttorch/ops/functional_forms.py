@@ -49,6 +49,11 @@ view_copy = _copying(view)
 unsafe_chunk, unsafe_split = chunk, split
 
 
+def fill(input, value):
+    """A tensor like `input` with all elements `value` (a number or a 0-dimensional tensor)."""
+    return input.clone().fill_(value)
+
+
 def _scattered(input, src, view, name, *args):
     """A copy of `input` in which `view(copy, *args)` is `src`."""
     out = input.clone()
@@ -82,7 +87,7 @@ def as_strided_scatter(input, src, size, stride, storage_offset=None):
 
 
 __all__ = [
-    "alias_copy", "as_strided_copy", "as_strided_scatter", "detach_copy", "diagonal_copy", "diagonal_scatter", "expand_copy",
+    "alias_copy", "as_strided_copy", "as_strided_scatter", "detach_copy", "diagonal_copy", "diagonal_scatter", "expand_copy", "fill",
     "narrow_copy", "permute_copy", "select_copy", "select_scatter", "slice_copy", "slice_scatter", "split_copy",
     "split_with_sizes_copy", "squeeze_copy", "t_copy", "transpose_copy", "unbind_copy", "unfold_copy", "unsafe_chunk",
     "unsafe_split", "unsqueeze_copy", "view_as_complex_copy", "view_as_real_copy", "view_copy",

@@ -76,6 +76,16 @@ def index_add(input, dim, index, source, *, alpha=1, out=None):
         raise RuntimeError(
             f"index_add_(): self ({scalar_name(input)}) and source ({scalar_name(source)}) must have the same scalar type"
         )
+    have, given = list(input._data.shape), list(source._data.shape)
+    if (have[:d] + have[d + 1 :]) != (given[:d] + given[d + 1 :]):
+        raise RuntimeError(
+            "source tensor shape must match self tensor shape, excluding the specified dimension. Got self.shape = "
+            f"{have} source.shape = {given}"
+        )
+    if input._data.ndim and index._data.size != (given[d] if given else 1):
+        raise RuntimeError(
+            f"index_add_(): Number of indices ({index._data.size}) should be equal to source.size(dim): ({given[d] if given else 1}), for dim: {d}"
+        )
     check_range(index, input._data.shape[d] if input._data.ndim else 1, d)
     return write(out, _index_add(input, d, index.reshape(-1), source if alpha == 1 else source * alpha))
 
@@ -99,7 +109,7 @@ _index_fill = Op(
     "IndexFillBackward0",
     lambda x, dim, index, value: _index_copied(x, dim, index, value) if x.ndim else np.array(value, x.dtype),
     x=lambda g, dim, index: _index_fill(g, dim, index, g.new_zeros(())),
-    value=lambda g, dim, index: _index_select(g, dim, index).sum(),
+    value=lambda g, dim, index: (g - _index_fill(g, dim, index, g.new_zeros(()))).sum(),
 )
 
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ..autograd.inplace import assign, check_inplace
+from ..autograd.inplace import assign, check_inplace, write
 from ..autograd.op import Op, ViewOp
 from ..autograd.variable import Tensor, counter, wrap
 from .pointwise import scalar_name
@@ -231,7 +231,7 @@ def index_put(input, indices, values, accumulate=False):
     return input + _index_back(values.expand(input._data[key].shape), input._data.shape, key)
 
 
-def take(input, index):
+def take(input, index, *, out=None):
     """Elements of the flattened tensor."""
     size = input._data.size
     data = index._data
@@ -241,7 +241,7 @@ def take(input, index):
         raise IndexError(
             f"out of range: tried to access index {int(data[(data < -size) | (data >= size)].flat[0])} on a tensor of {size} elements."
         )
-    return _index(input.reshape(-1), (data,))
+    return write(out, _index(input.reshape(-1), (data,)))
 
 
 def put(input, index, source, accumulate=False):

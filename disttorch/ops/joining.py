@@ -79,6 +79,8 @@ def stack(tensors, dim=0, *, out=None):
 
 def _stacker(name, least, dim):
     def function(tensors, *, out=None):
+        if not len(tensors):
+            raise RuntimeError(f"{name} expects a non-empty TensorList")
         return cat([least(x) for x in tensors], dim if tensors[0]._data.ndim != 1 or name != "hstack" else 0, out=out)
 
     function.__name__ = function.__qualname__ = name

@@ -38,6 +38,10 @@ def masked_fill(input, mask, value):
     """`input` with `value` where `mask` is true."""
     _check_mask(mask, "masked_fill_")
     if isinstance(value, Tensor):
+        if value.dtype.is_complex and not input.dtype.is_complex:
+            raise RuntimeError(
+                f"value cannot be converted to type {_C_NAMES.get(input.dtype.name, input.dtype.name)} without overflow"
+            )
         if value._data.ndim:
             raise RuntimeError(
                 f"masked_fill_ only supports a 0-dimensional value tensor, but got tensor with {value._data.ndim} dimension(s)."
@@ -110,8 +114,30 @@ def nonzero(input, *, out=None, as_tuple=False):
     return write(out, wrap(rows, input.device))
 
 
+def nonzero_static(input, *, size, fill_value=-1):
+    """`nonzero` with exactly `size` rows: cut, or filled up with `fill_value`."""
+    rows = nonzero(input)._data[:size]
+    full = np.full((size, rows.shape[1]), fill_value, np.int64)
+    full[: len(rows)] = rows
+    return wrap(full, input.device)
+
+
+def unravel_index(indices, shape):
+    """Positions in the flattened tensor as an index tensor per dimension."""
+    shape = (shape,) if isinstance(shape, int) else tuple(shape)
+    if indices._data.dtype.kind not in "iu":
+        raise ValueError(f"expected 'indices' to be integer dtype, but got {indices.dtype}")
+    if any(s < 0 for s in shape):
+        raise ValueError(f"'shape' cannot have negative values, but got {shape}")
+    total = int(np.prod(shape, dtype=np.int64))
+    data = indices._data
+    if data.size and (data.min() < 0 or data.max() >= total):
+        raise ValueError(f"out of bounds index in 'indices' for shape {shape}")
+    return tuple([wrap(np.asarray(i, np.int64), indices.device) for i in np.unravel_index(data, shape)])
+
+
 def argwhere(input):
     return nonzero(input)
 
 
-__all__ = ["argwhere", "masked_fill", "masked_scatter", "masked_select", "nonzero"]
+__all__ = ["argwhere", "masked_fill", "masked_scatter", "masked_select", "nonzero", "nonzero_static", "unravel_index"]

@@ -41,7 +41,14 @@ def _c(t):
 
 def _same_dtype(a, b):
     if a.dtype is not b.dtype:
-        names = {"float32": "float", "float64": "double", "int64": "long", "int32": "int", "float16": "c10::Half", "bfloat16": "c10::BFloat16"}
+        names = {
+            "float32": "float",
+            "float64": "double",
+            "int64": "long",
+            "int32": "int",
+            "float16": "c10::Half",
+            "bfloat16": "c10::BFloat16",
+        }
         x, y = (names.get(t.dtype.name, t.dtype.name) for t in (a, b))
         raise RuntimeError(f"expected m1 and m2 to have the same dtype, but got: {x} != {y}")
 
@@ -56,9 +63,13 @@ def _check(a, b, name, first=2, second=2):
             f"(when checking argument for argument mat2 in method wrapper_CUDA_{name})"
         )
     if a._data.ndim != first:
-        raise RuntimeError(f"{'self' if name == 'mm' else 'batch1' if name == 'bmm' else 'input'} must be a {_rank(first)}")
+        raise RuntimeError(
+            f"{'self' if name == 'mm' else 'batch1' if name == 'bmm' else 'input'} must be a {_rank(first)}"
+        )
     if b._data.ndim != second:
-        raise RuntimeError(f"{'mat2' if name == 'mm' else 'batch2' if name == 'bmm' else 'vec'} must be a {_rank(second)}")
+        raise RuntimeError(
+            f"{'mat2' if name == 'mm' else 'batch2' if name == 'bmm' else 'vec'} must be a {_rank(second)}"
+        )
 
 
 def _rank(n):
@@ -144,7 +155,9 @@ def matmul(input, other, *, out=None):
     """The product of vectors, matrices or batches of matrices, with batch dimensions broadcast."""
     if not isinstance(input, Tensor) or not isinstance(other, Tensor):
         bad, position = (other, 2) if isinstance(input, Tensor) else (input, 1)
-        raise TypeError(f"matmul(): argument '{'other' if position == 2 else 'input'}' (position {position}) must be Tensor, not {type(bad).__name__}")
+        raise TypeError(
+            f"matmul(): argument '{'other' if position == 2 else 'input'}' (position {position}) must be Tensor, not {type(bad).__name__}"
+        )
     a, b = input._data, other._data
     if a.ndim == 2 and b.ndim == 2:
         return mm(input, other, out=out)
@@ -162,7 +175,7 @@ def matmul(input, other, *, out=None):
         return write(out, matmul(input.unsqueeze(0), other).squeeze(-2))
     if b.ndim == 1:
         return write(out, matmul(input, other.unsqueeze(1)).squeeze(-1))
-    m, k, k2, n = a.shape[-2], a.shape[-1], b.shape[-2], b.shape[-1]
+    k, k2, n = a.shape[-1], b.shape[-2], b.shape[-1]
     if b.ndim == 2:  # one product instead of a batch
         if k != k2:
             raise RuntimeError(f"mat1 and mat2 shapes cannot be multiplied ({a.size // max(k, 1)}x{k} and {k2}x{n})")
@@ -185,7 +198,14 @@ def _addmm_forward(c, a, b):
     return kernels_of(a).matmul(a, b) + c
 
 
-_addmm = Op("AddmmBackward0", _addmm_forward, params=("c", "x", "y"), c=lambda g: g, x=lambda g, y: _mm(g, _H(y)), y=lambda g, x: _mm(_H(x), g))
+_addmm = Op(
+    "AddmmBackward0",
+    _addmm_forward,
+    params=("c", "x", "y"),
+    c=lambda g: g,
+    x=lambda g, y: _mm(g, _H(y)),
+    y=lambda g, x: _mm(_H(x), g),
+)
 
 
 def addmm(input, mat1, mat2, *, beta=1, alpha=1, out=None):
@@ -235,10 +255,9 @@ def kron(input, other, *, out=None):
     return write(out, (x * y).reshape([p * q for p, q in zip(a, b, strict=True)]))
 
 
-
 def einsum(equation, *operands):
     """Sums of products in Einstein's notation, e.g. "bij,bjk->bik"; contracted two at a time as matrix products."""
-    from .einsum import contract
+    from .contraction import contract
 
     tensors = operands[0] if len(operands) == 1 and isinstance(operands[0], (list, tuple)) else operands
     return contract(equation, *tensors)
@@ -253,12 +272,26 @@ def tensordot(a, b, dims=2, out=None):
     else:
         left, right = [[d] if isinstance(d, int) else list(d) for d in dims]
     left, right = [d % a._data.ndim for d in left], [d % b._data.ndim for d in right]
+    if len(left) != len(right):
+        raise RuntimeError(f"both dimension lists should have the same length, got {len(left)} and {len(right)}")
+    for d, e in zip(left, right, strict=True):  # a size of 1 is broadcast: the other tensor is summed
+        m, n = a._data.shape[d], b._data.shape[e]
+        if m == 1 and n != 1:
+            b = b.sum(e, True)
+        elif n == 1 and m != 1:
+            a = a.sum(d, True)
+        elif m != n:
+            raise RuntimeError(
+                f"contracted dimensions need to match, but first has size {m} in dim {d} and second has size {n} in dim {e}"
+            )
     keep_a = [d for d in range(a._data.ndim) if d not in left]
     keep_b = [d for d in range(b._data.ndim) if d not in right]
-    k = int(np.prod([a._data.shape[d] for d in left], dtype=np.int64))
-    x = a.permute(*keep_a, *left).reshape(-1, k) if k else a.reshape(-1, k)
-    y = b.permute(*right, *keep_b).reshape(k, -1)
-    return write(out, mm(x, y).reshape([a._data.shape[d] for d in keep_a] + [b._data.shape[d] for d in keep_b]))
+    k = math.prod([a._data.shape[d] for d in left])
+    rows, columns = [a._data.shape[d] for d in keep_a], [b._data.shape[d] for d in keep_b]
+    x = a.permute(keep_a + left).reshape(math.prod(rows), k)
+    y = b.permute(right + keep_b).reshape(k, math.prod(columns))
+    return write(out, mm(x, y).reshape(rows + columns))
+
 
 __all__ = [
     "addbmm", "addmm", "addmv", "addr", "baddbmm", "bmm", "chain_matmul", "dot", "einsum", "ger", "inner",

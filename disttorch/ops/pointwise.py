@@ -68,7 +68,9 @@ def scalar_array(value, d: dtypes.dtype):
     """A Python number as a 0-dimensional array of dtype `d`; integers wrap around."""
     if d.category == INTEGER and isinstance(value, int) and not isinstance(value, bool):
         bits = 8 * d.itemsize
-        value = (int(value) + (1 << bits - 1)) % (1 << bits) - (1 << bits - 1) if d.is_signed else int(value) % (1 << bits)
+        value = (
+            (int(value) + (1 << bits - 1)) % (1 << bits) - (1 << bits - 1) if d.is_signed else int(value) % (1 << bits)
+        )
     return np.asarray(value, dtype=d.np)
 
 
@@ -88,7 +90,9 @@ def scalar_name(t: Tensor) -> str:
 
 def check_operands(name: str, x, y, numbers: str) -> None:
     """TypeError (PyTorch's text) unless both are tensors, or one a number where `numbers` ("other", "either", "none") allows it."""
-    allowed = {"either": "xy", "other": "y", "none": ""}[numbers] if isinstance(x, Tensor) or isinstance(y, Tensor) else ""
+    allowed = (
+        {"either": "xy", "other": "y", "none": ""}[numbers] if isinstance(x, Tensor) or isinstance(y, Tensor) else ""
+    )
     for operand, letter, argument, position in ((x, "x", "input", 1), (y, "y", "other", 2)):
         if not isinstance(operand, Tensor) and not (letter in allowed and isinstance(operand, _NUMBERS)):
             raise TypeError(
@@ -152,7 +156,7 @@ def binary(name: str, ufunc, *, x, y, floats=False, bools=True, result=None, nod
             if floats and d.category < FLOATING:
                 d = dtypes.get_default_dtype()
             if not bools and d.category == BOOL:
-                raise RuntimeError(_BOOL_SUB if name == "sub" else f'"{name}" not implemented for \'Bool\'')
+                raise RuntimeError(_BOOL_SUB if name == "sub" else f"\"{name}\" not implemented for 'Bool'")
             a, b = operand(input, d, where), operand(other, d, where)
         try:
             data = ufunc(a, b) if where.host else _run(ufunc, where, a, b)
@@ -168,7 +172,9 @@ def binary(name: str, ufunc, *, x, y, floats=False, bools=True, result=None, nod
 
     def method(self, other):
         a = self._data
-        if (mode.grad and (self.requires_grad or (isinstance(other, Tensor) and other.requires_grad))) or not self.device.host:
+        if (
+            mode.grad and (self.requires_grad or (isinstance(other, Tensor) and other.requires_grad))
+        ) or not self.device.host:
             return apply_inplace(function, self, (other,))
         if isinstance(other, Tensor):
             b = other._data
@@ -194,9 +200,7 @@ def binary(name: str, ufunc, *, x, y, floats=False, bools=True, result=None, nod
     return function
 
 
-_BOOL_SUB = (
-    "Subtraction, the `-` operator, with two bool tensors is not supported. Use the `^` or `logical_xor()` operator instead."
-)
+_BOOL_SUB = "Subtraction, the `-` operator, with two bool tensors is not supported. Use the `^` or `logical_xor()` operator instead."
 
 
 def unary(name: str, forward, *, x=None, floats=True, node=None, refuse=(), result=None):
@@ -243,4 +247,15 @@ def inplace_of(function):
     return method
 
 
-__all__ = ["CPU", "INTEGER", "binary", "cast_array", "common_device", "hushed", "inplace_of", "operand", "result_dtype", "unary"]
+__all__ = [
+    "CPU",
+    "INTEGER",
+    "binary",
+    "cast_array",
+    "common_device",
+    "hushed",
+    "inplace_of",
+    "operand",
+    "result_dtype",
+    "unary",
+]

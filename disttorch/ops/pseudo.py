@@ -310,7 +310,16 @@ def orgqr(input, tau):
 
 def ormqr(input, tau, other, left=True, transpose=False, *, out=None):
     """Q @ other (or other @ Q), Q (M, M) the product of the reflections that `geqrf` gives; `transpose`: Q^H."""
-    q = _reflections(input, tau, input._data.shape[-2])
+    if input._data.ndim < 2:
+        raise RuntimeError("torch.ormqr: input must have at least 2 dimensions.")
+    if other._data.ndim < 2:
+        raise RuntimeError("torch.ormqr: other must have at least 2 dimensions.")
+    m, k = other._data.shape[-2 if left else -1], tau._data.shape[-1]
+    if m < k:
+        raise RuntimeError(f"torch.ormqr: other.shape[{-2 if left else -1}] must be greater than or equal to tau.shape[-1]")
+    if m != input._data.shape[-2]:
+        raise RuntimeError(f"torch.ormqr: other.shape[{-2 if left else -1}] must be equal to input.shape[-2]")
+    q = _reflections(input, tau, m)
     q = adjoint(q) if transpose else q
     return write(out, q @ other if left else other @ q)
 

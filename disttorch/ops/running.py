@@ -75,7 +75,16 @@ def logcumsumexp(input, dim, *, out=None):
 
 
 def _logcumsumexp_rule(g, x, out, dim):
-    return _reverse_cumsum(g * (-out).exp(), dim) * x.exp()
+    """Of the gradient's positive and negative parts, each in logarithms lest exponentials overflow."""
+    if x._data.ndim == 0:
+        return g
+
+    def part(size):
+        return (flip(logcumsumexp(flip(size.log() - out, dims=(dim,)), dim), dims=(dim,)) + x).exp()
+
+    if x.dtype.is_complex:
+        return _reverse_cumsum(g * conj((-out).exp()), dim) * conj(x.exp())
+    return part(g.clamp_min(0)) - part((-g).clamp_min(0))
 
 
 _logcumsumexp = Op(

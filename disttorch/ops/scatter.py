@@ -36,7 +36,7 @@ _gather = Op(
 
 def _check_gather(input, dim, index, name, src=None):
     d = axis(dim, input._data.ndim)
-    if index._data.dtype.kind not in "iu" or index._data.dtype.itemsize < 4:
+    if index._data.size and (index._data.dtype.kind not in "iu" or index._data.dtype.itemsize < 4):
         raise RuntimeError(f"{name}(): Expected dtype int32/int64 for index")
     a, b = input._data, index._data
     if max(a.ndim, 1) != max(b.ndim, 1) and b.size:
@@ -188,11 +188,16 @@ def _reduce_shares(g, x, dim, index, src, out, reduce, include_self):
             count = scatter_add(kept, dim, index, ones)
             g = g / count.masked_fill(count == 0, 1)
         return g * kept, _scatter_src(g, dim, index, src._data.shape)
-    if reduce == "prod":
-        part = _slice(src, tuple([slice(n) for n in index._data.shape])) if src._data.ndim else src
-        whole = _gather(g * out, dim, index) / part
-        return (g * out / x) * kept, _pad_to(whole, src._data.shape) if whole._data.shape != src._data.shape else whole
     part = _slice(src, tuple([slice(n) for n in index._data.shape])) if src._data.ndim else src
+    if reduce == "prod":  # the product of all the others, also where one or two of them are 0
+        mine = x.masked_fill(x == 0, 1)
+        gx = g * _scatter_reduce(mine, dim, index, src, "prod", include_self) / mine * kept
+        zero = part == 0
+        single = zero & (_gather(scatter_add(zeros, dim, index, zero.to(g.dtype)), dim, index) == 1)
+        others = _scatter_reduce(x, dim, index, part.masked_fill(single, 1), "prod", include_self)
+        whole = _gather(g * others, dim, index).masked_fill(~single, 0)
+        whole = whole + (_gather(g * out, dim, index) / part.masked_fill(zero, 1)).masked_fill(zero, 0)
+        return gx, _pad_to(whole, src._data.shape) if whole._data.shape != src._data.shape else whole
     x_wins = (x == out).to(g.dtype) * kept
     src_wins = (part == _gather(out, dim, index)).to(g.dtype)
     winners = scatter_add(zeros, dim, index, src_wins) + x_wins
@@ -212,12 +217,35 @@ _scatter_reduce = Op(
 )
 
 
+def index_reduce(input, dim, index, source, reduce, *, include_self=True, out=None):
+    """input with source's entries combined by prod, mean, amax or amin into the entries of `dim` at `index`."""
+    if reduce not in ("prod", "mean", "amax", "amin"):
+        raise RuntimeError(f"index_reduce(): Expected reduce to be one of prod, mean, amax or amin but got {reduce}.")
+    if index._data.ndim > 1:
+        raise RuntimeError("index_reduce(): Index is supposed to be a vector or a scalar")
+    if source.dtype is not input.dtype:
+        raise RuntimeError("index_reduce(): self and source expected to have the same scalar type")
+    d = axis(dim, input._data.ndim)
+    check_range(index, input._data.shape[d] if input._data.ndim else 1, d)
+    index = index.reshape([-1 if i == d else 1 for i in range(max(source._data.ndim, 1))]).expand(
+        source._data.shape or 1
+    )
+    if source._data.ndim == 0:
+        index = index.reshape(())
+    return write(out, _scatter_reduce(input, d, index, source, reduce, include_self))
+
+
+def _from_start(index, size: int):
+    """Negative indices counted from the end."""
+    return index + (index < 0) * size if index._data.size and index._data.min() < 0 else index
+
+
 def take_along_dim(input, indices, dim=None):
     """Elements along `dim` at broadcast indices (as numpy.take_along_axis)."""
     if indices._data.dtype != np.int64:
         raise RuntimeError("torch.take_along_dim(): dtype of indices should be Long but got " + scalar_name(indices))
     if dim is None:
-        return gather(input.reshape(-1), 0, indices.reshape(-1))
+        return gather(input.reshape(-1), 0, _from_start(indices.reshape(-1), input._data.size))
     d = axis(dim, input._data.ndim)
     if input._data.ndim != indices._data.ndim:
         raise RuntimeError(
@@ -227,7 +255,7 @@ def take_along_dim(input, indices, dim=None):
     rest = np.broadcast_shapes(tuple(s for i, s in enumerate(a) if i != d), tuple(s for i, s in enumerate(b) if i != d))
     rest = list(rest)
     a, b = [*rest[:d], a[d], *rest[d:]], [*rest[:d], b[d], *rest[d:]]
-    return gather(input.expand(a), d, indices.expand(b))
+    return gather(input.expand(a), d, _from_start(indices.expand(b), a[d]))
 
 
-__all__ = ["gather", "scatter", "scatter_add", "scatter_reduce", "take_along_dim"]
+__all__ = ["gather", "index_reduce", "scatter", "scatter_add", "scatter_reduce", "take_along_dim"]

@@ -38,10 +38,9 @@ def infer_shape(shape: tuple, size: int) -> tuple:
     raise RuntimeError(f"shape '{list(shape)}' is invalid for input of size {size}")
 
 
-def reshape(input, *shape):
+def reshape(input, *args, shape=None):
     """The same elements in another shape: a view where the layout allows, else a copy."""
-    data = input._data
-    return _reshape(input, infer_shape(sizes(shape), data.size))
+    return _reshape(input, infer_shape(sizes(args, shape), input._data.size))
 
 
 def view(input, *shape, dtype=None):
@@ -119,9 +118,9 @@ _transpose = ViewOp("TransposeBackward0", lambda x, a, b: x.swapaxes(a, b), x=la
 _t = ViewOp("TBackward0", lambda x: x.T, x=lambda g: _t(g))
 
 
-def permute(input, *dims):
+def permute(input, *args, dims=None):
     """The dimensions in another order."""
-    dims = sizes(dims)
+    dims = sizes(args, dims)
     if len(dims) != input._data.ndim:
         raise RuntimeError(
             f"permute(sparse_coo): number of dimensions in the tensor input does not match the length of the desired ordering of "
@@ -204,9 +203,9 @@ def unsqueeze(input, dim):
 _expand = ViewOp("ExpandBackward0", lambda x, shape: np.broadcast_to(x, shape), x=lambda g: g)
 
 
-def expand(input, *shape):
-    """Broadcast to `shape` without copying; -1 keeps a size."""
-    shape, have = sizes(shape), input._data.shape
+def expand(input, *args, size=None, implicit=False):
+    """Broadcast to `size` without copying; -1 keeps a size."""
+    shape, have = sizes(args, size), input._data.shape
     extra = len(shape) - len(have)
     if extra < 0:
         raise RuntimeError(
@@ -262,9 +261,9 @@ def broadcast_tensors(*tensors):
     return [expand(x, shape) for x in tensors]
 
 
-def repeat(input, *repeats):
+def repeat(input, *args, repeats=None):
     """The tensor laid side by side: a copy with each dimension repeated."""
-    counts = sizes(repeats)
+    counts = sizes(args, repeats)
     have = input._data.shape
     if len(counts) < len(have):
         raise RuntimeError("Number of dimensions of repeat dims can not be smaller than number of dimensions of tensor")
@@ -273,15 +272,8 @@ def repeat(input, *repeats):
 
 def _tile_rule(g, x_shape, counts):
     extra = len(counts) - len(x_shape)
-    for _ in range(extra):
-        g = (
-            g.sum(0)
-            if counts[0] == 1
-            else g.reshape(counts[0], -1, *g._data.shape[1:]).sum((0, 1))
-            if False
-            else g.reshape(counts[0], *g._data.shape[1:]).sum(0)
-        )
-        counts = counts[1:]
+    if extra:
+        g, counts = g.sum(list(range(extra))), counts[extra:]
     split, reduced = [], []
     for c, s in zip(counts, x_shape, strict=True):
         reduced.append(len(split))
@@ -292,9 +284,9 @@ def _tile_rule(g, x_shape, counts):
 _tile = Op("RepeatBackward0", lambda x, counts: np.tile(x, counts), x=_tile_rule)
 
 
-def tile(input, *dims):
+def tile(input, *args, dims=None):
     """Like `repeat`, with missing leading counts taken as 1."""
-    counts = sizes(dims)
+    counts = sizes(args, dims)
     return repeat(input, (1,) * (input._data.ndim - len(counts)) + counts)
 
 

@@ -156,7 +156,7 @@ def cumulative_trapezoid(y, x=None, *, dx=None, dim=-1):
 
 
 # -- derivatives --------------------------------------------------------------------------------------------------------
-def gradient(input, *, spacing=1, dim=None, edge_order=1):
+def gradient(input, *, spacing=None, dim=None, edge_order=1):
     """Derivatives of a sampled function by central differences: a list with one tensor per dimension.
 
     spacing: a number, one per dimension, or a tensor of coordinates per dimension; edge_order: of the one-sided differences.
@@ -164,6 +164,7 @@ def gradient(input, *, spacing=1, dim=None, edge_order=1):
     if edge_order not in (1, 2):
         raise RuntimeError("torch.gradient only supports edge_order=1 and edge_order=2.")
     dims = list(axes(dim, input._data.ndim))
+    spacing = 1 if spacing is None else spacing
     if isinstance(spacing, (Tensor, int, float, complex)):
         spacing = [spacing] * (1 if isinstance(spacing, Tensor) else len(dims))
     if len(spacing) != len(dims):

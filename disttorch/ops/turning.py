@@ -9,9 +9,10 @@ from .shape import transpose
 _flip = Op("FlipBackward0", lambda x, dims: np.flip(x, dims).copy(), x=lambda g, dims: _flip(g, dims))
 
 
-def flip(input, *dims):
+def flip(input, *args, dims=None):
     """The order of the elements reversed along `dims` (a copy)."""
-    found = axes(sizes(dims), input._data.ndim) if sizes(dims) else ()
+    dims = sizes(args, dims)
+    found = axes(dims, input._data.ndim) if dims else ()
     return _flip(input, found) if input._data.ndim else input.clone()
 
 
@@ -51,6 +52,8 @@ def rot90(input, k=1, dims=(0, 1)):
     """Turned by k quarter turns in the plane of two dimensions."""
     if len(dims) != 2:
         raise RuntimeError(f"expected total rotation dims == 2, but got dims = {len(dims)}")
+    if input._data.ndim < 2:
+        raise RuntimeError(f"expected total dims >= 2, but got total dims = {input._data.ndim}")
     a, b = (axis(d, input._data.ndim) for d in dims)
     if a == b:
         raise RuntimeError(f"expected rotation dims to be different, but got dim0 = {dims[0]} and dim1 = {dims[1]}")

@@ -4,17 +4,29 @@ import math
 
 import numpy as np
 
+from ..autograd.inplace import write
 from ..autograd.op import Op
+from ..autograd.variable import wrap
 from ..dtypes import bool_, int64
 from .arithmetic import conj
-from .pointwise import hushed, unary
+from .named import named
+from .pointwise import check_operands, hushed, unary
 
 
 def _zero(g):
     return g * 0
 
 
-neg = unary("neg", np.negative, floats=False, x=lambda g: -g)
+def _negative(a):
+    if a.dtype.kind == "b":
+        raise RuntimeError(
+            "Negation, the `-` operator, on a bool tensor is not supported. If you are trying to invert a mask, use the `~` or "
+            "`logical_not()` operator instead."
+        )
+    return np.negative(a)
+
+
+neg = unary("neg", _negative, floats=False, x=lambda g: -g)
 exp = unary("exp", hushed(np.exp), x=lambda g, out: g * conj(out))
 exp2 = unary("exp2", hushed(np.exp2), x=lambda g, out: g * conj(out) * math.log(2))
 expm1 = unary("expm1", hushed(np.expm1), x=lambda g, out: g * conj(out + 1))
@@ -37,7 +49,11 @@ sinh = unary("sinh", hushed(np.sinh), x=lambda g, x: g * conj(cosh(x)))
 cosh = unary("cosh", hushed(np.cosh), x=lambda g, x: g * conj(sinh(x)))
 tanh = unary("tanh", hushed(np.tanh), x=lambda g, out: g * conj(1 - out * out))
 asinh = unary("asinh", hushed(np.arcsinh), x=lambda g, x: g * conj(rsqrt(x * x + 1)))
-acosh = unary("acosh", hushed(np.arccosh), x=lambda g, x: g * conj(rsqrt(x * x - 1) if not x.is_complex() else 1 / (sqrt(x - 1) * sqrt(x + 1))))
+acosh = unary(
+    "acosh",
+    hushed(np.arccosh),
+    x=lambda g, x: g * conj(rsqrt(x * x - 1) if not x.is_complex() else 1 / (sqrt(x - 1) * sqrt(x + 1))),
+)
 atanh = unary("atanh", hushed(np.arctanh), x=lambda g, x: g / conj(1 - x * x))
 sinc = unary("sinc", hushed(np.sinc), x=lambda g, x: g * conj(_sinc_slope(x)))
 
@@ -90,14 +106,16 @@ floor = unary("floor", lambda a: a if a.dtype.kind in "iu" else np.floor(a), flo
 ceil = unary("ceil", lambda a: a if a.dtype.kind in "iu" else np.ceil(a), floats=False, x=_zero)
 trunc = fix = unary("trunc", lambda a: a if a.dtype.kind in "iu" else np.trunc(a), floats=False, x=_zero)
 frac = unary("frac", lambda a: a - np.trunc(a), floats=False, x=lambda g: g)
-_round = unary("round", lambda a: a if a.dtype.kind in "iu" else np.rint(a).astype(a.dtype, copy=False), floats=False, x=_zero)
+_round = unary(
+    "round", lambda a: a if a.dtype.kind in "iu" else np.rint(a).astype(a.dtype, copy=False), floats=False, x=_zero
+)
 
 
 def round(input, *, decimals=0, out=None):
     """Rounded to the nearest whole number (halves to even), or to `decimals` digits."""
     if decimals == 0:
         return _round(input, out=out)
-    scale = 10.0 ** -decimals if decimals < 0 else 10.0**decimals
+    scale = 10.0**-decimals if decimals < 0 else 10.0**decimals
     return _round(input / scale) * scale if decimals < 0 else _round(input * scale) / scale
 
 
@@ -116,8 +134,18 @@ rad2deg = unary("rad2deg", lambda a: a * (180 / math.pi), x=lambda g: g * (180 /
 isnan = unary("isnan", np.isnan, floats=False, result=bool_)
 isinf = unary("isinf", np.isinf, floats=False, result=bool_)
 isfinite = unary("isfinite", np.isfinite, floats=False, result=bool_)
-isposinf = unary("isposinf", lambda a: np.isposinf(a) if a.dtype.kind != "V" else np.isposinf(a.astype(np.float32)), floats=False, result=bool_)
-isneginf = unary("isneginf", lambda a: np.isneginf(a) if a.dtype.kind != "V" else np.isneginf(a.astype(np.float32)), floats=False, result=bool_)
+isposinf = unary(
+    "isposinf",
+    lambda a: np.isposinf(a) if a.dtype.kind != "V" else np.isposinf(a.astype(np.float32)),
+    floats=False,
+    result=bool_,
+)
+isneginf = unary(
+    "isneginf",
+    lambda a: np.isneginf(a) if a.dtype.kind != "V" else np.isneginf(a.astype(np.float32)),
+    floats=False,
+    result=bool_,
+)
 isreal = unary("isreal", np.isreal, floats=False, result=bool_)
 logical_not = unary("logical_not", np.logical_not, floats=False, result=bool_)
 bitwise_not = unary("bitwise_not", np.bitwise_not, floats=False, result=int64)
@@ -129,6 +157,7 @@ angle = unary(
     x=lambda g, x: x * (g * 1j / x.abs().square()).masked_fill(x.abs() == 0, 0) if x.is_complex() else g * 0,
 )
 
+
 def _nan_to_num(a, nan, posinf, neginf):
     if a.dtype.kind == "V":
         return _nan_to_num(a.astype(np.float32), nan, posinf, neginf).astype(a.dtype)
@@ -136,18 +165,50 @@ def _nan_to_num(a, nan, posinf, neginf):
         return a.copy()
     limit = np.finfo(a.dtype)
     return np.nan_to_num(
-        a, nan=nan or 0.0, posinf=limit.max if posinf is None else posinf, neginf=limit.min if neginf is None else neginf
+        a,
+        nan=nan or 0.0,
+        posinf=limit.max if posinf is None else posinf,
+        neginf=limit.min if neginf is None else neginf,
     )
 
 
-_replace = Op("NanToNumBackward0", _nan_to_num, params=("x", "nan", "posinf", "neginf"), x=lambda g, x: g * x.isfinite())
+_replace = Op(
+    "NanToNumBackward0", _nan_to_num, params=("x", "nan", "posinf", "neginf"), x=lambda g, x: g * x.isfinite()
+)
 
 
 def nan_to_num(input, nan=0.0, posinf=None, neginf=None, *, out=None):
     """NaN and infinities replaced (by default by 0 and the dtype's largest values)."""
-    from ..autograd.inplace import write
-
     return write(out, _replace(input, nan, posinf, neginf))
+
+
+def _scaled_back(grads, exponent):
+    return grads[0] / wrap(np.ldexp(1.0, exponent).astype(grads[0]._data.dtype), grads[0].device)
+
+
+_frexp = Op(
+    "FrexpBackward0",
+    lambda x: (*np.frexp(x), np.frexp(x)[1]),
+    outputs=("mantissa", "power"),
+    keeps=("exponent",),
+    params=("x",),
+    x=_scaled_back,
+)
+
+
+def frexp(input, *, out=None):
+    """(mantissa, exponent) with input = mantissa * 2^exponent, 0.5 <= |mantissa| < 1."""
+    if not input.dtype.is_floating_point:
+        raise RuntimeError("torch.frexp() only supports floating-point dtypes")
+    made = _frexp(input)
+    kind = named("frexp", "mantissa", "exponent")
+    return kind(*made) if out is None else kind(*[write(o, t) for o, t in zip(out, made, strict=True)])
+
+
+def ldexp(input, other, *, out=None):
+    """input * 2^other."""
+    check_operands("ldexp", input, other, "none")
+    return write(out, input * 2.0**other)
 
 
 # PyTorch's other names
@@ -157,7 +218,7 @@ arcsin, arccos, arctan, arcsinh, arccosh, arctanh = asin, acos, atan, asinh, aco
 __all__ = [
     "abs", "absolute", "acos", "acosh", "angle", "arccos", "arccosh", "arcsin", "arcsinh", "arctan", "arctanh",
     "asin", "asinh", "atan", "atanh", "bitwise_not", "ceil", "cos", "cosh", "deg2rad",
-    "exp", "exp2", "expit", "expm1", "fix", "floor", "frac", "isfinite", "isinf", "isnan", "isneginf", "isposinf",
+    "exp", "exp2", "expit", "expm1", "fix", "floor", "frac", "frexp", "ldexp", "isfinite", "isinf", "isnan", "isneginf", "isposinf",
     "isreal", "log", "log10", "log1p", "log2", "logical_not", "logit", "nan_to_num", "neg", "negative", "positive",
     "rad2deg", "reciprocal", "round", "rsqrt", "sgn", "sigmoid", "sign", "signbit", "sin", "sinc", "sinh", "sqrt",
     "square", "tan", "tanh", "trunc",

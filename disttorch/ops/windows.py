@@ -37,7 +37,9 @@ _unfold_back = Op(
 def unfold(input, dimension, size, step):
     """All windows of `size` along a dimension, `step` apart; the window is the last dimension of the view."""
     if input._data.ndim == 0:
-        input = input.reshape(1)
+        if size > 1:
+            raise RuntimeError(f"maximum size for tensor at dimension 0 is 1 but size is {size}")
+        return input.reshape(1).narrow(0, 0, size)
     d = axis(dimension, input._data.ndim)
     if size > input._data.shape[d]:
         raise RuntimeError(f"maximum size for tensor at dimension {d} is {input._data.shape[d]} but size is {size}")

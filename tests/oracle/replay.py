@@ -117,8 +117,8 @@ def array_from(t: torch.Tensor) -> np.ndarray:
 
 
 def tensor_from(t: torch.Tensor):
-    if t.layout != torch.strided:
-        raise Missing(f"layout {t.layout}")
+    if t.layout != torch.strided or t.device.type != "cpu":
+        raise Missing(f"layout {t.layout} on {t.device}")
     if t.ndim > 64:
         raise Missing("more dimensions than NumPy has")
     out = wrap(array_from(t))
@@ -150,7 +150,8 @@ def function_of(op):
     """What disttorch calls the operation: op_db's own lambda with disttorch in PyTorch's place, or the function of that name."""
     if (made := _translated(op.op)) is not None:
         return made
-    for root in (disttorch, disttorch.Tensor):
+    of_tensors = "Tensor" in getattr(function, "__qualname__", "") or isinstance(function, types.MethodDescriptorType)
+    for root in (disttorch.Tensor, disttorch) if of_tensors else (disttorch, disttorch.Tensor):
         with contextlib.suppress(AttributeError, ModuleNotFoundError):
             return functools.reduce(getattr, op.name.split("."), root)
     raise Missing(op.name)
@@ -167,7 +168,7 @@ def array_of(t) -> np.ndarray:
     """The elements of a tensor of either library as NumPy computes them."""
     if isinstance(t, torch.Tensor):
         t = t.detach().resolve_conj().resolve_neg()
-        return t.float().numpy() if t.dtype == torch.bfloat16 else t.numpy()
+        return (t.float() if t.dtype == torch.bfloat16 else t).numpy(force=True)
     return t._data.astype(np.float32) if t.dtype is disttorch.bfloat16 else t._data
 
 
@@ -228,7 +229,10 @@ def gradients_differ(ours, theirs, pairs: list) -> str | None:
         return None
     generator = torch.Generator().manual_seed(SEED)
     cotangents = [torch.randn(b.shape, dtype=b.dtype, generator=generator) for _, b in chosen]
-    want = torch.autograd.grad([b for _, b in chosen], [t for t, _ in leaves], cotangents, allow_unused=True)
+    try:
+        want = torch.autograd.grad([b for _, b in chosen], [t for t, _ in leaves], cotangents, allow_unused=True)
+    except (RuntimeError, NotImplementedError):  # PyTorch has no gradient here
+        return None
     got = grad([a for a, _ in chosen], [o for _, o in leaves], [tensor_from(c) for c in cotangents], allow_unused=True)
     for nr, ((t, o), g, w) in enumerate(zip(leaves, got, want, strict=True)):
         filled = disttorch.zeros_like(o) if g is None else g
@@ -259,7 +263,11 @@ def replay(op, *, limit: int | None = None, extra: bool = False, only=None) -> R
         for dtype in only or dtypes_of(op, extra):
             differentiable = dtype in op.backward_dtypes and op.supports_autograd
             torch.manual_seed(SEED)
-            samples = list(op.sample_inputs("cpu", dtype, requires_grad=differentiable))
+            try:
+                samples = list(op.sample_inputs("cpu", dtype, requires_grad=differentiable))
+            except ValueError:  # some of them cannot require a gradient
+                differentiable = False
+                samples = list(op.sample_inputs("cpu", dtype, requires_grad=False))
             for nr, sample in _spread(samples, limit):
                 result.samples += 1
                 text = _replay_sample(op, function, sample, differentiable)
