@@ -216,24 +216,41 @@ for _name, _function in (("lstm", lstm), ("gru", gru), ("rnn_tanh", rnn_tanh), (
 
 
 # -- cells ------------------------------------------------------------------------------------------------------------
+def _check_cell(input, states, w_ih, w_hh):
+    """RuntimeError (PyTorch's texts) for sizes that do not fit."""
+    (batch, features), wanted, hidden = input._data.shape, w_ih._data.shape[1], w_hh._data.shape[1]
+    if features != wanted:
+        raise RuntimeError(f"input has inconsistent input_size: got {features} expected {wanted}")
+    for k, state in enumerate(states):
+        rows, size = state._data.shape[:2]
+        if rows != batch:
+            raise RuntimeError(f"Input batch size {batch} doesn't match hidden{k} batch size {rows}")
+        if size != hidden:
+            raise RuntimeError(f"hidden{k} has inconsistent hidden_size: got {size}, expected {hidden}")
+
+
 def lstm_cell(input, hx, w_ih, w_hh, b_ih=None, b_hh=None):
     """One step of an LSTM: input (N, I), hx (h, c) (N, H) each -> h, c."""
+    _check_cell(input, hx, w_ih, w_hh)
     _, h, c = _lstm_layer(input, (input._data.shape[0],), *hx, w_ih, w_hh, b_ih, b_hh, False)
     return h, c
 
 
 def gru_cell(input, hx, w_ih, w_hh, b_ih=None, b_hh=None):
     """One step of a GRU: input (N, I), hx (N, H) -> h."""
+    _check_cell(input, (hx,), w_ih, w_hh)
     return _gru_layer(input, (input._data.shape[0],), hx, w_ih, w_hh, b_ih, b_hh, False)[1]
 
 
 def rnn_tanh_cell(input, hx, w_ih, w_hh, b_ih=None, b_hh=None):
     """One step of an Elman network: tanh(W_ih x + b_ih + W_hh h + b_hh)."""
+    _check_cell(input, (hx,), w_ih, w_hh)
     return _rnn_layer(input, (input._data.shape[0],), hx, w_ih, w_hh, b_ih, b_hh, "tanh", False)[1]
 
 
 def rnn_relu_cell(input, hx, w_ih, w_hh, b_ih=None, b_hh=None):
     """One step of an Elman network: relu(W_ih x + b_ih + W_hh h + b_hh)."""
+    _check_cell(input, (hx,), w_ih, w_hh)
     return _rnn_layer(input, (input._data.shape[0],), hx, w_ih, w_hh, b_ih, b_hh, "relu", False)[1]
 
 
