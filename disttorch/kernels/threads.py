@@ -4,6 +4,7 @@ NumPy's OpenBLAS has a pool of its own, and two pools that alternate wait for ea
 4 ms took 20). While oneDNN carries the matrix products, OpenBLAS is held to one thread.
 """
 
+import contextlib
 import ctypes
 import os
 import threading
@@ -19,7 +20,8 @@ def get_num_threads():
 def set_num_threads(count):
     """Let CPU kernels use `count` threads, in every thread that calls them, from the next call on.
 
-    Raises RuntimeError if count is not a positive int.
+    A process forked after kernels ran (a DataLoader's worker) stays with one. Raises RuntimeError if count is not a
+    positive int.
     """
     if not isinstance(count, int) or isinstance(count, bool) or count < 1:
         raise RuntimeError(f"set_num_threads expects a positive integer, got {count!r}")
@@ -38,6 +40,7 @@ def _initial_count():
 class _Setting:
     count = _initial_count()
     omp = None  # omp_set_num_threads, once oneDNN is in use
+    forked = False  # whether this process was forked from one whose OpenMP threads it does not have
 
 
 class _Thread(threading.local):
@@ -47,14 +50,21 @@ class _Thread(threading.local):
 _setting, _thread = _Setting(), _Thread()
 
 
-def prepare_openmp():
-    """Called before libgomp is loaded: let its threads spin for some 50 us, then sleep.
+@contextlib.contextmanager
+def short_spins():
+    """Around the loading of libgomp: let its threads spin for some 50 us, then sleep.
 
     That bridges the gap between two kernels. libgomp would spin for milliseconds, and where processes share cores the
     spinning thread keeps the working one from running: a convolution of 0.7 ms took 6 ms on two busy cores.
     """
-    if "OMP_WAIT_POLICY" not in os.environ:
-        os.environ.setdefault("GOMP_SPINCOUNT", "1000")
+    chosen = {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT"} & set(os.environ)
+    if not chosen:
+        os.environ["GOMP_SPINCOUNT"] = "1000"
+    try:
+        yield
+    finally:
+        if not chosen:
+            del os.environ["GOMP_SPINCOUNT"]
 
 
 def use_openmp():
@@ -65,9 +75,18 @@ def use_openmp():
 
 def enter_thread():
     """Make OpenMP's setting in the calling thread the current one."""
-    if _thread.count != _setting.count:
-        _setting.omp(_setting.count)
-        _thread.count = _setting.count
+    count = 1 if _setting.forked else _setting.count
+    if _thread.count != count:
+        _setting.omp(count)
+        _thread.count = count
+
+
+def _after_fork():
+    """A forked child would wait for ever for OpenMP's threads, which only its parent has: it computes on one."""
+    _setting.forked = _setting.omp is not None
+
+
+os.register_at_fork(after_in_child=_after_fork)
 
 
 def _set_openblas(count):

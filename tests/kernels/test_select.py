@@ -100,6 +100,26 @@ for n in (3, 2):
     assert python(code, OMP_NUM_THREADS="1")[0].split() == ["3", "3", "2", "2"]
 
 
+@needs_onednn
+def test_a_forked_child_computes():
+    """OpenMP's threads do not survive a fork; a child that waited for them would be killed by the alarm."""
+    code = """
+import os, signal, numpy as np
+from disttorch.kernels import for_device, set_num_threads
+set_num_threads(2)
+kernels = for_device("cpu")
+x = np.ones((300, 300), np.float32)
+kernels.matmul(x, x)
+pid = os.fork()
+if not pid:
+    signal.alarm(20)
+    set_num_threads(2)
+    os._exit(0 if kernels.matmul(x, x)[0, 0] == 300 else 1)
+print(os.waitpid(pid, 0)[1])
+"""
+    assert python(code)[0] == "0"
+
+
 def test_kernels_run_in_several_threads(kernels, rng):
     """Two threads, the same shapes at the same time: cached plans and temporaries must not be shared."""
     geometry = ((1, 1), (1, 1), (1, 1), 1)

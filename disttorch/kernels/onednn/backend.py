@@ -25,8 +25,8 @@ class OneDNN(Convolution, Pooling, Linear, Normalization, Activation, Recurrent,
 
 def load():
     """The backend, or None where libdnnl or libgomp is missing."""
-    threads.prepare_openmp()
-    lib = library.load()
+    with threads.short_spins():
+        lib = library.load()
     if lib is None:
         return None
     threads.use_openmp()

@@ -12,9 +12,9 @@ from pathlib import Path
 SONAME = "libdnnl.so.3"
 
 # dnnl_data_type_t, dnnl_format_tag_t, dnnl_prop_kind_t, dnnl_alg_kind_t
-F32, S32, U8 = 3, 4, 6
+F32 = 3
 FORMAT_ANY = 1
-TRAINING, INFERENCE, BACKWARD, BACKWARD_DATA = 64, 96, 128, 160
+TRAINING, BACKWARD = 64, 128
 CONVOLUTION_DIRECT = 1
 RELU, TANH, LOGISTIC, GELU_TANH, GELU_ERF = 0x20, 0x21, 0x29, 0x2B, 0x31
 RELU_FROM_DST, TANH_FROM_DST, LOGISTIC_FROM_DST = 0x100, 0x101, 0x104

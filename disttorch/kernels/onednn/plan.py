@@ -17,6 +17,7 @@ from disttorch.kernels.threads import enter_thread
 ALIGNMENT = 64  # bytes: a cache line, and AVX-512's register
 CACHED_PLANS = 2048  # a deep network needs two or three per layer and input shape; each holds a few kilobytes
 SCRATCHPAD_USER = 1
+UNKNOWN = object()
 DATA_OFFSET = object.__basicsize__  # where a NumPy array object holds its data pointer
 
 
@@ -52,8 +53,8 @@ class Engine:
         self.check(lib.dnnl_primitive_attr_create(byref(self.attributes)))
         self.check(lib.dnnl_primitive_attr_set_scratchpad_mode(self.attributes, SCRATCHPAD_USER))
         self.thread = _Thread()
-        self._idle = {}  # key -> plans not running
-        self._refused = set()  # keys oneDNN has no implementation for
+        self._idle = {}  # key -> plans not running, None where oneDNN has no implementation
+        self._lock = threading.Lock()  # of that dictionary's growth
 
     def check(self, status):
         if status:
@@ -64,9 +65,11 @@ class Engine:
 
         Raises Unsupported, at once the next time, if oneDNN cannot do what `build` asks.
         """
-        idle = self._idle.get(key)
-        if idle is None:
+        idle = self._idle.get(key, UNKNOWN)
+        if idle is UNKNOWN:
             idle = self._remember(key, build)
+        if idle is None:
+            raise Unsupported
         try:
             plan = idle.pop()
         except IndexError:
@@ -79,19 +82,16 @@ class Engine:
         return Plan(self)
 
     def _remember(self, key, build):
-        if key in self._refused:
-            raise Unsupported
         plan = self.new_plan()
         try:
             build(plan)
+            idle = [plan]
         except Unsupported:
-            self._refused.add(key)
-            raise
-        while len(self._idle) >= CACHED_PLANS:
-            self._idle.pop(next(iter(self._idle)), None)
-        idle = self._idle.setdefault(key, [])
-        idle.append(plan)
-        return idle
+            idle = None
+        with self._lock:
+            while len(self._idle) >= CACHED_PLANS:
+                del self._idle[next(iter(self._idle))]
+            return self._idle.setdefault(key, idle)
 
     def scratch(self, size):
         """Address of this thread's buffer of at least `size` bytes."""
