@@ -58,12 +58,12 @@ class Failure:
     """An exception on its way from a worker to the main process."""
 
     def __init__(self, error: BaseException, where: str):
-        self.kind = type(error)
+        self.kind, self.name = _picklable(type(error)), type(error).__name__
         self.where, self.trace = where, "".join(traceback.format_exception(error))
 
     def reraise(self):
         """Raise an exception of the same kind, whose text holds the original traceback."""
-        message = f"Caught {self.kind.__name__} {self.where}.\nOriginal {self.trace}"
+        message = f"Caught {self.name} {self.where}.\nOriginal {self.trace}"
         if issubclass(self.kind, KeyError):
             raise self.kind(_Text(message))
         try:
@@ -71,6 +71,15 @@ class Failure:
         except Exception:  # a kind that is not made of one text
             raise RuntimeError(message) from None
         raise error
+
+
+def _picklable(kind: type) -> type:
+    """The kind of exception, or RuntimeError if the main process could not know it."""
+    try:
+        reduction.ForkingPickler.dumps(kind)
+    except Exception:
+        return RuntimeError
+    return kind
 
 
 class _Text(str):
