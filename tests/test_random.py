@@ -6,8 +6,7 @@ import pickle
 import numpy as np
 import pytest
 
-from disttorch import device as devices
-from disttorch import random, sampling
+from disttorch import devices, random, sampling
 from disttorch.autograd.variable import wrap
 from disttorch.streams import MersenneTwister, Philox
 
