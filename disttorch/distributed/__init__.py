@@ -23,7 +23,12 @@ _HOMES = {
     "testing": "run_ranks",
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names.split()}
-_ERRORS = {"DistError": "CommError", "DistBackendError": "CommError", "DistNetworkError": "CommError", "DistStoreError": "StoreError"}
+_ERRORS = {
+    "DistError": "CommError",
+    "DistBackendError": "CommError",
+    "DistNetworkError": "CommError",
+    "DistStoreError": "StoreError",
+}
 
 __all__ = sorted([*_HOME_OF, *_ERRORS])
 
@@ -41,6 +46,8 @@ class group(metaclass=_GroupType):
 
 
 def __getattr__(name: str):
+    if name in ("algorithms", "optim"):
+        return import_module(f".{name}", __name__)
     if name in _HOME_OF:
         value = getattr(import_module(f".{_HOME_OF[name]}", __name__), name)
     elif name in _ERRORS:

@@ -11,6 +11,7 @@ import numpy as np
 
 from ..autograd.variable import Tensor, counter
 from ..devices import CPU, scope, to_device
+from ..futures import Future
 from .process_group import GroupMember, ProcessGroup, get_group_rank, resolve
 
 
@@ -55,6 +56,33 @@ class Work:
 
     synchronize = wait
 
+    def get_future(self) -> Future:
+        """A future of the result; what follows from it (`then`) is computed by whoever waits for it."""
+        return WorkFuture(self.wait)
+
+
+class WorkFuture(Future):
+    """A future whose value is computed when it is waited for: `then` may use collectives itself without waiting for its own thread."""
+
+    def __init__(self, run: Callable[[], Any]):
+        super().__init__()
+        self._run = run
+
+    def wait(self) -> Any:
+        if not self.done():
+            try:
+                self.set_result(self._run())
+            except Exception as error:  # raised by value(), here and wherever else it is asked for
+                self.set_exception(error)
+        return self.value()
+
+    def then(self, callback: Callable[[Future], Any]) -> Future:
+        def following() -> Any:
+            self.wait()
+            return callback(self)
+
+        return WorkFuture(following)
+
 
 class _Loan:
     """Tensors lent to an operation as contiguous host arrays; `settle` brings changes back and counts them."""
@@ -87,7 +115,9 @@ class _Loan:
 
 def check_tensor(t: Any, what: str) -> None:
     if not isinstance(t, Tensor):
-        raise TypeError(f"Invalid function argument. Expected parameter `{what}` of type torch.Tensor, but got {type(t)} instead.")
+        raise TypeError(
+            f"Invalid function argument. Expected parameter `{what}` of type torch.Tensor, but got {type(t)} instead."
+        )
 
 
 def check_list(tensors: Any, what: str) -> None:
@@ -169,7 +199,9 @@ def all_gather_into_tensor(output_tensor, input_tensor, group=None, async_op=Fal
     if output_tensor._data.size != input_tensor._data.size * g.size():
         raise ValueError("output tensor size must be equal to world_size times input tensor size")
     whole = loan.write(output_tensor, "output_tensor", fresh=True).reshape(g.size(), *input_tensor._data.shape)
-    return _done(g.comm.all_gather(list(whole), loan.read(input_tensor, "input_tensor"), async_op=async_op), loan, async_op)
+    return _done(
+        g.comm.all_gather(list(whole), loan.read(input_tensor, "input_tensor"), async_op=async_op), loan, async_op
+    )
 
 
 def gather(tensor, gather_list=None, dst=None, group=None, async_op=False, group_dst=None):
@@ -203,7 +235,9 @@ def scatter(tensor, scatter_list=None, src=None, group=None, async_op=False, gro
         inputs = [loan.read(t, "scatter_list") for t in scatter_list]
     elif scatter_list:
         raise ValueError("Argument ``scatter_list`` must NOT be specified on non-source ranks.")
-    return _done(g.comm.scatter(loan.write(tensor, "tensor", fresh=True), inputs, root, async_op=async_op), loan, async_op)
+    return _done(
+        g.comm.scatter(loan.write(tensor, "tensor", fresh=True), inputs, root, async_op=async_op), loan, async_op
+    )
 
 
 def reduce_scatter(output, input_list, op=ReduceOp.SUM, group=None, async_op=False):
@@ -213,7 +247,9 @@ def reduce_scatter(output, input_list, op=ReduceOp.SUM, group=None, async_op=Fal
     check_list(input_list, "input_list")
     g, loan = resolve(group), _Loan()
     inputs = [loan.read(t, "input_list") for t in input_list]
-    return _done(g.comm.reduce_scatter(loan.write(output, "output", fresh=True), inputs, op, async_op=async_op), loan, async_op)
+    return _done(
+        g.comm.reduce_scatter(loan.write(output, "output", fresh=True), inputs, op, async_op=async_op), loan, async_op
+    )
 
 
 def reduce_scatter_tensor(output, input, op=ReduceOp.SUM, group=None, async_op=False):
@@ -224,7 +260,9 @@ def reduce_scatter_tensor(output, input, op=ReduceOp.SUM, group=None, async_op=F
     if input._data.size != output._data.size * g.size():
         raise ValueError("input tensor must be the same size as output size times world size")
     parts = list(loan.read(input, "input").reshape(g.size(), *output._data.shape))
-    return _done(g.comm.reduce_scatter(loan.write(output, "output", fresh=True), parts, op, async_op=async_op), loan, async_op)
+    return _done(
+        g.comm.reduce_scatter(loan.write(output, "output", fresh=True), parts, op, async_op=async_op), loan, async_op
+    )
 
 
 def all_to_all(output_tensor_list, input_tensor_list, group=None, async_op=False):
@@ -253,10 +291,14 @@ def _parts(data: np.ndarray, lengths: Sequence[int] | None, count: int, name: st
     rows = data.shape[0] if data.ndim else 1
     if not lengths:
         if rows % count:
-            raise RuntimeError(f"Tensor's dim 0 does not divide equally across group size: {name} has {rows} rows for {count} ranks")
+            raise RuntimeError(
+                f"Tensor's dim 0 does not divide equally across group size: {name} has {rows} rows for {count} ranks"
+            )
         lengths = [rows // count] * count
     if len(lengths) != count or sum(lengths) != rows:
-        raise RuntimeError(f"Split sizes doesn't match total dim 0 size: {name}_split_sizes={list(lengths)}, {rows} rows, {count} ranks")
+        raise RuntimeError(
+            f"Split sizes doesn't match total dim 0 size: {name}_split_sizes={list(lengths)}, {rows} rows, {count} ranks"
+        )
     return np.split(data, np.cumsum(lengths)[:-1])
 
 

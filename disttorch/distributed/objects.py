@@ -80,11 +80,15 @@ def broadcast_object_list(object_list: list, src=None, group=None, device=None, 
     root = _root(g, 0 if src is None and group_src is None else src, group_src, "src")
     sent = loads(g.comm.broadcast_object(dumps(list(object_list)), root))
     if len(sent) != len(object_list):
-        raise ValueError(f"broadcast_object_list: rank {root} sent {len(sent)} objects, this rank expects {len(object_list)}")
+        raise ValueError(
+            f"broadcast_object_list: rank {root} sent {len(sent)} objects, this rank expects {len(object_list)}"
+        )
     object_list[:] = sent
 
 
-def scatter_object_list(scatter_object_output_list: list, scatter_object_input_list=None, src=None, group=None, group_src=None) -> None:
+def scatter_object_list(
+    scatter_object_output_list: list, scatter_object_input_list=None, src=None, group=None, group_src=None
+) -> None:
     """scatter_object_output_list[0] becomes this rank's object of rank `src`'s list."""
     if _outside(group):
         return

@@ -72,7 +72,9 @@ def resolve(group: ProcessGroup | None) -> ProcessGroup:
     if group is None:
         group = world().default
         if group is None:
-            raise ValueError("Default process group has not been initialized, please make sure to call init_process_group.")
+            raise ValueError(
+                "Default process group has not been initialized, please make sure to call init_process_group."
+            )
     return group
 
 

@@ -2,25 +2,26 @@
 
 import atexit
 import os
-
 from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 from urllib.parse import parse_qs, urlparse
 
 from ..comm import FileStore, PrefixStore, StoreClient, StoreServer, connect
-from .process_group import GroupMember, ProcessGroup, is_initialized, resolve, world
+from .process_group import GroupMember, ProcessGroup, resolve, world
 
 BACKENDS = ("zmq", "gloo", "nccl", "mpi", "undefined")
 DEFAULT_TIMEOUT = timedelta(minutes=30)
 
+
 def seconds(timeout: timedelta | float | None) -> float:
     """A timeout in seconds; ValueError unless it is positive."""
-    value = (DEFAULT_TIMEOUT if timeout is None else timeout)
+    value = DEFAULT_TIMEOUT if timeout is None else timeout
     value = value.total_seconds() if isinstance(value, timedelta) else float(value)
     if value <= 0:
         raise ValueError(f"timeout must be positive, got {timeout}")
     return value
+
 
 def check_backend(backend: str | None) -> str:
     """The name of a backend that can be had here: our own (`zmq`, alias `gloo`; `nccl` on simulated devices)."""
@@ -32,17 +33,21 @@ def check_backend(backend: str | None) -> str:
         raise RuntimeError("Distributed package doesn't have MPI built in: use the backend 'zmq'")
     return "gloo" if name == "undefined" else name
 
+
 def _from_environment(environ: Mapping[str, str], rank: int, world_size: int) -> tuple[int, int, str, int]:
     """(rank, world size, address, port) from RANK, WORLD_SIZE, MASTER_ADDR and MASTER_PORT."""
 
     def need(name: str) -> str:
         if name not in environ:
-            raise ValueError(f"Error initializing torch.distributed using env:// rendezvous: environment variable {name} expected, but not set")
+            raise ValueError(
+                f"Error initializing torch.distributed using env:// rendezvous: environment variable {name} expected, but not set"
+            )
         return environ[name]
 
     rank = int(need("RANK")) if rank < 0 else rank
     world_size = int(need("WORLD_SIZE")) if world_size < 0 else world_size
     return rank, world_size, need("MASTER_ADDR"), int(need("MASTER_PORT"))
+
 
 def _tcp_store(rank: int, world_size: int, host: str, port: int, timeout: float, serve: bool, owned: list) -> Any:
     """A client of the store at host:port, which rank 0 serves (unless the launcher does)."""
@@ -53,6 +58,7 @@ def _tcp_store(rank: int, world_size: int, host: str, port: int, timeout: float,
     client = StoreClient(host, port, timeout)
     owned.append(client)
     return client
+
 
 def _meet(init_method: str, rank: int, world_size: int, timeout: float, owned: list) -> tuple[Any, int, int]:
     """The store that an init_method names, with rank and world size."""
@@ -65,16 +71,23 @@ def _meet(init_method: str, rank: int, world_size: int, timeout: float, owned: l
         return _tcp_store(rank, world_size, host, port, timeout, serve, owned), rank, world_size
     if rank < 0 or world_size < 0:
         missing = "rank" if rank < 0 else "world_size"
-        raise ValueError(f"Error initializing torch.distributed using {url.scheme}:// rendezvous: {missing} parameter missing")
+        raise ValueError(
+            f"Error initializing torch.distributed using {url.scheme}:// rendezvous: {missing} parameter missing"
+        )
     if url.scheme == "tcp":
         if not url.port:
             raise ValueError("Error initializing torch.distributed using tcp:// rendezvous: port number missing")
-        return _tcp_store(rank, world_size, url.hostname or "127.0.0.1", url.port, timeout, rank == 0, owned), rank, world_size
+        return (
+            _tcp_store(rank, world_size, url.hostname or "127.0.0.1", url.port, timeout, rank == 0, owned),
+            rank,
+            world_size,
+        )
     if url.scheme == "file":
         store = FileStore(url.path, world_size, timeout)
         owned.append(store)
         return store, rank, world_size
     raise RuntimeError(f"No rendezvous handler for {url.scheme}://")
+
 
 def init_process_group(
     backend: str | None = None,
@@ -116,6 +129,7 @@ def init_process_group(
         raise
     adopt(group, name, store, owned)
 
+
 def adopt(comm_group: Any, backend: str = "gloo", store: Any = None, owned: list | None = None) -> ProcessGroup:
     """Make a `comm.Group` this rank's default process group."""
     me = world()
@@ -125,16 +139,19 @@ def adopt(comm_group: Any, backend: str = "gloo", store: Any = None, owned: list
     atexit.register(_leave_at_exit, me)
     return me.default
 
+
 def _leave_at_exit(me) -> None:
     if me.default is not None:
         me.default.comm.close()
         _close(me.owned)
         me.default = None
 
+
 def _close(owned: list) -> None:
     for thing in reversed(owned):
         thing.close()
     owned.clear()
+
 
 def destroy_process_group(group: ProcessGroup | None = None) -> None:
     """Leave a group and release what it holds; the default one (None) with all that were made from it."""
@@ -148,6 +165,7 @@ def destroy_process_group(group: ProcessGroup | None = None) -> None:
     else:
         target.comm.close()
         me.groups = [g for g in me.groups if g is not target]
+
 
 def new_group(
     ranks: list[int] | None = None,
@@ -172,9 +190,16 @@ def new_group(
     made = parent.comm.split(chosen)
     if made is None:
         return GroupMember.NON_GROUP_MEMBER
-    group = ProcessGroup(made, chosen, check_backend(backend or parent.backend), group_desc or f"group_{len(world().groups)}", parent.store)
+    group = ProcessGroup(
+        made,
+        chosen,
+        check_backend(backend or parent.backend),
+        group_desc or f"group_{len(world().groups)}",
+        parent.store,
+    )
     world().groups.append(group)
     return group
+
 
 def new_subgroups(
     group_size: int | None = None,
@@ -193,6 +218,7 @@ def new_subgroups(
         raise ValueError(f"The world size ({total}) must be divisible by 'group_size={size}'")
     return new_subgroups_by_enumeration([list(range(s, s + size)) for s in range(0, total, size)], timeout, backend)
 
+
 def new_subgroups_by_enumeration(
     ranks_per_subgroup_list: list[list[int]],
     timeout: timedelta | float | None = None,
@@ -210,16 +236,20 @@ def new_subgroups_by_enumeration(
     mine = next((g for g in groups if g is not GroupMember.NON_GROUP_MEMBER), None)
     return mine, groups
 
+
 def is_available() -> bool:
     """True: the package is always there."""
     return True
+
 
 def is_torchelastic_launched() -> bool:
     """Whether this process was started by the launcher."""
     return "TORCHELASTIC_RUN_ID" in os.environ
 
+
 def is_gloo_available() -> bool:
     return True
+
 
 def is_nccl_available() -> bool:
     """Whether the backend name "nccl" serves here: on simulated devices it does, by our own transport."""
@@ -227,6 +257,6 @@ def is_nccl_available() -> bool:
 
     return devices.device_count() > 0
 
+
 def is_mpi_available() -> bool:
     return False
-

@@ -16,7 +16,9 @@ from .process_group import rank_scope, world
 from .rendezvous import adopt
 
 
-def run_ranks(n: int, fn: Callable, kind: str = "threads", *, timeout: float = 60.0, args: Sequence = (), **settings: Any) -> list:
+def run_ranks(
+    n: int, fn: Callable, kind: str = "threads", *, timeout: float = 60.0, args: Sequence = (), **settings: Any
+) -> list:
     """Run fn(rank, *args) on n ranks and return what each returned, by rank.
 
     kind: "threads" (in this process; the quickest), "processes" (of this host, over shared memory) or "tcp". For processes `fn`

@@ -10,6 +10,6 @@ def __getattr__(name: str):  # the parallel classes bring in `disttorch.comm`, s
 
     if name == "parallel":
         return import_module(f".{name}", __name__)
-    if name == "DataParallel":
-        return import_module(".parallel", __name__).DataParallel
+    if name in ("DataParallel", "SyncBatchNorm"):
+        return getattr(import_module(".parallel", __name__), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -78,7 +78,9 @@ def test_an_error_names_its_replica(simulated_devices):
 
 def test_parameters_elsewhere_are_refused(simulated_devices):
     simulated_devices(2)
-    with pytest.raises(RuntimeError, match=r"on device cuda:0 \(device_ids\[0\]\) but found one of them on device: cpu"):
+    with pytest.raises(
+        RuntimeError, match=r"on device cuda:0 \(device_ids\[0\]\) but found one of them on device: cpu"
+    ):
         nn.DataParallel(net())(torch.ones(4, 5).cuda())
 
 

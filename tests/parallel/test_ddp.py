@@ -135,7 +135,10 @@ def different(rank: int) -> None:
 
 
 def test_models_that_differ_are_named():
-    with pytest.raises(RuntimeError, match=r"rank 1 has parameter weight of shape \[3, 3\] .* where rank 0 has weight of shape \[2, 3\]"):
+    with pytest.raises(
+        RuntimeError,
+        match=r"rank 1 has parameter weight of shape \[3, 3\] .* where rank 0 has weight of shape \[2, 3\]",
+    ):
         run_ranks(2, different)
 
 
@@ -144,7 +147,9 @@ def frozen(rank: int) -> None:
 
 
 def test_a_module_without_gradients_is_refused():
-    with pytest.raises(RuntimeError, match="not needed when a module doesn't have any parameters that require a gradient"):
+    with pytest.raises(
+        RuntimeError, match="not needed when a module doesn't have any parameters that require a gradient"
+    ):
         run_ranks(1, frozen)
 
 

@@ -8,6 +8,7 @@ from importlib import import_module
 _HOMES = {
     "replicas": "DataParallel data_parallel gather parallel_apply replicate scatter scatter_kwargs",
     "distributed": "DistributedDataParallel",
+    "sync_batchnorm": "SyncBatchNorm",
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names.split()}
 

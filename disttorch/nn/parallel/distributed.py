@@ -1,19 +1,21 @@
 """DistributedDataParallel: each rank has a replica and its share of the data; gradients are averaged during backward."""
 
 import contextlib
+from collections.abc import Callable
+from functools import partial
 from typing import Any
-
 
 from ... import devices
 from ...autograd.mode import is_grad_enabled
 from ...autograd.node import Node
-from ...autograd.variable import Tensor, counter, edge
+from ...autograd.variable import Tensor, edge
+from ...distributed.packing import broadcast_tensors
 from ...distributed.process_group import ProcessGroup, resolve
 from ..modules.module import Module
 from .buckets import DEFAULT_BUCKET_MB
+from .joining import Joining
 from .reducer import Reducer
-from .replicas import _moved
-from .team import _by_dtype, _flat, _pieces
+from .replicas import _moved, prefixed
 
 
 class DistributedDataParallel(Module):
@@ -57,7 +59,9 @@ class DistributedDataParallel(Module):
         ignored = set(getattr(module, "_ddp_params_and_buffers_to_ignore", ()))
         named = [(n, p) for n, p in module.named_parameters() if p.requires_grad and n not in ignored]
         if not named:
-            raise RuntimeError("DistributedDataParallel is not needed when a module doesn't have any parameters that require a gradient.")
+            raise RuntimeError(
+                "DistributedDataParallel is not needed when a module doesn't have any parameters that require a gradient."
+            )
         if device_ids is not None and len(device_ids) > 1:
             raise ValueError("device_ids can only be None or contain a single element.")
         self.device = _one_device(named, device_ids)
@@ -70,18 +74,20 @@ class DistributedDataParallel(Module):
             raise ValueError(f"bucket_cap_mb must be positive, got {bucket_cap_mb}")
         if init_sync:
             _check_same_parameters(self._comm, named)
-            self._broadcast([p for n, p in module.named_parameters() if n not in ignored])
-            self._broadcast(list(module.buffers()))
+            broadcast_tensors(self._comm, [p for n, p in module.named_parameters() if n not in ignored], 0)
+            broadcast_tensors(self._comm, list(module.buffers()), 0)
         names, parameters = [n for n, _ in named], [p for _, p in named]
         cap = int((DEFAULT_BUCKET_MB if bucket_cap_mb is None else bucket_cap_mb) * (1 << 20))
         self.reducer = Reducer(self._comm, parameters, names, cap, self.find_unused_parameters)
         self._static_unused: set[int] | None = None
+        self._joining: Joining | None = None
 
     def forward(self, *inputs, **kwargs):
         syncing = is_grad_enabled() and self.require_backward_grad_sync
         self.reducer.enabled = self.require_backward_grad_sync
+        source = 0 if self._joining is None else self._joining.announce(syncing)
         if self.broadcast_buffers and syncing:
-            self._broadcast(list(self.module.buffers()))
+            broadcast_tensors(self._comm, list(self.module.buffers()), source)
         if self.device_ids:
             inputs, kwargs = _moved(inputs, self.device), _moved(kwargs, self.device)
         output = self.module(*inputs, **kwargs)
@@ -98,6 +104,41 @@ class DistributedDataParallel(Module):
         finally:
             self.require_backward_grad_sync = before
 
+    @contextlib.contextmanager
+    def join(
+        self, divide_by_initial_world_size: bool = True, enable: bool = True, throw_on_early_termination: bool = False
+    ):
+        """For ranks with different numbers of batches: a rank that has left the block answers the others' collectives with zeros.
+
+        Averages are over all ranks, or with divide_by_initial_world_size=False over those that still have batches. With
+        throw_on_early_termination every rank raises RuntimeError as soon as one has none left. In the end all have the
+        parameters and buffers of a rank that was among the last.
+        """
+        if not enable or self._comm.size == 1:
+            yield
+            return
+        self._joining = Joining(self, divide_by_initial_world_size, throw_on_early_termination)
+        try:
+            yield
+            self._joining.shadow()
+        finally:
+            self._joining = None
+
+    def register_comm_hook(self, state: Any, hook: Callable) -> None:
+        """Let `hook(state, bucket) -> Future[Tensor]` take the place of averaging; once, before training.
+
+        bucket: a GradBucket; see `disttorch.distributed.algorithms.ddp_comm_hooks` for hooks that compress.
+        """
+        if not callable(hook):
+            raise TypeError("Communication hook must be callable.")
+        if self.reducer.hook is not None:
+            raise RuntimeError("register_comm_hook can only be called once.")
+        self.reducer.hook = partial(hook, state)
+
+    def load_state_dict(self, state_dict: Any, strict: bool = True, assign: bool = False) -> Any:
+        """As a module's; keys may have the prefix "module." or not."""
+        return super().load_state_dict(prefixed(state_dict), strict, assign)
+
     def _find_unused(self, output: Any) -> set[int]:
         """The parameters that `output` does not depend on, by walking its graph."""
         if not self.find_unused_parameters:
@@ -109,20 +150,6 @@ class DistributedDataParallel(Module):
         self._static_unused = unused
         return set(unused)
 
-    def _broadcast(self, tensors: list[Tensor]) -> None:
-        """Rank 0's `tensors` to all ranks, one message for each dtype."""
-        if self._comm.size == 1 or not tensors:
-            return
-        for indices in _by_dtype(tensors):
-            chosen = [tensors[i] for i in indices]
-            flat = _flat(chosen)
-            self._comm.broadcast(flat, 0)
-            if self._comm.rank:
-                for t, piece in zip(chosen, _pieces(flat, [t._data.shape for t in chosen]), strict=True):
-                    with devices.scope(t.device):
-                        t._data[...] = piece if t.device.host else devices.to_device(piece, devices.CPU, t.device)
-                    counter(t)[0] += 1
-
     def __getstate__(self):
         raise RuntimeError("DistributedDataParallel cannot be pickled or copied: save or copy its `.module`")
 
@@ -131,10 +158,14 @@ def _one_device(named: list, device_ids) -> devices.device:
     """The device of all parameters; ValueError if there are several, or another than device_ids names."""
     found = {p.device for _, p in named}
     if len(found) > 1:
-        raise ValueError(f"DistributedDataParallel's input module must be on the same type of devices, but its module parameters are located on {sorted(map(str, found))}.")
+        raise ValueError(
+            f"DistributedDataParallel's input module must be on the same type of devices, but its module parameters are located on {sorted(map(str, found))}."
+        )
     (where,) = found
     if device_ids:
-        wanted = devices.resolve(device_ids[0] if not isinstance(device_ids[0], int) else devices.device("cuda", device_ids[0]))
+        wanted = devices.resolve(
+            device_ids[0] if not isinstance(device_ids[0], int) else devices.device("cuda", device_ids[0])
+        )
         if wanted is not where:
             raise ValueError(
                 f"DistributedDataParallel device_ids and output_device arguments only work with a module on that device: device_ids [{wanted}], "
@@ -188,5 +219,3 @@ def leaves_below(tensors: list[Tensor]) -> set[int]:
         else:
             leaves.add(id(node))
     return leaves
-
-

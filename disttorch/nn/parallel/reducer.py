@@ -5,7 +5,7 @@ the end of backward waits for all of them. Buckets start in the order of the pla
 their gradients arrive.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -26,7 +26,9 @@ class Bucket:
         dtype, self.device = first._data.dtype, first.device
         starts, length = offsets([p._data.size for p in parameters], max(ALIGN // dtype.itemsize, 1))
         self.parameters, self.indices, self.comm = list(parameters), list(indices), comm
-        self.memory = comm.allocate(length, dtype)  # what travels; the gradients themselves, where they live on the host
+        self.memory = comm.allocate(
+            length, dtype
+        )  # what travels; the gradients themselves, where they live on the host
         if self.device.host:
             buffer = self.memory
         else:
@@ -34,26 +36,63 @@ class Bucket:
                 buffer = namespace(self.device).zeros(length, dtype)
         self.buffer = wrap(buffer, self.device)
         self.views = [
-            wrap(buffer[s : s + p._data.size].reshape(p._data.shape), self.device) for s, p in zip(starts, parameters, strict=True)
+            wrap(buffer[s : s + p._data.size].reshape(p._data.shape), self.device)
+            for s, p in zip(starts, parameters, strict=True)
         ]
         self.missing: set[int] = set()
         self.work: Any = None
 
-    def start(self, op: str = "avg") -> None:
-        """Begin the all-reduce of the buffer."""
+    def start(self) -> None:
+        """Begin averaging the buffer over the ranks."""
         if not self.device.host:
             self.memory[...] = to_device(self.buffer._data, self.device, CPU)
-        self.work = self.comm.all_reduce(self.memory, op, async_op=True)
+        self.work = self.comm.all_reduce(self.memory, "avg", async_op=True)
 
-    def finish(self) -> None:
-        """Wait for the all-reduce."""
+    def finish(self, scale: float = 1.0) -> None:
+        """Wait for the average, and multiply it by `scale`."""
         self.work.wait()
         self.work = None
         if not self.device.host:
             with scope(self.device):
                 self.buffer._data[...] = to_device(self.memory, CPU, self.device)
+        self.changed(scale)
+
+    def changed(self, scale: float = 1.0) -> None:
+        """The buffer has new elements, to be multiplied by `scale`: let autograd know."""
+        if scale != 1.0:
+            self.buffer._data[...] *= scale
         for view in self.views:
             counter(view)[0] += 1
+
+
+class GradBucket:
+    """What a communication hook sees of a bucket."""
+
+    def __init__(self, bucket: Bucket, index: int, last: bool):
+        self._bucket, self._index, self._last, self._buffer = bucket, index, last, bucket.buffer
+
+    def index(self) -> int:
+        """The bucket's place in the order in which buckets are started."""
+        return self._index
+
+    def buffer(self) -> Tensor:
+        """All gradients of the bucket, in one dimension (with gaps of zeros between them)."""
+        return self._buffer
+
+    def set_buffer(self, buffer: Tensor) -> None:
+        """Show another tensor as the buffer; for hooks that wrap hooks."""
+        self._buffer = buffer
+
+    def gradients(self) -> list[Tensor]:
+        """Views of the buffer, one for each parameter."""
+        return list(self._bucket.views)
+
+    def parameters(self) -> list[Tensor]:
+        return list(self._bucket.parameters)
+
+    def is_last(self) -> bool:
+        """Whether no further bucket is started in this backward."""
+        return self._last
 
 
 class Reducer:
@@ -63,10 +102,18 @@ class Reducer:
     announced by `expect`); without it, one that gets none is an error.
     """
 
-    def __init__(self, comm: Any, parameters: Sequence[Tensor], names: Sequence[str], cap_bytes: int, find_unused: bool):
+    def __init__(
+        self, comm: Any, parameters: Sequence[Tensor], names: Sequence[str], cap_bytes: int, find_unused: bool
+    ):
         self.comm, self.parameters, self.names, self.find_unused = comm, list(parameters), list(names), find_unused
         self.enabled = True
-        plan = plan_buckets([Item(p._data.nbytes, (p._data.dtype.str, p._data.dtype.name, str(p.device))) for p in parameters], cap_bytes)
+        self.hook: Callable | None = None  # hook(GradBucket) -> Future of the reduced buffer, instead of averaging
+        self.scale = 1.0  # of averages: more than 1 while some ranks have no more batches
+        self._futures: list = []
+        plan = plan_buckets(
+            [Item(p._data.nbytes, (p._data.dtype.str, p._data.dtype.name, str(p.device))) for p in parameters],
+            cap_bytes,
+        )
         self.buckets = [Bucket(comm, [parameters[i] for i in indices], indices) for indices in plan]
         self._place = {i: (b, k) for b, bucket in enumerate(self.buckets) for k, i in enumerate(bucket.indices)}
         self._running = False
@@ -123,7 +170,11 @@ class Reducer:
 
     def _start_ready(self) -> None:
         while self._next < len(self.buckets) and not self.buckets[self._next].missing:
-            self.buckets[self._next].start()
+            bucket, last = self.buckets[self._next], self._next == len(self.buckets) - 1
+            if self.hook is None:
+                bucket.start()
+            else:
+                self._futures.append(self.hook(GradBucket(bucket, self._next, last)))
             self._next += 1
 
     def _end(self) -> None:
@@ -134,13 +185,34 @@ class Reducer:
             late = sorted(i for i, (b, k) in self._place.items() if b >= self._next and k in self.buckets[b].missing)
             self._raise_unused(late)
         globally_unused = self._agree_on_unused()
-        for bucket in self.buckets:
-            bucket.finish()
+        self._finish()
         for i in self._unused:
             b, k = self._place[i]
             if i not in globally_unused:
                 self.parameters[i]._grad = alias(self.buckets[b].views[k])
         self._unused = set()
+
+    def _finish(self) -> None:
+        if self.hook is None:
+            for bucket in self.buckets:
+                bucket.finish(self.scale)
+            return
+        futures, self._futures = self._futures, []
+        for bucket, future in zip(self.buckets, futures, strict=True):
+            value = future.wait()
+            if value._data is not bucket.buffer._data:
+                with scope(bucket.device):
+                    bucket.buffer._data[...] = value._data
+            bucket.changed()
+
+    def shadow(self) -> None:
+        """Take part in the other ranks' reductions of one backward with zeros, leaving this rank's gradients alone."""
+        if self.hook is not None:
+            raise RuntimeError("join() does not work together with register_comm_hook()")
+        if self.find_unused:
+            self.comm.all_reduce(np.zeros(len(self.parameters), np.uint8), "max")
+        for bucket in self.buckets:
+            self.comm.all_reduce(np.zeros_like(bucket.memory), "avg")
 
     def _agree_on_unused(self) -> set[int]:
         """The parameters that no rank used: their gradients stay as they were."""

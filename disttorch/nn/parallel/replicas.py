@@ -33,7 +33,9 @@ class _Broadcast(Function):
     def forward(ctx, team, *tensors):
         ctx.team = team
         copies = team.broadcast(tensors)
-        ctx.mark_non_differentiable(*[c for row in copies for c, t in zip(row, tensors, strict=True) if not t.requires_grad])
+        ctx.mark_non_differentiable(
+            *[c for row in copies for c, t in zip(row, tensors, strict=True) if not t.requires_grad]
+        )
         return tuple([c for row in copies for c in row])
 
     @staticmethod
@@ -87,7 +89,9 @@ def scatter(inputs: Any, target_gpus: Any, dim: int = 0, team: Team | None = Non
     return [inputs] * count
 
 
-def scatter_kwargs(inputs: tuple, kwargs: dict | None, target_gpus: Any, dim: int = 0, team: Team | None = None) -> tuple:
+def scatter_kwargs(
+    inputs: tuple, kwargs: dict | None, target_gpus: Any, dim: int = 0, team: Team | None = None
+) -> tuple:
     """(shares of the positional arguments, shares of the keyword arguments), as many of each."""
     team = team or Team(device_list(target_gpus))
     rows = scatter(inputs, None, dim, team) if inputs else []
@@ -103,7 +107,9 @@ def gather(outputs: list, target_device: Any, dim: int = 0, team: Team | None = 
         team = team or Team([o.device for o in outputs])
         count = len(team.devices)
         idle = count - len(outputs)
-        parts = _Gather.apply(team, *outputs, *[first.narrow(dim, 0, 0) if first._data.ndim else first] * idle)[: len(outputs)]
+        parts = _Gather.apply(team, *outputs, *[first.narrow(dim, 0, 0) if first._data.ndim else first] * idle)[
+            : len(outputs)
+        ]
         if all(p._data.ndim == 0 for p in parts):
             warnings.warn(
                 "Was asked to gather along dimension 0, but all input tensors were scalars; will instead unsqueeze and return a vector.",
@@ -161,7 +167,9 @@ def _replica(module: Module, tensors: dict[int, Tensor], made: dict[int, Module]
     return copy
 
 
-def parallel_apply(modules: list, inputs: list, kwargs_tup: Any = None, devices: Any = None, team: Team | None = None) -> list:  # noqa: A002
+def parallel_apply(
+    modules: list, inputs: list, kwargs_tup: Any = None, devices: Any = None, team: Team | None = None
+) -> list:
     """modules[r](*inputs[r], **kwargs_tup[r]) in the thread of device r, all at once.
 
     An error is raised again here as one of its kind that says in which replica it arose, with its traceback.
@@ -186,7 +194,9 @@ def parallel_apply(modules: list, inputs: list, kwargs_tup: Any = None, devices:
 
 
 def _in_replica(error: Exception, rank: int, where: Any) -> Exception:
-    text = f"Caught {type(error).__name__} in replica {rank} on device {where.index}.\nOriginal {traceback.format_exc()}"
+    text = (
+        f"Caught {type(error).__name__} in replica {rank} on device {where.index}.\nOriginal {traceback.format_exc()}"
+    )
     if type(error) is KeyError:
         return KeyError(text)
     try:
@@ -232,7 +242,9 @@ class DataParallel(Module):
         rows, columns = scatter_kwargs(inputs, kwargs, None, self.dim, team)
         if not rows:
             rows, columns = ((),), ({},)
-        replicas = replicate(self.module, None, not is_grad_enabled(), team)[: len(rows)] if len(rows) > 1 else [self.module]
+        replicas = (
+            replicate(self.module, None, not is_grad_enabled(), team)[: len(rows)] if len(rows) > 1 else [self.module]
+        )
         outputs = parallel_apply(replicas, rows, columns, None, team)
         return gather(outputs, devices.device("cuda", self.output_device), self.dim, team)
 
@@ -242,8 +254,22 @@ class DataParallel(Module):
             self._team = Team([devices.device("cuda", i) for i in self.device_ids])
         return self._team
 
+    def load_state_dict(self, state_dict: Any, strict: bool = True, assign: bool = False) -> Any:
+        """As a module's; keys may have the prefix "module." or not."""
+        return super().load_state_dict(prefixed(state_dict), strict, assign)
+
     def __getstate__(self):
         return {**self.__dict__, "_team": None}
+
+
+def prefixed(state_dict: Any) -> Any:
+    """A state_dict of a wrapped module, from one of the module alone."""
+    if not state_dict or any(key.startswith("module.") for key in state_dict):
+        return state_dict
+    made = type(state_dict)((f"module.{key}", value) for key, value in state_dict.items())
+    if hasattr(state_dict, "_metadata"):
+        made._metadata = {f"module.{k}" if k else "module": v for k, v in state_dict._metadata.items()}
+    return made
 
 
 def _moved(value: Any, where: devices.device) -> Any:
@@ -256,7 +282,9 @@ def _moved(value: Any, where: devices.device) -> Any:
     return value
 
 
-def data_parallel(module: Module, inputs: Any, device_ids=None, output_device=None, dim: int = 0, module_kwargs=None) -> Any:
+def data_parallel(
+    module: Module, inputs: Any, device_ids=None, output_device=None, dim: int = 0, module_kwargs=None
+) -> Any:
     """`DataParallel(module, device_ids, output_device, dim)` applied to `inputs` (a tensor or a tuple) once."""
     inputs = inputs if isinstance(inputs, tuple) else (inputs,) if inputs is not None else ()
     wrapped = DataParallel(module, device_ids, output_device, dim)

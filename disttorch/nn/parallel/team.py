@@ -10,9 +10,10 @@ import numpy as np
 
 from ... import devices
 from ...autograd.mode import mode
-from ...autograd.variable import Tensor, wrap
+from ...autograd.variable import Tensor
 from ...comm import inproc_groups
 from ...comm.clock import spawn
+from ...distributed.packing import by_dtype, flat, host, pieces, placed
 
 
 class Team:
@@ -26,7 +27,9 @@ class Team:
         groups = inproc_groups(len(self.devices))
         self._inboxes: list[queue.SimpleQueue] = [queue.SimpleQueue() for _ in self.devices]
         threads = [
-            spawn(partial(_member, *member), f"replica{rank}")  # holds no reference to the team: its end ends the threads
+            spawn(
+                partial(_member, *member), f"replica{rank}"
+            )  # holds no reference to the team: its end ends the threads
             for rank, member in enumerate(zip(self._inboxes, groups, self.devices, strict=True))
         ]
         weakref.finalize(self, _dismiss, self._inboxes, threads, groups)
@@ -50,26 +53,29 @@ class Team:
 
     def scatter(self, parts: Sequence[Tensor]) -> list[Tensor]:
         """parts[r] moved to device r; they may differ in their first dimension."""
-        dtype, arrays = parts[0]._data.dtype, [_host(p) for p in parts]
+        dtype, arrays = parts[0]._data.dtype, [host(p) for p in parts]
         empty = np.empty(0, dtype)
 
         def task(rank: int, group: Any) -> Tensor:
             mine = np.empty(arrays[rank].shape, dtype)
             outputs = [mine.reshape(-1) if source == 0 else empty for source in range(group.size)]
             group.all_to_all(outputs, [a.reshape(-1) for a in arrays] if rank == 0 else [empty] * group.size)
-            return _placed(mine, self.devices[rank])
+            return placed(mine, self.devices[rank])
 
         return self.run(task)
 
     def gather(self, parts: Sequence[Tensor]) -> list[Tensor]:
         """All parts (one on each device) moved to the first member's device."""
-        dtype, arrays = parts[0]._data.dtype, [_host(p) for p in parts]
+        dtype, arrays = parts[0]._data.dtype, [host(p) for p in parts]
         empty = np.empty(0, dtype)
 
         def task(rank: int, group: Any) -> list[Tensor]:
             into = [np.empty(a.shape, dtype) if rank == 0 else empty for a in arrays]
-            group.all_to_all([a.reshape(-1) for a in into], [arrays[rank].reshape(-1) if to == 0 else empty for to in range(group.size)])
-            return [_placed(a, self.devices[0]) for a in into] if rank == 0 else []
+            group.all_to_all(
+                [a.reshape(-1) for a in into],
+                [arrays[rank].reshape(-1) if to == 0 else empty for to in range(group.size)],
+            )
+            return [placed(a, self.devices[0]) for a in into] if rank == 0 else []
 
         return self.run(task)[0]
 
@@ -78,11 +84,15 @@ class Team:
 
         def task(rank: int, group: Any) -> list[Tensor]:
             copies: list = [None] * len(tensors)
-            for indices in _by_dtype(tensors):
-                flat = _flat([tensors[i] for i in indices]) if rank == 0 else np.empty(_total(tensors, indices), tensors[indices[0]]._data.dtype)
-                group.broadcast(flat, 0)
-                for i, piece in zip(indices, _pieces(flat, [tensors[i]._data.shape for i in indices]), strict=True):
-                    copies[i] = _placed(piece, self.devices[rank])
+            for indices in by_dtype(tensors):
+                packed = (
+                    flat([tensors[i] for i in indices])
+                    if rank == 0
+                    else np.empty(sum(tensors[i]._data.size for i in indices), tensors[indices[0]]._data.dtype)
+                )
+                group.broadcast(packed, 0)
+                for i, piece in zip(indices, pieces(packed, [tensors[i]._data.shape for i in indices]), strict=True):
+                    copies[i] = placed(piece, self.devices[rank])
             return copies
 
         return self.run(task)
@@ -93,12 +103,12 @@ class Team:
 
         def task(rank: int, group: Any) -> list[Tensor]:
             sums: list = [None] * len(first)
-            for indices in _by_dtype(first):
-                flat = _flat([columns[rank][i] for i in indices])
-                group.reduce(flat, 0)
+            for indices in by_dtype(first):
+                packed = flat([columns[rank][i] for i in indices])
+                group.reduce(packed, 0)
                 if rank == 0:
-                    for i, piece in zip(indices, _pieces(flat, [first[i]._data.shape for i in indices]), strict=True):
-                        sums[i] = _placed(piece, self.devices[0])
+                    for i, piece in zip(indices, pieces(packed, [first[i]._data.shape for i in indices]), strict=True):
+                        sums[i] = placed(piece, self.devices[0])
             return sums
 
         return self.run(task)[0]
@@ -122,33 +132,3 @@ def _dismiss(inboxes: list, threads: list, groups: list) -> None:
         thread.join()
     for group in groups:
         group.close()
-
-
-def _host(t: Tensor) -> np.ndarray:
-    data = t._data if t.device.host else devices.to_device(t._data, t.device, devices.CPU)
-    return np.asarray(data, order="C")
-
-
-def _placed(array: np.ndarray, where: devices.device) -> Tensor:
-    return wrap(array if where.host else devices.to_device(array, devices.CPU, where), where)
-
-
-def _by_dtype(tensors: Sequence[Tensor]) -> list[list[int]]:
-    kinds: dict = {}
-    for i, t in enumerate(tensors):
-        kinds.setdefault(t._data.dtype, []).append(i)
-    return list(kinds.values())
-
-
-def _total(tensors: Sequence[Tensor], indices: Sequence[int]) -> int:
-    return sum(tensors[i]._data.size for i in indices)
-
-
-def _flat(tensors: Sequence[Tensor]) -> np.ndarray:
-    return np.concatenate([_host(t).reshape(-1) for t in tensors])
-
-
-def _pieces(flat: np.ndarray, shapes: Sequence[tuple]) -> list[np.ndarray]:
-    sizes = [int(np.prod(s, dtype=np.int64)) for s in shapes]
-    ends = np.cumsum(sizes).tolist()
-    return [flat[end - size : end].reshape(shape) for end, size, shape in zip(ends, sizes, shapes, strict=True)]

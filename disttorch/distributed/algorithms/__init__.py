@@ -1,0 +1,1 @@
+"""Algorithms on process groups: communication hooks, joining of uneven inputs."""

@@ -1,0 +1,115 @@
+"""PowerSGD: gradients as matrices of low rank, with error feedback and a warm start.
+
+Vogels et al., "PowerSGD: Practical Low-Rank Gradient Compression for Distributed Optimization" (2019), algorithm 1.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from ....autograd.variable import Tensor, wrap
+from ....futures import Future
+from ....ops import cat
+from ...collectives import ReduceOp, all_reduce
+from .default_hooks import allreduce_hook
+
+
+class PowerSGDState:
+    """Settings and memory of `powerSGD_hook`.
+
+    matrix_approximation_rank: r of the approximation P Qᵀ; start_powerSGD_iter: plain averaging before that step (the memory
+    of errors needs gradients that have settled); min_compression_rate: tensors that would shrink less are averaged whole.
+    """
+
+    def __init__(
+        self,
+        process_group: Any,
+        matrix_approximation_rank: int = 1,
+        start_powerSGD_iter: int = 1000,
+        min_compression_rate: float = 2,
+        use_error_feedback: bool = True,
+        warm_start: bool = True,
+        orthogonalization_epsilon: float = 0,
+        random_seed: int = 0,
+        compression_stats_logging_frequency: int = 10000,
+        batch_tensors_with_same_shape: bool = False,
+    ):
+        if (use_error_feedback or warm_start) and start_powerSGD_iter <= 1:
+            raise ValueError(
+                "Expect `start_powerSGD_iter` > 1 if `use_error_feedback` or `warm_start` is enabled, because PowerSGD can only be "
+                "applied after the first two iterations in DDP."
+            )
+        self.process_group, self.matrix_approximation_rank = process_group, matrix_approximation_rank
+        self.start_powerSGD_iter, self.min_compression_rate = start_powerSGD_iter, min_compression_rate
+        self.use_error_feedback, self.warm_start = use_error_feedback, warm_start
+        self.orthogonalization_epsilon = orthogonalization_epsilon
+        self.rng = np.random.RandomState(random_seed)
+        self.error_dict: dict[int, Tensor] = {}
+        self.p_memory_dict: dict[int, list[Tensor]] = {}
+        self.q_memory_dict: dict[int, list[Tensor]] = {}
+        self.iter = 0
+
+    def rank_of(self, matrix: Tensor) -> int | None:
+        """The rank at which a matrix (n, m) is sent, or None if that would not save enough."""
+        n, m = matrix.shape
+        r = min(n, m, self.matrix_approximation_rank)
+        return r if (n + m) * r * self.min_compression_rate < n * m else None
+
+
+def _orthonormal(p: Tensor) -> Tensor:
+    """An orthonormal basis of the columns: the same on every rank, which all hold the same bits."""
+    return wrap(np.ascontiguousarray(np.linalg.qr(p._data.astype(np.float64))[0].astype(p._data.dtype)), p.device)
+
+
+def _average(tensors: list[Tensor], group: Any) -> list[Tensor]:
+    """Tensors averaged over the ranks, in one message."""
+    if not tensors:
+        return []
+    flat = cat([t.reshape(-1) for t in tensors])
+    all_reduce(flat, ReduceOp.AVG, group)
+    return [part.reshape(t.shape) for part, t in zip(flat.split([t.numel() for t in tensors]), tensors, strict=True)]
+
+
+def powerSGD_hook(state: PowerSGDState, bucket: Any) -> Future:
+    """The average of the ranks' buckets with large matrices approximated at low rank."""
+    if state.iter < state.start_powerSGD_iter:
+        state.iter += bucket.is_last()
+        return allreduce_hook(state.process_group, bucket)
+    group, buffer, index = state.process_group, bucket.buffer(), bucket.index()
+    if state.use_error_feedback and index in state.error_dict:
+        buffer.add_(state.error_dict[index])
+    before = buffer.clone()
+    gradients = bucket.gradients()
+    matrices = [
+        (g, g.reshape(g.shape[0], -1)) for g in gradients if g.dim() > 1 and state.rank_of(g.reshape(g.shape[0], -1))
+    ]
+    small = {id(g) for g, _ in matrices}
+    whole = [g for g in gradients if id(g) not in small]
+    if state.warm_start and index in state.q_memory_dict:
+        qs = state.q_memory_dict[index]
+    else:
+        sizes = [(m.shape[1], state.rank_of(m)) for _, m in matrices]
+        qs = [
+            wrap(state.rng.standard_normal(size).astype(m._data.dtype), m.device)
+            for size, (_, m) in zip(sizes, matrices, strict=True)
+        ]
+    qs = [_orthonormal(q) for q in qs]
+    averaged = _average([*whole, *[m @ q for (_, m), q in zip(matrices, qs, strict=True)]], group)
+    ps = [_orthonormal(p) for p in averaged[len(whole) :]]
+    qs = _average([m.t() @ p for (_, m), p in zip(matrices, ps, strict=True)], group)
+    for g, value in zip(whole, averaged, strict=False):
+        g.copy_(value)
+    for (g, _), p, q in zip(matrices, ps, qs, strict=True):
+        g.copy_((p @ q.t()).reshape(g.shape))
+    if state.use_error_feedback:
+        lost = before - buffer
+        for g in whole:  # these lost nothing: what changed is the average
+            start = (g._data.ctypes.data - buffer._data.ctypes.data) // g._data.itemsize
+            lost[start : start + g.numel()] = 0
+        state.error_dict[index] = lost
+    if state.warm_start:
+        state.p_memory_dict[index], state.q_memory_dict[index] = ps, qs
+    state.iter += bucket.is_last()
+    done = Future()
+    done.set_result(buffer)
+    return done

@@ -1,0 +1,110 @@
+"""ZeroRedundancyOptimizer: each rank keeps the optimizer's state of its share of the parameters alone.
+
+Rajbhandari et al., "ZeRO: Memory Optimizations Toward Training Trillion Parameter Models" (2020), stage 1.
+"""
+
+
+from ...autograd.variable import Tensor
+from ...optim import Optimizer
+from ..objects import gather_object
+from ..packing import broadcast_tensors
+from ..process_group import resolve
+
+
+def partition(sizes: list[int], ranks: int) -> list[list[int]]:
+    """Which parameters (indices) each rank takes: largest first, each to the rank with the least so far."""
+    shares: list[list[int]] = [[] for _ in range(ranks)]
+    loads = [0] * ranks
+    for index in sorted(range(len(sizes)), key=lambda i: (-sizes[i], i)):
+        rank = loads.index(min(loads))
+        shares[rank].append(index)
+        loads[rank] += sizes[index]
+    return [sorted(share) for share in shares]
+
+
+class ZeroRedundancyOptimizer(Optimizer):
+    """Wraps `optimizer_class(params, **defaults)`; `step` updates this rank's share and gets the others' from them.
+
+    Gradients must be equal on all ranks, as DistributedDataParallel makes them. `consolidate_state_dict(to)` collects the
+    whole state on one rank, where `state_dict()` then is the plain optimizer's.
+    """
+
+    def __init__(
+        self,
+        params,
+        optimizer_class,
+        process_group=None,
+        parameters_as_bucket_view=False,
+        overlap_with_ddp=False,
+        **defaults,
+    ):
+        if overlap_with_ddp:
+            raise NotImplementedError(
+                "overlap_with_ddp is not supported: leave it False, steps are taken after backward"
+            )
+        super().__init__(params, defaults)
+        self.process_group = resolve(process_group)
+        self._all = [p for group in self.param_groups for p in group["params"]]
+        self._shares = partition([p.numel() for p in self._all], self.process_group.size())
+        mine = {id(self._all[i]) for i in self._shares[self.process_group.rank()]}
+        groups = [{**group, "params": [p for p in group["params"] if id(p) in mine]} for group in self.param_groups]
+        self._places = [k for k, group in enumerate(groups) if group["params"]]
+        chosen = [groups[k] for k in self._places]
+        self.optim = optimizer_class(chosen, **defaults) if chosen else None
+        for group in self.param_groups:  # defaults that the class itself has
+            for key, value in (self.optim.defaults if self.optim else {}).items():
+                group.setdefault(key, value)
+        self._whole_state: dict | None = None
+
+    def step(self, closure=None, **kwargs):
+        """Update all parameters; returns the closure's loss."""
+        loss = None
+        if self.optim is not None:
+            for place, group in zip(self._places, self.optim.param_groups, strict=True):
+                group.update({k: v for k, v in self.param_groups[place].items() if k != "params"})
+            loss = self.optim.step(closure, **kwargs) if closure is not None else self.optim.step(**kwargs)
+        elif closure is not None:
+            loss = closure()
+        for rank, share in enumerate(self._shares):
+            broadcast_tensors(self.process_group.comm, [self._all[i] for i in share], rank)
+        return loss
+
+    def consolidate_state_dict(self, to: int = 0) -> None:
+        """Collect the whole state on rank `to` of the group; every rank must call it."""
+        mine = self.process_group.rank()
+        state = {} if self.optim is None else {self._number(p): dict(s) for p, s in self.optim.state.items()}
+        found: list = [None] * self.process_group.size()
+        root = self.process_group.ranks[to]
+        gather_object(state, found if mine == to else None, root, self.process_group)
+        if mine == to:
+            self._whole_state = {int(k): v for part in found for k, v in part.items()}
+
+    def _number(self, parameter: Tensor) -> int:
+        return next(i for i, p in enumerate(self._all) if p is parameter)
+
+    def state_dict(self) -> dict:
+        """The plain optimizer's state_dict. RuntimeError unless `consolidate_state_dict` has just collected it here."""
+        if self._whole_state is None:
+            raise RuntimeError(
+                "Optimizer state has not been consolidated on this rank. Please call `consolidate_state_dict(to="
+                f"{self.process_group.rank()})` on all ranks beforehand if you meant to save the global state."
+            )
+        groups, at = [], 0
+        for group in self.param_groups:
+            count = len(group["params"])
+            groups.append({**{k: v for k, v in group.items() if k != "params"}, "params": list(range(at, at + count))})
+            at += count
+        return {"state": dict(sorted(self._whole_state.items())), "param_groups": groups}
+
+    def load_state_dict(self, state_dict: dict) -> None:
+        """Take this rank's share from a plain optimizer's state_dict."""
+        for place, group in enumerate(self.param_groups):
+            group.update({k: v for k, v in state_dict["param_groups"][place].items() if k != "params"})
+        if self.optim is None:
+            return
+        for parameter in [p for group in self.optim.param_groups for p in group["params"]]:
+            number = self._number(parameter)
+            if number in state_dict["state"]:
+                self.optim.state[parameter] = {
+                    k: v.clone() if isinstance(v, Tensor) else v for k, v in state_dict["state"][number].items()
+                }

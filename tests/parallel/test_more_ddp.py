@@ -1,0 +1,190 @@
+"""DistributedDataParallel's rest: hooks, uneven inputs, SyncBatchNorm, ZeroRedundancyOptimizer, keys with or without prefix."""
+
+import numpy as np
+import pytest
+
+import disttorch as torch
+import disttorch.distributed as dist
+from disttorch import nn
+from disttorch.distributed import run_ranks
+from disttorch.distributed.algorithms.ddp_comm_hooks import default_hooks, powerSGD_hook, quantization_hooks
+from disttorch.distributed.optim.zero_redundancy_optimizer import ZeroRedundancyOptimizer, partition
+from disttorch.nn.parallel import DistributedDataParallel
+
+
+def net(seed=0):
+    made, source = nn.Sequential(nn.Linear(20, 30), nn.Tanh(), nn.Linear(30, 4)), np.random.default_rng(seed)
+    with torch.no_grad():
+        for p in made.parameters():
+            p.copy_(torch.from_numpy(source.standard_normal(tuple(p.shape)).astype(np.float32)) * 0.2)
+    return made
+
+
+def data(rank, step, size=8):
+    source = np.random.default_rng(100 * step + rank)
+    return torch.from_numpy(source.standard_normal((size, 20)).astype(np.float32))
+
+
+def train(rank, hook, steps=12):
+    model = DistributedDataParallel(net())
+    if hook == "power":
+        state = powerSGD_hook.PowerSGDState(None, matrix_approximation_rank=2, start_powerSGD_iter=2)
+        model.register_comm_hook(state, powerSGD_hook.powerSGD_hook)
+    elif hook == "quantised":
+        model.register_comm_hook(quantization_hooks.QuantizationState(), quantization_hooks.quantization_pertensor_hook)
+    elif hook is not None:
+        model.register_comm_hook(None, getattr(default_hooks, hook))
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    losses = []
+    for step in range(steps):
+        loss = (model(data(rank, step % 3)) - 1).square().mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    return losses, [p.detach().numpy().copy() for p in model.parameters()]
+
+
+@pytest.mark.parametrize(
+    ("hook", "tolerance"),
+    [
+        ("allreduce_hook", 0),
+        ("fp16_compress_hook", 2e-3),
+        ("bf16_compress_hook", 2e-2),
+        ("quantised", 2e-2),
+        ("power", 0.2),
+    ],
+)
+def test_hooks_train_like_plain_averaging(hook, tolerance):
+    (plain, values), _ = run_ranks(2, train, args=(None,))
+    (losses, first), (_, second) = run_ranks(2, train, args=(hook,))
+    assert all(np.array_equal(a, b) for a, b in zip(first, second, strict=True))  # the same on every rank
+    np.testing.assert_allclose(losses, plain, rtol=0, atol=tolerance)
+    for a, b in zip(first, values, strict=True):
+        np.testing.assert_allclose(a, b, rtol=0, atol=tolerance)
+
+
+def twice(rank):
+    model = DistributedDataParallel(net())
+    model.register_comm_hook(None, default_hooks.allreduce_hook)
+    model.register_comm_hook(None, default_hooks.allreduce_hook)
+
+
+def test_one_hook_only():
+    with pytest.raises(RuntimeError, match="can only be called once"):
+        run_ranks(1, twice)
+
+
+def uneven(rank, by_all, throw):
+    model = DistributedDataParallel(nn.Linear(1, 1, bias=False))
+    with torch.no_grad():
+        model.module.weight.fill_(0)
+    seen = []
+    with model.join(divide_by_initial_world_size=by_all, throw_on_early_termination=throw):
+        for _ in range(2 + 2 * rank):
+            model.zero_grad()
+            model(torch.ones(1, 1)).sum().backward()
+            seen.append(model.module.weight.grad.item())
+            with torch.no_grad():
+                model.module.weight -= model.module.weight.grad
+    return seen, model.module.weight.item()
+
+
+def test_join_lets_ranks_have_different_numbers_of_batches():
+    (short, weight), (long, other) = run_ranks(2, uneven, args=(True, False))
+    assert short == [1, 1]
+    assert long == [1, 1, 0.5, 0.5]
+    assert weight == other == -3  # all have what the last rank has
+    (short, weight), (long, other) = run_ranks(2, uneven, args=(False, False))
+    assert long == [1, 1, 1, 1]
+    assert weight == other == -4
+
+
+def test_join_can_end_all_ranks_early():
+    with pytest.raises(RuntimeError, match=r"exhausted inputs: \[0\]"):
+        run_ranks(2, uneven, args=(True, True))
+
+
+def synchronised(rank):
+    model = nn.SyncBatchNorm.convert_sync_batchnorm(nn.Sequential(nn.BatchNorm2d(3), nn.ReLU()))
+    assert type(model[0]) is nn.SyncBatchNorm
+    with torch.no_grad():
+        model[0].weight.copy_(torch.tensor([0.5, 1.0, 2.0]))
+    model = DistributedDataParallel(model)
+    x = batch()[rank * 2 : rank * 2 + 2].requires_grad_()
+    out = model(x)
+    out.square().sum().backward()
+    norm = model.module[0]
+    return [
+        t.detach().numpy().copy()
+        for t in (out, x.grad, norm.weight.grad, norm.bias.grad, norm.running_mean, norm.running_var)
+    ]
+
+
+def batch():
+    return torch.from_numpy(np.random.default_rng(3).standard_normal((4, 3, 5, 5)).astype(np.float32) * 2 + 1)
+
+
+def test_sync_batch_norm_equals_one_process_with_the_whole_batch():
+    model, x = nn.Sequential(nn.BatchNorm2d(3), nn.ReLU()), batch().requires_grad_()
+    with torch.no_grad():
+        model[0].weight.copy_(torch.tensor([0.5, 1.0, 2.0]))
+    out = model(x)
+    out.square().sum().backward()
+    first, second = run_ranks(2, synchronised)
+    norm, close = model[0], {"rtol": 1e-5, "atol": 1e-5}
+    np.testing.assert_allclose(np.concatenate([first[0], second[0]]), out.detach().numpy(), **close)
+    np.testing.assert_allclose(np.concatenate([first[1], second[1]]), x.grad.numpy(), **close)
+    for got, expected in zip(first[2:4], (norm.weight.grad, norm.bias.grad), strict=True):
+        np.testing.assert_allclose(got * 2, expected.numpy(), rtol=1e-4, atol=1e-4)  # averaged over two ranks
+    for got, expected in zip(first[4:], (norm.running_mean, norm.running_var), strict=True):
+        np.testing.assert_allclose(got, expected.numpy(), **close)
+
+
+def test_partition_is_even_and_complete():
+    assert partition([4, 1, 1, 2], 2) == [[0], [1, 2, 3]]
+    assert partition([], 2) == [[], []]
+    assert partition([5], 3) == [[0], [], []]
+
+
+def sharded(rank, shared):
+    model = DistributedDataParallel(net())
+    make = torch.optim.Adam
+    optimizer = (
+        ZeroRedundancyOptimizer(model.parameters(), make, lr=0.01) if shared else make(model.parameters(), lr=0.01)
+    )
+    for step in range(4):
+        optimizer.zero_grad()
+        (model(data(rank, step)) - 1).square().mean().backward()
+        optimizer.step()
+    if shared:
+        optimizer.consolidate_state_dict(to=0)
+        own = sum(len(g["params"]) for g in optimizer.optim.param_groups)
+        assert own < 4
+        state = optimizer.state_dict() if rank == 0 else None
+    else:
+        state = optimizer.state_dict()
+    moments = None if state is None else [state["state"][i]["exp_avg"].numpy() for i in range(4)]
+    return [p.detach().numpy().copy() for p in model.parameters()], moments
+
+
+def test_a_sharded_optimizer_equals_the_whole_one():
+    (plain, moments), _ = run_ranks(2, sharded, args=(False,))
+    (first, collected), (second, _) = run_ranks(2, sharded, args=(True,))
+    for a, b, c in zip(first, second, plain, strict=True):
+        assert np.array_equal(a, b)
+        assert np.array_equal(a, c)
+    assert all(np.array_equal(a, b) for a, b in zip(collected, moments, strict=True))
+
+
+def reloaded(rank):
+    model = DistributedDataParallel(nn.Linear(2, 2))
+    plain = nn.Linear(2, 2).state_dict()
+    model.load_state_dict(plain)
+    model.load_state_dict({f"module.{k}": v for k, v in plain.items()})
+    dist.barrier()
+    return torch.equal(model.module.weight, plain["weight"])
+
+
+def test_state_loads_with_and_without_the_prefix():
+    assert run_ranks(1, reloaded) == [True]
