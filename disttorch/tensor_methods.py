@@ -261,9 +261,9 @@ class TensorMethods:
         return tensor_repr(self)
 
     def __format__(self, spec):
-        if self._data.ndim == 0 and spec:
+        if self._data.ndim == 0 and type(self) is Tensor:
             return format(self.item(), spec)
-        return object.__format__(self, spec) if spec else repr(self)
+        return object.__format__(self, spec)
 
     # -- conversions --------------------------------------------------------------------------------------------------
     def cpu(self, memory_format=None):

@@ -4,11 +4,12 @@ import ctypes
 import multiprocessing
 import signal
 import sys
-import time
 import traceback
 from collections.abc import Callable
 from multiprocessing import connection
 from typing import Any
+
+from .. import clock
 
 _PR_SET_PDEATHSIG = 1  # prctl(2): the signal for a process whose parent has died
 
@@ -75,10 +76,10 @@ class ProcessContext:
         If one fails the others are terminated, and killed where that does not end them within `grace_period` seconds
         (30 if None); then ProcessRaisedException or ProcessExitedException is raised.
         """
-        deadline = None if timeout is None else time.monotonic() + timeout
+        deadline = None if timeout is None else clock.now() + timeout
         failed = None
         while self.sentinels and failed is None:
-            left = None if deadline is None else max(0.0, deadline - time.monotonic())
+            left = None if deadline is None else max(0.0, deadline - clock.now())
             talking = [c for c in self._failures if not c.closed]
             ready = connection.wait([*self.sentinels, *talking], left)
             if not ready:
@@ -108,9 +109,9 @@ class ProcessContext:
         for p in self.processes:
             if p.is_alive():
                 p.terminate()
-        limit = time.monotonic() + grace
+        limit = clock.now() + grace
         for p in self.processes:
-            p.join(max(0.0, limit - time.monotonic()))
+            p.join(max(0.0, limit - clock.now()))
             if p.is_alive():
                 p.kill()
                 p.join()

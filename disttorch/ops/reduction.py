@@ -13,6 +13,7 @@ from ..autograd.op import Op
 from ..autograd.variable import wrap
 from .arithmetic import conj
 from .dims import axes
+from .pointwise import hushed
 
 
 def _spread(g, shape, dim, keepdim):
@@ -23,6 +24,7 @@ def _spread(g, shape, dim, keepdim):
     return g.expand(shape)
 
 
+@hushed
 def _reduce(function, a, dim, keepdim, **kwargs):
     return function(a, axis=dim if a.ndim else None, keepdims=keepdim and a.ndim > 0, **kwargs)
 

@@ -1,0 +1,6 @@
+"""Time: the one file of the package that reads the machine's clock (`comm` and `launcher` have their own)."""
+
+import time
+
+now = time.monotonic  # seconds
+nanoseconds = time.perf_counter_ns
