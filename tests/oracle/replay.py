@@ -150,7 +150,7 @@ def function_of(op):
     """What disttorch calls the operation: op_db's own lambda with disttorch in PyTorch's place, or the function of that name."""
     if (made := _translated(op.op)) is not None:
         return made
-    of_tensors = "Tensor" in getattr(function, "__qualname__", "") or isinstance(function, types.MethodDescriptorType)
+    of_tensors = isinstance(op.op, types.MethodDescriptorType) or "Tensor" in getattr(op.op, "__qualname__", "")
     for root in (disttorch.Tensor, disttorch) if of_tensors else (disttorch, disttorch.Tensor):
         with contextlib.suppress(AttributeError, ModuleNotFoundError):
             return functools.reduce(getattr, op.name.split("."), root)
