@@ -4,10 +4,9 @@
     python benchmarks/training.py lenet-4 mlp-64 --threads 1 2 --more --json out.json --plot out.png
     python benchmarks/training.py --inference                    # forwards under no_grad
 
-Each library runs in a process of its own, both alive at once and never busy at the same time; a sample is some steps in a
-row, and the figure is the median of the samples. A ratio is PyTorch's time over ours. Both losses after the same 20 steps
-from the same weights are compared too.
-"""
+Each library runs in a process of its own, both alive at once and never busy at the same time; a sample is some steps in
+a row, and the figure is the median of the samples. A ratio is PyTorch's time over ours. Both losses after the same 20
+steps from the same weights are compared too."""
 
 import argparse
 import json
@@ -142,7 +141,12 @@ def plot(rows: list[dict], path: str) -> None:
     width = 0.8 / len(counts)
     for k, threads in enumerate(counts):
         ratios = [next((r["ratio"] for r in rows if r["workload"] == n and r["threads"] == threads), 0) for n in names]
-        axes.bar([i + k * width for i in range(len(names))], ratios, width, label=f"{threads} thread{'s' if threads > 1 else ''}")
+        axes.bar(
+            [i + k * width for i in range(len(names))],
+            ratios,
+            width,
+            label=f"{threads} thread{'s' if threads > 1 else ''}",
+        )
     axes.axhline(1.0, color="black", linewidth=1)
     axes.set_xticks([i + width * (len(counts) - 1) / 2 for i in range(len(names))], names, rotation=30, ha="right")
     axes.set_ylabel("PyTorch's time / ours")
@@ -154,7 +158,9 @@ def plot(rows: list[dict], path: str) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("workloads", nargs="*", help=f"of {', '.join([*WORKLOADS, *MORE])} (default: the first {len(WORKLOADS)})")
+    parser.add_argument(
+        "workloads", nargs="*", help=f"of {', '.join([*WORKLOADS, *MORE])} (default: the first {len(WORKLOADS)})"
+    )
     parser.add_argument("--more", action="store_true", help="also the workloads beyond the table")
     parser.add_argument("--threads", type=int, nargs="+", default=[1])
     parser.add_argument("--samples", type=int, default=7)
@@ -167,13 +173,25 @@ def main() -> None:
     unknown = [n for n in names if n not in WORKLOADS and n not in MORE]
     if unknown:
         parser.error(f"no such workload: {', '.join(unknown)}")
-    rows = [r for threads in args.threads for r in run(names, threads, args.samples, args.inference, not args.no_losses)]
+    rows = [
+        r for threads in args.threads for r in run(names, threads, args.samples, args.inference, not args.no_losses)
+    ]
     ratios = [r["ratio"] for r in rows if "ratio" in r]
     if ratios:
-        print(f"geometric mean of {len(ratios)} ratios: {statistics.geometric_mean(ratios):.2f}, lowest {min(ratios):.2f}")
+        print(
+            f"geometric mean of {len(ratios)} ratios: {statistics.geometric_mean(ratios):.2f}, lowest {min(ratios):.2f}"
+        )
     if args.json:
         with open(args.json, "w") as file:
-            json.dump({"machine": platform.processor() or platform.machine(), "date": time.strftime("%Y-%m-%d"), "rows": rows}, file, indent=1)
+            json.dump(
+                {
+                    "machine": platform.processor() or platform.machine(),
+                    "date": time.strftime("%Y-%m-%d"),
+                    "rows": rows,
+                },
+                file,
+                indent=1,
+            )
     if args.plot and ratios:
         plot(rows, args.plot)
 

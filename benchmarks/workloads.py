@@ -1,11 +1,15 @@
-"""The networks that are timed, written once for both libraries: each builder takes the module `torch` (ours or PyTorch)."""
+"""The networks that are timed, written once for both libraries: each builder takes the module `torch` (ours or
+PyTorch).
+"""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 
 class Workload(NamedTuple):
-    """`build(torch)` gives (model, inputs, targets, loss function); wanted: PyTorch's time over ours, by the project's goals."""
+    """`build(torch)` gives (model, inputs, targets, loss function); wanted: PyTorch's time over ours, by the project's
+    goals.
+    """
 
     build: Callable
     wanted: float
@@ -63,7 +67,9 @@ def resnet34(torch: Any):
             self.pre = nn.Sequential(
                 nn.Conv2d(3, 64, 7, 2, 3, bias=False), nn.BatchNorm2d(64), nn.ReLU(inplace=True), nn.MaxPool2d(3, 2, 1)
             )
-            self.stages = nn.Sequential(stage(64, 64, 3), stage(64, 128, 4, 2), stage(128, 256, 6, 2), stage(256, 512, 3, 2))
+            self.stages = nn.Sequential(
+                stage(64, 64, 3), stage(64, 128, 4, 2), stage(128, 256, 6, 2), stage(256, 512, 3, 2)
+            )
             self.fc = nn.Linear(512, 10)
 
         def forward(self, x):
@@ -129,8 +135,14 @@ def vit(torch: Any):
             super().__init__()
             self.patch = nn.Conv2d(3, 192, 8, 8)
             self.position = nn.Parameter(torch.zeros(1, 64, 192))
-            layer = nn.TransformerEncoderLayer(192, 3, 768, dropout=0.0, activation="gelu", batch_first=True, norm_first=True)
-            self.layers, self.norm, self.head = nn.TransformerEncoder(layer, 4, enable_nested_tensor=False), nn.LayerNorm(192), nn.Linear(192, 10)
+            layer = nn.TransformerEncoderLayer(
+                192, 3, 768, dropout=0.0, activation="gelu", batch_first=True, norm_first=True
+            )
+            self.layers, self.norm, self.head = (
+                nn.TransformerEncoder(layer, 4, enable_nested_tensor=False),
+                nn.LayerNorm(192),
+                nn.Linear(192, 10),
+            )
 
         def forward(self, x):  # (batch, 3, 64, 64)
             x = self.patch(x).flatten(2).transpose(1, 2) + self.position
@@ -160,7 +172,11 @@ def gpt(torch: Any):
         def __init__(self):
             super().__init__()
             self.token, self.position = nn.Embedding(1000, 192), nn.Embedding(64, 192)
-            self.blocks, self.norm, self.head = nn.Sequential(*[Block() for _ in range(4)]), nn.LayerNorm(192), nn.Linear(192, 1000, bias=False)
+            self.blocks, self.norm, self.head = (
+                nn.Sequential(*[Block() for _ in range(4)]),
+                nn.LayerNorm(192),
+                nn.Linear(192, 1000, bias=False),
+            )
 
         def forward(self, x):  # (B, T)
             x = self.token(x) + self.position(torch.arange(x.size(1)))
@@ -173,13 +189,22 @@ def dcgan(torch: Any):
     """The generator of Radford et al. (2016) at 32x32; the loss is its output's distance from noise."""
     nn = torch.nn
     up = lambda i, o, s, p: [nn.ConvTranspose2d(i, o, 4, s, p, bias=False), nn.BatchNorm2d(o), nn.ReLU(True)]  # noqa: E731
-    return nn.Sequential(*up(64, 128, 1, 0), *up(128, 64, 2, 1), *up(64, 32, 2, 1), nn.ConvTranspose2d(32, 3, 4, 2, 1), nn.Tanh())
+    return nn.Sequential(
+        *up(64, 128, 1, 0), *up(128, 64, 2, 1), *up(64, 32, 2, 1), nn.ConvTranspose2d(32, 3, 4, 2, 1), nn.Tanh()
+    )
 
 
 def autoencoder(torch: Any):
     nn = torch.nn
     return nn.Sequential(
-        nn.Linear(784, 256), nn.ReLU(), nn.Linear(256, 64), nn.ReLU(), nn.Linear(64, 256), nn.ReLU(), nn.Linear(256, 784), nn.Sigmoid()
+        nn.Linear(784, 256),
+        nn.ReLU(),
+        nn.Linear(256, 64),
+        nn.ReLU(),
+        nn.Linear(64, 256),
+        nn.ReLU(),
+        nn.Linear(256, 784),
+        nn.Sigmoid(),
     )
 
 
@@ -193,7 +218,11 @@ def resnet50(torch: Any):
             self.conv2, self.bn2 = nn.Conv2d(width, width, 3, stride, 1, bias=False), nn.BatchNorm2d(width)
             self.conv3, self.bn3 = nn.Conv2d(width, 4 * width, 1, bias=False), nn.BatchNorm2d(4 * width)
             fits = stride == 1 and inner == 4 * width
-            self.down = None if fits else nn.Sequential(nn.Conv2d(inner, 4 * width, 1, stride, bias=False), nn.BatchNorm2d(4 * width))
+            self.down = (
+                None
+                if fits
+                else nn.Sequential(nn.Conv2d(inner, 4 * width, 1, stride, bias=False), nn.BatchNorm2d(4 * width))
+            )
 
         def forward(self, x):
             out = F.relu(self.bn1(self.conv1(x)))
@@ -208,7 +237,9 @@ def resnet50(torch: Any):
     return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(2048, 10))
 
 
-def _classifier(network: Callable, *shape: int, classes: int = 10, tokens: int | None = None, per_token: bool = False) -> Callable:
+def _classifier(
+    network: Callable, *shape: int, classes: int = 10, tokens: int | None = None, per_token: bool = False
+) -> Callable:
     def build(torch: Any):
         x = torch.randn(*shape) if tokens is None else torch.randint(0, tokens, shape)
         y = torch.randint(0, classes, (shape[0] * shape[1] if per_token else shape[0],))

@@ -11,7 +11,8 @@ from functools import cache
 import numpy as np
 
 _TYPES = (
-    "cpu, cuda, ipu, xpu, mkldnn, opengl, opencl, ideep, hip, ve, fpga, maia, xla, lazy, vulkan, mps, meta, hpu, mtia, privateuseone"
+    "cpu, cuda, ipu, xpu, mkldnn, opengl, opencl, ideep, hip, ve, fpga, maia, xla, lazy, vulkan, mps, meta, hpu, "
+    "mtia, privateuseone"
 )
 
 
@@ -89,7 +90,9 @@ def _parse(text: str, index: int | None) -> tuple[str, int | None]:
     kind, colon, number = text.partition(":")
     if kind not in ("cpu", "cuda"):
         if kind in _TYPES.split(", "):
-            raise RuntimeError(f"device type '{kind}' is not supported here: disttorch knows cpu and cuda (real or simulated)")
+            raise RuntimeError(
+                f"device type '{kind}' is not supported here: disttorch knows cpu and cuda (real or simulated)"
+            )
         raise RuntimeError(f"Expected one of {_TYPES} device type at start of device string: {kind}")
     if colon:
         if index is not None:
@@ -180,7 +183,8 @@ def check_cuda(index: int) -> None:
     if count == 0:
         raise RuntimeError(
             "Found no NVIDIA driver on your system or no CuPy to use it. Please check that you have an NVIDIA GPU and "
-            "installed a driver, and 'disttorch[cuda12]' or 'disttorch[cuda13]'; or simulate devices with DISTTORCH_SIM_DEVICES=4"
+            "installed a driver, and 'disttorch[cuda12]' or 'disttorch[cuda13]'; or simulate devices with "
+            "DISTTORCH_SIM_DEVICES=4"
         )
     if not 0 <= index < count:
         raise RuntimeError(

@@ -55,7 +55,23 @@ float64 = double = dtype("float64", np.float64, FLOATING, "DoubleTensor")
 complex64 = cfloat = dtype("complex64", np.complex64, COMPLEX, "ComplexFloatTensor")
 complex128 = cdouble = dtype("complex128", np.complex128, COMPLEX, "ComplexDoubleTensor")
 
-ALL = (bool_, uint8, int8, int16, int32, int64, uint16, uint32, uint64, float16, bfloat16, float32, float64, complex64, complex128)
+ALL = (
+    bool_,
+    uint8,
+    int8,
+    int16,
+    int32,
+    int64,
+    uint16,
+    uint32,
+    uint64,
+    float16,
+    bfloat16,
+    float32,
+    float64,
+    complex64,
+    complex128,
+)
 FROM_NUMPY = {d.np: d for d in ALL}
 SCALAR_NAMES = {  # the names that PyTorch's error texts use
     bool_: "Bool", uint8: "Byte", int8: "Char", int16: "Short", int32: "Int", int64: "Long",
@@ -77,7 +93,8 @@ def from_numpy_dtype(np_type) -> dtype:
         if native in FROM_NUMPY:
             return FROM_NUMPY[native]
         raise TypeError(
-            f"can't convert np.ndarray of type {np.dtype(np_type)}. The only supported types are: float64, float32, float16, "
+            f"can't convert np.ndarray of type {np.dtype(np_type)}. The only supported types are: float64, float32, "
+            "float16, "
             "complex64, complex128, int64, int32, int16, int8, uint64, uint32, uint16, uint8, and bool."
         ) from None
 
@@ -102,7 +119,10 @@ def promote_types(a: dtype, b: dtype) -> dtype:
         return signed
     if unsigned is uint8:
         return int16
-    raise RuntimeError(f"Promotion for uint16, uint32, uint64 types is not supported, attempted to promote {SCALAR_NAMES[a]} and {SCALAR_NAMES[b]}")
+    raise RuntimeError(
+        "Promotion for uint16, uint32, uint64 types is not supported, attempted to promote "
+        f"{SCALAR_NAMES[a]} and {SCALAR_NAMES[b]}"
+    )
 
 
 def can_cast(from_: dtype, to: dtype) -> bool:

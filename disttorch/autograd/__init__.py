@@ -7,9 +7,7 @@ from .gradcheck import gradcheck, gradgradcheck  # not later: the function, not 
 _HOMES = {
     "gradients": "backward grad",
     "function": "Function FunctionCtx once_differentiable",
-    "mode": (
-        "enable_grad inference_mode is_grad_enabled is_inference_mode_enabled no_grad set_grad_enabled"
-    ),
+    "mode": ("enable_grad inference_mode is_grad_enabled is_inference_mode_enabled no_grad set_grad_enabled"),
     "anomaly": "detect_anomaly is_anomaly_enabled set_detect_anomaly",
     "legacy": "Variable",
 }

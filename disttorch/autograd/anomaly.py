@@ -11,7 +11,9 @@ from .node import Node
 
 def note(node: Node) -> None:
     """Remember where the operation stands in the user's program."""
-    node.trace = "".join(traceback.format_list([f for f in traceback.extract_stack() if "/disttorch/" not in f.filename]))
+    node.trace = "".join(
+        traceback.format_list([f for f in traceback.extract_stack() if "/disttorch/" not in f.filename])
+    )
 
 
 def guarded(node: Node, grads: tuple) -> tuple:
@@ -29,8 +31,13 @@ def guarded(node: Node, grads: tuple) -> tuple:
 
 
 def _tell(node: Node) -> None:
-    where = node.trace or "No forward pass information available. Enable detect anomaly during forward pass for more information.\n"
-    warnings.warn(f"Error detected in {node.name()}. Traceback of forward call that caused the error:\n{where}", stacklevel=2)
+    where = (
+        node.trace
+        or "No forward pass information available. Enable detect anomaly during forward pass for more information.\n"
+    )
+    warnings.warn(
+        f"Error detected in {node.name()}. Traceback of forward call that caused the error:\n{where}", stacklevel=2
+    )
 
 
 class set_detect_anomaly:

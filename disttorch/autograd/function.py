@@ -25,7 +25,9 @@ class FunctionCtx:
         """Keep inputs or outputs for `backward` (None is allowed); call at most once."""
         for t in tensors:
             if t is not None and not isinstance(t, Tensor):
-                raise TypeError(f"save_for_backward can only save variables, but argument is of type {type(t).__name__}")
+                raise TypeError(
+                    f"save_for_backward can only save variables, but argument is of type {type(t).__name__}"
+                )
         self._to_save = tensors
 
     def mark_dirty(self, *tensors):
@@ -77,10 +79,15 @@ class FunctionNode(Node):
         if len(results) > count and all(r is None for r in results[count:]):
             results = results[:count]
         if len(results) != count:
-            raise RuntimeError(f"function {name} returned an incorrect number of gradients (expected {count}, got {len(results)})")
+            raise RuntimeError(
+                f"function {name} returned an incorrect number of gradients (expected {count}, got {len(results)})"
+            )
         for i, r in enumerate(results):
             if r is not None and not isinstance(r, Tensor):
-                raise TypeError(f"function {name} returned an invalid gradient at index {i} - expected a Tensor or None, got {type(r).__name__}")
+                raise TypeError(
+                    f"function {name} returned an invalid gradient at index {i} - expected a Tensor or "
+                    f"None, got {type(r).__name__}"
+                )
         return results
 
 
@@ -102,12 +109,14 @@ class Function:
     @staticmethod
     def backward(ctx, *grads):
         raise NotImplementedError(
-            "You must implement either the backward or vjp method for your custom autograd.Function to use it with backward mode AD."
+            "You must implement either the backward or vjp method for your custom autograd.Function to use it with "
+            "backward mode AD."
         )
 
     def __call__(self, *args, **kwargs):
         raise RuntimeError(
-            "Legacy autograd function with non-static forward method is deprecated. Please use new-style autograd function with "
+            "Legacy autograd function with non-static forward method is deprecated. Please use new-style autograd "
+            "function with "
             "static forward method. (Example: https://pytorch.org/docs/stable/autograd.html#torch.autograd.Function)"
         )
 
@@ -135,7 +144,9 @@ class Function:
 
 
 def _attach(node: FunctionNode, ctx: FunctionCtx, edges: tuple, args: tuple, outs: tuple) -> tuple:
-    """Give the outputs their place in the graph: an input returned as it is becomes an alias, one changed in place moves."""
+    """Give the outputs their place in the graph: an input returned as it is becomes an alias, one changed in place
+    moves.
+    """
     node.edges, node.ctx, ctx._node = edges, ctx, weakref.ref(node)
     attached = []
     for out in outs:
@@ -152,7 +163,11 @@ def _attach(node: FunctionNode, ctx: FunctionCtx, edges: tuple, args: tuple, out
             out._rg, out._node, out._nr, out._view = True, node, nr, None
     ctx._saved = tuple(
         [
-            SavedOutput(t, numbers[id(t)]) if isinstance(t, Tensor) and t._node is node else save(t) if isinstance(t, Tensor) else t
+            SavedOutput(t, numbers[id(t)])
+            if isinstance(t, Tensor) and t._node is node
+            else save(t)
+            if isinstance(t, Tensor)
+            else t
             for t in ctx._to_save
         ]
     )

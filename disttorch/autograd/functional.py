@@ -27,7 +27,9 @@ def _several(value: Any, what: str) -> tuple[bool, tuple]:
 def _inputs(inputs: Any, create_graph: bool) -> tuple[bool, tuple]:
     """The inputs as tensors of a graph of their own (joined to the caller's if a graph is wanted)."""
     several, given = _several(inputs, "inputs")
-    return several, tuple(t.view_as(t) if create_graph and t.requires_grad else t.detach().requires_grad_() for t in given)
+    return several, tuple(
+        t.view_as(t) if create_graph and t.requires_grad else t.detach().requires_grad_() for t in given
+    )
 
 
 def _called(func: Callable, inputs: tuple, what: str) -> tuple[bool, tuple]:
@@ -39,7 +41,10 @@ def _strictly(found: Any, like: tuple, strict: bool, what: str) -> tuple:
     """Gradients with zeros where nothing depends, or RuntimeError if that is not allowed."""
     if strict and any(g is None for g in found):
         i = next(i for i, g in enumerate(found) if g is None)
-        raise RuntimeError(f"The output of the user-provided function is independent of input {i}. This is not allowed in strict mode when {what}.")
+        raise RuntimeError(
+            f"The output of the user-provided function is independent of input {i}. This is not "
+            f"allowed in strict mode when {what}."
+        )
     return tuple(zeros_like(t) if g is None else g for g, t in zip(found, like, strict=True))
 
 
@@ -47,7 +52,14 @@ def _grad(outputs: tuple, inputs: tuple, vectors: Any, create_graph: bool) -> tu
     pairs = [(o, v) for o, v in zip(outputs, vectors, strict=True) if o.requires_grad]
     if not pairs:
         return (None,) * len(inputs)
-    return grad([o for o, _ in pairs], inputs, [v for _, v in pairs], retain_graph=True, create_graph=create_graph, allow_unused=True)
+    return grad(
+        [o for o, _ in pairs],
+        inputs,
+        [v for _, v in pairs],
+        retain_graph=True,
+        create_graph=create_graph,
+        allow_unused=True,
+    )
 
 
 def _plain(values: tuple, create_graph: bool) -> tuple:
@@ -81,14 +93,23 @@ def vjp(func: Callable, inputs: Any, v: Any = None, create_graph: bool = False, 
 
 
 def _forward_product(ys: tuple, xs: tuple, v: tuple, create_graph: bool) -> tuple:
-    """The product of the Jacobian and v, by differentiating the product of a vector u and the Jacobian with respect to u."""
+    """The product of the Jacobian and v, by differentiating the product of a vector u and the Jacobian with respect to
+    u.
+    """
     us = tuple(zeros_like(y).requires_grad_() for y in ys)
     with enable_grad():
         pulled = _grad(ys, xs, us, True)
         pairs = [(p, w) for p, w in zip(pulled, v, strict=True) if p is not None and p.requires_grad]
         if not pairs:
             return (None,) * len(ys)
-        return grad([p for p, _ in pairs], us, [w for _, w in pairs], create_graph=create_graph, retain_graph=True, allow_unused=True)
+        return grad(
+            [p for p, _ in pairs],
+            us,
+            [w for _, w in pairs],
+            create_graph=create_graph,
+            retain_graph=True,
+            allow_unused=True,
+        )
 
 
 def jvp(func: Callable, inputs: Any, v: Any = None, create_graph: bool = False, strict: bool = False) -> tuple:
@@ -100,9 +121,16 @@ def jvp(func: Callable, inputs: Any, v: Any = None, create_graph: bool = False, 
 
 
 def jacobian(
-    func: Callable, inputs: Any, create_graph: bool = False, strict: bool = False, vectorize: bool = False, strategy: str = "reverse-mode"
+    func: Callable,
+    inputs: Any,
+    create_graph: bool = False,
+    strict: bool = False,
+    vectorize: bool = False,
+    strategy: str = "reverse-mode",
 ) -> Any:
-    """The derivatives of every output element by every input element: shape (*output, *input); tuples for several of either."""
+    """The derivatives of every output element by every input element: shape (*output, *input); tuples for several of
+    either.
+    """
     several_in, xs = _inputs(inputs, create_graph)
     several_out, ys = _called(func, xs, "jacobian")
     rows = []
@@ -112,7 +140,10 @@ def jacobian(
             found = _grad((y.reshape(-1)[k],), xs, (None,), create_graph)
             for column, g in zip(columns, _strictly(found, xs, strict, "computing the Jacobian"), strict=True):
                 column.append(g)
-        made = [stack(c).reshape(y.shape + x.shape) if c else zeros(y.shape + x.shape, dtype=y.dtype) for c, x in zip(columns, xs, strict=True)]
+        made = [
+            stack(c).reshape(y.shape + x.shape) if c else zeros(y.shape + x.shape, dtype=y.dtype)
+            for c, x in zip(columns, xs, strict=True)
+        ]
         rows.append(_one(_plain(tuple(made), create_graph), several_in))
     return _one(tuple(rows), several_out)
 
@@ -121,14 +152,21 @@ def _scalar(func: Callable, what: str) -> Callable:
     def checked(*xs):
         several, ys = _several(func(*xs), f"outputs of the user-provided function given to {what}")
         if several or ys[0].numel() != 1:
-            raise RuntimeError("The Tensor returned by the function given to " + what + " should contain a single element")
+            raise RuntimeError(
+                "The Tensor returned by the function given to " + what + " should contain a single element"
+            )
         return ys[0].reshape(())
 
     return checked
 
 
 def hessian(
-    func: Callable, inputs: Any, create_graph: bool = False, strict: bool = False, vectorize: bool = False, outer_jacobian_strategy: str = "reverse-mode"
+    func: Callable,
+    inputs: Any,
+    create_graph: bool = False,
+    strict: bool = False,
+    vectorize: bool = False,
+    outer_jacobian_strategy: str = "reverse-mode",
 ) -> Any:
     """The second derivatives of a scalar function: shape (*input, *input); tuples of tuples for several inputs."""
     several, _ = _several(inputs, "inputs")
@@ -154,5 +192,7 @@ def vhp(func: Callable, inputs: Any, v: Any = None, create_graph: bool = False, 
 
 
 def hvp(func: Callable, inputs: Any, v: Any = None, create_graph: bool = False, strict: bool = False) -> tuple:
-    """(func(inputs), the product of the Hessian of a scalar function and v); the Hessian is symmetric, so it is vhp's."""
+    """(func(inputs), the product of the Hessian of a scalar function and v); the Hessian is symmetric, so it is
+    vhp's.
+    """
     return vhp(func, inputs, v, create_graph, strict)

@@ -1,8 +1,8 @@
 """Gradients against differences: `gradcheck` for first derivatives, `gradgradcheck` for second ones.
 
-A Jacobian here has a row per input element and a column per output element. Of a complex output the real and the imaginary part
-are checked one after the other, each a real function; its gradient for a complex input x + iy is df/dx + i df/dy.
-"""
+A Jacobian here has a row per input element and a column per output element. Of a complex output the real and the
+imaginary part are checked one after the other, each a real function; its gradient for a complex input x + iy is df/dx +
+i df/dy."""
 
 import warnings
 
@@ -22,15 +22,18 @@ def gradcheck(
     check_grad_dtypes=False, check_batched_grad=False, check_batched_forward_grad=False, check_forward_ad=False,
     check_backward_ad=True, fast_mode=False, masked=None,
 ) -> bool:  # fmt: skip
-    """Whether the gradients of func(*inputs) agree with central differences of width 2 eps: |a - n| <= atol + rtol * |n|.
+    """Whether the gradients of func(*inputs) agree with central differences of width 2 eps: |a - n| <= atol + rtol *
+    |n|.
 
-    inputs: a tensor or a sequence; those that require a gradient should be float64. Also checks that a backward pass repeats
-    itself (to `nondet_tol`) and is zero for zero gradients. Whole Jacobians are compared, also with `fast_mode`; gradients of unused
-    outputs are zeros here, never undefined. Raises GradcheckError, or returns False without `raise_exception`; ValueError if no
-    input requires a gradient, NotImplementedError for forward-mode differentiation.
-    """
+    inputs: a tensor or a sequence; those that require a gradient should be float64. Also checks that a backward pass
+    repeats itself (to `nondet_tol`) and is zero for zero gradients. Whole Jacobians are compared, also with
+    `fast_mode`; gradients of unused outputs are zeros here, never undefined. Raises GradcheckError, or returns False
+    without `raise_exception`; ValueError if no input requires a gradient, NotImplementedError for forward-mode
+    differentiation."""
     if check_forward_ad or check_batched_forward_grad:
-        raise NotImplementedError("forward-mode differentiation is not supported; call gradcheck without check_forward_ad")
+        raise NotImplementedError(
+            "forward-mode differentiation is not supported; call gradcheck without check_forward_ad"
+        )
     inputs = (inputs,) if isinstance(inputs, Tensor) else tuple(inputs)
     _check_inputs(inputs)
     try:
@@ -51,7 +54,9 @@ def gradgradcheck(
     nondet_tol=0.0, check_undefined_grad=True, check_grad_dtypes=False, check_batched_grad=False, check_fwd_over_rev=False,
     check_rev_over_rev=True, fast_mode=False, masked=False,
 ) -> bool:  # fmt: skip
-    """`gradcheck` of the gradients of func(*inputs), as a function of the inputs and of `grad_outputs` (random unless given)."""
+    """`gradcheck` of the gradients of func(*inputs), as a function of the inputs and of `grad_outputs` (random unless
+    given).
+    """
     if not (check_fwd_over_rev or check_rev_over_rev):
         raise AssertionError("Expected at least one of check_fwd_over_rev or check_rev_over_rev to be True")
     inputs = (inputs,) if isinstance(inputs, Tensor) else tuple(inputs)
@@ -85,14 +90,17 @@ def _check_inputs(inputs: tuple) -> None:
     for k, t in wanted:
         if t._data.dtype not in (np.float64, np.complex128):
             warnings.warn(
-                f"Input #{k} requires gradient and is not a double precision floating point or complex. This check will likely fail "
+                f"Input #{k} requires gradient and is not a double precision floating point or complex. This check "
+                "will likely fail "
                 "if all the inputs are not of double precision floating point or complex. ",
                 stacklevel=3,
             )
         if any(s == 0 and n > 1 for s, n in zip(t._data.strides, t._data.shape, strict=True)):
             raise RuntimeError(
-                f"The {k}th input has a dimension with stride 0. gradcheck only supports inputs that are non-overlapping to be able to "
-                "compute the numerical gradients correctly. You should call .contiguous on the input before passing it to gradcheck."
+                f"The {k}th input has a dimension with stride 0. gradcheck only supports inputs that are "
+                "non-overlapping to be able to "
+                "compute the numerical gradients correctly. You should call .contiguous on the input before passing "
+                "it to gradcheck."
             )
 
 
@@ -139,7 +147,7 @@ def _numerical(func, inputs: tuple, x: Tensor, eps: float) -> list:
                 column = [{"": s} if s.dtype.kind != "c" else {"real": s.real, "imag": s.imag} for s in slopes]
                 continue
             for part, s in zip(column, slopes, strict=True):
-                for name, values in ([("", s)] if s.dtype.kind != "c" else [("real", s.real), ("imag", s.imag)]):
+                for name, values in [("", s)] if s.dtype.kind != "c" else [("real", s.real), ("imag", s.imag)]:
                     part[name] = part[name] + 1j * values
         data[index] = kept
         columns.append(column)
@@ -154,7 +162,9 @@ def _analytical(output: Tensor, wanted: list) -> list:
     for k in range(output._data.size):
         seed = xp.zeros(output._data.size, output._data.dtype)
         seed[k] = 1
-        grads = grad(output, wanted, wrap(seed.reshape(output._data.shape), output.device), retain_graph=True, allow_unused=True)
+        grads = grad(
+            output, wanted, wrap(seed.reshape(output._data.shape), output.device), retain_graph=True, allow_unused=True
+        )
         for nr, g in enumerate(grads):
             if g is None:
                 continue
@@ -173,7 +183,9 @@ def _check(func, inputs: tuple, eps, atol, rtol, nondet_tol, check_grad_dtypes) 
     for nr, result in enumerate(results):
         for part, output in _parts(result):
             if not output.requires_grad:
-                if result._data.dtype.kind in "fc" and any(np.abs(c[nr][part]).max(initial=0) > atol for n in numerical for c in n):
+                if result._data.dtype.kind in "fc" and any(
+                    np.abs(c[nr][part]).max(initial=0) > atol for n in numerical for c in n
+                ):
                     raise GradcheckError("Numerical gradient for function expected to be zero")
                 continue
             jacobians, again = _analytical(output, wanted), _analytical(output, wanted)
@@ -183,7 +195,8 @@ def _check(func, inputs: tuple, eps, atol, rtol, nondet_tol, check_grad_dtypes) 
                     raise GradcheckError(_mismatch(part, nr, numbers[at], expected, analytical))
                 if np.abs(analytical - repeated).max(initial=0) > nondet_tol:
                     raise GradcheckError(
-                        "Backward is not reentrant, i.e., running backward with same input and grad_output multiple times gives "
+                        "Backward is not reentrant, i.e., running backward with same input and grad_output multiple "
+                        "times gives "
                         "different values, although analytical gradient matches numerical gradient."
                         f"The tolerance for nondeterminism was {nondet_tol}."
                     )
@@ -192,7 +205,11 @@ def _check(func, inputs: tuple, eps, atol, rtol, nondet_tol, check_grad_dtypes) 
 
 
 def _mismatch(part, output, input, numerical, analytical) -> str:
-    told = f"While considering the {'imaginary' if part == 'imag' else part} part of complex outputs only, " if part else ""
+    told = (
+        f"While considering the {'imaginary' if part == 'imag' else part} part of complex outputs only, "
+        if part
+        else ""
+    )
     return (
         f"{told}Jacobian mismatch for output {output} with respect to input {input},\n"
         f"numerical:{wrap(numerical)!r}\nanalytical:{wrap(np.asarray(analytical))!r}\n"

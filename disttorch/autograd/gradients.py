@@ -2,18 +2,18 @@
 
 from collections.abc import Sequence
 
-
 from ..devices import namespace, scope
 from .sweep import sweep
 from .variable import Tensor, edge, wrap
 
 
-def backward(tensors, grad_tensors=None, retain_graph=None, create_graph=False, grad_variables=None, inputs=None) -> None:
+def backward(
+    tensors, grad_tensors=None, retain_graph=None, create_graph=False, grad_variables=None, inputs=None
+) -> None:
     """Accumulate the gradients of `tensors` (their sum, weighted by `grad_tensors`) into the leaves' `.grad`.
 
-    Raises RuntimeError (PyTorch's texts) for a tensor without a history, a non-scalar without `grad_tensors`, a gradient of
-    another shape, or a graph whose saved values have been freed.
-    """
+    Raises RuntimeError (PyTorch's texts) for a tensor without a history, a non-scalar without `grad_tensors`, a
+    gradient of another shape, or a graph whose saved values have been freed."""
     tensors = _tuple(tensors)
     roots, grads = _roots(tensors, _gradients(grad_tensors, len(tensors)))
     retain = create_graph if retain_graph is None else retain_graph
@@ -40,20 +40,32 @@ def grad(
     is_grads_batched=False,
     materialize_grads=False,
 ) -> tuple:
-    """The gradients of `outputs` (their sum, weighted by `grad_outputs`) with respect to `inputs`; `.grad` is not touched.
+    """The gradients of `outputs` (their sum, weighted by `grad_outputs`) with respect to `inputs`; `.grad` is not
+    touched.
 
-    An input that the outputs do not depend on is an error unless `allow_unused` (None for it) or `materialize_grads` (zeros).
-    """
+    An input that the outputs do not depend on is an error unless `allow_unused` (None for it) or `materialize_grads`
+    (zeros)."""
     outputs, inputs = _tuple(outputs), _tuple(inputs)
     if materialize_grads and allow_unused is False:
-        raise ValueError("Expected allow_unused to be True or not passed when materialize_grads=True, but got: allow_unused=False.")
+        raise ValueError(
+            "Expected allow_unused to be True or not passed when materialize_grads=True, but got: allow_unused=False."
+        )
     given = _gradients(grad_outputs, len(outputs))
     if is_grads_batched:
         from ..ops import stack
 
         size = next(g for g in given if g is not None).shape[0]
         rows = [
-            grad(outputs, inputs, [None if g is None else g[i] for g in given], True, create_graph, allow_unused, False, materialize_grads)
+            grad(
+                outputs,
+                inputs,
+                [None if g is None else g[i] for g in given],
+                True,
+                create_graph,
+                allow_unused,
+                False,
+                materialize_grads,
+            )
             for i in range(size)
         ]
         return tuple(None if column[0] is None else stack(list(column)) for column in zip(*rows, strict=True))
@@ -61,14 +73,21 @@ def grad(
     targets = [edge(t) for t in inputs]
     if any(e is None for e in targets):
         raise RuntimeError("One of the differentiated Tensors does not require grad")
-    found = sweep(roots, grads, retain=create_graph if retain_graph is None else retain_graph, create=create_graph, targets=targets)
+    found = sweep(
+        roots,
+        grads,
+        retain=create_graph if retain_graph is None else retain_graph,
+        create=create_graph,
+        targets=targets,
+    )
     if not create_graph:
         found = [g if g is None or g._node is None else g.detach() for g in found]
     if materialize_grads:
         found = [_full(t, 0) if g is None else g for g, t in zip(found, inputs, strict=True)]
     elif not allow_unused and any(g is None for g in found):
         raise RuntimeError(
-            "One of the differentiated Tensors appears to not have been used in the graph. Set allow_unused=True if this is the "
+            "One of the differentiated Tensors appears to not have been used in the graph. Set allow_unused=True if "
+            "this is the "
             "desired behavior."
         )
     return tuple(found)
@@ -104,7 +123,8 @@ def _roots(tensors, grads) -> tuple[list, list]:
             raise TypeError(f"gradients can be either Tensors or None, but got {type(g).__name__}")
         elif g._data.shape != t._data.shape:
             raise RuntimeError(
-                f"Mismatch in shape: grad_output[{i}] has a shape of {g.shape} and output[{i}] has a shape of {t.shape}."
+                f"Mismatch in shape: grad_output[{i}] has a shape of {g.shape} and output[{i}] has a shape of "
+                f"{t.shape}."
             )
         roots.append(e)
         starts.append(g)
@@ -114,5 +134,3 @@ def _roots(tensors, grads) -> tuple[list, list]:
 def _full(t: Tensor, value) -> Tensor:
     with scope(t.device):
         return wrap(namespace(t.device).full(t._data.shape, value, t._data.dtype), t.device)
-
-

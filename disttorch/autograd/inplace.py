@@ -29,10 +29,13 @@ def check_inplace(t: Tensor) -> None:
 
 
 def check_written(t: Tensor) -> None:
-    """RuntimeError (PyTorch's text) if elements of `t` share memory with one another, as those of an expanded tensor do."""
+    """RuntimeError (PyTorch's text) if elements of `t` share memory with one another, as those of an expanded tensor
+    do.
+    """
     if any(step == 0 and size > 1 for step, size in zip(t._data.strides, t._data.shape, strict=True)):
         raise RuntimeError(
-            "unsupported operation: more than one element of the written-to tensor refers to a single memory location. Please "
+            "unsupported operation: more than one element of the written-to tensor refers to a single memory "
+            "location. Please "
             "clone() the tensor before performing the operation."
         )
 
@@ -55,7 +58,9 @@ def apply_inplace(function, t: Tensor, args: tuple = (), kwargs: dict | None = N
 
 
 def assign(t: Tensor, out: Tensor, given_up: bool = False) -> Tensor:
-    """Let `t` become `out` in place: value, version and history. Returns `t`. `given_up`: its array belongs to others now."""
+    """Let `t` become `out` in place: value, version and history. Returns `t`. `given_up`: its array belongs to others
+    now.
+    """
     check_inplace(t)
     data, new = t._data, out._data
     if new.shape != data.shape:
@@ -64,7 +69,8 @@ def assign(t: Tensor, out: Tensor, given_up: bool = False) -> Tensor:
         have, want = out.dtype, t.dtype
         if not dtypes.can_cast(have, want):
             raise RuntimeError(
-                f"result type {dtypes.SCALAR_NAMES[have]} can't be cast to the desired output type {dtypes.SCALAR_NAMES[want]}"
+                f"result type {dtypes.SCALAR_NAMES[have]} can't be cast to the desired output type "
+                f"{dtypes.SCALAR_NAMES[want]}"
             )
     del data
     replace_memory(t, out, given_up)
@@ -143,7 +149,9 @@ def _replay(view: Tensor):
 
 
 class CopySlices(Node):
-    """History of a tensor of which one view has become `out`: that part of its gradient goes to `out`, the rest to before."""
+    """History of a tensor of which one view has become `out`: that part of its gradient goes to `out`, the rest to
+    before.
+    """
 
     def __init__(self, root: Tensor, view: Tensor, out: Tensor):
         self.replay = _replay(view)
@@ -168,12 +176,14 @@ def write(out: Tensor | None, value: Tensor) -> Tensor:
         return value
     if mode.grad and (out._rg or value._rg):
         raise RuntimeError(
-            "functions with out=... arguments don't support automatic differentiation, but one of the arguments requires grad."
+            "functions with out=... arguments don't support automatic differentiation, but one of the arguments "
+            "requires grad."
         )
     check_written(out)
     if not dtypes.can_cast(value.dtype, out.dtype):
         raise RuntimeError(
-            f"result type {dtypes.SCALAR_NAMES[value.dtype]} can't be cast to the desired output type {dtypes.SCALAR_NAMES[out.dtype]}"
+            f"result type {dtypes.SCALAR_NAMES[value.dtype]} can't be cast to the desired output type "
+            f"{dtypes.SCALAR_NAMES[out.dtype]}"
         )
     with no_grad(), scope(out.device):
         if out._data.shape != value._data.shape:

@@ -155,14 +155,19 @@ def raise_modified(data, where, producer, now: int, expected: int, nr: int):
     source = "" if producer is None else f", which is output {nr} of {producer.name()},"
     raise RuntimeError(
         "one of the variables needed for gradient computation has been modified by an inplace operation: "
-        f"[{kind}{dtypes.FROM_NUMPY[data.dtype].type_name} {list(data.shape)}]{source} is at version {now}; expected version "
-        f"{expected} instead. Hint: enable anomaly detection to find the operation that failed to compute its gradient, with "
+        f"[{kind}{dtypes.FROM_NUMPY[data.dtype].type_name} {list(data.shape)}]{source} is at version {now}; expected "
+        "version "
+        f"{expected} instead. Hint: enable anomaly detection to find the operation that failed to compute its "
+        "gradient, with "
         "torch.autograd.set_detect_anomaly(True)."
     )
 
 
 FREED_TEXT = (
-    "Trying to backward through the graph a second time (or directly access saved tensors after they have already been freed). "
-    "Saved intermediate values of the graph are freed when you call .backward() or autograd.grad(). Specify retain_graph=True "
-    "if you need to backward through the graph a second time or if you need to access saved tensors after calling backward."
+    "Trying to backward through the graph a second time (or directly access saved tensors after they have already "
+    "been freed). "
+    "Saved intermediate values of the graph are freed when you call .backward() or autograd.grad(). Specify "
+    "retain_graph=True "
+    "if you need to backward through the graph a second time or if you need to access saved tensors after calling "
+    "backward."
 )

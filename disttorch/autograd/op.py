@@ -3,11 +3,10 @@
     sin = Op("SinBackward0", lambda x: np.sin(x), x=lambda g, x: g * cos(x))
     exp = Op("ExpBackward0", lambda x: np.exp(x), x=lambda g, out: g * out)
 
-A gradient's parameters name what it needs: `g` (the output's gradient), `out` (the output), any parameter of the forward, or
-`<parameter>_shape`. Just that is saved, and only for inputs that require a gradient. Gradients are tensor operations, so
-they can be differentiated again. A gradient that comes out broadcast or in another dtype is brought to its input's shape
-and dtype by the sweep.
-"""
+A gradient's parameters name what it needs: `g` (the output's gradient), `out` (the output), any parameter of the
+forward, or `<parameter>_shape`. Just that is saved, and only for inputs that require a gradient. Gradients are tensor
+operations, so they can be differentiated again. A gradient that comes out broadcast or in another dtype is brought to
+its input's shape and dtype by the sweep."""
 
 import inspect
 from operator import itemgetter
@@ -27,7 +26,8 @@ class Op:
     forward   arrays and settings -> an array, or a tuple of arrays (`outputs`, then `keeps`)
     outputs   the names under which gradients may ask for the outputs
     keeps     names of further arrays that the forward returns for the gradients alone
-    joint     one function for all inputs: (g, needs, ...) -> a gradient per input; `inputs` names them. Where the forward ends
+    joint     one function for all inputs: (g, needs, ...) -> a gradient per input; `inputs` names them. Where the
+              forward ends
               in `*xs`, these are the inputs
     gradients input name -> formula
     With several outputs `g` is a tuple of tensors (zeros for outputs without a gradient).
@@ -36,7 +36,9 @@ class Op:
     def __init__(self, name, forward, *, outputs=("out",), keeps=(), joint=None, inputs=None, params=None, **gradients):
         self.forward, self.outputs, self.joint, self.gradients = forward, outputs, joint, gradients
         names = list(params or inspect.signature(forward).parameters)
-        variadic = not params and any(p.kind is p.VAR_POSITIONAL for p in inspect.signature(forward).parameters.values())
+        variadic = not params and any(
+            p.kind is p.VAR_POSITIONAL for p in inspect.signature(forward).parameters.values()
+        )
         self.variadic = names.index(names[-1]) if variadic else None
         self.params = names[:-1] if variadic else names
         self.single = len(outputs) == 1 and not keeps
@@ -165,7 +167,11 @@ class OpNode(Node):
         values = [
             unpack(v, self) if not isinstance(v, tuple) else tuple([unpack(x, self) for x in v]) for v in saved
         ]  # fmt: skip
-        g = grads[0] if len(self.metas) == 1 else tuple([zeros(m) if x is None else x for x, m in zip(grads, self.metas, strict=True)])
+        g = (
+            grads[0]
+            if len(self.metas) == 1
+            else tuple([zeros(m) if x is None else x for x, m in zip(grads, self.metas, strict=True)])
+        )
         (position, rule, pick, picks), *others = self.plan.rules
         if position is None:
             needs = self.plan.needs or tuple([e is not None for e in self.edges])

@@ -1,8 +1,7 @@
 """The backward sweep: nodes in an order in which each runs once, after all that use its outputs. Iterative.
 
-First the graph below the roots is counted (how many gradients each node and leaf will receive), then nodes run as soon as
-their last gradient is there. The order depends on the graph alone, so the same program gives the same bits.
-"""
+First the graph below the roots is counted (how many gradients each node and leaf will receive), then nodes run as soon
+as their last gradient is there. The order depends on the graph alone, so the same program gives the same bits."""
 
 import sys
 import threading
@@ -33,9 +32,8 @@ def queue_callback(callback) -> None:
 def sweep(roots: list, grads: list, *, retain: bool, create: bool, targets: list | None = None) -> list | None:
     """Send `grads` into the edges `roots` and down the graph.
 
-    Without `targets` the gradients of leaves are accumulated into `.grad`; with them (edges), their gradients are returned
-    (None where the roots do not depend on one) and nothing is accumulated.
-    """
+    Without `targets` the gradients of leaves are accumulated into `.grad`; with them (edges), their gradients are
+    returned (None where the roots do not depend on one) and nothing is accumulated."""
     wanted = None if targets is None else {(id(e[0]), e[1]): k for k, e in enumerate(targets) if e is not None}
     counts = _count(roots)
     useful = None if wanted is None else _leading_to(counts, {id(e[0]) for e in targets if e is not None})
@@ -155,7 +153,12 @@ def _run(node: Node, got: list, wanted, caught, useful, inbox, counts, ready, re
             g = results[i]
             if g is not None:
                 target, nr = e
-                g = fit(g, (target._data.shape, target._data.dtype, target.device) if isinstance(target, Tensor) else target.metas[nr])
+                g = fit(
+                    g,
+                    (target._data.shape, target._data.dtype, target.device)
+                    if isinstance(target, Tensor)
+                    else target.metas[nr],
+                )
             if i == len(edges) - 1:
                 del results  # so that a leaf may keep a gradient that nobody else holds
             _deliver(e, g, inbox, counts, ready)
@@ -203,7 +206,9 @@ def sum_to(g: Tensor, shape: tuple) -> Tensor:
     have = g._data.shape
     extra = len(have) - len(shape)
     if extra < 0 or any(s != h and s != 1 for s, h in zip(shape, have[extra:], strict=True)):
-        raise RuntimeError(f"Function returned an invalid gradient - got {list(have)} but expected shape compatible with {list(shape)}")
+        raise RuntimeError(
+            f"Function returned an invalid gradient - got {list(have)} but expected shape compatible with {list(shape)}"
+        )
     dims = [*range(extra), *[extra + i for i, s in enumerate(shape) if s == 1 and have[extra + i] != 1]]
     if dims:
         g = g.sum(dims, keepdim=True)

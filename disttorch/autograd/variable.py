@@ -55,7 +55,8 @@ class Tensor:
         if self._node is not None:
             if not value:
                 raise RuntimeError(
-                    "you can only change requires_grad flags of leaf variables. If you want to use a computed variable in a "
+                    "you can only change requires_grad flags of leaf variables. If you want to use a computed "
+                    "variable in a "
                     "subgraph that doesn't require differentiation use var_no_grad = var.detach()."
                 )
             return
@@ -83,8 +84,10 @@ class Tensor:
             import warnings
 
             warnings.warn(
-                "The .grad attribute of a Tensor that is not a leaf Tensor is being accessed. Its .grad attribute won't be "
-                "populated during autograd.backward(). If you indeed want the .grad field to be populated for a non-leaf "
+                "The .grad attribute of a Tensor that is not a leaf Tensor is being accessed. Its .grad attribute "
+                "won't be "
+                "populated during autograd.backward(). If you indeed want the .grad field to be populated for a "
+                "non-leaf "
                 "Tensor, use .retain_grad() on the non-leaf Tensor.",
                 stacklevel=2,
             )
@@ -94,22 +97,27 @@ class Tensor:
     def grad(self, value: "Tensor | None"):
         if value is not None:
             if not isinstance(value, Tensor):
-                raise TypeError(f"assigned grad expected to be a Tensor or None but got grad of type {type(value).__name__}")
+                raise TypeError(
+                    f"assigned grad expected to be a Tensor or None but got grad of type {type(value).__name__}"
+                )
             if value is self:
                 raise RuntimeError("can't assign Variable as its own grad")
             if value._data.dtype != self._data.dtype:
                 raise RuntimeError(
-                    f"attempting to assign a gradient with dtype '{value.dtype}' to a tensor with dtype '{self.dtype}'. "
+                    f"attempting to assign a gradient with dtype '{value.dtype}' to a tensor with dtype "
+                    f"'{self.dtype}'. "
                     "The gradient must match the tensor's dtype (or an explicitly set grad_dtype)"
                 )
             if value.device is not self.device:
                 raise RuntimeError(
-                    f"attempting to assign a gradient located on device with index '{value.device}' to a tensor located on "
+                    f"attempting to assign a gradient located on device with index '{value.device}' to a tensor "
+                    "located on "
                     f"device '{self.device}'. Please ensure that the gradient and the tensor are on the same device"
                 )
             if value._data.shape != self._data.shape:
                 raise RuntimeError(
-                    f"assigned grad has data of a different size: expected {list(self._data.shape)}, got {list(value._data.shape)}"
+                    f"assigned grad has data of a different size: expected {list(self._data.shape)}, got "
+                    f"{list(value._data.shape)}"
                 )
         self._grad = value
 

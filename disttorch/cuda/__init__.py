@@ -2,15 +2,46 @@
 
 from ..devices import is_simulated, simulate
 from .memory import (
-    OutOfMemoryError, empty_cache, max_memory_allocated, max_memory_reserved, mem_get_info, memory_allocated, memory_reserved,
-    memory_stats, memory_summary, reset_max_memory_allocated, reset_peak_memory_stats, set_per_process_memory_fraction,
+    OutOfMemoryError,
+    empty_cache,
+    max_memory_allocated,
+    max_memory_reserved,
+    mem_get_info,
+    memory_allocated,
+    memory_reserved,
+    memory_stats,
+    memory_summary,
+    reset_max_memory_allocated,
+    reset_peak_memory_stats,
+    set_per_process_memory_fraction,
 )  # fmt: skip
 from .properties import (
-    current_device, device, device_count, device_of, get_arch_list, get_device_capability, get_device_name, get_device_properties,
-    init, ipc_collect, is_available, is_bf16_supported, is_initialized, set_device, synchronize,
+    current_device,
+    device,
+    device_count,
+    device_of,
+    get_arch_list,
+    get_device_capability,
+    get_device_name,
+    get_device_properties,
+    init,
+    ipc_collect,
+    is_available,
+    is_bf16_supported,
+    is_initialized,
+    set_device,
+    synchronize,
 )  # fmt: skip
 from .seeds import (
-    default_generators, get_rng_state, get_rng_state_all, initial_seed, manual_seed, manual_seed_all, seed, seed_all, set_rng_state,
+    default_generators,
+    get_rng_state,
+    get_rng_state_all,
+    initial_seed,
+    manual_seed,
+    manual_seed_all,
+    seed,
+    seed_all,
+    set_rng_state,
     set_rng_state_all,
 )  # fmt: skip
 from .streams import Event, Stream, current_stream, default_stream, set_stream, stream

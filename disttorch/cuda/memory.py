@@ -36,7 +36,10 @@ def mem_get_info(device=None) -> tuple[int, int]:
 
 
 def memory_stats(device=None) -> dict:
-    return {"allocated_bytes.all.current": memory_allocated(device), "reserved_bytes.all.current": memory_reserved(device)}
+    return {
+        "allocated_bytes.all.current": memory_allocated(device),
+        "reserved_bytes.all.current": memory_reserved(device),
+    }
 
 
 def memory_summary(device=None, abbreviated: bool = False) -> str:

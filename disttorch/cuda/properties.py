@@ -103,7 +103,9 @@ def get_device_properties(device=None) -> DeviceProperties:
     """A simulated device reports the host's memory shared evenly, and capability (0, 0): it has no CUDA cores."""
     index = _index(device)
     if devices.is_simulated():
-        return DeviceProperties("Simulated CUDA device (NumPy)", 0, 0, _host_memory() // max(devices.device_count(), 1), 1)
+        return DeviceProperties(
+            "Simulated CUDA device (NumPy)", 0, 0, _host_memory() // max(devices.device_count(), 1), 1
+        )
     found = devices.cupy().cuda.runtime.getDeviceProperties(index)
     return DeviceProperties(
         found["name"].decode(), found["major"], found["minor"], found["totalGlobalMem"], found["multiProcessorCount"]

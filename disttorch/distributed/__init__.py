@@ -1,10 +1,13 @@
-"""torch.distributed's face on `disttorch.comm`. Names are loaded when first used: a program without ranks pays nothing."""
+"""torch.distributed's face on `disttorch.comm`. Names are loaded when first used: a program without ranks pays
+nothing.
+"""
 
 from importlib import import_module
 
 _HOMES = {
     "process_group": (
-        "GroupMember ProcessGroup get_backend get_global_rank get_group_rank get_process_group_ranks get_rank get_world_size "
+        "GroupMember ProcessGroup get_backend get_global_rank get_group_rank get_process_group_ranks get_rank "
+        "get_world_size "
         "is_initialized rank_scope"
     ),
     "rendezvous": (
@@ -12,7 +15,8 @@ _HOMES = {
         "is_torchelastic_launched new_group new_subgroups new_subgroups_by_enumeration"
     ),
     "collectives": (
-        "ReduceOp Work all_gather all_gather_into_tensor all_reduce all_to_all all_to_all_single barrier broadcast gather "
+        "ReduceOp Work all_gather all_gather_into_tensor all_reduce all_to_all all_to_all_single barrier broadcast "
+        "gather "
         "monitored_barrier reduce reduce_op reduce_scatter reduce_scatter_tensor scatter"
     ),
     "point_to_point": "P2POp batch_isend_irecv irecv isend recv send",

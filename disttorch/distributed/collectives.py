@@ -25,7 +25,9 @@ reduce_op = ReduceOp
 
 
 class Work:
-    """An operation under way: wait(timeout) for its end, which also brings results into tensors that were copied out."""
+    """An operation under way: wait(timeout) for its end, which also brings results into tensors that were copied
+    out.
+    """
 
     def __init__(self, pending: Sequence[Any], finish: Callable[[], None]):
         self._pending, self._finish, self._finished = list(pending), finish, False
@@ -62,7 +64,9 @@ class Work:
 
 
 class WorkFuture(Future):
-    """A future whose value is computed when it is waited for: `then` may use collectives itself without waiting for its own thread."""
+    """A future whose value is computed when it is waited for: `then` may use collectives itself without waiting for its
+    own thread.
+    """
 
     def __init__(self, run: Callable[[], Any]):
         super().__init__()
@@ -297,7 +301,8 @@ def _parts(data: np.ndarray, lengths: Sequence[int] | None, count: int, name: st
         lengths = [rows // count] * count
     if len(lengths) != count or sum(lengths) != rows:
         raise RuntimeError(
-            f"Split sizes doesn't match total dim 0 size: {name}_split_sizes={list(lengths)}, {rows} rows, {count} ranks"
+            f"Split sizes doesn't match total dim 0 size: {name}_split_sizes={list(lengths)}, {rows} rows, {count} "
+            "ranks"
         )
     return np.split(data, np.cumsum(lengths)[:-1])
 

@@ -25,7 +25,8 @@ def _pack(value: Any) -> Any:
     if isinstance(value, complex):
         return msgpack.ExtType(_COMPLEX, msgpack.packb([value.real, value.imag]))
     raise TypeError(
-        f"cannot send an object of type {type(value).__name__}: only numbers, strings, bytes, None, lists, tuples, dicts and "
+        f"cannot send an object of type {type(value).__name__}: only numbers, strings, bytes, None, lists, tuples, "
+        "dicts and "
         "tensors travel between ranks (pickled objects could run code)"
     )
 

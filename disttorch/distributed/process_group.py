@@ -66,7 +66,9 @@ def rank_scope() -> Iterator[World]:
 
 
 def resolve(group: ProcessGroup | None) -> ProcessGroup:
-    """The group meant: the default one for None. ValueError (PyTorch's texts) where there is none, or we are not in it."""
+    """The group meant: the default one for None. ValueError (PyTorch's texts) where there is none, or we are not in
+    it.
+    """
     if group is GroupMember.NON_GROUP_MEMBER:
         raise ValueError("Invalid process group specified: this rank is not a member of the group")
     if group is None:

@@ -40,7 +40,8 @@ def _from_environment(environ: Mapping[str, str], rank: int, world_size: int) ->
     def need(name: str) -> str:
         if name not in environ:
             raise ValueError(
-                f"Error initializing torch.distributed using env:// rendezvous: environment variable {name} expected, but not set"
+                f"Error initializing torch.distributed using env:// rendezvous: environment variable {name} expected, "
+                "but not set"
             )
         return environ[name]
 
@@ -102,10 +103,9 @@ def init_process_group(
 ) -> None:
     """Join the job's default process group; blocks until all `world_size` ranks are there.
 
-    Without `init_method` and `store`: env://, which reads RANK, WORLD_SIZE, MASTER_ADDR, MASTER_PORT (the launcher sets them).
-    `timeout` (default 30 minutes) bounds this call and every later operation.
-    Raises ValueError for bad or missing settings, DeadlineExceeded naming the ranks that did not come.
-    """
+    Without `init_method` and `store`: env://, which reads RANK, WORLD_SIZE, MASTER_ADDR, MASTER_PORT (the launcher sets
+    them). `timeout` (default 30 minutes) bounds this call and every later operation. Raises ValueError for bad or
+    missing settings, DeadlineExceeded naming the ranks that did not come."""
     me = world()
     if me.default is not None:
         raise ValueError("trying to initialize the default process group twice!")

@@ -26,7 +26,9 @@ def _chosen(args: tuple, argnums: int | tuple) -> tuple[bool, tuple, list]:
 
 
 def grad_and_value(func: Callable, argnums: int | tuple = 0, has_aux: bool = False) -> Callable:
-    """A function that gives (gradients of `func` by its arguments `argnums`, its value); with has_aux, (…, (value, aux))."""
+    """A function that gives (gradients of `func` by its arguments `argnums`, its value); with has_aux, (…, (value,
+    aux)).
+    """
 
     def wrapped(*args, **kwargs):
         outer = mode.grad
@@ -36,11 +38,16 @@ def grad_and_value(func: Callable, argnums: int | tuple = 0, has_aux: bool = Fal
         value, aux = result if has_aux else (result, None)
         if not isinstance(value, Tensor) or value.numel() != 1:
             raise RuntimeError(
-                f"grad_and_value(f)(*args): Expected f(*args) to return a scalar tensor, got {'tensor with %d dims' % value.dim() if isinstance(value, Tensor) else type(value)}."
+                "grad_and_value(f)(*args): Expected f(*args) to return a scalar tensor, got "
+                f"{'tensor with %d dims' % value.dim() if isinstance(value, Tensor) else type(value)}."
             )
         leaves, rebuild = flatten(tuple(given[n] for n in numbers))
         # Higher orders differentiate through this result, so the graph is always made; the outermost detaches.
-        found = gradients(value, leaves, create_graph=True, allow_unused=True) if value.requires_grad else [None] * len(leaves)
+        found = (
+            gradients(value, leaves, create_graph=True, allow_unused=True)
+            if value.requires_grad
+            else [None] * len(leaves)
+        )
         found = [zeros_like(t) if g is None else g for g, t in zip(found, leaves, strict=True)]
         watched = outer and any(t.requires_grad for a in (args, kwargs) for t in flatten(a)[0])
         if not watched:
@@ -53,7 +60,9 @@ def grad_and_value(func: Callable, argnums: int | tuple = 0, has_aux: bool = Fal
 
 
 def grad(func: Callable, argnums: int | tuple = 0, has_aux: bool = False) -> Callable:
-    """A function that gives the gradients of the scalar function `func` by its arguments `argnums`; with has_aux, (…, aux)."""
+    """A function that gives the gradients of the scalar function `func` by its arguments `argnums`; with has_aux, (…,
+    aux).
+    """
     both = grad_and_value(func, argnums, has_aux)
 
     def wrapped(*args, **kwargs):
@@ -64,7 +73,9 @@ def grad(func: Callable, argnums: int | tuple = 0, has_aux: bool = False) -> Cal
 
 
 def vjp(func: Callable, *primals: Any, has_aux: bool = False) -> tuple:
-    """(func(*primals), a function from a vector like the output to the products with the Jacobian); with has_aux, aux too."""
+    """(func(*primals), a function from a vector like the output to the products with the Jacobian); with has_aux, aux
+    too.
+    """
     given = _fresh(tuple(primals))
     with enable_grad():
         result = func(*given)
@@ -92,7 +103,9 @@ def jvp(func: Callable, primals: tuple, tangents: tuple, *, strict: bool = False
     ys, rebuild = flatten(output)
     watched = mode.grad and any(t.requires_grad for t in flatten((primals, tangents))[0])
     found = functional._forward_product(tuple(ys), tuple(xs), tuple(vs), watched)
-    pushed = rebuild([zeros_like(y) if g is None else g if watched else g.detach() for g, y in zip(found, ys, strict=True)])
+    pushed = rebuild(
+        [zeros_like(y) if g is None else g if watched else g.detach() for g, y in zip(found, ys, strict=True)]
+    )
     shown = output if watched else mapped(Tensor.detach, output)
     return (shown, pushed, aux) if has_aux else (shown, pushed)
 
@@ -116,7 +129,9 @@ def jacrev(func: Callable, argnums: int | tuple = 0, has_aux: bool = False, **_:
             return result
 
         watched = mode.grad and any(args[n].requires_grad for n in numbers)
-        found = functional.jacobian(chosen, args[argnums] if single else tuple(args[n] for n in numbers), create_graph=watched)
+        found = functional.jacobian(
+            chosen, args[argnums] if single else tuple(args[n] for n in numbers), create_graph=watched
+        )
         return (found, aux) if has_aux else found
 
     return wrapped
@@ -137,17 +152,31 @@ def hessian(func: Callable, argnums: int | tuple = 0) -> Callable:
                 given[n] = x
             return func(*given, **kwargs)
 
-        return functional.hessian(chosen, args[argnums] if isinstance(argnums, int) else tuple(args[n] for n in numbers))
+        return functional.hessian(
+            chosen, args[argnums] if isinstance(argnums, int) else tuple(args[n] for n in numbers)
+        )
 
     return wrapped
 
 
-def functional_call(module: Any, parameter_and_buffer_dicts: Any, args: Any = None, kwargs: dict | None = None, *, tie_weights=True, strict=False) -> Any:
+def functional_call(
+    module: Any,
+    parameter_and_buffer_dicts: Any,
+    args: Any = None,
+    kwargs: dict | None = None,
+    *,
+    tie_weights=True,
+    strict=False,
+) -> Any:
     """module(*args, **kwargs) with parameters and buffers taken from a dict (or several)."""
     from ..nn.utils.stateless import call
 
     merged: dict = {}
-    for d in parameter_and_buffer_dicts if isinstance(parameter_and_buffer_dicts, (tuple, list)) else [parameter_and_buffer_dicts]:
+    for d in (
+        parameter_and_buffer_dicts
+        if isinstance(parameter_and_buffer_dicts, (tuple, list))
+        else [parameter_and_buffer_dicts]
+    ):
         merged.update(d)
     return call(module, merged, args, kwargs, tie_weights=tie_weights, strict=strict)
 
@@ -158,6 +187,9 @@ def stack_module_state(models: Any) -> tuple[dict, dict]:
 
     if not models:
         raise RuntimeError("stack_module_state: Expected at least one model, got 0.")
-    parameters = {n: stack([dict(m.named_parameters())[n] for m in models]).detach().requires_grad_() for n, _ in models[0].named_parameters()}
+    parameters = {
+        n: stack([dict(m.named_parameters())[n] for m in models]).detach().requires_grad_()
+        for n, _ in models[0].named_parameters()
+    }
     buffers = {n: stack([dict(m.named_buffers())[n] for m in models]) for n, _ in models[0].named_buffers()}
     return parameters, buffers

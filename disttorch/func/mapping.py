@@ -23,8 +23,11 @@ def _spread(dims: Any, value: Any) -> list:
     return [dims] * len(leaves)
 
 
-def vmap(func: Callable, in_dims: Any = 0, out_dims: Any = 0, randomness: str = "error", *, chunk_size: int | None = None) -> Callable:
-    """A function that maps `func` over dimension `in_dims` of its inputs (None: the same for all) and stacks along `out_dims`.
+def vmap(
+    func: Callable, in_dims: Any = 0, out_dims: Any = 0, randomness: str = "error", *, chunk_size: int | None = None
+) -> Callable:
+    """A function that maps `func` over dimension `in_dims` of its inputs (None: the same for all) and stacks along
+    `out_dims`.
 
     ValueError where no input is mapped, or the sizes differ.
     """
@@ -36,7 +39,10 @@ def vmap(func: Callable, in_dims: Any = 0, out_dims: Any = 0, randomness: str = 
         if not sizes:
             raise ValueError("vmap(...): got no inputs to map over: every in_dim is None or there are no tensors")
         if len(sizes) > 1:
-            raise ValueError(f"vmap: Expected all tensors to have the same size in the mapped dimension, got sizes {sorted(sizes)} for the mapped dimension")
+            raise ValueError(
+                "vmap: Expected all tensors to have the same size in the mapped dimension, got sizes "
+                f"{sorted(sizes)} for the mapped dimension"
+            )
         rows = []
         for i in range(sizes.pop()):
             entry = [t if d is None else t.select(d, i) for t, d in zip(leaves, dims, strict=True)]

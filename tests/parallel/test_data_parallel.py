@@ -54,8 +54,10 @@ def test_shares_devices_and_threads(simulated_devices):
         ("cuda:0", 4, "hello", 0), ("cuda:1", 4, "hello", 1), ("cuda:2", 2, "hello", 2),
     ]  # fmt: skip
     assert len({thread for _, _, thread, _, _ in seen}) == 3
-    assert result["out"].shape == (10, 2) and bool((result["out"] == 3).all())
-    assert result["pair"][0].tolist() == [8, 8, 4] and result["pair"][1] is None
+    assert result["out"].shape == (10, 2)
+    assert bool((result["out"] == 3).all())
+    assert result["pair"][0].tolist() == [8, 8, 4]
+    assert result["pair"][1] is None
     assert wrapped.module.calls.item() == 1  # what the first replica writes to a buffer lasts
 
 
@@ -105,7 +107,7 @@ def test_no_graph_without_gradients_and_keys_with_a_prefix(simulated_devices):
     wrapped = nn.DataParallel(net().cuda())
     with torch.no_grad():
         assert not wrapped(torch.ones(4, 5).cuda()).requires_grad
-    assert list(wrapped.state_dict())[0] == "module.0.weight"
+    assert next(iter(wrapped.state_dict())) == "module.0.weight"
 
 
 def test_gradients_of_gradients(simulated_devices):
@@ -115,4 +117,5 @@ def test_gradients_of_gradients(simulated_devices):
     x = torch.ones(4, 2, device="cuda", requires_grad=True)
     (g,) = torch.autograd.grad((wrapped(x) ** 3).sum(), x, create_graph=True)
     g.sum().backward()
-    assert module.weight.grad is not None and bool(module.weight.grad.isfinite().all())
+    assert module.weight.grad is not None
+    assert bool(module.weight.grad.isfinite().all())

@@ -1,4 +1,6 @@
-"""DistributedDataParallel: N ranks equal one process with the N-fold batch; buckets, errors, no_sync, unused parameters."""
+"""DistributedDataParallel: N ranks equal one process with the N-fold batch; buckets, errors, no_sync, unused
+parameters.
+"""
 
 import numpy as np
 import pytest
@@ -113,7 +115,8 @@ def test_a_parameter_without_gradient_is_named():
 def test_unused_parameters_can_be_found():
     assert run_ranks(2, unused, args=(True, True)) == [None, None]
     mine, theirs = run_ranks(2, unused, args=(True, False))
-    assert np.array_equal(mine, theirs) and np.abs(mine).sum() > 0
+    assert np.array_equal(mine, theirs)
+    assert np.abs(mine).sum() > 0
 
 
 def buffers(rank: int) -> np.ndarray:

@@ -1,4 +1,6 @@
-"""DistributedDataParallel's rest: hooks, uneven inputs, SyncBatchNorm, ZeroRedundancyOptimizer, keys with or without prefix."""
+"""DistributedDataParallel's rest: hooks, uneven inputs, SyncBatchNorm, ZeroRedundancyOptimizer, keys with or without
+prefix.
+"""
 
 import numpy as np
 import pytest

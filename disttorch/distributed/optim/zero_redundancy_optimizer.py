@@ -3,7 +3,6 @@
 Rajbhandari et al., "ZeRO: Memory Optimizations Toward Training Trillion Parameter Models" (2020), stage 1.
 """
 
-
 from ...autograd.variable import Tensor
 from ...optim import Optimizer
 from ..objects import gather_object
@@ -25,9 +24,8 @@ def partition(sizes: list[int], ranks: int) -> list[list[int]]:
 class ZeroRedundancyOptimizer(Optimizer):
     """Wraps `optimizer_class(params, **defaults)`; `step` updates this rank's share and gets the others' from them.
 
-    Gradients must be equal on all ranks, as DistributedDataParallel makes them. `consolidate_state_dict(to)` collects the
-    whole state on one rank, where `state_dict()` then is the plain optimizer's.
-    """
+    Gradients must be equal on all ranks, as DistributedDataParallel makes them. `consolidate_state_dict(to)` collects
+    the whole state on one rank, where `state_dict()` then is the plain optimizer's."""
 
     def __init__(
         self,

@@ -8,7 +8,9 @@ DEFAULT_BUCKET_MB = 25  # PyTorch's default
 
 
 class Item(NamedTuple):
-    """A parameter as the plan sees it: its size in bytes, and what may not be mixed in one bucket (dtype and device)."""
+    """A parameter as the plan sees it: its size in bytes, and what may not be mixed in one bucket (dtype and
+    device).
+    """
 
     nbytes: int
     kind: Hashable
@@ -17,10 +19,9 @@ class Item(NamedTuple):
 def plan_buckets(items: Sequence[Item], cap_bytes: int, first_bytes: int = FIRST_BUCKET_BYTES) -> list[list[int]]:
     """Buckets of indices into `items`, in the order in which backward is expected to fill them.
 
-    Parameters are taken in reverse, since gradients arrive so. A bucket is closed when it has reached its cap: `first_bytes`
-    for the first one of a kind, then `cap_bytes`; a larger parameter has a bucket to itself.
-    Raises ValueError for a cap that is not positive.
-    """
+    Parameters are taken in reverse, since gradients arrive so. A bucket is closed when it has reached its cap:
+    `first_bytes` for the first one of a kind, then `cap_bytes`; a larger parameter has a bucket to itself. Raises
+    ValueError for a cap that is not positive."""
     if cap_bytes <= 0 or first_bytes <= 0:
         raise ValueError(f"bucket sizes must be positive, got cap_bytes={cap_bytes}, first_bytes={first_bytes}")
     buckets: list[list[int]] = []
@@ -42,7 +43,9 @@ def plan_buckets(items: Sequence[Item], cap_bytes: int, first_bytes: int = FIRST
 
 
 def offsets(sizes: Sequence[int], align: int) -> tuple[list[int], int]:
-    """Where each of `sizes` elements begins in one buffer if all begin at multiples of `align`, and the buffer's length."""
+    """Where each of `sizes` elements begins in one buffer if all begin at multiples of `align`, and the buffer's
+    length.
+    """
     starts, at = [], 0
     for size in sizes:
         starts.append(at)

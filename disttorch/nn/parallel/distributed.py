@@ -1,4 +1,6 @@
-"""DistributedDataParallel: each rank has a replica and its share of the data; gradients are averaged during backward."""
+"""DistributedDataParallel: each rank has a replica and its share of the data; gradients are averaged during
+backward.
+"""
 
 import contextlib
 from collections.abc import Callable
@@ -29,9 +31,8 @@ class DistributedDataParallel(Module):
     gradient_as_bucket_view is accepted: gradients always are views of their buckets. Its other arguments are PyTorch's.
     With N ranks and a loss that is a mean over the batch, a step equals one process's with the N-fold batch.
 
-    Raises RuntimeError for a module without gradients, or whose parameters differ between ranks (naming the rank and the
-    parameter); in backward, RuntimeError naming the parameters that got no gradient.
-    """
+    Raises RuntimeError for a module without gradients, or whose parameters differ between ranks (naming the rank and
+    the parameter); in backward, RuntimeError naming the parameters that got no gradient."""
 
     def __init__(
         self,
@@ -60,7 +61,8 @@ class DistributedDataParallel(Module):
         named = [(n, p) for n, p in module.named_parameters() if p.requires_grad and n not in ignored]
         if not named:
             raise RuntimeError(
-                "DistributedDataParallel is not needed when a module doesn't have any parameters that require a gradient."
+                "DistributedDataParallel is not needed when a module doesn't have any parameters that require a "
+                "gradient."
             )
         if device_ids is not None and len(device_ids) > 1:
             raise ValueError("device_ids can only be None or contain a single element.")
@@ -97,7 +99,9 @@ class DistributedDataParallel(Module):
 
     @contextlib.contextmanager
     def no_sync(self):
-        """Gradients accumulate on each rank alone for forwards inside; the first backward outside averages their sum."""
+        """Gradients accumulate on each rank alone for forwards inside; the first backward outside averages their
+        sum.
+        """
         before, self.require_backward_grad_sync = self.require_backward_grad_sync, False
         try:
             yield
@@ -108,7 +112,8 @@ class DistributedDataParallel(Module):
     def join(
         self, divide_by_initial_world_size: bool = True, enable: bool = True, throw_on_early_termination: bool = False
     ):
-        """For ranks with different numbers of batches: a rank that has left the block answers the others' collectives with zeros.
+        """For ranks with different numbers of batches: a rank that has left the block answers the others' collectives
+        with zeros.
 
         Averages are over all ranks, or with divide_by_initial_world_size=False over those that still have batches. With
         throw_on_early_termination every rank raises RuntimeError as soon as one has none left. In the end all have the
@@ -159,7 +164,8 @@ def _one_device(named: list, device_ids) -> devices.device:
     found = {p.device for _, p in named}
     if len(found) > 1:
         raise ValueError(
-            f"DistributedDataParallel's input module must be on the same type of devices, but its module parameters are located on {sorted(map(str, found))}."
+            "DistributedDataParallel's input module must be on the same type of devices, but its module parameters "
+            f"are located on {sorted(map(str, found))}."
         )
     (where,) = found
     if device_ids:
@@ -168,7 +174,8 @@ def _one_device(named: list, device_ids) -> devices.device:
         )
         if wanted is not where:
             raise ValueError(
-                f"DistributedDataParallel device_ids and output_device arguments only work with a module on that device: device_ids [{wanted}], "
+                "DistributedDataParallel device_ids and output_device arguments only work with a module on that "
+                f"device: device_ids [{wanted}], "
                 f"and module parameters {where}."
             )
     return where
@@ -183,12 +190,14 @@ def _check_same_parameters(comm: Any, named: list) -> None:
     for rank, theirs in enumerate(everyone):
         if len(theirs) != len(everyone[0]):
             raise RuntimeError(
-                f"DDP expects same model across all ranks, but Rank {rank} has {len(theirs)} params, while rank 0 has inconsistent {len(everyone[0])} params."
+                f"DDP expects same model across all ranks, but Rank {rank} has {len(theirs)} params, while rank 0 has "
+                f"inconsistent {len(everyone[0])} params."
             )
         for (name, shape, dtype), (name0, shape0, dtype0) in zip(theirs, everyone[0], strict=True):
             if (name, shape, dtype) != (name0, shape0, dtype0):
                 raise RuntimeError(
-                    f"DDP expects same model across all ranks, but rank {rank} has parameter {name} of shape {shape} and dtype {dtype} "
+                    f"DDP expects same model across all ranks, but rank {rank} has parameter {name} of shape {shape} "
+                    f"and dtype {dtype} "
                     f"where rank 0 has {name0} of shape {shape0} and dtype {dtype0}."
                 )
 

@@ -14,7 +14,9 @@ DONE, ACTIVE, SYNCING = (
 
 
 class Joining:
-    """One rank's part in `DistributedDataParallel.join()`: it tells the others before each forward that it still has batches."""
+    """One rank's part in `DistributedDataParallel.join()`: it tells the others before each forward that it still has
+    batches.
+    """
 
     def __init__(self, model: Any, divide_by_initial_world_size: bool, throw: bool):
         self.model, self.comm = model, model._comm
@@ -47,7 +49,9 @@ class Joining:
         broadcast_tensors(self.comm, [*model.module.parameters(), *model.module.buffers()], source)
 
     def _agree(self, mine: int) -> list[int]:
-        """Every rank's word; returns the ranks that are active. RuntimeError on all if one has left and that is not wanted."""
+        """Every rank's word; returns the ranks that are active. RuntimeError on all if one has left and that is not
+        wanted.
+        """
         words = [np.empty(1, np.uint8) for _ in range(self.comm.size)]
         self.comm.all_gather(words, np.array([mine], np.uint8))
         said = [int(w[0]) for w in words]

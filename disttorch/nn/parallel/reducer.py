@@ -1,9 +1,8 @@
 """Reducer: gradients travel in buckets while backward goes on.
 
-A parameter's gradient is written straight into its bucket's memory; the last one of a bucket starts that bucket's all-reduce;
-the end of backward waits for all of them. Buckets start in the order of the plan on every rank, whatever the order in which
-their gradients arrive.
-"""
+A parameter's gradient is written straight into its bucket's memory; the last one of a bucket starts that bucket's
+all-reduce; the end of backward waits for all of them. Buckets start in the order of the plan on every rank, whatever
+the order in which their gradients arrive."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -98,9 +97,8 @@ class GradBucket:
 class Reducer:
     """Averages the gradients of `parameters` over the ranks of a `comm.Group`, during each backward while `enabled`.
 
-    names: the parameters' names, for errors; find_unused: parameters may get no gradient in a backward (they must then be
-    announced by `expect`); without it, one that gets none is an error.
-    """
+    names: the parameters' names, for errors; find_unused: parameters may get no gradient in a backward (they must then
+    be announced by `expect`); without it, one that gets none is an error."""
 
     def __init__(
         self, comm: Any, parameters: Sequence[Tensor], names: Sequence[str], cap_bytes: int, find_unused: bool
@@ -152,7 +150,8 @@ class Reducer:
         if k not in bucket.missing:
             self._running = False
             raise RuntimeError(
-                f"Expected to mark a variable ready only once. Parameter {self.names[i]} got a gradient twice in one backward: its module "
+                f"Expected to mark a variable ready only once. Parameter {self.names[i]} got a gradient twice in one "
+                "backward: its module "
                 "is used in several reentrant backward passes, or it was announced as unused."
             )
         bucket.missing.discard(k)
@@ -226,10 +225,14 @@ class Reducer:
     def _raise_unused(self, late: list[int]) -> None:
         names = ", ".join(self.names[i] for i in late)
         raise RuntimeError(
-            "Expected to have finished reduction of all gradients by the end of backward. This error indicates that your module has "
-            "parameters that were not used in producing loss. You can enable unused parameter detection by passing the keyword argument "
-            "`find_unused_parameters=True` to `torch.nn.parallel.DistributedDataParallel`, and by making sure all `forward` function "
-            f"outputs participate in calculating loss.\nParameters which did not receive grad for rank {self.comm.rank}: {names}\n"
+            "Expected to have finished reduction of all gradients by the end of backward. This error indicates that "
+            "your module has "
+            "parameters that were not used in producing loss. You can enable unused parameter detection by passing "
+            "the keyword argument "
+            "`find_unused_parameters=True` to `torch.nn.parallel.DistributedDataParallel`, and by making sure all "
+            "`forward` function "
+            "outputs participate in calculating loss.\nParameters which did not receive grad for rank "
+            f"{self.comm.rank}: {names}\n"
             f"Parameter indices which did not receive grad for rank {self.comm.rank}: {' '.join(map(str, late))}"
         )
 

@@ -1,4 +1,5 @@
-"""DataParallel: one process, a replica and a thread for each device; batches are cut along a dimension and joined again.
+"""DataParallel: one process, a replica and a thread for each device; batches are cut along a dimension and joined
+again.
 
 Scatter, replicate and gather are operations of the graph; their gradients gather, reduce and scatter, all through one
 inproc group of the devices' threads.
@@ -72,7 +73,9 @@ def device_list(device_ids) -> list[devices.device]:
 
 
 def scatter(inputs: Any, target_gpus: Any, dim: int = 0, team: Team | None = None) -> list:
-    """`inputs` (tensors nested in tuples, lists and dicts) cut along `dim`, one share for each device; the rest is repeated."""
+    """`inputs` (tensors nested in tuples, lists and dicts) cut along `dim`, one share for each device; the rest is
+    repeated.
+    """
     team = team or Team(device_list(target_gpus))
     count = len(team.devices)
     if isinstance(inputs, Tensor):
@@ -112,7 +115,8 @@ def gather(outputs: list, target_device: Any, dim: int = 0, team: Team | None = 
         ]
         if all(p._data.ndim == 0 for p in parts):
             warnings.warn(
-                "Was asked to gather along dimension 0, but all input tensors were scalars; will instead unsqueeze and return a vector.",
+                "Was asked to gather along dimension 0, but all input tensors were scalars; will instead unsqueeze "
+                "and return a vector.",
                 stacklevel=2,
             )
             joined = stack(parts)
@@ -133,9 +137,8 @@ def gather(outputs: list, target_device: Any, dim: int = 0, team: Team | None = 
 def replicate(network: Module, device_ids: Any, detach: bool = False, team: Team | None = None) -> list[Module]:
     """A replica of `network` (which lives on the first device) for each device.
 
-    Parameters of replicas are copies whose gradients are summed into the originals'. The first replica keeps the original's
-    buffers, so that what it writes to them lasts; the others get copies.
-    """
+    Parameters of replicas are copies whose gradients are summed into the originals'. The first replica keeps the
+    original's buffers, so that what it writes to them lasts; the others get copies."""
     team = team or Team(device_list(device_ids))
     parameters, buffers = list(network.parameters()), list(network.buffers())
     sources = [p.detach() for p in parameters] if detach else parameters
@@ -152,7 +155,9 @@ def replicate(network: Module, device_ids: Any, detach: bool = False, team: Team
 
 
 def _replica(module: Module, tensors: dict[int, Tensor], made: dict[int, Module]) -> Module:
-    """`module` with its parameters and buffers exchanged; a module that occurs twice is one object in the replica too."""
+    """`module` with its parameters and buffers exchanged; a module that occurs twice is one object in the replica
+    too.
+    """
     if id(module) in made:
         return made[id(module)]
     copy = module.__new__(type(module))
@@ -209,9 +214,8 @@ class DataParallel(Module):
     """Computes `module` on several devices at once, each with a share of the batch.
 
     module: lives on device_ids[0]; device_ids: indices or devices (all visible ones); output_device: where outputs go
-    (device_ids[0]); dim: along which inputs are cut and outputs joined.
-    Raises RuntimeError if a parameter is not on device_ids[0]; an error in a replica is raised again with its traceback.
-    """
+    (device_ids[0]); dim: along which inputs are cut and outputs joined. Raises RuntimeError if a parameter is not on
+    device_ids[0]; an error in a replica is raised again with its traceback."""
 
     def __init__(self, module: Module, device_ids=None, output_device=None, dim: int = 0):
         super().__init__()
@@ -232,7 +236,8 @@ class DataParallel(Module):
         for name, t in [*self.module.named_parameters(), *self.module.named_buffers()]:
             if t.device is not self.src_device_obj:
                 raise RuntimeError(
-                    f"module must have its parameters and buffers on device {self.src_device_obj} (device_ids[0]) but found one of "
+                    f"module must have its parameters and buffers on device {self.src_device_obj} (device_ids[0]) but "
+                    "found one of "
                     f"them on device: {t.device} ({name})"
                 )
         if len(self.device_ids) == 1:

@@ -17,7 +17,8 @@ from ...distributed.packing import by_dtype, flat, host, pieces, placed
 
 
 class Team:
-    """`run` gives each member (a thread whose current device is its own) a task; members talk through their comm groups.
+    """`run` gives each member (a thread whose current device is its own) a task; members talk through their comm
+    groups.
 
     The threads end when the team is no longer used.
     """

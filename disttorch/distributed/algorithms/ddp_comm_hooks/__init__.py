@@ -1,4 +1,6 @@
-"""What DistributedDataParallel may do with a bucket instead of averaging it: `model.register_comm_hook(state, hook)`."""
+"""What DistributedDataParallel may do with a bucket instead of averaging it: `model.register_comm_hook(state,
+hook)`.
+"""
 
 from . import default_hooks, powerSGD_hook, quantization_hooks
 

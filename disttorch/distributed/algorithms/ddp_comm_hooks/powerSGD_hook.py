@@ -17,9 +17,9 @@ from .default_hooks import allreduce_hook
 class PowerSGDState:
     """Settings and memory of `powerSGD_hook`.
 
-    matrix_approximation_rank: r of the approximation P Qᵀ; start_powerSGD_iter: plain averaging before that step (the memory
-    of errors needs gradients that have settled); min_compression_rate: tensors that would shrink less are averaged whole.
-    """
+    matrix_approximation_rank: r of the approximation P Qᵀ; start_powerSGD_iter: plain averaging before that step (the
+    memory of errors needs gradients that have settled); min_compression_rate: tensors that would shrink less are
+    averaged whole."""
 
     def __init__(
         self,
@@ -36,7 +36,8 @@ class PowerSGDState:
     ):
         if (use_error_feedback or warm_start) and start_powerSGD_iter <= 1:
             raise ValueError(
-                "Expect `start_powerSGD_iter` > 1 if `use_error_feedback` or `warm_start` is enabled, because PowerSGD can only be "
+                "Expect `start_powerSGD_iter` > 1 if `use_error_feedback` or `warm_start` is enabled, because "
+                "PowerSGD can only be "
                 "applied after the first two iterations in DDP."
             )
         self.process_group, self.matrix_approximation_rank = process_group, matrix_approximation_rank
