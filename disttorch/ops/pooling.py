@@ -31,7 +31,20 @@ _put = Op(
 
 
 # -- windows ----------------------------------------------------------------------------------------------------------
+@lru_cache(maxsize=1024)
+def _cached_window(name, n, **settings):
+    return _settings(name, n, settings)
+
+
 def _window(name, n, **settings):
+    """The settings as tuples; remembered where they are hashable (lists are not)."""
+    try:
+        return _cached_window(name, n, **settings)
+    except TypeError:
+        return _settings(name, n, settings)
+
+
+def _settings(name, n, settings):
     """Each setting as a tuple with one int per axis; RuntimeError (PyTorch's text) if one has too few or too many."""
     found = []
     for key, value in settings.items():
