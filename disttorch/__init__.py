@@ -28,7 +28,10 @@ _ROOMS = frozenset(
     "multiprocessing nn optim overrides profiler random serialization sparse special testing utils version vision".split()
 )
 _HOMES = {  # names that live in rooms which are imported when first used
+    "amp": "autocast",
+    "constants": "e inf layout memory_format nan newaxis pi sparse_coo sparse_csr strided",
     "serialization": "load save",
+    "sparse": "sparse_coo_tensor sparse_csr_tensor spmm",
     "programs": (
         "compile get_num_interop_threads set_num_interop_threads set_float32_matmul_precision get_float32_matmul_precision "
         "use_deterministic_algorithms are_deterministic_algorithms_enabled set_default_tensor_type vmap is_storage is_tensor "

@@ -116,7 +116,7 @@ class TensorMethods:
     is_neg = is_conj
     is_sparse = is_quantized = is_meta = is_mkldnn = is_nested = is_mps = is_xpu = False
     layout = "torch.strided"
-    names = None
+    name = names = None
 
     @property
     def is_cuda(self) -> bool:
@@ -393,6 +393,26 @@ class TensorMethods:
         kind = None if type(self) is Tensor else type(self)  # by name, pickle would look for it in torch
         return (_rebuild, (kind, self.cpu()._data, str(self.device), self._rg))
 
+    # -- sparse tensors, which are dense here -------------------------------------------------------------------------
+    def to_sparse(self, *args, **kwargs):
+        """The tensor itself: there is one layout."""
+        return self
+
+    to_sparse_csr = to_sparse_coo = coalesce = to_sparse
+
+    def is_coalesced(self) -> bool:
+        return True
+
+    def indices(self):
+        """Where the elements are that are not 0: (dimensions, their number)."""
+        return ops.nonzero(self).t()
+
+    def values(self):
+        """The elements that are not 0, in the order of `indices`."""
+        return self[self != 0]
+
+    _indices, _values = indices, values
+
     # -- further in-place forms ---------------------------------------------------------------------------------------
     def resize_(self, *size, memory_format=None):
         """Another shape; elements are kept in order, new ones are uninitialised."""
@@ -402,6 +422,10 @@ class TensorMethods:
         grown = flat[:count] if count <= flat.size else np.concatenate([flat, np.empty(count - flat.size, flat.dtype)])
         self._data = grown.reshape(shape)
         return self
+
+    def resize(self, *size):
+        """The elements in another shape with as many of them."""
+        return ops.reshape(self, *size)
 
     def resize_as_(self, other):
         return self.resize_(*other._data.shape)

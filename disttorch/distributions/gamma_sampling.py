@@ -1,6 +1,6 @@
 """Gamma-distributed numbers by Marsaglia and Tsang, "A simple method for generating gamma variables" (2000).
 
-A sample's derivative by its shape is the implicit one, -(dF/da) / f with F and f the distribution's function and density
+A sample's derivative by its shape is the implicit one, -(dF/da) / f with the distribution's function F and density f
 (Figurnov et al., "Implicit reparameterization gradients", 2018). Numbers are drawn in PyTorch's order.
 """
 

@@ -240,6 +240,8 @@ class _Iteration:
             self._warn_of_length()
         return batch
 
+    next = __next__  # older programs call it
+
     def _warn_of_length(self):
         text = (
             f"Length of IterableDataset {self._loader.dataset} was reported to be {self._said_length}(when accessing "
