@@ -44,9 +44,7 @@ def _old_limits(values: dict):
             warnings.warn(f"keyword argument `{old}` is deprecated and rename to `{new}`", FutureWarning, stacklevel=4)
             values[new] = value
     if values["max_val"] <= values["min_val"]:
-        raise AssertionError(
-            f"min_val must be less than max_val, but got min_val={values['min_val']} and max_val={values['max_val']}"
-        )
+        raise AssertionError(f"max_val ({values['max_val']}) must be greater than min_val ({values['min_val']})")
 
 
 class Hardtanh(Module):

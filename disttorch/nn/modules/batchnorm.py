@@ -31,14 +31,8 @@ class _NormBase(Module):
         self.num_features, self.eps, self.momentum = num_features, eps, momentum
         self.affine, self.track_running_stats = affine, track_running_stats
         where = {"device": device, "dtype": dtype}
-        self.weight = Parameter(empty(num_features, **where)) if affine else None
-        if affine and bias:
-            self.bias = Parameter(empty(num_features, **where))
-        else:
-            self.register_parameter("bias", None)
-        if not affine:
-            del self.weight
-            self.register_parameter("weight", None)
+        for name, wanted in (("weight", affine), ("bias", affine and bias)):
+            self.register_parameter(name, Parameter(empty(num_features, **where)) if wanted else None)
         track = track_running_stats
         self.register_buffer("running_mean", zeros(num_features, **where) if track else None)
         self.register_buffer("running_var", ones(num_features, **where) if track else None)

@@ -5,10 +5,18 @@ from ...autograd.mode import no_grad
 from ...autograd.variable import Tensor
 from ...ops import empty_like
 from ..parameter import Buffer, Parameter
-from .hooks import (
+from .hooks import (  # noqa: F401  programs look for the global hooks here
     Hooks,
     call_with_hooks,
     everywhere,
+    register_module_backward_hook,
+    register_module_buffer_registration_hook,
+    register_module_forward_hook,
+    register_module_forward_pre_hook,
+    register_module_full_backward_hook,
+    register_module_full_backward_pre_hook,
+    register_module_module_registration_hook,
+    register_module_parameter_registration_hook,
     registered,
 )
 from .state import State

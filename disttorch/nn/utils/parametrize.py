@@ -154,7 +154,9 @@ def _give_own_class(module: Module):
 
     def __deepcopy__(self, memo):
         if id(self) not in memo:
-            replica = memo[id(self)] = object.__new__(type(self))
+            mine = type(self)  # the copy gets a class of its own, lest removing a property here remove it there
+            body = {k: v for k, v in vars(mine).items() if k not in ("__dict__", "__weakref__")}
+            replica = memo[id(self)] = object.__new__(type(mine.__name__, mine.__bases__, body))
             replica.__dict__ = deepcopy(self.__dict__, memo)
         return memo[id(self)]
 

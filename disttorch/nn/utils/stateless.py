@@ -31,9 +31,9 @@ def call(module, tensors: dict, args=None, kwargs=None, *, tie_weights: bool = T
 @contextmanager
 def _replaced(module, tensors: dict, tie_weights: bool, strict: bool):
     own = dict(module.named_parameters(remove_duplicate=False)) | dict(module.named_buffers(remove_duplicate=False))
-    if strict:
-        _check_names(module, own, tensors)
     new = _tied(own, tensors) if tie_weights else tensors
+    if strict:
+        _check_names(module, own, new)
     places = []  # (table, name, what was there, dotted name)
     for path, tensor in new.items():
         table, name = _place(module, path)
