@@ -87,7 +87,11 @@ def test_stack_dataset():
     named = StackDataset(x=[1, 2], y="ab")
     assert named[0] == {"x": 1, "y": "a"}
     assert named.__getitems__([1]) == [{"x": 2, "y": "b"}]
-    for args, kwargs, text in (([[1]], {"a": [1]}, "both types"), ([], {}, "At least one"), ([[1], [1, 2]], {}, "Size mismatch")):
+    for args, kwargs, text in (
+        ([[1]], {"a": [1]}, "both types"),
+        ([], {}, "At least one"),
+        ([[1], [1, 2]], {}, "Size mismatch"),
+    ):
         with pytest.raises(ValueError, match=text):
             StackDataset(*args, **kwargs)
 
@@ -142,10 +146,16 @@ def test_batch_sampler():
 @pytest.mark.parametrize(
     ("make", "text"),
     [
-        (lambda: RandomSampler(range(3), replacement=1), "replacement should be a boolean value, but got replacement=1"),
+        (
+            lambda: RandomSampler(range(3), replacement=1),
+            "replacement should be a boolean value, but got replacement=1",
+        ),
         (lambda: RandomSampler(range(3), num_samples=0), "num_samples should be a positive integer value"),
         (lambda: RandomSampler([]), "num_samples should be a positive integer value, but got num_samples=0"),
-        (lambda: WeightedRandomSampler([[1.0]], 2), r"weights should be a 1d sequence but given weights have shape \(1, 1\)"),
+        (
+            lambda: WeightedRandomSampler([[1.0]], 2),
+            r"weights should be a 1d sequence but given weights have shape \(1, 1\)",
+        ),
         (lambda: BatchSampler(range(3), 2, 1), "drop_last should be a boolean value, but got drop_last=1"),
     ],
 )
@@ -208,13 +218,17 @@ def test_structures():
 
 
 def test_what_cannot_be_collated():
-    with pytest.raises(TypeError, match="default_collate: batch must contain tensors, numpy arrays, numbers, dicts or lists; found"):
+    with pytest.raises(
+        TypeError, match="default_collate: batch must contain tensors, numpy arrays, numbers, dicts or lists; found"
+    ):
         default_collate([object(), object()])
     with pytest.raises(TypeError, match="found <U1"):
         default_collate([np.array(["a"]), np.array(["b"])])
     with pytest.raises(RuntimeError, match="each element in list of batch should be of equal size"):
         default_collate([[1, 2], [3]])
-    with pytest.raises(RuntimeError, match=r"stack expects each tensor to be equal size, but got \[3\] at entry 0 and \[4\] at entry 1"):
+    with pytest.raises(
+        RuntimeError, match=r"stack expects each tensor to be equal size, but got \[3\] at entry 0 and \[4\] at entry 1"
+    ):
         default_collate([torch.ones(3), torch.ones(4)])
 
 

@@ -137,8 +137,16 @@ ERRORS = {
         RuntimeError,
         "all elements of input should be between 0 and 1",
     ),
-    "embedding index": (lambda: F.embedding(disttorch.tensor([5]), ones(4, 2)), IndexError, "index out of range in self"),
-    "embedding negative": (lambda: F.embedding(disttorch.tensor([-1]), ones(4, 2)), IndexError, "index out of range in self"),
+    "embedding index": (
+        lambda: F.embedding(disttorch.tensor([5]), ones(4, 2)),
+        IndexError,
+        "index out of range in self",
+    ),
+    "embedding negative": (
+        lambda: F.embedding(disttorch.tensor([-1]), ones(4, 2)),
+        IndexError,
+        "index out of range in self",
+    ),
     "embedding dtype": (
         lambda: F.embedding(ones(3), ones(4, 2)),
         RuntimeError,
@@ -216,7 +224,9 @@ def test_the_error_is_pytorchs(name, monkeypatch):
 
 
 def test_mse_loss_warns_of_broadcasting():
-    with pytest.warns(UserWarning, match=r"Using a target size \(torch.Size\(\[4\]\)\) that is different to the input size"):
+    with pytest.warns(
+        UserWarning, match=r"Using a target size \(torch.Size\(\[4\]\)\) that is different to the input size"
+    ):
         F.mse_loss(ones(4, 1), ones(4))
 
 

@@ -10,7 +10,9 @@ import pytest
 import disttorch
 
 torch = pytest.importorskip("torch")
-torch.nn.Module().compile()  # loads now what PyTorch loads at first use, which leaves variables in the environment
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")
+    torch.nn.Module().compile()  # loads now what PyTorch loads at first use, which leaves variables in the environment
 pytestmark = pytest.mark.oracle
 
 
