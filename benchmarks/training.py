@@ -6,7 +6,8 @@
 
 Each library runs in a process of its own, both alive at once and never busy at the same time; a sample is some steps in
 a row, and the figure is the median of the samples. A ratio is PyTorch's time over ours. Both losses after the same 20
-steps from the same weights are compared too."""
+steps from the same weights are compared too.
+"""
 
 import argparse
 import json

@@ -56,7 +56,7 @@ class FunctionCtx:
 class FunctionNode(Node):
     """The node of a custom Function; reads of other attributes are answered by its ctx."""
 
-    function: type
+    function: Any  # the subclass of Function
     ctx: FunctionCtx
 
     def __getattr__(self, name: str):

@@ -2,7 +2,8 @@
 
 A Jacobian here has a row per input element and a column per output element. Of a complex output the real and the
 imaginary part are checked one after the other, each a real function; its gradient for a complex input x + iy is df/dx +
-i df/dy."""
+i df/dy.
+"""
 
 import warnings
 
@@ -29,7 +30,8 @@ def gradcheck(
     repeats itself (to `nondet_tol`) and is zero for zero gradients. Whole Jacobians are compared, also with
     `fast_mode`; gradients of unused outputs are zeros here, never undefined. Raises GradcheckError, or returns False
     without `raise_exception`; ValueError if no input requires a gradient, NotImplementedError for forward-mode
-    differentiation."""
+    differentiation.
+    """
     if check_forward_ad or check_batched_forward_grad:
         raise NotImplementedError(
             "forward-mode differentiation is not supported; call gradcheck without check_forward_ad"

@@ -13,7 +13,8 @@ def backward(
     """Accumulate the gradients of `tensors` (their sum, weighted by `grad_tensors`) into the leaves' `.grad`.
 
     Raises RuntimeError (PyTorch's texts) for a tensor without a history, a non-scalar without `grad_tensors`, a
-    gradient of another shape, or a graph whose saved values have been freed."""
+    gradient of another shape, or a graph whose saved values have been freed.
+    """
     tensors = _tuple(tensors)
     roots, grads = _roots(tensors, _gradients(grad_tensors, len(tensors)))
     retain = create_graph if retain_graph is None else retain_graph
@@ -44,7 +45,8 @@ def grad(
     touched.
 
     An input that the outputs do not depend on is an error unless `allow_unused` (None for it) or `materialize_grads`
-    (zeros)."""
+    (zeros).
+    """
     outputs, inputs = _tuple(outputs), _tuple(inputs)
     if materialize_grads and allow_unused is False:
         raise ValueError(

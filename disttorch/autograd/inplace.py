@@ -53,7 +53,7 @@ def apply_inplace(function, t: Tensor, args: tuple = (), kwargs: dict | None = N
     before = wrap(t._data if given_up else t._data.copy(order="K"), t.device)
     e = edge(t)
     if e is not None:
-        before._rg, before._node, before._nr = True, *e
+        before._rg, (before._node, before._nr) = True, e
     return assign(t, function(before, *args, **kwargs), given_up)
 
 
@@ -92,7 +92,8 @@ def _adopt_saved(node: Node, t: Tensor, data) -> None:
     """What `node` saved of its output is now `t`: a later change of `t` must be noticed."""
     for v in node.saved:
         if isinstance(v, SavedOutput) and v.data is data:
-            v.data, v.counter, v.version = t._data, t._counter, t._counter[0]
+            v.data, v.counter = t._data, counter(t)
+            v.version = v.counter[0]
 
 
 def replace_memory(t: Tensor, out: Tensor, given_up: bool = False) -> None:

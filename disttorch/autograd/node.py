@@ -1,6 +1,7 @@
 """Nodes of the graph: what was done (`name`), where gradients go next (`edges`), and what is needed to compute them."""
 
 import itertools
+from typing import Any
 
 from .. import dtypes
 from .variable import Tensor, accumulator_of, counter, version, wrap
@@ -37,7 +38,7 @@ class Node:
 
     edges: tuple = ()  # per input: (node, output number), (leaf, 0) or None
     metas: tuple = ()  # per output: (shape, NumPy dtype, device)
-    saved = ()
+    saved: Any = ()
     hooks: dict | None = None  # after it ran: hook(grad_inputs, grad_outputs)
     prehooks: dict | None = None  # before it runs: hook(grad_outputs)
     tensor_hooks: dict | None = None  # output number -> {id: hook(grad)}

@@ -6,7 +6,8 @@
 A gradient's parameters name what it needs: `g` (the output's gradient), `out` (the output), any parameter of the
 forward, or `<parameter>_shape`. Just that is saved, and only for inputs that require a gradient. Gradients are tensor
 operations, so they can be differentiated again. A gradient that comes out broadcast or in another dtype is brought to
-its input's shape and dtype by the sweep."""
+its input's shape and dtype by the sweep.
+"""
 
 import inspect
 from operator import itemgetter
@@ -127,12 +128,12 @@ class _Plan:
     """For one set of inputs that require a gradient: what to keep, and which rule reads which of it."""
 
     def __init__(self, op: Op, needs: tuple | None):
-        wanted = []  # (position of the input or None, function, its sources)
+        wanted: list[tuple] = []  # (position of the input or None, function, its sources)
         if op.joint is not None:
             wanted.append((None, op.joint, list(inspect.signature(op.joint).parameters)))
         else:
             for position, rule in enumerate(op.gradients.values()):
-                if needs[position]:
+                if needs is not None and needs[position]:
                     wanted.append((position, rule, list(inspect.signature(rule).parameters)))
         keep: dict = {}
         self.rules = []

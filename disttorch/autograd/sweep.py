@@ -1,7 +1,8 @@
 """The backward sweep: nodes in an order in which each runs once, after all that use its outputs. Iterative.
 
 First the graph below the roots is counted (how many gradients each node and leaf will receive), then nodes run as soon
-as their last gradient is there. The order depends on the graph alone, so the same program gives the same bits."""
+as their last gradient is there. The order depends on the graph alone, so the same program gives the same bits.
+"""
 
 import sys
 import threading
@@ -29,14 +30,15 @@ def queue_callback(callback) -> None:
     _running.callbacks.append(callback)
 
 
-def sweep(roots: list, grads: list, *, retain: bool, create: bool, targets: list | None = None) -> list | None:
+def sweep(roots: list, grads: list, *, retain: bool, create: bool, targets: list | None = None) -> list:
     """Send `grads` into the edges `roots` and down the graph.
 
     Without `targets` the gradients of leaves are accumulated into `.grad`; with them (edges), their gradients are
-    returned (None where the roots do not depend on one) and nothing is accumulated."""
+    returned (None where the roots do not depend on one) and nothing is accumulated; without, the list is empty.
+    """
     wanted = None if targets is None else {(id(e[0]), e[1]): k for k, e in enumerate(targets) if e is not None}
     counts = _count(roots)
-    useful = None if wanted is None else _leading_to(counts, {id(e[0]) for e in targets if e is not None})
+    useful = None if targets is None else _leading_to(counts, {id(e[0]) for e in targets if e is not None})
     caught: list = [None] * (0 if targets is None else len(targets))
     inbox: dict = {}  # node or leaf -> gradients received so far, per output
     ready: list = []
@@ -60,7 +62,7 @@ def sweep(roots: list, grads: list, *, retain: bool, create: bool, targets: list
     finally:
         mode.grad = before
         _running.callbacks = outer
-    return caught if targets is not None else None
+    return caught
 
 
 def _count(roots: list) -> dict:

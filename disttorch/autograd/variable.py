@@ -5,6 +5,7 @@ have their defaults on the class, so that making a tensor sets two attributes.
 """
 
 import weakref
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -19,21 +20,26 @@ class Tensor:
     _data: np.ndarray  # or cupy.ndarray
     device: device
     _rg = False  # requires_grad
-    _node = None  # grad_fn; None for a leaf
+    _node: Any = None  # grad_fn; None for a leaf
     _nr = 0  # which output of `_node`
     _grad: "Tensor | None" = None
     _grad_home: "Tensor | None" = None  # memory into which the first gradient goes (a bucket's view)
     _counter: list | None = None  # [number of in-place changes], shared with all that share the memory
-    _root: "Tensor | None" = None  # whose memory this is a view of
-    _view: tuple | None = None  # (parent, function, args) that make this view again
+    _root: Any = None  # whose memory this is a view of
+    _view: Any = None  # (parent, function, args) that make this view again
     _root_node = None  # the root's node when this view's own was made
     _hooks: dict | None = None  # on a leaf's gradient
     _accumulate_hooks: dict | None = None  # after a leaf's gradient has been accumulated
     _retains = False
-    _accumulator = None  # weak reference to the AccumulateGrad shown to users
+    _accumulator: Any = None  # weak reference to the AccumulateGrad shown to users
     _inference = False
 
     __hash__ = object.__hash__
+
+    if TYPE_CHECKING:  # the methods that `tensors.py` gives
+
+        def __getattr__(self, name: str) -> Any: ...
+        def __add__(self, other: Any) -> "Tensor": ...
     __array_priority__ = 1000  # an ndarray on the left hands the operation over to us
 
     # -- what it is ---------------------------------------------------------------------------------------------------

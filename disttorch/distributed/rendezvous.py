@@ -105,7 +105,8 @@ def init_process_group(
 
     Without `init_method` and `store`: env://, which reads RANK, WORLD_SIZE, MASTER_ADDR, MASTER_PORT (the launcher sets
     them). `timeout` (default 30 minutes) bounds this call and every later operation. Raises ValueError for bad or
-    missing settings, DeadlineExceeded naming the ranks that did not come."""
+    missing settings, DeadlineExceeded naming the ranks that did not come.
+    """
     me = world()
     if me.default is not None:
         raise ValueError("trying to initialize the default process group twice!")

@@ -23,7 +23,8 @@ def run_ranks(
 
     kind: "threads" (in this process; the quickest), "processes" (of this host, over shared memory) or "tcp". For
     processes `fn` must be a module's function. timeout: seconds, after which all are stopped and DeadlineExceeded is
-    raised. The first failing rank's error is raised here, with its traceback."""
+    raised. The first failing rank's error is raised here, with its traceback.
+    """
     return testing.run_ranks(n, fn, kind, timeout=timeout, args=args, around=_as_rank, **settings)
 
 

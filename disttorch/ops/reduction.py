@@ -40,12 +40,12 @@ def _accumulated(function):
     return forward
 
 
-_sum = Op(
-    "SumBackward1",
-    _accumulated(np.sum),
-    params=("x", "dim", "keepdim"),
-    x=lambda g, x_shape, dim, keepdim: _spread(g, x_shape, dim, keepdim),
-)
+def _pair(name, forward, rule):
+    """The same reduction of all elements and over given dimensions: PyTorch names their nodes differently."""
+    return [Op(f"{name}Backward{k}", forward, params=("x", "dim", "keepdim"), x=rule) for k in (0, 1)]
+
+
+_sum, _sum_over = _pair("Sum", _accumulated(np.sum), lambda g, x_shape, dim, keepdim: _spread(g, x_shape, dim, keepdim))
 
 
 def _typed(input, dtype, whole=dtypes.int64):
@@ -58,7 +58,7 @@ def _typed(input, dtype, whole=dtypes.int64):
 def sum(input, dim=None, keepdim=False, *, dtype=None, out=None):
     """Sum over `dim` (all if None). Integers and bools are summed as int64 unless `dtype` says otherwise."""
     input = _typed(input, dtype)
-    return write(out, _sum(input, axes(dim, input._data.ndim), keepdim))
+    return write(out, (_sum if dim is None else _sum_over)(input, axes(dim, input._data.ndim), keepdim))
 
 
 def nansum(input, dim=None, keepdim=False, *, dtype=None, out=None):
@@ -70,11 +70,10 @@ def _count(shape, dims) -> int:
     return math.prod([shape[d] for d in dims]) if shape else 1
 
 
-_mean = Op(
-    "MeanBackward0",
+_mean, _mean_over = _pair(
+    "Mean",
     _accumulated(np.mean),
-    params=("x", "dim", "keepdim"),
-    x=lambda g, x_shape, dim, keepdim: _spread(g, x_shape, dim, keepdim) / _count(x_shape, dim),
+    lambda g, x_shape, dim, keepdim: _spread(g, x_shape, dim, keepdim) / _count(x_shape, dim),
 )
 
 
@@ -96,7 +95,7 @@ def mean(input, dim=None, keepdim=False, *, dtype=None, out=None):
 
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", RuntimeWarning)
-            return write(out, _mean(input, axes(dim, input._data.ndim), keepdim))
+            return write(out, (_mean if dim is None else _mean_over)(input, axes(dim, input._data.ndim), keepdim))
 
 
 def nanmean(input, dim=None, keepdim=False, *, dtype=None, out=None):

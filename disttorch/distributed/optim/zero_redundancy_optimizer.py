@@ -25,7 +25,8 @@ class ZeroRedundancyOptimizer(Optimizer):
     """Wraps `optimizer_class(params, **defaults)`; `step` updates this rank's share and gets the others' from them.
 
     Gradients must be equal on all ranks, as DistributedDataParallel makes them. `consolidate_state_dict(to)` collects
-    the whole state on one rank, where `state_dict()` then is the plain optimizer's."""
+    the whole state on one rank, where `state_dict()` then is the plain optimizer's.
+    """
 
     def __init__(
         self,

@@ -21,7 +21,8 @@ def plan_buckets(items: Sequence[Item], cap_bytes: int, first_bytes: int = FIRST
 
     Parameters are taken in reverse, since gradients arrive so. A bucket is closed when it has reached its cap:
     `first_bytes` for the first one of a kind, then `cap_bytes`; a larger parameter has a bucket to itself. Raises
-    ValueError for a cap that is not positive."""
+    ValueError for a cap that is not positive.
+    """
     if cap_bytes <= 0 or first_bytes <= 0:
         raise ValueError(f"bucket sizes must be positive, got cap_bytes={cap_bytes}, first_bytes={first_bytes}")
     buckets: list[list[int]] = []

@@ -32,7 +32,8 @@ class DistributedDataParallel(Module):
     With N ranks and a loss that is a mean over the batch, a step equals one process's with the N-fold batch.
 
     Raises RuntimeError for a module without gradients, or whose parameters differ between ranks (naming the rank and
-    the parameter); in backward, RuntimeError naming the parameters that got no gradient."""
+    the parameter); in backward, RuntimeError naming the parameters that got no gradient.
+    """
 
     def __init__(
         self,

@@ -2,7 +2,8 @@
 
 A parameter's gradient is written straight into its bucket's memory; the last one of a bucket starts that bucket's
 all-reduce; the end of backward waits for all of them. Buckets start in the order of the plan on every rank, whatever
-the order in which their gradients arrive."""
+the order in which their gradients arrive.
+"""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -98,7 +99,8 @@ class Reducer:
     """Averages the gradients of `parameters` over the ranks of a `comm.Group`, during each backward while `enabled`.
 
     names: the parameters' names, for errors; find_unused: parameters may get no gradient in a backward (they must then
-    be announced by `expect`); without it, one that gets none is an error."""
+    be announced by `expect`); without it, one that gets none is an error.
+    """
 
     def __init__(
         self, comm: Any, parameters: Sequence[Tensor], names: Sequence[str], cap_bytes: int, find_unused: bool

@@ -138,7 +138,8 @@ def replicate(network: Module, device_ids: Any, detach: bool = False, team: Team
     """A replica of `network` (which lives on the first device) for each device.
 
     Parameters of replicas are copies whose gradients are summed into the originals'. The first replica keeps the
-    original's buffers, so that what it writes to them lasts; the others get copies."""
+    original's buffers, so that what it writes to them lasts; the others get copies.
+    """
     team = team or Team(device_list(device_ids))
     parameters, buffers = list(network.parameters()), list(network.buffers())
     sources = [p.detach() for p in parameters] if detach else parameters
@@ -215,7 +216,8 @@ class DataParallel(Module):
 
     module: lives on device_ids[0]; device_ids: indices or devices (all visible ones); output_device: where outputs go
     (device_ids[0]); dim: along which inputs are cut and outputs joined. Raises RuntimeError if a parameter is not on
-    device_ids[0]; an error in a replica is raised again with its traceback."""
+    device_ids[0]; an error in a replica is raised again with its traceback.
+    """
 
     def __init__(self, module: Module, device_ids=None, output_device=None, dim: int = 0):
         super().__init__()

@@ -19,7 +19,8 @@ class PowerSGDState:
 
     matrix_approximation_rank: r of the approximation P Qᵀ; start_powerSGD_iter: plain averaging before that step (the
     memory of errors needs gradients that have settled); min_compression_rate: tensors that would shrink less are
-    averaged whole."""
+    averaged whole.
+    """
 
     def __init__(
         self,
