@@ -17,9 +17,12 @@ from ..ops.ctc import ctc_loss
 from ..ops.distance import cosine_similarity, normalize, pairwise_distance, pdist
 from ..ops.dropout import alpha_dropout, dropout, dropout1d, dropout2d, dropout3d, feature_alpha_dropout
 from ..ops.embedding import embedding, embedding_bag, one_hot
+from ..ops.fractional_pooling import (
+    fractional_max_pool2d, fractional_max_pool2d_with_indices, fractional_max_pool3d, fractional_max_pool3d_with_indices,
+)  # fmt: skip
 from ..ops.grid import affine_grid, grid_sample
 from ..ops.linear import bilinear, linear
-from ..ops.loss import cross_entropy, nll_loss
+from ..ops.loss import cross_entropy, linear_cross_entropy, nll_loss
 from ..ops.margin_losses import (
     cosine_embedding_loss, margin_ranking_loss, multi_margin_loss, multilabel_margin_loss, multilabel_soft_margin_loss,
     triplet_margin_loss, triplet_margin_with_distance_loss,

@@ -10,6 +10,7 @@ from ..autograd.variable import Tensor, wrap
 from ..dtypes import SCALAR_NAMES
 from .arguments import need_floating, need_tensor
 from .fused import fused
+from .linear import linear
 from .matmul import kernels_of
 from .dims import axis
 from .softmax import _log_softmax_rule, log_softmax
@@ -96,7 +97,7 @@ def _nll_forward(x, target, weight, ignore_index, reduction):
 def _nll_spread(g, target, weight, ignore_index, reduction, shape):
     """g (0-d or target's shape) -> (N, C, *S)."""
     index, coefficient, total = _coefficients(g, target, weight, ignore_index, reduction)
-    z = np.zeros(shape, g.dtype)
+    z = np.zeros_like(g, shape=shape)
     with np.errstate(all="ignore"):
         values = -coefficient * (g if total is None else g / total)
     np.put_along_axis(z, np.expand_dims(index, 1), np.expand_dims(values, 1), 1)
@@ -157,13 +158,12 @@ def _entropy_rule(g, x, saved, target, weight, ignore_index, reduction, label_sm
 
 def _entropy_slope(g, target, weight, ignore_index, reduction, smoothing, shape):
     """g times the derivative of the loss by each log-probability, (N, C, *S)."""
-    one = np.ones((), g._data.dtype)
-    index, coefficient, total = _coefficients(one, target, weight, ignore_index, reduction)
-    slope = np.zeros(shape, g._data.dtype)
+    index, coefficient, total = _coefficients(g._data, target, weight, ignore_index, reduction)
+    slope = np.zeros_like(g._data, shape=shape)
     np.put_along_axis(slope, np.expand_dims(index, 1), np.expand_dims(-coefficient * (1 - smoothing), 1), 1)
     if smoothing:
         classes = shape[1]
-        share = np.full(classes, smoothing / classes, slope.dtype) if weight is None else weight * (smoothing / classes)
+        share = np.full_like(slope, smoothing / classes, shape=classes) if weight is None else weight * (smoothing / classes)
         kept = np.expand_dims(target != ignore_index, 1)
         slope -= kept * share.reshape(-1, *(1,) * (len(shape) - 2))
     if total is not None:
@@ -241,6 +241,38 @@ def _soft_cross_entropy(input, target, weight, ignore_index, reduction, label_sm
         return -(log_prob * target).sum(d)
     total = -(log_prob * target).sum()
     return total / max(x.size // classes, 1) if reduction == "mean" else total
+
+
+def linear_cross_entropy(
+    input, linear_weight, target, *, linear_bias=None, weight=None, reduction="mean", ignore_index=None, label_smoothing=0.0,
+    options=None,
+):  # fmt: skip
+    """The cross-entropy of linear(input, linear_weight, linear_bias) and `target`.
+
+    input (N, in) or (in,), linear_weight (C, *K, in): K-dimensional losses. `options` choose how PyTorch saves memory; they
+    change nothing here.
+    """
+    x, w = input._data, linear_weight._data
+    if x.ndim not in (1, 2):
+        raise RuntimeError(f"expected input with dimensionality 1 or 2, got {x.ndim}")
+    if w.ndim < 2:
+        raise RuntimeError(f"expected linear_weight with dimensionality at least 2, got {w.ndim}")
+    if x.shape[-1] != w.shape[-1]:
+        raise RuntimeError(
+            f"expected input and linear_weight to have equal last dimensions, got {x.shape[-1]} and {w.shape[-1]}, respectively"
+        )
+    *classes, features = w.shape
+    if w.ndim > 2 and x.ndim == 1:
+        raise RuntimeError(
+            f"K-dimensional loss defined by linear_weight shape {w.shape} requires batched input, (N, {features}), got unbatched "
+            f"input with shape {x.shape}"
+        )
+    bias = None if linear_bias is None else linear_bias.reshape(-1)
+    logits = linear(input, linear_weight.reshape(-1, features), bias).reshape(*x.shape[:-1], *classes)
+    if target._data.dtype.kind == "f" and ignore_index is not None:
+        raise RuntimeError("ignore_index cannot be specified when target contains probabilities")
+    ignored = -100 if ignore_index is None else ignore_index
+    return cross_entropy(logits, target, weight, None, ignored, None, reduction, label_smoothing)
 
 
 __all__: list[str] = []
