@@ -1,7 +1,8 @@
 """One pool of threads: OpenMP's, which oneDNN uses.
 
 NumPy's OpenBLAS has a pool of its own, and two pools that alternate wait for each other's spinning threads (a step of
-4 ms took 20). While oneDNN carries the matrix products, OpenBLAS is held to one thread.
+4 ms took 20). While oneDNN carries the matrix products, OpenBLAS is held to one thread. A call too small to share is
+done by one thread of OpenMP's too: on a busy machine each meeting of two threads can cost a turn of the scheduler.
 """
 
 import contextlib
@@ -10,6 +11,10 @@ import os
 import threading
 
 import numpy as np
+
+# Multiplications that one thread does in some 100 us. Below, waking others costs more than they save.
+SHARED = 1 << 23
+PER_ELEMENT = 32  # multiplications that take as long as reading or writing an element
 
 
 def get_num_threads():
@@ -73,9 +78,15 @@ def use_openmp():
     _set_openblas(1)
 
 
-def enter_thread():
-    """Make OpenMP's setting in the calling thread the current one."""
-    count = 1 if _setting.forked else _setting.count
+def threads_for(work):
+    """How many threads are to share so many multiplications."""
+    return 1 if work < SHARED or _setting.forked else _setting.count
+
+
+def enter_thread(count):
+    """Tell OpenMP how many threads the calling thread's next kernel has."""
+    if _setting.forked:
+        count = 1
     if _thread.count != count:
         _setting.omp(count)
         _thread.count = count

@@ -25,7 +25,8 @@ class Convolution(Columns):
             key = ("conv", x.shape, x.strides, w.shape, w.strides, b is None, *geometry)
             arrays = (x, w, y) if b is None else (x, w, y, np.ascontiguousarray(b, FLOAT))
             try:
-                self.engine.run(key, lambda plan: _forward(plan, x, w, b, y_shape, geometry), *arrays)
+                work = _work(y_shape, w.shape)
+                self.engine.run(key, lambda plan: _forward(plan, x, w, b, y_shape, geometry), *arrays, work=work)
             except Unsupported:
                 pass
             else:
@@ -52,8 +53,12 @@ class Convolution(Columns):
             gw, gb = np.empty(w_shape, FLOAT), np.empty(w_shape[0], FLOAT) if with_bias else None
             key = ("conv_w", g.shape, g.strides, x.shape, x.strides, w_shape, with_bias, *geometry)
             arrays = (g, x, gw, gb) if with_bias else (g, x, gw)
+
+            def build(plan):
+                _backward_weight(plan, g, x, w_shape, with_bias, geometry)
+
             try:
-                self.engine.run(key, lambda plan: _backward_weight(plan, g, x, w_shape, with_bias, geometry), *arrays)
+                self.engine.run(key, build, *arrays, work=_work(g.shape, w_shape))
             except Unsupported:
                 pass
             else:
@@ -71,12 +76,18 @@ class Convolution(Columns):
             gx = empty_channels_last(x_shape)
             key = ("conv_x", g.shape, g.strides, w.shape, w.strides, x_shape, *geometry)
             try:
-                self.engine.run(key, lambda plan: _backward_input(plan, g, w, x_shape, geometry), g, w, gx)
+                work = _work(g.shape, w.shape)
+                self.engine.run(key, lambda plan: _backward_input(plan, g, w, x_shape, geometry), g, w, gx, work=work)
             except Unsupported:
                 pass
             else:
                 return gx
         return super().conv_backward_input(g, w, x_shape, *geometry)
+
+
+def _work(y_shape, w_shape):
+    """Multiplications of a convolution."""
+    return prod(y_shape) * prod(w_shape[1:])
 
 
 # ---- plans. Activations come and go channels last; weights are reordered to what the primitive likes best.

@@ -6,7 +6,7 @@ from disttorch.kernels.onednn import library as dnnl
 from disttorch.kernels.onednn.layouts import FLOAT, contiguous, dense, strides_of
 from disttorch.kernels.onednn.library import Unsupported
 from disttorch.kernels.onednn.plan import address
-from disttorch.kernels.threads import enter_thread
+from disttorch.kernels.threads import enter_thread, threads_for
 
 # Multiplications below which NumPy's BLAS on one thread wins: oneDNN's GEMM spends some 5 us before it starts.
 TINY = 1 << 19
@@ -60,7 +60,7 @@ class Linear:
             beta = 1.0
         a, a_flag, lda = _operand(a)
         b, b_flag, ldb = _operand(b)
-        enter_thread()
+        enter_thread(threads_for(m * n * k))
         self.engine.lib.dnnl_sgemm(
             a_flag, b_flag, m, n, k, 1.0, address(a), lda, address(b), ldb, beta, address(out), n
         )  # fmt: skip
@@ -75,7 +75,8 @@ class Linear:
         out = np.empty((*batch, a.shape[-2], b.shape[-1]), FLOAT)
         if not out.size or not a.size:
             raise Unsupported
-        self.engine.run(("matmul", a.shape, a.strides, b.shape, b.strides), lambda p: _matmul(p, a, b, out), a, b, out)
+        key = ("matmul", a.shape, a.strides, b.shape, b.strides)
+        self.engine.run(key, lambda plan: _matmul(plan, a, b, out), a, b, out, work=out.size * a.shape[-1])
         return out
 
 

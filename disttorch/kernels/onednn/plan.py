@@ -1,7 +1,8 @@
 """Plans: a fixed sequence of oneDNN primitives over some arrays, built once per shape and run many times.
 
 A plan's temporaries and scratchpads lie in one buffer per thread, so nothing is allocated when it runs, and a plan
-keeps no data between runs. Plans are lent out by a bounded cache: a plan runs in one thread at a time.
+keeps no data between runs. Plans are lent out by a bounded cache: a plan runs in one thread at a time. How many of
+OpenMP's threads share its work is decided when it is built, as oneDNN fixes that with the primitive.
 """
 
 import ctypes
@@ -12,7 +13,7 @@ import numpy as np
 
 from disttorch.kernels.onednn import library as dnnl
 from disttorch.kernels.onednn.library import Unsupported
-from disttorch.kernels.threads import enter_thread
+from disttorch.kernels.threads import PER_ELEMENT, enter_thread, get_num_threads, threads_for
 
 ALIGNMENT = 64  # bytes: a cache line, and AVX-512's register
 CACHED_PLANS = 2048  # a deep network needs two or three per layer and input shape; each holds a few kilobytes
@@ -54,35 +55,41 @@ class Engine:
         self.check(lib.dnnl_primitive_attr_set_scratchpad_mode(self.attributes, SCRATCHPAD_USER))
         self.thread = _Thread()
         self._idle = {}  # key -> plans not running, None where oneDNN has no implementation
+        self._threads = get_num_threads()  # for which those plans were made
         self._lock = threading.Lock()  # of that dictionary's growth
 
     def check(self, status):
         if status:
             raise Unsupported(self.lib.dnnl_status2str(status).decode())
 
-    def run(self, key, build, *arrays):
+    def run(self, key, build, *arrays, work=None):
         """Run the plan cached under `key` on `arrays`; if none is idle, have `build(plan)` make one first.
 
+        work: the multiplications it takes between two meetings of its threads; None: a few per element.
         Raises Unsupported, at once the next time, if oneDNN cannot do what `build` asks.
         """
+        if self._threads != get_num_threads():
+            self._idle, self._threads = {}, get_num_threads()
         idle = self._idle.get(key, UNKNOWN)
         if idle is UNKNOWN:
-            idle = self._remember(key, build)
+            idle = self._remember(key, build, _work(arrays, work))
         if idle is None:
             raise Unsupported
         try:
             plan = idle.pop()
         except IndexError:
-            plan = self.new_plan()
+            plan = self.new_plan(_work(arrays, work))
             build(plan)
         plan.run(arrays)
         idle.append(plan)
 
-    def new_plan(self):
-        return Plan(self)
+    def new_plan(self, work):
+        plan = Plan(self, threads_for(work))
+        enter_thread(plan.threads)
+        return plan
 
-    def _remember(self, key, build):
-        plan = self.new_plan()
+    def _remember(self, key, build, work):
+        plan = self.new_plan(work)
         try:
             build(plan)
             idle = [plan]
@@ -124,9 +131,13 @@ class Memory:
         self.lib.dnnl_memory_destroy(self.handle)
 
 
+def _work(arrays, work):
+    return PER_ELEMENT * sum([a.size for a in arrays]) if work is None else work
+
+
 class Plan:
-    def __init__(self, engine):
-        self.engine, self.lib = engine, engine.lib
+    def __init__(self, engine, threads):
+        self.engine, self.lib, self.threads = engine, engine.lib, threads
         self._arrays = []  # memories of the arguments of run(), in order
         self._handles = []
         self._temporaries = []  # (memory, offset in the thread's buffer)
@@ -224,7 +235,7 @@ class Plan:
 
     def run(self, arrays):
         lib, engine = self.lib, self.engine
-        enter_thread()
+        enter_thread(self.threads)
         set_handle = lib.dnnl_memory_set_data_handle
         for memory, array in zip(self._handles, arrays, strict=True):
             set_handle(memory, c_void_p.from_address(id(array) + DATA_OFFSET).value)

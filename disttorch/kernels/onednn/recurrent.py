@@ -9,6 +9,7 @@ from disttorch.kernels.onednn import library as dnnl
 from disttorch.kernels.onednn.layouts import FLOAT, contiguous, strides_of
 from disttorch.kernels.onednn.library import Unsupported
 from disttorch.kernels.onednn.linear import TINY
+from disttorch.kernels.threads import threads_for
 
 GATES = 4
 LEFT_TO_RIGHT, RIGHT_TO_LEFT = 1, 2  # dnnl_rnn_direction_t
@@ -30,7 +31,8 @@ class Recurrent:
             try:
                 workspace = np.empty(self._workspace_size(size, reverse), np.uint8)
                 arrays = (*map(np.ascontiguousarray, (x, h0, c0, w_ih, w_hh)), bias, y, h, c, workspace)
-                self.engine.run(("lstm", size, reverse), lambda plan: _forward(plan, size, reverse), *arrays)
+                key = ("lstm", size, reverse)
+                self.engine.run(key, lambda plan: _forward(plan, size, reverse), *arrays, work=_work(size))
             except Unsupported:
                 pass
             else:
@@ -46,13 +48,14 @@ class Recurrent:
         gx, gh0, gc0, gw_ih, gw_hh = (np.empty(a.shape, FLOAT) for a in (x, h0, c0, w_ih, w_hh))
         gb = np.empty(GATES * size[3], FLOAT)
         arrays = (*map(np.ascontiguousarray, given), gx, gh0, gc0, gw_ih, gw_hh, gb)
-        self.engine.run(("lstm_backward", size, reverse), lambda plan: _backward(plan, size, reverse), *arrays)
+        key = ("lstm_backward", size, reverse)
+        self.engine.run(key, lambda plan: _backward(plan, size, reverse), *arrays, work=_work(size))
         return gx, gh0, gc0, gw_ih, gw_hh, gb if bias else None
 
     def _workspace_size(self, size, reverse):
-        key = ("lstm", size, reverse)
+        key = ("lstm", size, reverse, threads_for(_work(size)))
         if key not in self._sizes:
-            plan = self.engine.new_plan()
+            plan = self.engine.new_plan(_work(size))
             desc = _describe(plan, _Layouts(plan, size), reverse)
             self._sizes[key] = plan.size(plan.wanted(desc, dnnl.QUERY_WORKSPACE))
         return self._sizes[key]
@@ -61,21 +64,28 @@ class Recurrent:
         problem = (batch_sizes[0], *w.shape)  # n, k, m
         if w.dtype is not FLOAT or batch_sizes[-1] != batch_sizes[0] or prod(problem) < TINY:
             return super()._product(w, batch_sizes)
-        key, run = ("product", problem), self.engine.run
+        work, run = prod(problem), self.engine.run
+        key = ("product", problem, threads_for(work))
         if key not in self._sizes:
-            plan = self.engine.new_plan()
+            plan = self.engine.new_plan(work)
             self._sizes[key] = plan.size(plan.wanted(_describe_product(plan, *problem), dnnl.QUERY_WEIGHTS))
         packed = np.empty(self._sizes[key], np.uint8)
         strides = strides_of(w.shape, w.strides, contiguous(w.shape))
-        run(("pack", problem, strides), lambda plan: _pack(plan, problem, strides), w, packed)
+        run(("pack", problem, strides), lambda plan: _pack(plan, problem, strides), w, packed, work=work)
 
         def build(plan):
             _multiply(plan, *problem)
 
         def product(a, out):
-            run(key, build, a, packed, out)
+            run(key, build, a, packed, out, work=work)
 
         return product
+
+
+def _work(size):
+    """Multiplications of one time step."""
+    _, n, i, h = size
+    return n * (i + h) * GATES * h
 
 
 def _dense_float(batch_sizes, *arrays):
