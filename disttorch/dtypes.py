@@ -73,6 +73,7 @@ ALL = (
     complex128,
 )
 FROM_NUMPY = {d.np: d for d in ALL}
+_BARE = (uint16, uint32, uint64)  # PyTorch promotes these to floating dtypes alone
 SCALAR_NAMES = {  # the names that PyTorch's error texts use
     bool_: "Bool", uint8: "Byte", int8: "Char", int16: "Short", int32: "Int", int64: "Long",
     uint16: "UInt16", uint32: "UInt32", uint64: "UInt64", float16: "Half", bfloat16: "BFloat16",
@@ -106,23 +107,21 @@ def promote_types(a: dtype, b: dtype) -> dtype:
         return a
     if a.category < b.category:
         a, b = b, a
+    if a.category != FLOATING and (a in _BARE or b in _BARE):
+        raise RuntimeError(
+            "Promotion for uint16, uint32, uint64 types is not supported, attempted to promote "
+            f"{SCALAR_NAMES[a]} and {SCALAR_NAMES[b]}"
+        )
     if a.category == COMPLEX:
         return complex128 if b.to_complex() is complex128 and b.category >= FLOATING else a
     if a.category != b.category:
         return a
     if a.category == FLOATING:
         return float32 if {a, b} == {float16, bfloat16} else max(a, b, key=lambda d: d.itemsize)
-    if a.is_signed == b.is_signed:
-        return max(a, b, key=lambda d: d.itemsize)
     unsigned, signed = (b, a) if a.is_signed else (a, b)
-    if unsigned.itemsize < signed.itemsize:
-        return signed
-    if unsigned is uint8:
+    if unsigned is uint8 and signed is int8:
         return int16
-    raise RuntimeError(
-        "Promotion for uint16, uint32, uint64 types is not supported, attempted to promote "
-        f"{SCALAR_NAMES[a]} and {SCALAR_NAMES[b]}"
-    )
+    return max(a, b, key=lambda d: d.itemsize)
 
 
 def can_cast(from_: dtype, to: dtype) -> bool:

@@ -54,8 +54,22 @@ class _Operators:
     __neg__, __pos__, __abs__ = ops.neg, ops.positive, ops.abs
     __eq__, __ne__, __lt__, __le__, __gt__, __ge__ = ops.eq, ops.ne, ops.lt, ops.le, ops.gt, ops.ge
     __and__, __or__, __xor__ = ops.bitwise_and, ops.bitwise_or, ops.bitwise_xor
-    __rand__, __ror__, __rxor__ = ops.bitwise_and, ops.bitwise_or, ops.bitwise_xor
     __lshift__, __rshift__, __invert__ = ops.bitwise_left_shift, ops.bitwise_right_shift, ops.bitwise_not
+
+    def __rand__(self, other):
+        return ops.bitwise_and(self, other)
+
+    def __ror__(self, other):
+        return ops.bitwise_or(self, other)
+
+    def __rxor__(self, other):
+        return ops.bitwise_xor(self, other)
+
+    def __rlshift__(self, other):
+        return ops.bitwise_left_shift(other, self)
+
+    def __rrshift__(self, other):
+        return ops.bitwise_right_shift(other, self)
 
     def __rsub__(self, other):
         return ops.arithmetic._sub(other, self)

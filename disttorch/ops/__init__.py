@@ -35,6 +35,7 @@ from .masks import *
 from .matmul import *
 from .normalization import *
 from .norms import *
+from .pointwise import *
 from .pooling import *
 from .pseudo import *
 from .rearranging import *

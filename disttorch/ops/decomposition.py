@@ -133,7 +133,11 @@ def _solve_by_factor_rule(g, needs, factor, upper, out):
 
 
 _cholesky_solve = Op(
-    "CholeskySolveBackward0", _solve_by_factor, params=("b", "factor", "upper"), inputs=("b", "factor"), joint=_solve_by_factor_rule
+    "CholeskySolveBackward0",
+    _solve_by_factor,
+    params=("b", "factor", "upper"),
+    inputs=("b", "factor"),
+    joint=_solve_by_factor_rule,
 )
 
 
@@ -267,10 +271,23 @@ def svd(input, some=True, compute_uv=True, *, out=None):
     return give("svd", ("U", "S", "V"), made, out)
 
 
+def _svdvals_rule(g, a):
+    u, _, vh = _svd(a, False)
+    return (u * g.unsqueeze(-2)) @ vh
+
+
+_svdvals = Op(
+    "LinalgSvdBackward0",
+    lambda a: np.linalg.svd(a, compute_uv=False).astype(a.real.dtype, copy=False),
+    params=("a",),
+    a=_svdvals_rule,
+)
+
+
 def svdvals(A, *, driver=None, out=None):
     """The singular values alone."""
     check_matrix(A, "linalg.svd")
-    return write(out, _svd(A, False)[1])
+    return write(out, _svdvals(A))
 
 
 # -- eigenvalues ----------------------------------------------------------------------------------------------------------
@@ -302,10 +319,20 @@ def eigh(A, UPLO="L", *, out=None):
     return give("linalg_eigh", ("eigenvalues", "eigenvectors"), _eigh(A, _check_uplo(UPLO, "linalg.eigh")), out)
 
 
+def _eigvalsh_rule(g, a, uplo):
+    _, vectors = _eigh(a, uplo)
+    return (vectors * g.unsqueeze(-2)) @ adjoint(vectors)
+
+
+_eigvalsh = Op(
+    "LinalgEighBackward0", lambda a, uplo: np.linalg.eigvalsh(a, uplo), params=("a", "uplo"), a=_eigvalsh_rule
+)
+
+
 def eigvalsh(A, UPLO="L", *, out=None):
     """The eigenvalues of Hermitian matrices, rising."""
     check_square(A, "linalg.eigvalsh")
-    return write(out, _eigh(A, _check_uplo(UPLO, "linalg.eigvalsh"))[0])
+    return write(out, _eigvalsh(A, _check_uplo(UPLO, "linalg.eigvalsh")))
 
 
 def _eig_rule(grads, values, vectors):

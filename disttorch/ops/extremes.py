@@ -34,13 +34,22 @@ _amax = Op("AmaxBackward0", _extreme_forward(np.amax), params=("x", "dim", "keep
 _amin = Op("AminBackward0", _extreme_forward(np.amin), params=("x", "dim", "keepdim"), x=_even)
 
 
+def _need_dim(name: str, input, dim) -> None:
+    if dim in ((), [], None) and input._data.size == 0:
+        raise RuntimeError(
+            f"{name}(): Expected reduction dim to be specified for input.numel() == 0. Specify the reduction dim with the 'dim' argument."
+        )
+
+
 def amax(input, dim=(), keepdim=False, *, out=None):
     """The largest elements over `dim`; equal ones share the gradient evenly."""
+    _need_dim("amax", input, dim)
     return write(out, _amax(input, axes(dim, input._data.ndim), keepdim))
 
 
 def amin(input, dim=(), keepdim=False, *, out=None):
     """The smallest elements over `dim`; equal ones share the gradient evenly."""
+    _need_dim("amin", input, dim)
     return write(out, _amin(input, axes(dim, input._data.ndim), keepdim))
 
 
@@ -48,7 +57,9 @@ def aminmax(input, *, dim=None, keepdim=False, out=None):
     """(min, max) over `dim`."""
     a = input._data
     dims = () if dim is None else (axis(dim, a.ndim),)
-    if 0 in (a.shape if dim is None else [a.shape[d] for d in dims if a.ndim]):
+    if dim is not None and a.ndim and a.shape[dims[0]] == 0:
+        raise IndexError(f"aminmax: Expected reduction dim {dims[0]} to have non-zero size.")
+    if dim is None and a.size == 0:
         raise RuntimeError(
             "aminmax(): cannot compute aminmax over an empty dimension as the operation has no identity."
         )

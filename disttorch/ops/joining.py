@@ -24,13 +24,11 @@ _stack = Op(
 
 
 def _alike(tensors, name):
+    if isinstance(tensors, Tensor):
+        raise TypeError(f"{name}(): argument 'tensors' (position 1) must be tuple of Tensors, not Tensor")
     tensors = list(tensors)
     if not tensors:
-        raise (
-            ValueError(f"{name}(): expected a non-empty list of Tensors")
-            if name == "stack"
-            else RuntimeError(f"torch.{name}(): expected a non-empty list of Tensors")
-        )
+        raise ValueError(f"torch.{name}(): expected a non-empty list of Tensors")
     for i, x in enumerate(tensors):
         if not isinstance(x, Tensor):
             raise TypeError(f"expected Tensor as element {i} in argument 0, but got {type(x).__name__}")

@@ -33,13 +33,23 @@ def result_dtype(*operands) -> dtypes.dtype:
             continue
         if result is None:
             result = d
+        elif d.category == COMPLEX and result.category == FLOATING:
+            result = result.to_complex()
+        elif result.category == BOOL:
+            result = dtypes.promote_types(result, d)
         elif d.category > result.category:
-            if d.category == COMPLEX and result.category == FLOATING:
-                d = dtypes.complex64 if result in (dtypes.float16, dtypes.bfloat16) else result.to_complex()
-            elif best[2] is d and d.category == FLOATING:
-                d = dtypes.get_default_dtype()
             result = d
     return result
+
+
+def result_type(tensor1, tensor2) -> dtypes.dtype:
+    """The dtype that arithmetic on two operands (tensors or numbers) has."""
+    for position, x in enumerate((tensor1, tensor2), 1):
+        if not isinstance(x, (Tensor, *_NUMBERS)):
+            raise TypeError(
+                f"result_type(): argument 'tensor{position}' (position {position}) must be Tensor, not {type(x).__name__}"
+            )
+    return result_dtype(tensor1, tensor2)
 
 
 def common_device(*operands) -> device:
@@ -155,8 +165,8 @@ def binary(name: str, ufunc, *, x, y, floats=False, bools=True, result=None, nod
             where, d = common_device(input, other), result_dtype(input, other)
             if floats and d.category < FLOATING:
                 d = dtypes.get_default_dtype()
-            if not bools and d.category == BOOL:
-                raise RuntimeError(_BOOL_SUB if name == "sub" else f"\"{name}\" not implemented for 'Bool'")
+            if not bools:
+                refuse_bools(name, input, other, d)
             a, b = operand(input, d, where), operand(other, d, where)
         try:
             data = ufunc(a, b) if where.host else _run(ufunc, where, a, b)
@@ -200,7 +210,21 @@ def binary(name: str, ufunc, *, x, y, floats=False, bools=True, result=None, nod
     return function
 
 
-_BOOL_SUB = "Subtraction, the `-` operator, with two bool tensors is not supported. Use the `^` or `logical_xor()` operator instead."
+def refuse_bools(name: str, x, y, d: dtypes.dtype) -> None:
+    """RuntimeError for a boolean result, and in subtraction for any boolean operand."""
+    if name == "sub":
+        kinds = [t.dtype if isinstance(t, Tensor) else dtypes.of_scalar(t) for t in (x, y)]
+        if kinds[0] is kinds[1] is dtypes.bool_:
+            raise RuntimeError(
+                "Subtraction, the `-` operator, with two bool tensors is not supported. Use the `^` or `logical_xor()` operator instead."
+            )
+        if dtypes.bool_ in kinds:
+            raise RuntimeError(
+                "Subtraction, the `-` operator, with a bool tensor is not supported. If you are trying to invert a mask, use the `~` or "
+                "`logical_not()` operator instead."
+            )
+    elif d.category == BOOL:
+        raise RuntimeError(f'"{name}" not implemented for \'Bool\'')
 
 
 def unary(name: str, forward, *, x=None, floats=True, node=None, refuse=(), result=None):
@@ -247,15 +271,4 @@ def inplace_of(function):
     return method
 
 
-__all__ = [
-    "CPU",
-    "INTEGER",
-    "binary",
-    "cast_array",
-    "common_device",
-    "hushed",
-    "inplace_of",
-    "operand",
-    "result_dtype",
-    "unary",
-]
+__all__ = ["result_type"]

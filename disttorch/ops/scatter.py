@@ -26,6 +26,12 @@ def _take_along(x, dim, index):
     return x[_along(x, dim, index)]
 
 
+_empty_part = Op(
+    "GatherBackward0",
+    lambda x, shape: np.empty_like(x, shape=shape),
+    params=("x", "shape"),
+    x=lambda g, x_shape: g.new_zeros(x_shape),
+)
 _gather = Op(
     "GatherBackward0",
     _take_along,
@@ -39,6 +45,8 @@ def _check_gather(input, dim, index, name, src=None):
     if index._data.size and (index._data.dtype.kind not in "iu" or index._data.dtype.itemsize < 4):
         raise RuntimeError(f"{name}(): Expected dtype int32/int64 for index")
     a, b = input._data, index._data
+    if not b.size:
+        return d
     if max(a.ndim, 1) != max(b.ndim, 1) and b.size:
         raise RuntimeError(
             f"Index tensor must have the same number of dimensions as {'input' if name == 'gather' else 'self'} tensor"
@@ -67,7 +75,9 @@ def _check_gather(input, dim, index, name, src=None):
 def gather(input, dim, index, *, sparse_grad=False, out=None):
     """out[i, j, k] = input[i, index[i, j, k], k] for dim 1, and so on."""
     d = _check_gather(input, dim, index, "gather")
-    return write(out, _gather(input, d, index) if index._data.size else input.new_empty(index._data.shape))
+    if not index._data.size:
+        return write(out, _empty_part(input, index._data.shape))
+    return write(out, _gather(input, d, index))
 
 
 def _trim(src, index):
