@@ -105,7 +105,8 @@ def trunc_normal_(
     """Normally distributed numbers from [a, b]: those outside are drawn again."""
     if mean < a - 2 * std or mean > b + 2 * std:
         warnings.warn(
-            "mean is more than 2 std from [a, b] in nn.init.trunc_normal_. The distribution of values may be incorrect.",
+            "mean is more than 2 std from [a, b] in nn.init.trunc_normal_. The distribution of values may be "
+            "incorrect.",
             stacklevel=3,
         )
     inside = _normal_cdf((b - mean) / std) - _normal_cdf((a - mean) / std)

@@ -90,7 +90,9 @@ class _Uninitialized:
     _becomes: type
 
     def materialize(self, shape, device=None, dtype=None):
-        """Take memory for `shape` (uninitialised) on the device and in the dtype that it has, unless others are given."""
+        """Take memory for `shape` (uninitialised) on the device and in the dtype that it has, unless others are
+        given.
+        """
         made = empty(*shape, device=device or self.device, dtype=dtype or self.dtype)
         self.__class__ = self._becomes
         self.data = made
@@ -98,8 +100,10 @@ class _Uninitialized:
     @property
     def shape(self):
         raise RuntimeError(
-            "Can't access the shape of an uninitialized parameter or buffer. This error usually happens in `load_state_dict` "
-            "when trying to load an uninitialized parameter into an initialized one. Call `forward` to initialize the parameters "
+            "Can't access the shape of an uninitialized parameter or buffer. This error usually happens in "
+            "`load_state_dict` "
+            "when trying to load an uninitialized parameter into an initialized one. Call `forward` to initialize the "
+            "parameters "
             "before accessing their attributes."
         )
 

@@ -77,13 +77,6 @@ def values(loader):
     return [(x._data[:, 0, 0, 0].tolist(), y.tolist()) for x, y in loader]
 
 
-@pytest.fixture
-def many_workers_allowed():
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "This DataLoader will create")
-        yield
-
-
 @pytest.mark.parametrize("workers", [0, 1, 2])
 def test_batches_in_order(workers):
     loader = DataLoader(Squares(), batch_size=4, num_workers=workers)
@@ -187,7 +180,7 @@ def test_any_order():
 
 def test_worker_error_comes_with_its_traceback():
     loader = DataLoader(Failing(), batch_size=4, num_workers=2)
-    with pytest.raises(ValueError, match="Caught ValueError in DataLoader worker process 1.") as caught:
+    with pytest.raises(ValueError, match=r"Caught ValueError in DataLoader worker process 1\.") as caught:
         list(loader)
     text = str(caught.value)
     assert "Original Traceback (most recent call last):" in text

@@ -1,4 +1,6 @@
-"""The orders of our loaders and samplers beside PyTorch's, from the same seeds, and the random state that they leave."""
+"""The orders of our loaders and samplers beside PyTorch's, from the same seeds, and the random state that they
+leave.
+"""
 
 import numpy as np
 import pytest

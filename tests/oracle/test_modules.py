@@ -1,4 +1,6 @@
-"""Replays PyTorch's own module_db: printed form, state_dict, initial values, forward, gradients and errors of every layer."""
+"""Replays PyTorch's own module_db: printed form, state_dict, initial values, forward, gradients and errors of every
+layer.
+"""
 
 import warnings
 
@@ -87,7 +89,8 @@ def test_like_pytorch(info, dtype, monkeypatch):
         torch.manual_seed(SEED)
         cases = info.module_inputs_func(info, device="cpu", dtype=dtype, requires_grad=True, training=training)
         for nr, case in enumerate(cases):
-            what = f"training={training}, case {nr} ({case.desc}), {case.constructor_input.args} {case.constructor_input.kwargs}"
+            given = case.constructor_input
+            what = f"training={training}, case {nr} ({case.desc}), {given.args} {given.kwargs}"
             ours, theirs = pair(info, case, dtype, training)
             if case.forward_input is None:
                 continue

@@ -17,7 +17,8 @@ class AdaptiveLogSoftmaxWithLoss(Module):
     """Frequent classes (below cutoffs[0]) share one softmax with the clusters of rarer ones, which have their own.
 
     Classes are sorted by decreasing frequency. Cluster i projects to in_features / div_value^(i+1) features first.
-    Call with input (N, in_features) and target (N): -> (output (N): log-probabilities of the targets, loss: -their mean).
+    Call with input (N, in_features) and target (N): -> (output (N): log-probabilities of the targets, loss: -their
+    mean).
     """
 
     def __init__(
@@ -31,7 +32,8 @@ class AdaptiveLogSoftmaxWithLoss(Module):
         steps = [0, *cutoffs, n_classes]
         if any(int(c) != c for c in cutoffs) or any(a >= b for a, b in pairwise(steps)):
             raise ValueError(
-                "cutoffs should be a sequence of unique, positive integers sorted in an increasing order, where each value is "
+                "cutoffs should be a sequence of unique, positive integers sorted in an increasing order, where each "
+                "value is "
                 "between 1 and n_classes-1"
             )
         self.in_features, self.n_classes, self.cutoffs = in_features, n_classes, [*cutoffs, n_classes]
@@ -61,7 +63,7 @@ class AdaptiveLogSoftmaxWithLoss(Module):
         batched = target_.ndim > 0
         input = input_ if batched else input_.unsqueeze(0)
         target = target_ if batched else target_.unsqueeze(0)
-        if target.numel() and not (0 <= target.min().item() and target.max().item() < self.n_classes):
+        if target.numel() and (target.min().item() < 0 or target.max().item() >= self.n_classes):
             raise RuntimeError(
                 f"Target values should be in [0, {self.n_classes - 1}], but values in range [{target.min().item()}, "
                 f"{target.max().item()}] were found. "
@@ -86,7 +88,8 @@ class AdaptiveLogSoftmaxWithLoss(Module):
             raise RuntimeError("Input and target should have the same size in the batch dimension.")
         if input.ndim != target.ndim + 1:
             raise RuntimeError(
-                f"{target.ndim}D target tensor expects {target.ndim + 1}D input tensors, but found inputs with size {input.shape}"
+                f"{target.ndim}D target tensor expects {target.ndim + 1}D input tensors, but found inputs with size "
+                f"{input.shape}"
             )
 
     def log_prob(self, input):

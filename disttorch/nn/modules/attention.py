@@ -11,19 +11,22 @@ from .module import Module
 class MultiheadAttention(Module):
     """softmax(Q K^T / sqrt(E / heads)) V per head, projected: -> (output, weights or None).
 
-    query (L, N, E), key (S, N, kdim), value (S, N, vdim), or N first with `batch_first`, or without N. weights (N, L, S) are
+    query (L, N, E), key (S, N, kdim), value (S, N, vdim), or N first with `batch_first`, or without N. weights (N, L,
+    S) are
     the mean over heads, (N, heads, L, S) without `average_attn_weights`, None without `need_weights`.
     key_padding_mask (N, S) and attn_mask (L, S) or (N·heads, L, S): True (or -inf) where not to look.
     add_bias_kv: a learned key and value at the end; add_zero_attn: ones of zeros.
     """
 
     def __init__(
-        self, embed_dim, num_heads, dropout=0.0, bias=True, add_bias_kv=False, add_zero_attn=False, kdim=None, vdim=None,
+        self, embed_dim, num_heads, dropout=0.0, bias=True, add_bias_kv=False, add_zero_attn=False, kdim=None,
+        vdim=None,
         batch_first=False, device=None, dtype=None,
     ):  # fmt: skip
         if embed_dim <= 0 or num_heads <= 0:
             raise ValueError(
-                f"embed_dim and num_heads must be greater than 0, got embed_dim={embed_dim} and num_heads={num_heads} instead"
+                f"embed_dim and num_heads must be greater than 0, got embed_dim={embed_dim} and num_heads={num_heads} "
+                "instead"
             )
         super().__init__()
         self.embed_dim, self.num_heads, self.dropout, self.batch_first = embed_dim, num_heads, dropout, batch_first

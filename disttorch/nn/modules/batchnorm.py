@@ -59,7 +59,8 @@ class _NormBase(Module):
 
     def extra_repr(self):
         return (
-            f"{self.num_features}, eps={self.eps}, momentum={self.momentum}, affine={self.affine}, bias={self.bias is not None}, "
+            f"{self.num_features}, eps={self.eps}, momentum={self.momentum}, affine={self.affine}, "
+            f"bias={self.bias is not None}, "
             f"track_running_stats={self.track_running_stats}"
         )
 
@@ -141,7 +142,8 @@ class _InstanceNorm(_NormBase):
                     f"{input.shape[channels]}."
                 )
             warnings.warn(
-                f"input's size at dim={channels} does not match num_features. You can silence this warning by not passing in "
+                f"input's size at dim={channels} does not match num_features. You can silence this warning by not "
+                "passing in "
                 "num_features, which is not used because affine=False",
                 stacklevel=2,
             )
@@ -169,7 +171,9 @@ class InstanceNorm2d(_InstanceNorm):
 
 
 class InstanceNorm3d(_InstanceNorm):
-    """Batch norm of each instance by its own statistics: (N, C, D, H, W) or (C, D, H, W); no weights unless `affine`."""
+    """Batch norm of each instance by its own statistics: (N, C, D, H, W) or (C, D, H, W); no weights unless
+    `affine`.
+    """
 
     _unbatched, _check_input_dim = 4, _expect((4, 5), "4D or 5D")
 

@@ -320,7 +320,9 @@ def _shown(value, kind_of) -> str:
 
 
 class ParameterDict(Module):
-    """A dictionary of parameters that a module knows of; tensors become parameters, other values are kept as they are."""
+    """A dictionary of parameters that a module knows of; tensors become parameters, other values are kept as they
+    are.
+    """
 
     def __init__(self, parameters=None):
         super().__init__()
@@ -398,7 +400,7 @@ class ParameterDict(Module):
 
     def get(self, key: str, default=None):
         """The value of `key`, or `default`."""
-        return self[key] if key in self else default
+        return self[key] if key in self else default  # noqa: SIM401  it is what is defined here
 
     def fromkeys(self, keys: Iterable[str], default=None):
         """A ParameterDict with these keys and one value."""

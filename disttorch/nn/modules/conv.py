@@ -163,8 +163,8 @@ class _ConvTransposeNd(_ConvNd):
         if padding_mode != "zeros":
             raise ValueError(f'Only "zeros" padding mode is supported for {type(self).__name__}')
         super().__init__(
-            in_channels, out_channels, kernel_size, stride, padding, dilation, output_padding, groups, bias, padding_mode,
-            device, dtype,
+            in_channels, out_channels, kernel_size, stride, padding, dilation, output_padding, groups, bias,
+            padding_mode, device, dtype,
         )  # fmt: skip
 
     def forward(self, input, output_size=None):
@@ -188,7 +188,8 @@ class _ConvTransposeNd(_ConvNd):
         for size, low, high in zip(output_size, smallest, largest, strict=True):
             if not low <= size <= high:
                 raise ValueError(
-                    f"requested an output size of {output_size}, but valid sizes range from {smallest} to {largest} (for an input "
+                    f"requested an output size of {output_size}, but valid sizes range from {smallest} to {largest} "
+                    "(for an input "
                     f"of {input.shape[2:]})"
                 )
         return [size - low for size, low in zip(output_size, smallest, strict=True)]
@@ -210,7 +211,9 @@ class ConvTranspose2d(_ConvTransposeNd):
 
 
 class ConvTranspose3d(_ConvTransposeNd):
-    """The gradient of a Conv3d as a layer: (N, C_in, D, H, W) -> (N, C_out, ...); weight (C_in, C_out/groups, KD, KH, KW)."""
+    """The gradient of a Conv3d as a layer: (N, C_in, D, H, W) -> (N, C_out, ...); weight (C_in, C_out/groups, KD,
+    KH, KW).
+    """
 
     axes, tuple_of, convolve = 3, staticmethod(triple), "conv_transpose3d"
 
@@ -229,7 +232,8 @@ class _LazyConv(LazyModuleMixin):
         others = input.ndim - self.axes
         if others not in (1, 2):
             raise RuntimeError(
-                f"Expected {self.axes + 1}D (unbatched) or {self.axes + 2}D (batched) input to {type(self).__name__}, but got input "
+                f"Expected {self.axes + 1}D (unbatched) or {self.axes + 2}D (batched) input to {type(self).__name__}, "
+                "but got input "
                 f"of size: {input.shape}"
             )
         self.in_channels = input.shape[others - 1]

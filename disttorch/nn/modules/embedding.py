@@ -45,8 +45,10 @@ class _Table(Module):
 class Embedding(_Table):
     """The rows of a table at the indices given: (*) -> (*, embedding_dim).
 
-    padding_idx: a row that gets no gradient; max_norm: rows looked up are scaled down to this `norm_type`-norm, in place;
-    scale_grad_by_freq: a row's gradient is divided by how often it was looked up; sparse: accepted, gradients are dense.
+    padding_idx: a row that gets no gradient; max_norm: rows looked up are scaled down to this `norm_type`-norm, in
+    place;
+    scale_grad_by_freq: a row's gradient is divided by how often it was looked up; sparse: accepted, gradients are
+    dense.
     """
 
     def __init__(

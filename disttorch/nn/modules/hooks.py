@@ -88,7 +88,9 @@ def register_module_module_registration_hook(hook) -> RemovableHandle:
 
 
 def register_module_parameter_registration_hook(hook) -> RemovableHandle:
-    """`hook(module, name, parameter)` whenever a module registers a parameter; what it returns is registered instead."""
+    """`hook(module, name, parameter)` whenever a module registers a parameter; what it returns is registered
+    instead.
+    """
     return _add(everywhere.parameter, hook)
 
 
@@ -185,7 +187,7 @@ def call_with_hooks(module, args: tuple, kwargs: dict):
 
 def _call(module, seen: list, called: set):
     args, kwargs = seen
-    for number, hook, with_kwargs in _forward_pre_hooks(module):
+    for hook, with_kwargs in _forward_pre_hooks(module):
         if with_kwargs:
             changed = hook(module, args, kwargs)
             if changed is not None:
@@ -217,7 +219,8 @@ def _call(module, seen: list, called: set):
     if watch is not None:
         if not isinstance(result, Tensor | tuple):
             warnings.warn(
-                f"For backward hooks to be called, module output should be a Tensor or a tuple of Tensors but received {type(result)}",
+                "For backward hooks to be called, module output should be a Tensor or a tuple of Tensors but "
+                f"received {type(result)}",
                 stacklevel=4,
             )
         result = watch.outputs(result)
@@ -227,8 +230,8 @@ def _call(module, seen: list, called: set):
 
 
 def _forward_pre_hooks(module) -> list:
-    return [(k, h, False) for k, h in everywhere.forward_pre.items()] + [
-        (k, h, k in module._forward_pre_hooks_with_kwargs) for k, h in module._forward_pre_hooks.items()
+    return [(h, False) for h in everywhere.forward_pre.values()] + [
+        (h, k in module._forward_pre_hooks_with_kwargs) for k, h in module._forward_pre_hooks.items()
     ]
 
 
@@ -261,13 +264,14 @@ def _call_the_rest(module, args, kwargs, called: set):
                 hook(module, args, None)
         except Exception as e:
             warnings.warn(
-                "module forward hook with ``always_call=True`` raised an exception that was silenced as another error was "
+                "module forward hook with ``always_call=True`` raised an exception that was silenced as another error "
+                "was "
                 f"raised in forward: {e}",
                 stacklevel=4,
             )
 
 
-# -- gradients that pass a module ---------------------------------------------------------------------------------------
+# -- gradients that pass a module -------------------------------------------------------------------------------------
 class BackwardHookFunction(Function):
     """The identity of several tensors, as one node."""
 
@@ -312,7 +316,8 @@ class _BackwardWatch:
             changed = changed if isinstance(changed, tuple) else (changed,)
             if len(changed) != count:
                 raise RuntimeError(
-                    f"Backward pre hook returned an invalid number of grad_output, got {len(changed)}, but expected {count}"
+                    f"Backward pre hook returned an invalid number of grad_output, got {len(changed)}, but expected "
+                    f"{count}"
                 )
             self.grad_outputs = changed
         passed = self.grad_outputs
@@ -323,7 +328,8 @@ class _BackwardWatch:
     def _without_gradient_inputs(self):
         if self.hooks:
             warnings.warn(
-                "Full backward hook is firing when gradients are computed with respect to module outputs since no inputs require "
+                "Full backward hook is firing when gradients are computed with respect to module outputs since no "
+                "inputs require "
                 "gradients. See https://docs.pytorch.org/docs/main/generated/torch.nn.Module.html"
                 "#torch.nn.Module.register_full_backward_hook for more details.",
                 stacklevel=2,
@@ -332,7 +338,8 @@ class _BackwardWatch:
             changed = hook(self.module, (None,) * self.count_in, self.grad_outputs)
             if changed is not None and not (isinstance(changed, tuple) and all(c is None for c in changed)):
                 raise RuntimeError(
-                    "Backward hook for Modules where no input requires gradient should always return None or None for all gradients."
+                    "Backward hook for Modules where no input requires gradient should always return None or None for "
+                    "all gradients."
                 )
         self.grad_outputs = None
 
@@ -347,7 +354,8 @@ class _BackwardWatch:
             changed = changed if isinstance(changed, tuple) else (changed,)
             if len(changed) != len(inputs):
                 raise RuntimeError(
-                    f"Backward hook returned an invalid number of grad_input, got {len(changed)}, but expected {len(inputs)}"
+                    f"Backward hook returned an invalid number of grad_input, got {len(changed)}, but expected "
+                    f"{len(inputs)}"
                 )
             inputs = changed
         self.grad_outputs = None
@@ -355,7 +363,9 @@ class _BackwardWatch:
 
 
 def _through_node(values: tuple) -> tuple:
-    """(values with their tensors sent through one node, where these are, the node); (values, None, None) without gradient."""
+    """(values with their tensors sent through one node, where these are, the node); (values, None, None) without
+    gradient.
+    """
     where = [i for i, v in enumerate(values) if isinstance(v, Tensor)]
     if not (mode.grad and any(values[i].requires_grad for i in where)):
         return values, None, None

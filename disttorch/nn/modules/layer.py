@@ -4,7 +4,8 @@
     def LeakyReLU(input, *, negative_slope=1e-2, inplace=False):
         return F.leaky_relu(input, negative_slope, inplace)
 
-is a class whose forward takes what stands before the asterisk and whose constructor takes, and keeps as attributes, what
+is a class whose forward takes what stands before the asterisk and whose constructor takes, and keeps as attributes,
+what
 stands after it. A keyword `training` is the module's own.
 """
 
@@ -17,7 +18,8 @@ from .module import Module
 def layer(function=None, *, base=Module, show=None, prepare: Callable | None = None, buffers=(), unkept=()):
     """Make a subclass of `base` of a function.
 
-    show     names of the settings in the printed form (None: all; `inplace` only if it is True), or a format with braces
+    show     names of the settings in the printed form (None: all; `inplace` only if it is True), or a format with
+             braces
     prepare  called with the dictionary of settings before they are kept; it may change or refuse them
     buffers  settings that are tensors (or None), registered as buffers
     unkept   settings that `prepare` takes away: the function does not get them

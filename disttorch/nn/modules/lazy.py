@@ -55,7 +55,8 @@ def _initialize(module, args, kwargs):
     module.initialize_parameters(*args, **kwargs)
     if module.has_uninitialized_params():
         raise RuntimeError(
-            f"module {module._get_name()} has not been fully initialized: initialize_parameters left a parameter without shape"
+            f"module {module._get_name()} has not been fully initialized: initialize_parameters left a parameter "
+            "without shape"
         )
     module.reset_parameters()
     module._initialize_hook.remove()

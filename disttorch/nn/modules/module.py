@@ -129,7 +129,8 @@ class Module(Hooks, State):
         elif buffers is not None and name in buffers:
             if value is not None and not isinstance(value, Tensor):
                 raise TypeError(
-                    f"cannot assign '{typename(value)}' as buffer '{name}' (torch.nn.Buffer, torch.Tensor or None expected)"
+                    f"cannot assign '{typename(value)}' as buffer '{name}' (torch.nn.Buffer, torch.Tensor or None "
+                    "expected)"
                 )
             buffers[name] = registered(everywhere.buffer, self, name, value)
         else:
@@ -165,17 +166,21 @@ class Module(Hooks, State):
 
     # -- registration -------------------------------------------------------------------------------------------------
     def register_parameter(self, name: str, param: Parameter | None):
-        """Make `param` a parameter under `name`; None reserves the name. KeyError, TypeError, ValueError as PyTorch's."""
+        """Make `param` a parameter under `name`; None reserves the name. KeyError, TypeError, ValueError as
+        PyTorch's.
+        """
         self._need_init(self.__dict__.get("_parameters"), "parameter")
         self._check_name("parameter", name, self._parameters)
         if param is not None:
             if not isinstance(param, Parameter):
                 raise TypeError(
-                    f"cannot assign '{typename(param)}' object to parameter '{name}' (torch.nn.Parameter or None required)"
+                    f"cannot assign '{typename(param)}' object to parameter '{name}' (torch.nn.Parameter or None "
+                    "required)"
                 )
             if param.grad_fn is not None:
                 raise ValueError(
-                    f"Cannot assign non-leaf Tensor to parameter '{name}'. Model parameters must be created explicitly. To express "
+                    f"Cannot assign non-leaf Tensor to parameter '{name}'. Model parameters must be created "
+                    "explicitly. To express "
                     f"'{name}' as a function of another Tensor, compute the value in the forward() method."
                 )
             param = registered(everywhere.parameter, self, name, param)
@@ -216,7 +221,9 @@ class Module(Hooks, State):
 
     # -- by dotted name -----------------------------------------------------------------------------------------------
     def get_submodule(self, target: str) -> "Module":
-        """The module that is reached by the dotted name `target` ("" is the module itself); AttributeError otherwise."""
+        """The module that is reached by the dotted name `target` ("" is the module itself); AttributeError
+        otherwise.
+        """
         module = self
         for name in target.split(".") if target else ():
             if not hasattr(module, name):

@@ -1,6 +1,7 @@
 """Recurrent networks over whole sequences, and the cells that take one step.
 
-Letters: L length, N batch, I input_size, H hidden_size, P proj_size (or H), D directions. Sequences are (L, N, I), or (N, L, I)
+Letters: L length, N batch, I input_size, H hidden_size, P proj_size (or H), D directions. Sequences are (L, N, I), or
+(N, L, I)
 with `batch_first`, or (L, I), or a PackedSequence.
 """
 
@@ -18,12 +19,14 @@ GATES = {"RNN_TANH": 1, "RNN_RELU": 1, "LSTM": 4, "GRU": 3}
 
 
 class RNNBase(Module):
-    """Parameters weight_ih_l0, weight_hh_l0, bias_ih_l0, bias_hh_l0 (, weight_hr_l0), and so on for each layer and, with
+    """Parameters weight_ih_l0, weight_hh_l0, bias_ih_l0, bias_hh_l0 (, weight_hr_l0), and so on for each layer and,
+    with
     "_reverse", direction. All are drawn evenly from ±1/sqrt(H).
     """
 
     def __init__(
-        self, mode, input_size, hidden_size, num_layers=1, bias=True, batch_first=False, dropout=0.0, bidirectional=False,
+        self, mode, input_size, hidden_size, num_layers=1, bias=True, batch_first=False, dropout=0.0,
+        bidirectional=False,
         proj_size=0, device=None, dtype=None,
     ):  # fmt: skip
         super().__init__()
@@ -178,12 +181,14 @@ def _check_settings(input_size, hidden_size, num_layers, bias, batch_first, drop
         )
     if dropout > 0 and num_layers == 1:
         warnings.warn(
-            "dropout option adds dropout after all but last recurrent layer, so non-zero dropout expects num_layers greater than 1, "
+            "dropout option adds dropout after all but last recurrent layer, so non-zero dropout expects num_layers "
+            "greater than 1, "
             f"but got dropout={dropout} and num_layers={num_layers}",
             stacklevel=5,
         )
     for name, value, kind in (
-        ("bias", bias, bool), ("batch_first", batch_first, bool), ("input_size", input_size, int), ("hidden_size", hidden_size, int),
+        ("bias", bias, bool), ("batch_first", batch_first, bool), ("input_size", input_size, int),
+        ("hidden_size", hidden_size, int),
     ):  # fmt: skip
         if not isinstance(value, kind):
             raise TypeError(f"{name} should be of type {kind.__name__}, got: {type(value).__name__}")
@@ -197,7 +202,9 @@ def _check_settings(input_size, hidden_size, num_layers, bias, batch_first, drop
 
 
 class RNN(RNNBase):
-    """h_t = tanh(W_ih x_t + b_ih + W_hh h_(t-1) + b_hh), or relu (`nonlinearity`): -> (output (L, N, D·H), h_n (D·layers, N, H))."""
+    """h_t = tanh(W_ih x_t + b_ih + W_hh h_(t-1) + b_hh), or relu (`nonlinearity`): -> (output (L, N, D·H), h_n
+    (D·layers, N, H)).
+    """
 
     def __init__(self, *args, **kwargs):
         if "proj_size" in kwargs:
@@ -217,7 +224,8 @@ class RNN(RNNBase):
 
 
 class LSTM(RNNBase):
-    """Long short-term memory, Hochreiter and Schmidhuber (1997): -> (output (L, N, D·P), (h_n (D·layers, N, P), c_n (.., H))).
+    """Long short-term memory, Hochreiter and Schmidhuber (1997): -> (output (L, N, D·P), (h_n (D·layers, N, P), c_n
+    (.., H))).
 
     With `proj_size` the output is projected: Sak et al. (2014).
     """

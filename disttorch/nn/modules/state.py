@@ -161,7 +161,8 @@ def _load(module, state_dict, prefix: str, metadata, assign: bool, found: _Incom
     for hook in module._load_state_dict_post_hooks.values():
         if hook(module, found) is not None:
             raise AssertionError(
-                "Hooks registered with ``register_load_state_dict_post_hook`` are not expected to return new values, if "
+                "Hooks registered with ``register_load_state_dict_post_hook`` are not expected to return new values, "
+                "if "
                 "incompatible_keys need to be modified, it should be done inplace."
             )
 
@@ -170,7 +171,8 @@ def _load_one(module, name: str, target: Tensor, key: str, value, assign: bool) 
     """Put `value` where `target` is; -> what stands against it, if anything."""
     if not isinstance(value, Tensor):
         return (
-            f'While copying the parameter named "{key}", expected torch.Tensor or Tensor-like object from checkpoint but '
+            f'While copying the parameter named "{key}", '
+            "expected torch.Tensor or Tensor-like object from checkpoint but "
             f"received {type(value)}"
         )
     lazy = is_lazy(target)
@@ -179,7 +181,8 @@ def _load_one(module, name: str, target: Tensor, key: str, value, assign: bool) 
             value = value[0]
         if value._data.shape != target._data.shape:
             return (
-                f"size mismatch for {key}: copying a param with shape {value.shape} from checkpoint, the shape in current model is "
+                f"size mismatch for {key}: copying a param with shape {value.shape} from checkpoint, the shape in "
+                "current model is "
                 f"{target.shape}."
             )
     try:
@@ -195,7 +198,8 @@ def _load_one(module, name: str, target: Tensor, key: str, value, assign: bool) 
                 target.copy_(value)
     except Exception as e:
         return (
-            f'While copying the parameter named "{key}", whose dimensions in the model are {target.size()} and whose dimensions in '
+            f'While copying the parameter named "{key}", '
+            f"whose dimensions in the model are {target.size()} and whose dimensions in "
             f"the checkpoint are {value.size()}, an exception occurred : {e.args}."
         )
     return None

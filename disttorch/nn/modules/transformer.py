@@ -47,7 +47,8 @@ class _Layer(Module):
     """What encoder and decoder layers have in common: self-attention and two linear maps, each with a residual."""
 
     def _make(
-        self, norms, d_model, nhead, dim_feedforward, dropout, activation, layer_norm_eps, batch_first, norm_first, bias,
+        self, norms, d_model, nhead, dim_feedforward, dropout, activation, layer_norm_eps, batch_first, norm_first,
+        bias,
         **where,
     ):  # fmt: skip
         self.self_attn = MultiheadAttention(d_model, nhead, dropout, bias, batch_first=batch_first, **where)
@@ -80,7 +81,8 @@ class TransformerEncoderLayer(_Layer):
     """Self-attention, then two linear maps, each added to its input and normalised (`norm_first`: before)."""
 
     def __init__(
-        self, d_model, nhead, dim_feedforward=2048, dropout=0.1, activation=F.relu, layer_norm_eps=1e-5, batch_first=False,
+        self, d_model, nhead, dim_feedforward=2048, dropout=0.1, activation=F.relu, layer_norm_eps=1e-5,
+        batch_first=False,
         norm_first=False, bias=True, device=None, dtype=None,
     ):  # fmt: skip
         super().__init__()
@@ -101,7 +103,8 @@ class TransformerDecoderLayer(_Layer):
     """Self-attention, attention to `memory`, then two linear maps, each added to its input and normalised."""
 
     def __init__(
-        self, d_model, nhead, dim_feedforward=2048, dropout=0.1, activation=F.relu, layer_norm_eps=1e-5, batch_first=False,
+        self, d_model, nhead, dim_feedforward=2048, dropout=0.1, activation=F.relu, layer_norm_eps=1e-5,
+        batch_first=False,
         norm_first=False, bias=True, device=None, dtype=None,
     ):  # fmt: skip
         super().__init__()

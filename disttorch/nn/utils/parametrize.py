@@ -3,8 +3,9 @@ output of `Symmetric` for a parameter that is trained in its place.
 """
 
 from collections.abc import Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from copy import deepcopy
+from typing import ClassVar
 
 from ...autograd.mode import no_grad
 from ...autograd.variable import Tensor
@@ -17,7 +18,7 @@ class _Cache:
     """What parametrised tensors came to, inside `cached()`."""
 
     depth = 0
-    values: dict[tuple[int, str], Tensor] = {}
+    values: ClassVar[dict[tuple[int, str], Tensor]] = {}
 
 
 @contextmanager
@@ -64,10 +65,8 @@ class ParametrizationList(ModuleList):
         with no_grad():
             for module in reversed(list(self)):
                 if hasattr(module, "right_inverse"):
-                    try:
+                    with suppress(NotImplementedError):
                         value = module.right_inverse(value)
-                    except NotImplementedError:
-                        pass
         return value
 
     def _take_one(self, original: Tensor, new: Tensor):
@@ -109,14 +108,16 @@ class ParametrizationList(ModuleList):
                 raise ValueError(f"'right_inverse' must return a sequence of tensors. Got {type(value).__name__}.")
             if len(values) != self.ntensors:
                 raise ValueError(
-                    f"'right_inverse' must return a sequence of tensors of length {self.ntensors}. Got a sequence of length "
+                    f"'right_inverse' must return a sequence of tensors of length {self.ntensors}. Got a sequence of "
+                    "length "
                     f"{len(values)}."
                 )
             for i, (original, t) in enumerate(zip(self._originals(), values, strict=True)):
                 if original.dtype is not t.dtype:
                     first, name = ("The tensor", "original") if self.is_tensor else (f"Tensor {i}", f"original{i}")
                     raise ValueError(
-                        f"{first} returned by `right_inverse` has dtype {t.dtype} while `{name}` has dtype {original.dtype}"
+                        f"{first} returned by `right_inverse` has dtype {t.dtype} while `{name}` has dtype "
+                        f"{original.dtype}"
                     )
                 original.data = t.data
 
@@ -135,7 +136,8 @@ def _check_same(what: str, made, dtype, shape, names: tuple[str, str]):
     for kind, was, becomes in (("dtype", dtype, made.dtype), ("shape", shape, made.shape)):
         if was != becomes:
             raise ValueError(
-                f"Registering a parametrization may not change the {kind} of the tensor, unless `unsafe` flag is enabled.\n"
+                f"Registering a parametrization may not change the {kind} of the tensor, unless `unsafe` flag is "
+                "enabled.\n"
                 f"{names[0]} {kind}: {was}\n{names[1]} {kind}: {becomes}"
             )
 
@@ -147,7 +149,7 @@ def _register(module: Module, name: str, t: Tensor):
         module.register_buffer(name, t)
 
 
-# -- a class of its own for each parametrised module --------------------------------------------------------------------
+# -- a class of its own for each parametrised module ------------------------------------------------------------------
 def _give_own_class(module: Module):
     """A subclass that can hold the properties of this one module."""
     kind = type(module)
@@ -194,7 +196,8 @@ def register_parametrization(
 ) -> Module:
     """Let the parameter or buffer `tensor_name` be what `parametrization` makes of it; -> the module.
 
-    `parametrization.right_inverse(tensor)`, if there, says what to train so that the tensor has its present value (several
+    `parametrization.right_inverse(tensor)`, if there, says what to train so that the tensor has its present value
+    (several
     tensors for a parametrisation of several); it also makes assignment possible. Several may be registered: each takes
     what the one before gave. ValueError if dtype or shape change, unless `unsafe`, or if there is no such tensor.
     """
@@ -224,7 +227,8 @@ def register_parametrization(
         module.parametrizations[tensor_name] = made
     else:
         raise ValueError(
-            f"Module '{module}' does not have a parameter, a buffer, or a parametrized element with name '{tensor_name}'"
+            f"Module '{module}' does not have a parameter, a buffer, or a parametrized element with name "
+            f"'{tensor_name}'"
         )
     return module
 
@@ -236,8 +240,10 @@ def _check_inverse(parametrization: Module, made: Tensor, value: Tensor):
     for kind in ("dtype", "shape"):
         if getattr(back, kind) != getattr(value, kind):
             raise ValueError(
-                f"The tensor returned by parametrization.right_inverse must have the same {kind} as module.weight, unless `unsafe` "
-                f"flag is enabled.\nmodule.weight {kind}: {getattr(value, kind)}\nreturned {kind}: {getattr(back, kind)}"
+                f"The tensor returned by parametrization.right_inverse must have the same {kind} as module.weight, "
+                "unless `unsafe` "
+                f"flag is enabled.\nmodule.weight {kind}: {getattr(value, kind)}\nreturned {kind}: "
+                f"{getattr(back, kind)}"
             )
 
 
@@ -252,7 +258,8 @@ def is_parametrized(module: Module, tensor_name: str | None = None) -> bool:
 def remove_parametrizations(module: Module, tensor_name: str, leave_parametrized: bool = True) -> Module:
     """Make the tensor a plain parameter again; -> the module.
 
-    It keeps its present value with `leave_parametrized`, otherwise it is the original (ValueError if there are several).
+    It keeps its present value with `leave_parametrized`, otherwise it is the original (ValueError if there are
+    several).
     """
     if not is_parametrized(module, tensor_name):
         raise ValueError(f"Module {module} does not have a parametrization on {tensor_name}")
@@ -267,7 +274,8 @@ def remove_parametrizations(module: Module, tensor_name: str, leave_parametrized
         tensor = Parameter(value) if value.requires_grad else value
     else:
         raise ValueError(
-            "Cannot leave unparametrized (`leave_parametrized=False`) a tensor that is parametrized in terms of a sequence of tensors."
+            "Cannot leave unparametrized (`leave_parametrized=False`) a tensor that is parametrized in terms of a "
+            "sequence of tensors."
         )
     delattr(type(module), tensor_name)
     del module.parametrizations[tensor_name]
@@ -286,7 +294,9 @@ def type_before_parametrizations(module: Module) -> type:
 def transfer_parametrizations_and_params(
     from_module: Module, to_module: Module, tensor_name: str | None = None
 ) -> Module:
-    """Parametrise the tensors of `to_module` (or just one) as those of `from_module`, sharing originals; -> `to_module`."""
+    """Parametrise the tensors of `to_module` (or just one) as those of `from_module`, sharing originals; ->
+    `to_module`.
+    """
     if not is_parametrized(from_module):
         return to_module
     for name in from_module.parametrizations if tensor_name is None else [tensor_name]:

@@ -1,6 +1,7 @@
 """Sequences of different lengths: padded to one tensor, or packed step by step.
 
-Letters: N sequences, L the longest one's length, * any further dimensions. A packed sequence holds the first steps of all
+Letters: N sequences, L the longest one's length, * any further dimensions. A packed sequence holds the first steps of
+all
 sequences, then the second steps of those that have one, and so on; the longest sequence comes first.
 """
 
@@ -41,7 +42,8 @@ class PackedSequence(_Fields):
             data, batch_sizes = data
         elif batch_sizes.device is not CPU:
             raise ValueError(
-                "batch_sizes should always be on CPU. Instances of PackedSequence should never be created manually. They should be "
+                "batch_sizes should always be on CPU. Instances of PackedSequence should never be created manually. "
+                "They should be "
                 "instantiated by functions like pack_sequence and pack_padded_sequences in nn.utils.rnn. "
                 "https://pytorch.org/docs/stable/nn.html#torch.nn.utils.rnn.pack_sequence"
             )
@@ -87,7 +89,8 @@ def pack_padded_sequence(
 ) -> PackedSequence:
     """Pack padded sequences (L, N, *), or (N, L, *) with `batch_first`, of `lengths` (a list, or a CPU tensor (N)).
 
-    enforce_sorted: the longest must come first; otherwise they are sorted here. RuntimeError for lengths that do not fit.
+    enforce_sorted: the longest must come first; otherwise they are sorted here. RuntimeError for lengths that do not
+    fit.
     """
     if not isinstance(lengths, Tensor):
         lengths = as_tensor(lengths, dtype=dtypes.int64, device=CPU)
@@ -113,8 +116,10 @@ def pack_padded_sequence(
         steps = steps.index_select(1, order)
     elif (lengths[:-1] < lengths[1:]).any():
         raise RuntimeError(
-            "`lengths` array must be sorted in decreasing order when `enforce_sorted` is True. You can pass `enforce_sorted=False` "
-            "to pack_padded_sequence and/or pack_sequence to sidestep this requirement if you do not need ONNX exportability."
+            "`lengths` array must be sorted in decreasing order when `enforce_sorted` is True. You can pass "
+            "`enforce_sorted=False` "
+            "to pack_padded_sequence and/or pack_sequence to sidestep this requirement if you do not need ONNX "
+            "exportability."
         )
     longest = int(lengths[0])
     if longest > steps.shape[0]:

@@ -1,4 +1,6 @@
-"""Spectral norm by a hook before each forward: the older form, whose state_dict has `weight_orig`, `weight_u`, `weight_v`."""
+"""Spectral norm by a hook before each forward: the older form, whose state_dict has `weight_orig`, `weight_u`,
+`weight_v`.
+"""
 
 from ...autograd.mode import no_grad
 from ..modules.module import Module
@@ -48,7 +50,8 @@ def spectral_norm(
         raise ValueError(f"`SpectralNorm` cannot be applied as parameter `{name}` is None")
     if is_lazy(weight):
         raise ValueError(
-            "The module passed to `SpectralNorm` can't have uninitialized parameters. Make sure to run the dummy forward before "
+            "The module passed to `SpectralNorm` can't have uninitialized parameters. Make sure to run the dummy "
+            "forward before "
             "applying spectral normalization"
         )
     u, v = norms.random_vectors(weight, hook.dim, eps)
@@ -64,11 +67,10 @@ def spectral_norm(
 
 def remove_spectral_norm(module: Module, name: str = "weight") -> Module:
     """Make the weight a plain parameter again; -> the module. ValueError if it has no spectral norm."""
-    for number, hook in module._forward_pre_hooks.items():
-        if isinstance(hook, SpectralNorm) and hook.name == name:
-            break
-    else:
+    found = [(k, h) for k, h in module._forward_pre_hooks.items() if isinstance(h, SpectralNorm) and h.name == name]
+    if not found:
         raise ValueError(f"spectral_norm of '{name}' not found in {module}")
+    number, hook = found[0]
     with no_grad():
         weight = hook.compute_weight(module, do_power_iteration=False)
     for suffix in ("", "_u", "_v", "_orig"):

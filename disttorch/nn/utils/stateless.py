@@ -9,7 +9,8 @@ def functional_call(
 ):
     """Deprecated: use `func.functional_call`, which does the same."""
     warnings.warn(
-        "`torch.nn.utils.stateless.functional_call` is deprecated as of PyTorch 2.0 and will be removed in a future version of "
+        "`torch.nn.utils.stateless.functional_call` is deprecated as of PyTorch 2.0 and will be removed in a future "
+        "version of "
         "PyTorch. Please use `torch.func.functional_call` instead which is a drop-in replacement.",
         FutureWarning,
         stacklevel=2,
@@ -80,7 +81,8 @@ def _tied(own: dict, tensors: dict) -> dict:
         given = [n for n in group if n in tensors]
         if len({id(tensors[n]) for n in given}) > 1:
             raise ValueError(
-                f"functional_call got multiple values for keys {sorted(group)}, which are tied. Consider using tie_weights=False"
+                f"functional_call got multiple values for keys {sorted(group)}, which are tied. Consider using "
+                "tie_weights=False"
             )
         if given:
             new.update(dict.fromkeys(group, tensors[given[0]]))

@@ -33,7 +33,8 @@ def weight_norm(module: Module, name: str = "weight", dim: int | None = 0) -> Mo
     weight = getattr(module, name)
     if is_lazy(weight):
         raise ValueError(
-            "The module passed to `WeightNorm` can't have uninitialized parameters. Make sure to run the dummy forward before "
+            "The module passed to `WeightNorm` can't have uninitialized parameters. Make sure to run the dummy "
+            "forward before "
             "applying weight normalization"
         )
     del module._parameters[name]
@@ -46,11 +47,10 @@ def weight_norm(module: Module, name: str = "weight", dim: int | None = 0) -> Mo
 
 def remove_weight_norm(module: Module, name: str = "weight") -> Module:
     """Make the weight a plain parameter again; -> the module. ValueError if it has no weight norm."""
-    for number, hook in module._forward_pre_hooks.items():
-        if isinstance(hook, WeightNorm) and hook.name == name:
-            break
-    else:
+    found = [(k, h) for k, h in module._forward_pre_hooks.items() if isinstance(h, WeightNorm) and h.name == name]
+    if not found:
         raise ValueError(f"weight_norm of '{name}' not found in {module}")
+    number, hook = found[0]
     weight = hook.compute_weight(module)
     for attribute in (name, name + "_g", name + "_v"):
         delattr(module, attribute)

@@ -14,7 +14,7 @@ from .fetch import fetcher
 from .sampler import BatchSampler, RandomSampler, Sampler, SequentialSampler, random_seed
 
 T = TypeVar("T")
-FIXED = "batch_size batch_sampler sampler drop_last dataset persistent_workers".split()  # after construction
+FIXED = ("batch_size", "batch_sampler", "sampler", "drop_last", "dataset", "persistent_workers")  # after construction
 
 
 class _Endless(Sampler):
@@ -31,7 +31,8 @@ class DataLoader(Generic[T]):
     dataset          samples by index, or an IterableDataset
     batch_size       samples of a batch; None: the samples themselves, one by one
     shuffle          a new random order at each iteration
-    sampler          the order of indices instead; batch_sampler: lists of indices, instead of the four above and drop_last
+    sampler          the order of indices instead; batch_sampler: lists of indices, instead of the four above and
+                     drop_last
     num_workers      processes that make the batches; 0: they are made here. The order is the same for any number
     collate_fn       from a list of samples to a batch (default_collate)
     pin_memory       call `pin_memory()` of each batch
@@ -44,7 +45,8 @@ class DataLoader(Generic[T]):
     persistent_workers  keep the processes from one iteration to the next
     in_order         False: batches as they come from the workers
 
-    A worker's exception is raised here with its traceback in the text; RuntimeError if a worker process has died or takes
+    A worker's exception is raised here with its traceback in the text; RuntimeError if a worker process has died or
+    takes
     longer than `timeout`. ValueError and TypeError for options that do not fit, in PyTorch's words.
     """
 
@@ -135,7 +137,8 @@ class DataLoader(Generic[T]):
                 context = multiprocessing.get_context(context)
             if not isinstance(context, BaseContext):
                 raise TypeError(
-                    "multiprocessing_context option should be a valid context object or a string specifying the start method, "
+                    "multiprocessing_context option should be a valid context object or a string specifying the start "
+                    "method, "
                     f"but got multiprocessing_context={context}"
                 )
         self._context = context
@@ -180,7 +183,8 @@ def _check_workers(num_workers, timeout, prefetch_factor, persistent_workers):
         raise ValueError("timeout option should be non-negative")
     if num_workers == 0 and prefetch_factor is not None:
         raise ValueError(
-            "prefetch_factor option could only be specified in multiprocessing.let num_workers > 0 to enable multiprocessing, "
+            "prefetch_factor option could only be specified in multiprocessing.let num_workers > 0 to enable "
+            "multiprocessing, "
             "otherwise set prefetch_factor to None."
         )
     if prefetch_factor is not None and prefetch_factor < 0:
@@ -205,9 +209,12 @@ def _warn_of_many(num_workers: int):
     cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     if num_workers > cpus:
         warnings.warn(
-            f"This DataLoader will create {num_workers} worker processes in total. Our suggested max number of worker in current "
-            f"system is {cpus}, which is smaller than what this DataLoader is going to create. Please be aware that excessive worker "
-            "creation might get DataLoader running slow or even freeze, lower the worker number to avoid potential slowness/freeze "
+            f"This DataLoader will create {num_workers} worker processes in total. Our suggested max number of worker "
+            "in current "
+            f"system is {cpus}, which is smaller than what this DataLoader is going to create. Please be aware that "
+            "excessive worker "
+            "creation might get DataLoader running slow or even freeze, lower the worker number to avoid potential "
+            "slowness/freeze "
             "if necessary.",
             stacklevel=3,
         )
@@ -249,8 +256,10 @@ class _Iteration:
         )
         if self._loader.num_workers:
             text += (
-                "For multiprocessing data-loading, this could be caused by not properly configuring the IterableDataset replica at "
-                "each worker. Please see https://pytorch.org/docs/stable/data.html#torch.utils.data.IterableDataset for examples."
+                "For multiprocessing data-loading, this could be caused by not properly configuring the "
+                "IterableDataset replica at "
+                "each worker. Please see https://pytorch.org/docs/stable/data.html#torch.utils.data.IterableDataset "
+                "for examples."
             )
         warnings.warn(text, stacklevel=3)
 

@@ -58,7 +58,8 @@ class StackDataset(Dataset):
     def __init__(self, *args: Dataset, **kwargs: Dataset):
         if args and kwargs:
             raise ValueError(
-                "Supported either ``tuple``- (via ``args``) or``dict``- (via ``kwargs``) like input/output, but both types are "
+                "Supported either ``tuple``- (via ``args``) or``dict``- (via ``kwargs``) like input/output, but both "
+                "types are "
                 "given."
             )
         if not args and not kwargs:
