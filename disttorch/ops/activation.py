@@ -86,7 +86,10 @@ def relu_(input):
 relu.inplace = relu_
 
 _hardtanh = _op(
-    "HardtanhBackward0", "low high", lambda x, low, high: np.clip(x, low, high), x=lambda g, x, low, high: g * ((x > low) & (x < high))
+    "HardtanhBackward0",
+    "low high",
+    lambda x, low, high: np.clip(x, low, high),
+    x=lambda g, x, low, high: g * ((x > low) & (x < high)),
 )
 
 
@@ -130,11 +133,15 @@ _rrelu = Op(
 
 
 def _drawn_slopes(input, lower, upper):
-    """A slope for each element that is not positive, 1 for the others; numbers are drawn for the former only, as in PyTorch."""
+    """A slope for each element that is not positive, 1 for the others; numbers are drawn for the former only, as in
+    PyTorch.
+    """
     x = input._data
     with scope(input.device):
         below = x <= 0
-        drawn = sampling.uniform(random.stream(None, input.device), (int(below.sum()),), np.dtype(np.float64), lower, upper)
+        drawn = sampling.uniform(
+            random.stream(None, input.device), (int(below.sum()),), np.dtype(np.float64), lower, upper
+        )
         slopes = np.ones_like(x)
         slopes[below] = drawn.astype(x.dtype)
     return slopes
@@ -173,7 +180,8 @@ def prelu(input, weight):
         channels = x.shape[1] if x.ndim > 1 else 1
         if channels != w.size:
             raise RuntimeError(
-                f"Mismatch of parameter numbers and input channel size. Found parameter numbers = {w.size} and channel size = {channels}."
+                f"Mismatch of parameter numbers and input channel size. Found parameter numbers = {w.size} and "
+                f"channel size = {channels}."
             )
     if w.ndim > 1:
         raise RuntimeError(f"prelu: Expected `weight` to be a scalar or 1D tensor, but got: ndim = {w.ndim}")
@@ -186,7 +194,10 @@ def _threshold_forward(x, threshold, value):
 
 
 _threshold = _op(
-    "ThresholdBackward0", "threshold value", _threshold_forward, x=lambda g, x, threshold: g.masked_fill(x <= threshold, 0)
+    "ThresholdBackward0",
+    "threshold value",
+    _threshold_forward,
+    x=lambda g, x, threshold: g.masked_fill(x <= threshold, 0),
 )
 
 
@@ -206,7 +217,9 @@ _elu = _op(
     "EluBackward0",
     "alpha scale inner",
     _elu_forward,
-    x=lambda g, x, alpha, scale, inner: where(x > 0, g * scale, g * (x.clamp(max=0) * inner).exp() * (alpha * scale * inner)),
+    x=lambda g, x, alpha, scale, inner: where(
+        x > 0, g * scale, g * (x.clamp(max=0) * inner).exp() * (alpha * scale * inner)
+    ),
 )
 # Klambauer et al., "Self-Normalizing Neural Networks" (2017).
 SELU_ALPHA, SELU_SCALE = 1.6732632423543772848170429916717, 1.0507009873554804934193349852946

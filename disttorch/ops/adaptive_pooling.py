@@ -4,7 +4,7 @@ from ..autograd.op import Op
 from ..dtypes import SCALAR_NAMES
 from .arguments import need_tensor
 from .matmul import kernels_of
-from .pooling import _pick, _put
+from .pooling import _put
 
 
 def _sizes(name, output_size, x, n):
@@ -22,7 +22,9 @@ def _sizes(name, output_size, x, n):
     sizes = tuple([x.shape[d - n] if s is None else s.__index__() for d, s in enumerate(output_size)])
     if any(s < 0 for s in sizes):
         told = ", ".join(map(str, sizes))
-        raise RuntimeError(f"{name}: elements of output_size must be greater than or equal to 0 but received {{{told}}}")
+        raise RuntimeError(
+            f"{name}: elements of output_size must be greater than or equal to 0 but received {{{told}}}"
+        )
     return sizes
 
 
@@ -32,13 +34,15 @@ def _check(name, input, n, colon):
     if x.ndim not in (n + 1, n + 2):
         if n == 1:
             raise RuntimeError(
-                f"Expected 2 to 3 dimensions, but got {x.ndim}-dimensional tensor for argument #1 'self' (while checking arguments for {name})"
+                f"Expected 2 to 3 dimensions, but got {x.ndim}-dimensional tensor for argument #1 'self' (while "
+                f"checking arguments for {name})"
             )
         raise RuntimeError(f"{name}(): Expected {n + 1}D or {n + 2}D tensor, but got{colon} {list(x.shape)}")
     for d in range(x.ndim - n, x.ndim):
         if x.shape[d] == 0:
             raise RuntimeError(
-                f"{name}(): Expected input to have non-zero size for non-batch dimensions, but input has sizes {list(x.shape)} "
+                f"{name}(): Expected input to have non-zero size for non-batch dimensions, but input has sizes "
+                f"{list(x.shape)} "
                 f"with dimension {d} being empty"
             )
     if x.dtype.kind not in "fV":
@@ -69,7 +73,9 @@ def _make_average(n):
         return op(input, sizes)
 
     adaptive_avg_pool.__name__ = adaptive_avg_pool.__qualname__ = name
-    adaptive_avg_pool.__doc__ = f"Means of windows laid so that the {n} spatial axes have `output_size` (None keeps one's size)."
+    adaptive_avg_pool.__doc__ = (
+        f"Means of windows laid so that the {n} spatial axes have `output_size` (None keeps one's size)."
+    )
     return adaptive_avg_pool
 
 
@@ -96,7 +102,9 @@ def _make_max(n):
         return (values, indices) if return_indices else values
 
     adaptive_max_pool.__name__ = adaptive_max_pool.__qualname__ = name
-    adaptive_max_pool.__doc__ = f"Maxima of windows laid so that the {n} spatial axes have `output_size`; also their positions."
+    adaptive_max_pool.__doc__ = (
+        f"Maxima of windows laid so that the {n} spatial axes have `output_size`; also their positions."
+    )
     with_indices.__name__ = with_indices.__qualname__ = name + "_with_indices"
     with_indices.__doc__ = f"`{name}` with return_indices=True."
     return adaptive_max_pool, with_indices

@@ -14,7 +14,9 @@ C_NAMES = {
 def need_tensor(t, function: str, argument: str, position: int) -> None:
     """TypeError unless `t` is a tensor."""
     if not isinstance(t, Tensor):
-        raise TypeError(f"{function}(): argument '{argument}' (position {position}) must be Tensor, not {type(t).__name__}")
+        raise TypeError(
+            f"{function}(): argument '{argument}' (position {position}) must be Tensor, not {type(t).__name__}"
+        )
 
 
 def need_floating(t: Tensor, kernel: str) -> None:

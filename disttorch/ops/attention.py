@@ -74,8 +74,10 @@ def scaled_dot_product_attention(
 ):  # fmt: skip
     """softmax(query key^T * scale + mask) value: (*, L, E), (*, S, E), (*, S, F) -> (*, L, F).
 
-    attn_mask: bool (True: may be seen) or added to the scores; is_causal: a query sees keys up to its own position; scale:
-    1 / sqrt(E) unless given; enable_gqa: heads (third dimension from the end) of keys and values serve several of the queries'.
+    attn_mask: bool (True: may be seen) or added to the scores; is_causal: a query sees keys up to its own position;
+    scale:
+    1 / sqrt(E) unless given; enable_gqa: heads (third dimension from the end) of keys and values serve several of the
+    queries'.
     """
     need_tensor(query, "scaled_dot_product_attention", "query", 1)
     _check(query, key, value, attn_mask, dropout_p, is_causal)
@@ -92,7 +94,9 @@ def scaled_dot_product_attention(
         shape = (*np.broadcast_shapes(q.shape[:-2], k.shape[:-2]), q.shape[-2], k.shape[-2])
         keep = wrap(np.zeros(shape, q.dtype), query.device)
         if dropout_p < 1:
-            keep = wrap(_mask(shape, dropout_p, query.device)._data.astype(q.dtype) / q.dtype.type(1 - dropout_p), query.device)
+            keep = wrap(
+                _mask(shape, dropout_p, query.device)._data.astype(q.dtype) / q.dtype.type(1 - dropout_p), query.device
+            )
     scale = 1 / math.sqrt(q.shape[-1]) if scale is None and q.shape[-1] else 1.0 if scale is None else scale
     return _attention(query, key, value, bias, keep, float(scale))
 
@@ -117,31 +121,41 @@ def _check(query, key, value, attn_mask, dropout_p, is_causal):
     ranks = [t._data.ndim for _, t in named]
     if min(ranks) < 2:
         raise RuntimeError(
-            "Expected query, key, and value to all be  at least 2 dimensional, but got query.dim: {} key.dim: {} and value.dim: {} instead.".format(*ranks)
+            f"Expected query, key, and value to all be  at least 2 dimensional, but got query.dim: {ranks[0]} key.dim: "
+            f"{ranks[1]} and value.dim: {ranks[2]} instead."
         )
     kinds = [t._data.dtype for _, t in named]
     if kinds[1:] != kinds[:-1]:
         names = [C_NAMES[t.dtype.name] for _, t in named]
         raise RuntimeError(
-            "Expected query, key, and value to have the same dtype, but got query.dtype: {} key.dtype: {} and value.dtype: {} instead.".format(*names)
+            f"Expected query, key, and value to have the same dtype, but got query.dtype: {names[0]} key.dtype: "
+            f"{names[1]} "
+            f"and value.dtype: {names[2]} instead."
         )
     if attn_mask is not None:
         if is_causal:
-            raise RuntimeError("_scaled_dot_product_attention: Explicit attn_mask should not be set when is_causal=True")
+            raise RuntimeError(
+                "_scaled_dot_product_attention: Explicit attn_mask should not be set when is_causal=True"
+            )
         if attn_mask._data.dtype.kind != "b" and attn_mask._data.dtype not in (query._data.dtype, np.dtype(np.float32)):
             names = [C_NAMES[t.dtype.name] for t in (attn_mask, query)]
             raise RuntimeError(
-                "Expected attn_mask dtype to be bool or float or to match query dtype, but got attn_mask.dtype: {} and  query.dtype: {} instead.".format(*names)
+                "Expected attn_mask dtype to be bool or float or to match query dtype, but got attn_mask.dtype: "
+                f"{names[0]} and  query.dtype: {names[1]} instead."
             )
     if not 0.0 <= dropout_p <= 1.0:
         raise RuntimeError(f"dropout probability has to be between 0 and 1, but got {dropout_p:g}")
     (*_, e), (*_, s, e2), (*_, s2, _) = (t._data.shape for _, t in named)
     if e != e2:
         batch = math.prod(query._data.shape[:-2])
-        raise RuntimeError(f"Expected size for first two dimensions of batch2 tensor to be: [{batch}, {e}] but got: [{batch}, {e2}].")
+        raise RuntimeError(
+            f"Expected size for first two dimensions of batch2 tensor to be: [{batch}, {e}] but got: [{batch}, {e2}]."
+        )
     if s != s2:
         batch = math.prod(query._data.shape[:-2])
-        raise RuntimeError(f"Expected size for first two dimensions of batch2 tensor to be: [{batch}, {s}] but got: [{batch}, {s2}].")
+        raise RuntimeError(
+            f"Expected size for first two dimensions of batch2 tensor to be: [{batch}, {s}] but got: [{batch}, {s2}]."
+        )
 
 
 __all__: list[str] = []

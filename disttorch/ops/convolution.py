@@ -1,7 +1,9 @@
 """Convolutions and transposed convolutions over 1 to 3 spatial axes.
 
-A convolution, its gradient for the input and its gradient for the weight are each bilinear, and each one's derivatives are
-the other two: three operations close under differentiation of any order. N batch, C channels in, O out, K kernel, S spatial.
+A convolution, its gradient for the input and its gradient for the weight are each bilinear, and each one's derivatives
+are
+the other two: three operations close under differentiation of any order. N batch, C channels in, O out, K kernel, S
+spatial.
 """
 
 from functools import lru_cache
@@ -96,28 +98,35 @@ def _check(name, x, w, b, stride, padding, dilation, groups, transposed=False):
         raise RuntimeError("non-positive dilation is not supported")
     if w[0] < groups:
         raise RuntimeError(
-            f"Given groups={groups}, expected weight to be at least {groups} at dimension 0, but got weight of size {list(w)} instead"
+            f"Given groups={groups}, expected weight to be at least {groups} at dimension 0, but got weight of size "
+            f"{list(w)} instead"
         )
     if w[0] % groups:
         raise RuntimeError(
-            f"Given groups={groups}, expected weight to be divisible by {groups} at dimension 0, but got weight of size [{list(w)}] instead"
+            f"Given groups={groups}, expected weight to be divisible by {groups} at dimension 0, but got weight of "
+            f"size [{list(w)}] instead"
         )
     channels, outs = (w[0], w[1] * groups) if transposed else (w[1] * groups, w[0])
     given = f"Given transposed={int(transposed)}, " if transposed else f"Given groups={groups}, "
     if x[1] != channels:
         raise RuntimeError(
-            f"{given}weight of size {list(w)}, expected input{list(x)} to have {channels} channels, but got {x[1]} channels instead"
+            f"{given}weight of size {list(w)}, expected input{list(x)} to have {channels} channels, but got {x[1]} "
+            "channels instead"
         )
     if b is not None and b != (outs,):
         given = "Given transposed=1, " if transposed else "Given "
         raise RuntimeError(
-            f"{given}weight of size {list(w)}, expected bias to be 1-dimensional with {outs} elements, but got bias of size {list(b)} instead"
+            f"{given}weight of size {list(w)}, expected bias to be 1-dimensional with {outs} elements, but got bias "
+            f"of size {list(b)} instead"
         )
-    if not transposed and any(conv_out_size(*axis) < 1 for axis in zip(x[2:], w[2:], stride, padding, dilation, strict=True)):
+    if not transposed and any(
+        conv_out_size(*axis) < 1 for axis in zip(x[2:], w[2:], stride, padding, dilation, strict=True)
+    ):
         inner = " x ".join(str(s + 2 * p) for s, p in zip(x[2:], padding, strict=True))
         kernel = " x ".join(str(d * (k - 1) + 1) for k, d in zip(w[2:], dilation, strict=True))
         raise RuntimeError(
-            f"Calculated padded input size per channel: ({inner}). Kernel size: ({kernel}). Kernel size can't be greater than "
+            f"Calculated padded input size per channel: ({inner}). Kernel size: ({kernel}). Kernel size can't be "
+            "greater than "
             "actual input size"
         )
     return n
@@ -131,7 +140,9 @@ def _check_dtypes(input, weight, bias):
     if x != w:
         kinds = [("torch.cuda." if t.device.type == "cuda" else "torch.") + t.dtype.type_name for t in (input, weight)]
         raise RuntimeError(
-            "Input type ({}) and weight type ({}) should be the same or input should be a MKLDNN tensor and weight is a dense tensor".format(*kinds)
+            f"Input type ({kinds[0]}) and weight type ({kinds[1]}) should be the same or input should be a MKLDNN "
+            "tensor and "
+            "weight is a dense tensor"
         )
 
 
@@ -139,7 +150,8 @@ def _setting(value, name, n):
     found = repeated(value, n)
     if found is None:
         raise RuntimeError(
-            f"expected {name} to be a single integer value or a list of {n} values to match the convolution dimensions, but "
+            f"expected {name} to be a single integer value or a list of {n} values to match the convolution "
+            "dimensions, but "
             f"got {name}={list(value)}"
         )
     return found
@@ -198,7 +210,8 @@ def _make(n):
         return _convolution(input, weight, bias, stride, padding, dilation, groups)
 
     conv.__name__ = conv.__qualname__ = name
-    conv.__doc__ = f"""Convolution (cross-correlation) over {n} axes: (N, C, *S) or (C, *S), weight (O, C/groups, *K), bias (O,).
+    conv.__doc__ = f"""Convolution (cross-correlation) over {n} axes: (N, C, *S) or (C, *S), weight (O, C/groups, *K),
+    bias (O,).
 
     padding: zeros on both sides, "valid" (none) or "same" (the output has the input's size; stride 1 only).
     RuntimeError (PyTorch's texts) for shapes, dtypes or settings that do not fit.
@@ -235,15 +248,22 @@ def _make_transposed(n):
                 for what, values in (("output_padding", output_padding), ("stride", stride), ("dilation", dilation))
                 for axis, v in zip(axes, values, strict=True)
             ]
-            raise RuntimeError(f"output padding must be smaller than either stride or dilation, but got {' '.join(told)}")
+            raise RuntimeError(
+                f"output padding must be smaller than either stride or dilation, but got {' '.join(told)}"
+            )
         sizes = [
             (s - 1) * t - 2 * p + d * (k - 1) + o + 1
-            for s, t, p, d, k, o in zip(x.shape[2:], stride, padding, dilation, w.shape[2:], output_padding, strict=True)
+            for s, t, p, d, k, o in zip(
+                x.shape[2:], stride, padding, dilation, w.shape[2:], output_padding, strict=True
+            )
         ]
         if any(s < 1 for s in sizes):
             inner = " x ".join(map(str, x.shape[2:]))
             outer = " x ".join(map(str, sizes))
-            raise RuntimeError(f"Given input size per channel: ({inner}). Calculated output size per channel: ({outer}). Output size is too small")
+            raise RuntimeError(
+                f"Given input size per channel: ({inner}). Calculated output size per channel: ({outer}). Output size "
+                "is too small"
+            )
         shape = (x.shape[0], w.shape[1] * groups, *sizes)
         return _transposed(input, weight, bias, shape, stride, padding, dilation, groups)
 

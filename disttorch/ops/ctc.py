@@ -1,6 +1,8 @@
-"""Connectionist temporal classification (Graves et al., 2006): the probability of all alignments of a target with a sequence.
+"""Connectionist temporal classification (Graves et al., 2006): the probability of all alignments of a target with a
+sequence.
 
-T steps, N sequences, C classes, S target symbols. A target is extended by blanks around its symbols to a length L of 2 S + 1.
+T steps, N sequences, C classes, S target symbols. A target is extended by blanks around its symbols to a length L of 2
+S + 1.
 """
 
 import numpy as np
@@ -16,7 +18,6 @@ from .padding import pad
 from .pointwise import hushed
 from .reduction import logsumexp
 
-
 IMPOSSIBLE = -1e30  # a logarithm whose sums have finite gradients, unlike -inf's
 
 
@@ -30,10 +31,14 @@ class _Batch:
         self.symbols = np.full((count, int(self.lengths.max(initial=1))), blank, np.int64)
         start = 0
         for n, length in enumerate(target_lengths):
-            self.symbols[n, 1 : 2 * length : 2] = targets[n, :length] if targets.ndim == 2 else targets[start : start + length]
+            self.symbols[n, 1 : 2 * length : 2] = (
+                targets[n, :length] if targets.ndim == 2 else targets[start : start + length]
+            )
             start += length
         self.place = np.arange(self.symbols.shape[1])
-        self.skip = np.zeros(self.symbols.shape, bool)  # where a symbol may follow the one two before: not the same again
+        self.skip = np.zeros(
+            self.symbols.shape, bool
+        )  # where a symbol may follow the one two before: not the same again
         self.skip[:, 2:] = (self.symbols[:, 2:] != self.symbols[:, :-2]) & (self.place[2:] % 2 == 1)
         self.rows = np.arange(count)
         self.inside = self.place < self.lengths[:, None]
@@ -101,7 +106,8 @@ def _ctc_forward(x, targets, input_lengths, target_lengths, blank, zero_infinity
 
 @hushed
 def _ctc_backward(g, x, targets, input_lengths, target_lengths, blank, zero_infinity):
-    """d(-log p) / d log y[t, k] = exp(log y[t, k]) - sum of alpha beta / (p y[t, k]) over the places of k, as PyTorch counts it:
+    """d(-log p) / d log y[t, k] = exp(log y[t, k]) - sum of alpha beta / (p y[t, k]) over the places of k, as PyTorch
+    counts it:
     for log-probabilities that come out of a log-softmax.
     """
     batch = _Batch(x, targets, input_lengths, target_lengths, blank)
@@ -174,8 +180,10 @@ def ctc_loss(
 ):  # fmt: skip
     """-log of the probability of the targets, over all alignments.
 
-    log_probs (T, N, C) or (T, C), from log_softmax; targets (N, S), or all one after another (sum of lengths,); input_lengths and
-    target_lengths (N,). "mean" divides each loss by its target's length, then averages. zero_infinity: targets too long for
+    log_probs (T, N, C) or (T, C), from log_softmax; targets (N, S), or all one after another (sum of lengths,);
+    input_lengths and
+    target_lengths (N,). "mean" divides each loss by its target's length, then averages. zero_infinity: targets too long
+    for
     their sequence count 0 instead of infinity.
     """
     check_reduction(reduction)
@@ -194,12 +202,14 @@ def ctc_loss(
     t = targets._data.astype(np.int64)
     if t.ndim == 2 and max(lengths, default=0) > t.shape[1]:
         raise RuntimeError(
-            f"Expected tensor to have size at least {max(lengths)} at dimension 1, but got size {t.shape[1]} for argument #2 "
+            f"Expected tensor to have size at least {max(lengths)} at dimension 1, but got size {t.shape[1]} for "
+            "argument #2 "
             "'targets' (while checking arguments for ctc_loss_allocate_outputs)"
         )
     if max(inputs, default=0) > steps:
         raise RuntimeError(
-            f"Expected input_lengths to have value at most {steps}, but got value {max(inputs)} (while checking arguments for "
+            f"Expected input_lengths to have value at most {steps}, but got value {max(inputs)} (while checking "
+            "arguments for "
             "ctc_loss_allocate_outputs)"
         )
     loss = _ctc(log_probs, wrap(t, targets.device), inputs, lengths, blank, bool(zero_infinity))

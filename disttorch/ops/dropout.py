@@ -68,15 +68,20 @@ def _over_channels(n):
         if ndim not in (n + 1, n + 2):
             if n == 1:
                 raise RuntimeError(
-                    f"dropout1d: Expected 2D or 3D input, but received a {ndim}D input. Note that dropout1d exists to provide "
-                    "channel-wise dropout on inputs with 1 spatial dimension, a channel dimension, and an optional batch dimension (i.e. 2D or 3D inputs)."
+                    f"dropout1d: Expected 2D or 3D input, but received a {ndim}D input. Note that dropout1d exists to "
+                    "provide "
+                    "channel-wise dropout on inputs with 1 spatial dimension, a channel dimension, and an optional "
+                    "batch dimension (i.e. 2D or 3D inputs)."
                 )
             import warnings
 
             warnings.warn(
-                f"dropout{n}d: Received a {ndim}-D input to dropout{n}d, which is deprecated and will result in an error in a "
-                f"future release. To retain the behavior and silence this warning, please use dropout instead. Note that dropout{n}d "
-                f"exists to provide channel-wise dropout on inputs with {n} spatial dimensions, a channel dimension, and an "
+                f"dropout{n}d: Received a {ndim}-D input to dropout{n}d, which is deprecated and will result in an "
+                "error in a "
+                "future release. To retain the behavior and silence this warning, please use dropout instead. Note "
+                f"that dropout{n}d "
+                f"exists to provide channel-wise dropout on inputs with {n} spatial dimensions, a channel dimension, "
+                "and an "
                 f"optional batch dimension (i.e. {n + 1}D or {n + 2}D inputs).",
                 stacklevel=2,
             )
@@ -84,9 +89,12 @@ def _over_channels(n):
             import warnings
 
             warnings.warn(
-                "dropout2d: Received a 3D input to dropout2d and assuming that channel-wise 1D dropout behavior is desired - input "
-                "is interpreted as shape (N, C, L), where C is the channel dim. This behavior will change in a future release to "
-                "interpret the input as one without a batch dimension, i.e. shape (C, H, W). To maintain the 1D channel-wise "
+                "dropout2d: Received a 3D input to dropout2d and assuming that channel-wise 1D dropout behavior is "
+                "desired - input "
+                "is interpreted as shape (N, C, L), where C is the channel dim. This behavior will change in a future "
+                "release to "
+                "interpret the input as one without a batch dimension, i.e. shape (C, H, W). To maintain the 1D "
+                "channel-wise "
                 "dropout behavior, please switch to using dropout1d instead.",
                 stacklevel=2,
             )

@@ -65,7 +65,8 @@ def embedding(
     """Rows of `weight` (rows, D) at `input` (*, int64 or int32) -> (*, D).
 
     padding_idx: a row that gets no gradient. max_norm: the rows looked up are first scaled down, in place, to this
-    p-norm (`norm_type`). scale_grad_by_freq divides a row's gradient by its count in the batch. `sparse` gradients are dense
+    p-norm (`norm_type`). scale_grad_by_freq divides a row's gradient by its count in the batch. `sparse` gradients are
+    dense
     here. IndexError for an index outside of the table.
     """
     need_tensor(input, "embedding", "indices", 2)
@@ -97,19 +98,23 @@ def embedding_bag(
 ):  # fmt: skip
     """Sums, means or maxima of bags of rows of `weight` (rows, D) -> (bags, D).
 
-    input (B, N): B bags of N indices; input (N,) with offsets (B,): a bag starts at each offset (`include_last_offset`: and
-    the last offset is the end). per_sample_weights (as input) scale the rows, mode "sum" only. Rows `padding_idx` do not count.
+    input (B, N): B bags of N indices; input (N,) with offsets (B,): a bag starts at each offset (`include_last_offset`:
+    and
+    the last offset is the end). per_sample_weights (as input) scale the rows, mode "sum" only. Rows `padding_idx` do
+    not count.
     """
     if per_sample_weights is not None and input._data.shape != per_sample_weights._data.shape:
         raise ValueError(
-            f"embedding_bag: If per_sample_weights ({list(per_sample_weights._data.shape)}) is not None, then it must have the "
+            f"embedding_bag: If per_sample_weights ({list(per_sample_weights._data.shape)}) is not None, then it must "
+            "have the "
             f"same shape as the input ({list(input._data.shape)})"
         )
     _check_padding_range(padding_idx, weight)
     if input._data.ndim == 2:
         if offsets is not None:
             raise ValueError(
-                f"if input is 2D, then offsets has to be None, as input is treated is a mini-batch of fixed length sequences. However, found offsets of type {type(offsets)}"
+                "if input is 2D, then offsets has to be None, as input is treated is a mini-batch of fixed length "
+                f"sequences. However, found offsets of type {type(offsets)}"
             )
         bags, length = input._data.shape
         starts = np.arange(bags, dtype=np.int64) * length
@@ -124,9 +129,15 @@ def embedding_bag(
         starts = starts[:-1] if include_last_offset else starts
         bags = len(starts)
         if bags and starts[0]:
-            raise RuntimeError(f"offsets[0] has to be 0, i.e., the first sequence in the mini-batch has to start from position 0. However, got {int(starts[0])}")
+            raise RuntimeError(
+                "offsets[0] has to be 0, i.e., the first sequence in the mini-batch has to start from position 0. "
+                f"However, got {int(starts[0])}"
+            )
         if bags and starts[-1] > input._data.size:
-            raise RuntimeError(f"offsets[-1] can not be greater than input's length({input._data.size}) but got offsets[-1] of {int(starts[-1])}")
+            raise RuntimeError(
+                f"offsets[-1] can not be greater than input's length({input._data.size}) but got offsets[-1] of "
+                f"{int(starts[-1])}"
+            )
     else:
         raise ValueError(f"input has to be 1D or 2D Tensor, but got Tensor of dimension {input._data.ndim}")
     if mode not in ("sum", "mean", "max"):
@@ -165,7 +176,9 @@ def embedding_bag(
 def _check_padding_range(padding_idx, weight):
     rows = weight._data.shape[0]
     if padding_idx is not None and not -rows <= padding_idx < rows:
-        raise RuntimeError(f"padding_idx must be within the number of embeddings, -{rows} through {rows - 1}, but got {padding_idx}")
+        raise RuntimeError(
+            f"padding_idx must be within the number of embeddings, -{rows} through {rows - 1}, but got {padding_idx}"
+        )
 
 
 def _bag_max(rows, bag_of, bags, weight):
@@ -184,11 +197,15 @@ def _bag_max(rows, bag_of, bags, weight):
 
 
 def one_hot(tensor, num_classes=-1):
-    """int64 vectors of `num_classes` (by default the largest index + 1) zeros with a one at each index: (*) -> (*, classes)."""
+    """int64 vectors of `num_classes` (by default the largest index + 1) zeros with a one at each index: (*) -> (*,
+    classes).
+    """
     need_tensor(tensor, "one_hot", "tensor", 1)
     data = tensor._data
     if data.dtype != np.int64:
-        raise RuntimeError(f"one_hot is only applicable to index tensor of type LongTensor, got {dtypes.SCALAR_NAMES[tensor.dtype]}")
+        raise RuntimeError(
+            f"one_hot is only applicable to index tensor of type LongTensor, got {dtypes.SCALAR_NAMES[tensor.dtype]}"
+        )
     if not data.size:
         if num_classes <= 0:
             raise RuntimeError("Can not infer total number of classes from empty tensor.")

@@ -1,4 +1,6 @@
-"""Fractional max pooling (Graham, 2014): windows of one size at random places, so that the output has any size asked for."""
+"""Fractional max pooling (Graham, 2014): windows of one size at random places, so that the output has any size asked
+for.
+"""
 
 from math import prod
 
@@ -83,7 +85,8 @@ def _make(n):
         return found if return_indices else found[0]
 
     pool.__name__ = pool.__qualname__ = name
-    pool.__doc__ = f"""Maxima of windows at random places over {n} axes: (N, C, *S) or (C, *S) -> (N, C, *output_size), or of
+    pool.__doc__ = f"""Maxima of windows at random places over {n} axes: (N, C, *S) or (C, *S) -> (N, C, *output_size),
+    or of
     `output_ratio` times the input's size; also their positions if `return_indices`.
     """
     with_indices.__name__ = with_indices.__qualname__ = name + "_with_indices"

@@ -1,4 +1,6 @@
-"""Gradient rules of fused operations: one kernel call while nobody records, else derivatives of what the operation means."""
+"""Gradient rules of fused operations: one kernel call while nobody records, else derivatives of what the operation
+means.
+"""
 
 from ..autograd.variable import Tensor, wrap
 from ..devices import scope
@@ -7,7 +9,9 @@ from .shape import alias_view
 
 
 def fused(kernel: str, *args):
-    """The kernel of that name on the arrays of `args`: a tensor for each array it gives (None stays None), outside any graph."""
+    """The kernel of that name on the arrays of `args`: a tensor for each array it gives (None stays None), outside any
+    graph.
+    """
     where = next(a.device for a in args if isinstance(a, Tensor))
     arrays = [a._data if isinstance(a, Tensor) else a for a in args]
     if where.host:
@@ -21,7 +25,8 @@ def fused(kernel: str, *args):
 
 
 def by_parts(meaning, inputs: tuple, needs: tuple, g) -> list:
-    """Gradients of `meaning(*inputs)`, a composition of simpler operations, for the inputs that need one (None for the others).
+    """Gradients of `meaning(*inputs)`, a composition of simpler operations, for the inputs that need one (None for the
+    others).
 
     They can be differentiated again. g: a gradient, or a tuple of them where `meaning` has several results.
     """

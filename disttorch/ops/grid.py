@@ -66,7 +66,11 @@ def _integers(x):
 def _nearest(flat, positions, spatial):
     index = [_integers(p.detach().round()) for p in positions]
     picked = _picked(flat, index, _inside(index, spatial), spatial)
-    return picked + sum((p * 0 for p in positions[1:]), positions[0] * 0).unsqueeze(1) if any(p.requires_grad for p in positions) else picked
+    return (
+        picked + sum((p * 0 for p in positions[1:]), positions[0] * 0).unsqueeze(1)
+        if any(p.requires_grad for p in positions)
+        else picked
+    )
 
 
 def _multilinear(flat, positions, spatial):
@@ -111,9 +115,11 @@ def _bicubic(flat, positions, spatial, padding_mode, align):
 
 
 def grid_sample(input, grid, mode="bilinear", padding_mode="zeros", align_corners=None):
-    """Elements of (N, C, *S) at positions (N, *P, axes): x, y(, z) from -1 to 1, the last spatial axis first -> (N, C, *P).
+    """Elements of (N, C, *S) at positions (N, *P, axes): x, y(, z) from -1 to 1, the last spatial axis first -> (N, C,
+    *P).
 
-    mode "bilinear" (trilinear for volumes), "nearest", "bicubic"; outside of the image: "zeros", "border", "reflection".
+    mode "bilinear" (trilinear for volumes), "nearest", "bicubic"; outside of the image: "zeros", "border",
+    "reflection".
     """
     need_tensor(input, "grid_sampler", "input", 1)
     need_tensor(grid, "grid_sampler", "grid", 2)
@@ -123,7 +129,8 @@ def grid_sample(input, grid, mode="bilinear", padding_mode="zeros", align_corner
         )
     if padding_mode not in ("zeros", "border", "reflection"):
         raise ValueError(
-            f"nn.functional.grid_sample(): expected padding_mode to be 'zeros', 'border', or 'reflection', but got: '{padding_mode}'"
+            "nn.functional.grid_sample(): expected padding_mode to be 'zeros', 'border', or 'reflection', but got: "
+            f"'{padding_mode}'"
         )
     if align_corners is None:
         warnings.warn(_ALIGN_CHANGED, stacklevel=2)
@@ -148,29 +155,37 @@ def _check(input, grid, mode):
     x, g = input._data, grid._data
     if x.shape[0] != g.shape[0]:
         raise RuntimeError(
-            f"grid_sampler(): expected grid and input to have same batch size, but got input with sizes {list(x.shape)} and grid with sizes {list(g.shape)}"
+            "grid_sampler(): expected grid and input to have same batch size, but got input with sizes "
+            f"{list(x.shape)} and grid with sizes {list(g.shape)}"
         )
     if g.shape[-1] != x.ndim - 2:
         raise RuntimeError(
-            f"grid_sampler(): expected grid to have size {x.ndim - 2} in last dimension, but got grid with sizes {list(g.shape)}"
+            f"grid_sampler(): expected grid to have size {x.ndim - 2} in last dimension, but got grid with sizes "
+            f"{list(g.shape)}"
         )
     for d in range(2, x.ndim):
         if x.shape[d] == 0:
             raise RuntimeError(
-                f"grid_sampler(): expected input to have non-empty spatial dimensions, but input has sizes {list(x.shape)} with dimension {d} being empty"
+                "grid_sampler(): expected input to have non-empty spatial dimensions, but input has sizes "
+                f"{list(x.shape)} with dimension {d} being empty"
             )
     if x.ndim not in (4, 5) or g.ndim != x.ndim:
         raise RuntimeError(
-            f"grid_sampler(): expected 4D or 5D input and grid with same number of dimensions, but got input with sizes {list(x.shape)} and grid with sizes {list(g.shape)}"
+            "grid_sampler(): expected 4D or 5D input and grid with same number of dimensions, but got input with "
+            f"sizes {list(x.shape)} and grid with sizes {list(g.shape)}"
         )
     if mode == "bicubic" and x.ndim == 5:
         raise RuntimeError("grid_sampler(): bicubic interpolation only supports 4D input")
     if x.dtype != g.dtype:
-        raise RuntimeError(f"expected scalar type {dtypes.SCALAR_NAMES[input.dtype]} but found {dtypes.SCALAR_NAMES[grid.dtype]}")
+        raise RuntimeError(
+            f"expected scalar type {dtypes.SCALAR_NAMES[input.dtype]} but found {dtypes.SCALAR_NAMES[grid.dtype]}"
+        )
 
 
 def affine_grid(theta, size, align_corners=None):
-    """The grid (N, *S, axes) for `grid_sample` of affine maps theta (N, axes, axes + 1), for an output of `size` (N, C, *S)."""
+    """The grid (N, *S, axes) for `grid_sample` of affine maps theta (N, axes, axes + 1), for an output of `size` (N,
+    C, *S).
+    """
     need_tensor(theta, "affine_grid_generator", "theta", 1)
     if align_corners is None:
         warnings.warn(_ALIGN_CHANGED, stacklevel=2)
@@ -181,15 +196,18 @@ def affine_grid(theta, size, align_corners=None):
     axes = len(size) - 2
     if axes not in (2, 3):
         raise NotImplementedError(
-            f"affine_grid only supports 4D and 5D sizes, for 2D and 3D affine transforms, respectively. Got size {size}."
+            "affine_grid only supports 4D and 5D sizes, for 2D and 3D affine transforms, respectively. Got size "
+            f"{size}."
         )
     if theta._data.ndim != 3 or theta._data.shape[-2:] != (axes, axes + 1):
         raise ValueError(
-            f"Expected a batch of {axes}D affine matrices of shape Nx{axes}x{axes + 1} for size {size}. Got torch.Size({list(theta._data.shape)})."
+            f"Expected a batch of {axes}D affine matrices of shape Nx{axes}x{axes + 1} for size {size}. Got "
+            f"torch.Size({list(theta._data.shape)})."
         )
     if align_corners and min(size[2:]) == 1:
         warnings.warn(
-            "Since version 1.3.0, affine_grid behavior has changed for unit-size grids when align_corners=True. This is not an "
+            "Since version 1.3.0, affine_grid behavior has changed for unit-size grids when align_corners=True. This "
+            "is not an "
             "intended use case of affine_grid. See the documentation of affine_grid for details.",
             stacklevel=2,
         )

@@ -54,7 +54,9 @@ def _unusual_linear(input, weight, bias):
         raise RuntimeError("mat2 must be a matrix, got 1-D tensor")
     if w.ndim == 2 and x.shape[-1] != w.shape[1]:
         rows = x.size // x.shape[-1] if x.shape[-1] else 0
-        raise RuntimeError(f"mat1 and mat2 shapes cannot be multiplied ({rows}x{x.shape[-1]} and {w.shape[1]}x{w.shape[0]})")
+        raise RuntimeError(
+            f"mat1 and mat2 shapes cannot be multiplied ({rows}x{x.shape[-1]} and {w.shape[1]}x{w.shape[0]})"
+        )
     if bias is not None and bias._data.dtype != w.dtype:
         names = [dtypes.SCALAR_NAMES[t.dtype] for t in (bias, weight)]
         raise RuntimeError("self and mat2 must have the same dtype, but got {} and {}".format(*names))
@@ -70,18 +72,26 @@ def _unusual_linear(input, weight, bias):
 
 
 def bilinear(input1, input2, weight, bias=None):
-    """out[*, k] = input1[*, :] @ weight[k] @ input2[*, :] + bias[k]: (*, in1), (*, in2), (out, in1, in2) -> (*, out)."""
+    """out[*, k] = input1[*, :] @ weight[k] @ input2[*, :] + bias[k]: (*, in1), (*, in2), (out, in1, in2) -> (*,
+    out).
+    """
     a, b, w = input1._data, input2._data, weight._data
     if a.ndim != b.ndim:
         raise RuntimeError(f"bilinear(): input dimensions do not match: got {a.ndim} and {b.ndim}")
     for d in range(a.ndim - 1):
         if a.shape[d] != b.shape[d]:
-            raise RuntimeError(f"bilinear(): input batch dimensions do not match at dim {d}: got {a.shape[d]} and {b.shape[d]}")
+            raise RuntimeError(
+                f"bilinear(): input batch dimensions do not match at dim {d}: got {a.shape[d]} and {b.shape[d]}"
+            )
     for k, (t, name) in enumerate(((a, "input1"), (b, "input2")), 1):
         if t.shape[-1] != w.shape[k]:
-            raise RuntimeError(f"bilinear(): {name} size does not match weight size: got {t.shape[-1]} but expected {w.shape[k]}")
+            raise RuntimeError(
+                f"bilinear(): {name} size does not match weight size: got {t.shape[-1]} but expected {w.shape[k]}"
+            )
     if bias is not None and bias._data.shape[0] != w.shape[0]:
-        raise RuntimeError(f"bilinear(): bias size does not match weight size: got {bias._data.shape[0]} but expected {w.shape[0]}")
+        raise RuntimeError(
+            f"bilinear(): bias size does not match weight size: got {bias._data.shape[0]} but expected {w.shape[0]}"
+        )
     out, n1, n2 = w.shape
     left = _mm(input1.reshape(-1, n1), weight.permute(1, 0, 2).reshape(n1, out * n2)).reshape(-1, out, n2)
     result = matmul(left, input2.reshape(-1, n2, 1)).reshape(*a.shape[:-1], out)

@@ -9,10 +9,10 @@ from ..autograd.op import Op
 from ..autograd.variable import Tensor, wrap
 from ..dtypes import SCALAR_NAMES
 from .arguments import need_floating, need_tensor
+from .dims import axis
 from .fused import fused
 from .linear import linear
 from .matmul import kernels_of
-from .dims import axis
 from .softmax import _log_softmax_rule, log_softmax
 
 
@@ -22,7 +22,9 @@ def legacy(size_average, reduce, reduction: str) -> str:
         return reduction
     average, reduces = size_average is not False, reduce is not False
     meant = "none" if not reduces else "mean" if average else "sum"
-    warnings.warn(f"size_average and reduce args will be deprecated, please use reduction='{meant}' instead.", stacklevel=4)
+    warnings.warn(
+        f"size_average and reduce args will be deprecated, please use reduction='{meant}' instead.", stacklevel=4
+    )
     return meant
 
 
@@ -56,7 +58,9 @@ def _check_classes(input, target, weight):
     elif x.ndim == 2 and t.ndim != 1:
         raise RuntimeError("0D or 1D target tensor expected, multi-target not supported")
     elif x.ndim == 4 and t.ndim != 3:
-        raise RuntimeError(f"only batches of spatial targets supported (3D tensors) but got targets of dimension: {t.ndim}")
+        raise RuntimeError(
+            f"only batches of spatial targets supported (3D tensors) but got targets of dimension: {t.ndim}"
+        )
     elif x.ndim == 4 and t.shape != (x.shape[0], *x.shape[2:]):
         raise RuntimeError(f"size mismatch (got input: {list(x.shape)} , target: {list(t.shape)}")
     elif x.ndim > 2 and t.shape != (x.shape[0], *x.shape[2:]):
@@ -67,15 +71,20 @@ def _check_classes(input, target, weight):
         classes = x.shape[1] if x.ndim > 1 else x.shape[0]
         if weight._data.shape != (classes,):
             raise RuntimeError(
-                f"weight tensor should be defined either for all {classes} classes or no classes but got weight tensor of "
+                f"weight tensor should be defined either for all {classes} classes or no classes but got weight "
+                "tensor of "
                 f"shape: {list(weight._data.shape)}"
             )
         if weight._data.dtype != x.dtype:
-            raise RuntimeError(f"expected scalar type {SCALAR_NAMES[input.dtype]} but found {SCALAR_NAMES[weight.dtype]}")
+            raise RuntimeError(
+                f"expected scalar type {SCALAR_NAMES[input.dtype]} but found {SCALAR_NAMES[weight.dtype]}"
+            )
 
 
 def _coefficients(x, target, weight, ignore_index, reduction):
-    """Minus the derivative of the loss by each log-probability that is chosen: target's shape; and the divisor of a mean."""
+    """Minus the derivative of the loss by each log-probability that is chosen: target's shape; and the divisor of a
+    mean.
+    """
     kept = target != ignore_index
     index = np.where(kept, target, 0).astype(np.int64)
     coefficient = kept.astype(x.dtype) if weight is None else weight[index] * kept
@@ -163,7 +172,11 @@ def _entropy_slope(g, target, weight, ignore_index, reduction, smoothing, shape)
     np.put_along_axis(slope, np.expand_dims(index, 1), np.expand_dims(-coefficient * (1 - smoothing), 1), 1)
     if smoothing:
         classes = shape[1]
-        share = np.full_like(slope, smoothing / classes, shape=classes) if weight is None else weight * (smoothing / classes)
+        share = (
+            np.full_like(slope, smoothing / classes, shape=classes)
+            if weight is None
+            else weight * (smoothing / classes)
+        )
         kept = np.expand_dims(target != ignore_index, 1)
         slope -= kept * share.reshape(-1, *(1,) * (len(shape) - 2))
     if total is not None:
@@ -185,10 +198,13 @@ _cross_entropy = Op(
 def cross_entropy(
     input, target, weight=None, size_average=None, ignore_index=-100, reduce=None, reduction="mean", label_smoothing=0.0
 ):  # fmt: skip
-    """The cross-entropy of logits `input` (N, C, *S) or (C,) and classes `target` (N, *S) or (), or probabilities (as input).
+    """The cross-entropy of logits `input` (N, C, *S) or (C,) and classes `target` (N, *S) or (), or probabilities (as
+    input).
 
-    "mean" divides by the sum of the targets' weights; targets equal to `ignore_index` do not count; with label smoothing e the
-    target has 1 - e of the probability and every class e / C. ValueError, RuntimeError, IndexError (PyTorch's texts) for shapes,
+    "mean" divides by the sum of the targets' weights; targets equal to `ignore_index` do not count; with label
+    smoothing e the
+    target has 1 - e of the probability and every class e / C. ValueError, RuntimeError, IndexError (PyTorch's texts)
+    for shapes,
     dtypes and classes that do not fit.
     """
     need_tensor(input, "cross_entropy_loss", "input", 1)
@@ -210,7 +226,12 @@ def cross_entropy(
         _check_classes(input, target, weight)
         if x.ndim == 1:
             loss = cross_entropy(
-                input.unsqueeze(0), target.reshape(1), weight, ignore_index=ignore_index, reduction=reduction, label_smoothing=label_smoothing
+                input.unsqueeze(0),
+                target.reshape(1),
+                weight,
+                ignore_index=ignore_index,
+                reduction=reduction,
+                label_smoothing=label_smoothing,
             )
             return loss.reshape(()) if reduction == "none" else loss
     _check_target_range(t, x.shape[1], ignore_index)
@@ -220,7 +241,9 @@ def cross_entropy(
 def _soft_cross_entropy(input, target, weight, ignore_index, reduction, label_smoothing):
     """Targets are probabilities: -sum(target * weight * log_softmax(input)); "mean" divides by the batch's size."""
     if target._data.dtype.kind not in "fV":
-        raise RuntimeError(f"Expected floating point type for target with class probabilities, got {SCALAR_NAMES[target.dtype]}")
+        raise RuntimeError(
+            f"Expected floating point type for target with class probabilities, got {SCALAR_NAMES[target.dtype]}"
+        )
     if ignore_index >= 0:
         raise RuntimeError("ignore_index is not supported for floating point target")
     if not 0.0 <= label_smoothing <= 1.0:
@@ -230,7 +253,8 @@ def _soft_cross_entropy(input, target, weight, ignore_index, reduction, label_sm
     classes = x.shape[d]
     if weight is not None and weight._data.shape != (classes,):
         raise RuntimeError(
-            f"cross_entropy: weight tensor should be defined either for all {classes} classes or no classes but got weight tensor of shape: {list(weight._data.shape)}"
+            f"cross_entropy: weight tensor should be defined either for all {classes} classes or no classes but got "
+            f"weight tensor of shape: {list(weight._data.shape)}"
         )
     if label_smoothing:
         target = target * (1 - label_smoothing) + label_smoothing / classes
@@ -244,12 +268,13 @@ def _soft_cross_entropy(input, target, weight, ignore_index, reduction, label_sm
 
 
 def linear_cross_entropy(
-    input, linear_weight, target, *, linear_bias=None, weight=None, reduction="mean", ignore_index=None, label_smoothing=0.0,
-    options=None,
+    input, linear_weight, target, *, linear_bias=None, weight=None, reduction="mean", ignore_index=None,
+    label_smoothing=0.0, options=None,
 ):  # fmt: skip
     """The cross-entropy of linear(input, linear_weight, linear_bias) and `target`.
 
-    input (N, in) or (in,), linear_weight (C, *K, in): K-dimensional losses. `options` choose how PyTorch saves memory; they
+    input (N, in) or (in,), linear_weight (C, *K, in): K-dimensional losses. `options` choose how PyTorch saves memory;
+    they
     change nothing here.
     """
     x, w = input._data, linear_weight._data
@@ -259,12 +284,14 @@ def linear_cross_entropy(
         raise RuntimeError(f"expected linear_weight with dimensionality at least 2, got {w.ndim}")
     if x.shape[-1] != w.shape[-1]:
         raise RuntimeError(
-            f"expected input and linear_weight to have equal last dimensions, got {x.shape[-1]} and {w.shape[-1]}, respectively"
+            f"expected input and linear_weight to have equal last dimensions, got {x.shape[-1]} and {w.shape[-1]}, "
+            "respectively"
         )
     *classes, features = w.shape
     if w.ndim > 2 and x.ndim == 1:
         raise RuntimeError(
-            f"K-dimensional loss defined by linear_weight shape {w.shape} requires batched input, (N, {features}), got unbatched "
+            f"K-dimensional loss defined by linear_weight shape {w.shape} requires batched input, (N, {features}), "
+            "got unbatched "
             f"input with shape {x.shape}"
         )
     bias = None if linear_bias is None else linear_bias.reshape(-1)

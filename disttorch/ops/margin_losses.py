@@ -1,11 +1,11 @@
 """Losses that push scores or distances apart by a margin."""
 
 from .. import dtypes
-from .distance import pairwise_distance
 from .activation import logsigmoid
 from .arguments import need_floating, need_tensor
-from .comparison import where
 from .arithmetic import minimum
+from .comparison import where
+from .distance import pairwise_distance
 from .loss import check_reduction, legacy, reduced
 
 
@@ -15,7 +15,9 @@ def margin_ranking_loss(input1, input2, target, margin=0, size_average=None, red
     check_reduction(reduction)
     shapes = [t._data.shape for t in (input1, input2, target)]
     if len({len(s) for s in shapes}) > 1:
-        told = ", ".join(f"{n}: torch.Size({list(s)})" for n, s in zip(("input1", "input2", "target"), shapes, strict=True))
+        told = ", ".join(
+            f"{n}: torch.Size({list(s)})" for n, s in zip(("input1", "input2", "target"), shapes, strict=True)
+        )
         raise RuntimeError(f"margin_ranking_loss : All input tensors should have same dimension but got sizes: {told} ")
     return reduced((-target * (input1 - input2) + margin).clamp(min=0), reduction)
 
@@ -41,11 +43,14 @@ def multi_margin_loss(
         raise ValueError("weight must be one-dimensional")
     x, t = input._data, target._data
     if x.ndim > 2 or (x.ndim == 2 and x.shape[1] == 0):
-        raise RuntimeError(f"Expected non-empty vector or matrix with optional 0-dim batch size, but got: {list(x.shape)}")
+        raise RuntimeError(
+            f"Expected non-empty vector or matrix with optional 0-dim batch size, but got: {list(x.shape)}"
+        )
     rows = x.shape[0] if x.ndim == 2 else 1
     if t.ndim > 1 or t.size != rows:
         raise RuntimeError(
-            "multi_margin_loss: target tensor should be 1-D with size equal to the number of input samples (batch size). Expected "
+            "multi_margin_loss: target tensor should be 1-D with size equal to the number of input samples (batch "
+            "size). Expected "
             f"target size [{rows}], but got {list(t.shape)}. Input has shape {list(x.shape)}."
         )
     _long(target)
@@ -53,7 +58,7 @@ def multi_margin_loss(
     scores, classes = input.reshape(rows, -1), x.shape[-1] if x.ndim else 1
     if weight is not None and weight._data.size != classes:
         raise RuntimeError(f"inconsistent weight size, expected {classes} but got {list(weight._data.shape)}")
-    if t.size and not (0 <= t.min() and t.max() < classes):
+    if t.size and not (t.min() >= 0 and t.max() < classes):
         raise RuntimeError("target out of range")
     at = target.reshape(rows, 1)
     gaps = (margin - scores.gather(1, at) + scores).clamp(min=0)
@@ -75,7 +80,9 @@ def multilabel_margin_loss(input, target, size_average=None, reduce=None, reduct
     need_tensor(input, "multilabel_margin_loss", "input", 1)
     x, t = input._data, target._data
     if x.ndim > 2 or (x.ndim == 2 and x.shape[1] == 0):
-        raise RuntimeError(f"Expected non-empty vector or matrix with optional 0-dim batch size, but got: {list(x.shape)}")
+        raise RuntimeError(
+            f"Expected non-empty vector or matrix with optional 0-dim batch size, but got: {list(x.shape)}"
+        )
     if t.shape != x.shape and not (x.ndim < 2 and t.size == x.size):
         raise RuntimeError(f"inconsistent target size: {list(t.shape)} for input of size: {list(x.shape)}")
     _long(target)
@@ -117,7 +124,8 @@ def cosine_embedding_loss(
     wanted = t.ndim + 1
     if input1._data.ndim != wanted or input2._data.ndim != wanted:
         raise RuntimeError(
-            f"{t.ndim}D target tensor expects {wanted}D input tensors, but found inputs with sizes {list(input1._data.shape)} and "
+            f"{t.ndim}D target tensor expects {wanted}D input tensors, but found inputs with sizes "
+            f"{list(input1._data.shape)} and "
             f"{list(input2._data.shape)}."
         )
     eps = 1e-12
@@ -131,7 +139,8 @@ def cosine_embedding_loss(
 def triplet_margin_loss(
     anchor, positive, negative, margin=1.0, p=2, eps=1e-6, swap=False, size_average=None, reduce=None, reduction="mean"
 ):  # fmt: skip
-    """max(0, d(anchor, positive) - d(anchor, negative) + margin), d the p-norm of the difference over the last dimension.
+    """max(0, d(anchor, positive) - d(anchor, negative) + margin), d the p-norm of the difference over the last
+    dimension.
 
     swap: the distance of positive and negative counts where it is smaller (Balntas et al., 2016).
     """
@@ -158,7 +167,8 @@ def _triplet(anchor, positive, negative, distance, margin, swap, reduction):
     a, p, n = (t._data.ndim for t in (anchor, positive, negative))
     if not a == p == n:
         raise RuntimeError(
-            "The anchor, positive, and negative tensors are expected to have the same number of dimensions, but got: anchor "
+            "The anchor, positive, and negative tensors are expected to have the same number of dimensions, but got: "
+            "anchor "
             f"{a}D, positive {p}D, and negative {n}D inputs"
         )
     near, far = distance(anchor, positive), distance(anchor, negative)

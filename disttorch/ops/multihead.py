@@ -29,22 +29,26 @@ def _is_batched(query, key, value, key_padding_mask, attn_mask, num_heads) -> bo
     kind = "batched (3-D)" if rank == 3 else "unbatched (2-D)"
     _expect(
         key.dim() == rank and value.dim() == rank,
-        f"For {kind} `query`, expected `key` and `value` to be {rank}-D but found {key.dim()}-D and {value.dim()}-D tensors respectively",
+        f"For {kind} `query`, expected `key` and `value` to be {rank}-D but found {key.dim()}-D and {value.dim()}-D "
+        "tensors respectively",
     )
     if key_padding_mask is not None:
         _expect(
             key_padding_mask.dim() == rank - 1,
-            f"For {kind} `query`, expected `key_padding_mask` to be `None` or {rank - 1}-D but found {key_padding_mask.dim()}-D tensor instead",
+            f"For {kind} `query`, expected `key_padding_mask` to be `None` or {rank - 1}-D but found "
+            f"{key_padding_mask.dim()}-D tensor instead",
         )
     if attn_mask is not None:
         _expect(
             attn_mask.dim() in (2, 3),
-            f"For {kind} `query`, expected `attn_mask` to be `None`, 2-D or 3-D but found {attn_mask.dim()}-D tensor instead",
+            f"For {kind} `query`, expected `attn_mask` to be `None`, 2-D or 3-D but found {attn_mask.dim()}-D tensor "
+            "instead",
         )
         expected = (num_heads, query.shape[0], key.shape[0])
         if rank == 2 and attn_mask.dim() == 3:
             _expect(
-                tuple(attn_mask.shape) == expected, f"Expected `attn_mask` shape to be {expected} but got {attn_mask.shape}"
+                tuple(attn_mask.shape) == expected,
+                f"Expected `attn_mask` shape to be {expected} but got {attn_mask.shape}",
             )
     return rank == 3
 
@@ -57,7 +61,8 @@ def _added(mask, name: str, dtype, other=None, other_name=""):
     _expect(boolean or mask.is_floating_point(), f"only bool and floating types of {name} are supported")
     if other is not None and other.dtype is not mask.dtype:
         warnings.warn(
-            f"Support for mismatched {name} and {other_name} is deprecated. Use same type for both instead.", stacklevel=3
+            f"Support for mismatched {name} and {other_name} is deprecated. Use same type for both instead.",
+            stacklevel=3,
         )
     return mask.new_zeros(mask.shape, dtype=dtype).masked_fill(mask, -math.inf) if boolean else mask
 
@@ -93,15 +98,16 @@ def _sized_mask(mask, target, source, batch_heads):
 
 
 def multi_head_attention_forward(
-    query, key, value, embed_dim_to_check, num_heads, in_proj_weight, in_proj_bias, bias_k, bias_v, add_zero_attn, dropout_p,
-    out_proj_weight, out_proj_bias, training=True, key_padding_mask=None, need_weights=True, attn_mask=None,
-    use_separate_proj_weight=False, q_proj_weight=None, k_proj_weight=None, v_proj_weight=None, static_k=None, static_v=None,
-    average_attn_weights=True, is_causal=False,
+    query, key, value, embed_dim_to_check, num_heads, in_proj_weight, in_proj_bias, bias_k, bias_v, add_zero_attn,
+    dropout_p, out_proj_weight, out_proj_bias, training=True, key_padding_mask=None, need_weights=True, attn_mask=None,
+    use_separate_proj_weight=False, q_proj_weight=None, k_proj_weight=None, v_proj_weight=None, static_k=None,
+    static_v=None, average_attn_weights=True, is_causal=False,
 ):  # fmt: skip
     """Multi-head attention of query (L, N, E), key and value (S, N, E), or without N -> (L, N, E), weights.
 
     Masks are bool (True: not seen) or added to the scores: key_padding_mask (N, S), attn_mask (L, S) or (N * H, L, S).
-    `is_causal` says that attn_mask is the causal one. The weights (N, L, S), or (N, H, L, S) unless averaged, are None without
+    `is_causal` says that attn_mask is the causal one. The weights (N, L, S), or (N, H, L, S) unless averaged, are None
+    without
     `need_weights`. AssertionError and RuntimeError (PyTorch's texts) for shapes that do not fit.
     """
     batched = _is_batched(query, key, value, key_padding_mask, attn_mask, num_heads)

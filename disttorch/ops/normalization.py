@@ -16,7 +16,9 @@ from .matmul import kernels_of
 
 # -- over the batch ---------------------------------------------------------------------------------------------------
 def _batch_forward(x, weight, bias, running_mean, running_var, training, momentum, eps):
-    """-> y and the statistics it was normalised with; updates the running ones (with the unbiased variance) in place."""
+    """-> y and the statistics it was normalised with; updates the running ones (with the unbiased variance) in
+    place.
+    """
     kernels = kernels_of(x)
     if not training:
         mean, var = running_mean, running_var
@@ -73,13 +75,16 @@ def _check_mixed(input, running_mean, *parameters):
         if t is not None and t._data.dtype != x and not (is_narrow(x) and t._data.dtype == np.float32):
             if t is running_mean:
                 raise RuntimeError("mixed dtype (CPU): all inputs must share same datatype.")
-            raise RuntimeError(f"mixed dtype (CPU): expect parameter to have scalar type of {dtypes.SCALAR_NAMES[input.dtype]}")
+            raise RuntimeError(
+                f"mixed dtype (CPU): expect parameter to have scalar type of {dtypes.SCALAR_NAMES[input.dtype]}"
+            )
 
 
 def batch_norm(
     input, running_mean, running_var, weight=None, bias=None, training=False, momentum=0.1, eps=1e-05
 ):  # fmt: skip
-    """(x - mean) / sqrt(var + eps) * weight + bias with statistics per channel (dimension 1) of the batch in training, else
+    """(x - mean) / sqrt(var + eps) * weight + bias with statistics per channel (dimension 1) of the batch in training,
+    else
     the running ones; in training the running ones move towards the batch's (variance unbiased) by `momentum`, in place.
 
     input (N, C, *), the others (C,). ValueError for a single value per channel in training.
@@ -89,7 +94,9 @@ def batch_norm(
     if x.shape == (0,):
         return input.clone()
     if training and x.ndim > 1 and x.size == x.shape[1]:
-        raise ValueError(f"Expected more than 1 value per channel when training, got input size torch.Size({list(x.shape)})")
+        raise ValueError(
+            f"Expected more than 1 value per channel when training, got input size torch.Size({list(x.shape)})"
+        )
     if training and eps <= 0.0:
         raise ValueError(f"batch_norm eps must be positive during training, but got {eps}")
     if eps < 0.0:
@@ -115,7 +122,9 @@ def normalize_batch(input, running_mean, running_var, weight, bias, training, mo
             _check_mixed(input, running_mean, weight, bias)
     if training and x.size == 0:  # an empty batch has no statistics to move towards
         running_mean = running_var = None
-    out = _batch_norm(input, weight, bias, running_mean, running_var, bool(training), 0.0 if momentum is None else momentum, eps)
+    out = _batch_norm(
+        input, weight, bias, running_mean, running_var, bool(training), 0.0 if momentum is None else momentum, eps
+    )
     if training:
         for t in (running_mean, running_var):
             if t is not None:
@@ -144,23 +153,28 @@ def _check_normalized(input, shape, **parameters):
     x = input._data
     if not shape:
         raise RuntimeError(
-            "Expected normalized_shape to be at least 1-dimensional, i.e., containing at least one element, but got normalized_shape = []"
+            "Expected normalized_shape to be at least 1-dimensional, i.e., containing at least one element, but got "
+            "normalized_shape = []"
         )
     for name, t in parameters.items():
         if t is not None and t._data.shape != shape:
             raise RuntimeError(
-                f"Expected {name} to be of same shape as normalized_shape, but got {name} of shape {list(t._data.shape)} and "
+                f"Expected {name} to be of same shape as normalized_shape, but got {name} of shape "
+                f"{list(t._data.shape)} and "
                 f"normalized_shape = {list(shape)}"
             )
     if x.shape[-len(shape) :] != shape:
         raise RuntimeError(
-            f"Given normalized_shape={list(shape)}, expected input with shape [*, {', '.join(map(str, shape))}], but got input of "
+            f"Given normalized_shape={list(shape)}, expected input with shape [*, {', '.join(map(str, shape))}], but "
+            "got input of "
             f"size{list(x.shape)}"
         )
 
 
 def layer_norm(input, normalized_shape, weight=None, bias=None, eps=1e-05):
-    """(x - mean) / sqrt(var + eps) * weight + bias over the last dimensions, those of `normalized_shape` (Ba et al., 2016)."""
+    """(x - mean) / sqrt(var + eps) * weight + bias over the last dimensions, those of `normalized_shape` (Ba et al.,
+    2016).
+    """
     need_tensor(input, "layer_norm", "input", 1)
     shape = (normalized_shape,) if isinstance(normalized_shape, int) else tuple(normalized_shape)
     x = input._data
@@ -189,7 +203,9 @@ def _rms_forward(x, dims, weight, eps):
 
 
 def _rms_rule(g, needs, x, dims, weight, eps):
-    """One formula serves both ways: normal = x * rstd; gx = rstd * (gw - normal * mean(gw * normal)), gw = g * weight."""
+    """One formula serves both ways: normal = x * rstd; gx = rstd * (gw - normal * mean(gw * normal)), gw = g *
+    weight.
+    """
     last, leading = list(range(-dims, 0)), list(range(x._data.ndim - dims))
     rstd = (x.square().mean(last, keepdim=True) + eps).rsqrt()
     normal = x * rstd
@@ -203,7 +219,8 @@ _rms_norm = Op("FusedRmsNormBackward0", _rms_forward, keeps=("rstd",), joint=_rm
 
 
 def rms_norm(input, normalized_shape, weight=None, eps=None):
-    """x / sqrt(mean(x²) + eps) * weight over the last dimensions, those of `normalized_shape` (Zhang and Sennrich, 2019).
+    """x / sqrt(mean(x²) + eps) * weight over the last dimensions, those of `normalized_shape` (Zhang and Sennrich,
+    2019).
 
     eps: the dtype's machine epsilon unless given.
     """
@@ -242,7 +259,9 @@ def _group_rule(g, needs, x, groups, weight, bias, mean, var, eps):
     flat, gx, gw = x.reshape(split), None, None
     if needs[0]:
         gw = g if weight is None else g * weight.reshape(per_channel)
-        gx = fused("layer_norm_backward", gw.reshape(split), flat, 1, None, mean, var, eps, (True, False, False))[0].reshape(shape)
+        gx = fused("layer_norm_backward", gw.reshape(split), flat, 1, None, mean, var, eps, (True, False, False))[
+            0
+        ].reshape(shape)
     if needs[1]:
         gw = (g * _standardised(flat, [-1], eps).reshape(shape)).sum(axes)
     return gx, gw, g.sum(axes) if needs[2] else None
@@ -267,12 +286,14 @@ def group_norm(input, num_groups, weight=None, bias=None, eps=1e-05):
         raise RuntimeError(f"Expected num groups to be greater than 0, got {num_groups}")
     if channels % num_groups:
         raise RuntimeError(
-            f"Expected number of channels in input to be divisible by num_groups, but got input of shape {list(x.shape)} and num_groups={num_groups}"
+            "Expected number of channels in input to be divisible by num_groups, but got input of shape "
+            f"{list(x.shape)} and num_groups={num_groups}"
         )
     for name, t in (("weight", weight), ("bias", bias)):
         if t is not None and t._data.shape != (channels,):
             raise RuntimeError(
-                f"Expected {name} to be a vector of size equal to the number of channels in input, but got {name} of shape "
+                f"Expected {name} to be a vector of size equal to the number of channels in input, but got {name} of "
+                "shape "
                 f"{list(t._data.shape)} and input of shape {list(x.shape)}"
             )
     need_floating(input, "GroupNormKernelImpl")
@@ -286,12 +307,16 @@ def group_norm(input, num_groups, weight=None, bias=None, eps=1e-05):
 def instance_norm(
     input, running_mean=None, running_var=None, weight=None, bias=None, use_input_stats=True, momentum=0.1, eps=1e-05
 ):  # fmt: skip
-    """Normalisation with statistics per sample and channel (Ulyanov et al., 2016); running ones move by `momentum`, in place."""
+    """Normalisation with statistics per sample and channel (Ulyanov et al., 2016); running ones move by `momentum`, in
+    place.
+    """
     need_tensor(input, "instance_norm", "input", 1)
     x = input._data
     if use_input_stats:
         if prod(x.shape[2:]) == 1:
-            raise ValueError(f"Expected more than 1 spatial element when training, got input size torch.Size({list(x.shape)})")
+            raise ValueError(
+                f"Expected more than 1 spatial element when training, got input size torch.Size({list(x.shape)})"
+            )
     elif running_mean is None or running_var is None:
         raise RuntimeError("Expected running_mean and running_var to be defined when use_input_stats is false")
     n, channels, *rest = x.shape
@@ -317,7 +342,9 @@ def local_response_norm(input, size, alpha=1e-4, beta=0.75, k=1.0):
 
     shape = input._data.shape
     if len(shape) < 3:
-        raise ValueError(f"Expected 3D or higher dimensionality                          input (got {len(shape)} dimensions)")
+        raise ValueError(
+            f"Expected 3D or higher dimensionality                          input (got {len(shape)} dimensions)"
+        )
     if not input._data.size:
         return input
     squares = (input * input).unsqueeze(1)

@@ -45,7 +45,8 @@ def _check_sizes(mode, x, widths, count):
     if 0 in x.shape[1:]:
         n = count + 1
         raise RuntimeError(
-            f"Expected {n}D or {n + 1}D (batch mode) tensor with possibly 0 batch size and other non-zero dimensions for input, but "
+            f"Expected {n}D or {n + 1}D (batch mode) tensor with possibly 0 batch size and other non-zero dimensions "
+            "for input, but "
             f"got: {list(x.shape)}"
         )
     for k in range(x.ndim - count, x.ndim):
@@ -60,13 +61,17 @@ def _check_sizes(mode, x, widths, count):
         if mode == "circular" and size + a + b < 0:
             raise RuntimeError("Negative padding value is resulting in an empty dimension")
         if size + a + b < 1:
-            raise RuntimeError(f"input (size: {list(x.shape)}) is too small: Calculated output size {size + a + b} at dimension {k}")
+            raise RuntimeError(
+                f"input (size: {list(x.shape)}) is too small: Calculated output size {size + a + b} at dimension {k}"
+            )
 
 
 def pad(input, pad, mode="constant", value=None):
-    """The input with `pad` = (before, after of the last dimension, of the one before it, ...) elements more; negative: less.
+    """The input with `pad` = (before, after of the last dimension, of the one before it, ...) elements more; negative:
+    less.
 
-    mode "constant" (`value`, 0 by default), "reflect" (without the edge), "replicate" (the edge) or "circular"; these three pad
+    mode "constant" (`value`, 0 by default), "reflect" (without the edge), "replicate" (the edge) or "circular"; these
+    three pad
     the last 1 to 3 dimensions of an input with one or two more.
     """
     need_tensor(input, "pad", "input", 1)
@@ -77,7 +82,8 @@ def pad(input, pad, mode="constant", value=None):
     count = len(pad) // 2
     if count > x.ndim:
         raise RuntimeError(
-            f"Padding length should be less than or equal to two times the input dimension but got padding length {len(pad)} and "
+            "Padding length should be less than or equal to two times the input dimension but got padding length "
+            f"{len(pad)} and "
             f"input of dimension {x.ndim}"
         )
     widths = [(0, 0)] * (x.ndim - count) + [(pad[2 * k], pad[2 * k + 1]) for k in reversed(range(count))]
@@ -85,7 +91,8 @@ def pad(input, pad, mode="constant", value=None):
         for k, (a, b) in enumerate(widths):
             if x.shape[k] + a + b < 0:
                 raise RuntimeError(
-                    f"The input size {x.shape[k]}, plus negative padding {a} and {b} resulted in a negative output size, which is "
+                    f"The input size {x.shape[k]}, plus negative padding {a} and {b} resulted in a negative output "
+                    "size, which is "
                     f"invalid. Check dimension {k} of your input."
                 )
         return _constant(input, tuple(widths), 0 if value is None else value)

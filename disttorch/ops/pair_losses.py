@@ -15,14 +15,17 @@ from .shape import broadcast_tensors
 
 
 def _pair(input, target, name, kernel, warn=True):
-    """Input and target broadcast to one shape and promoted to one dtype; a warning (PyTorch's) if their shapes differ."""
+    """Input and target broadcast to one shape and promoted to one dtype; a warning (PyTorch's) if their shapes
+    differ.
+    """
     need_tensor(input, name, "input", 1)
     need_tensor(target, name, "target", 2)
     if input._data.shape != target._data.shape:
         if warn:
             warnings.warn(
                 f"Using a target size (torch.Size({list(target._data.shape)})) that is different to the input size "
-                f"(torch.Size({list(input._data.shape)})). This will likely lead to incorrect results due to broadcasting. "
+                f"(torch.Size({list(input._data.shape)})). This will likely lead to incorrect results due to "
+                "broadcasting. "
                 "Please ensure they have the same size.",
                 stacklevel=3,
             )
@@ -171,7 +174,8 @@ _bce.forward = hushed(_bce.forward)
 
 
 def binary_cross_entropy(input, target, weight=None, size_average=None, reduce=None, reduction="mean"):
-    """-(t log p + (1 - t) log(1 - p)) for probabilities p = `input`, weighted and reduced; logarithms are at least -100.
+    """-(t log p + (1 - t) log(1 - p)) for probabilities p = `input`, weighted and reduced; logarithms are at least
+    -100.
 
     ValueError if shapes differ, RuntimeError for an input outside of [0, 1].
     """
@@ -211,7 +215,9 @@ _bce_logits = Op(
 def binary_cross_entropy_with_logits(
     input, target, weight=None, size_average=None, reduce=None, reduction="mean", pos_weight=None
 ):  # fmt: skip
-    """Binary cross-entropy of sigmoid(input), without overflow; `pos_weight` multiplies the terms of positive targets."""
+    """Binary cross-entropy of sigmoid(input), without overflow; `pos_weight` multiplies the terms of positive
+    targets.
+    """
     if size_average is not None or reduce is not None:
         reduction = legacy(size_average, reduce, reduction)
     check_reduction(reduction)
@@ -219,14 +225,24 @@ def binary_cross_entropy_with_logits(
     need_tensor(target, "binary_cross_entropy_with_logits", "target", 2)
     if target._data.shape != input._data.shape:
         raise ValueError(
-            f"Target size (torch.Size({list(target._data.shape)})) must be the same as input size (torch.Size({list(input._data.shape)}))"
+            f"Target size (torch.Size({list(target._data.shape)})) must be the same as input size "
+            f"(torch.Size({list(input._data.shape)}))"
         )
-    if weight is None and pos_weight is None and input._data.dtype == target._data.dtype and input._data.dtype.kind == "f":
+    if (
+        weight is None
+        and pos_weight is None
+        and input._data.dtype == target._data.dtype
+        and input._data.dtype.kind == "f"
+    ):
         return _bce_logits(input, target, reduction)
     if input._data.dtype.kind == "f" and target._data.dtype.kind != "f":
         target = target.to(input.dtype)
     if pos_weight is None:
-        loss = -(target - 1) * input - logsigmoid(input) if input.dtype is not target.dtype else _bce_logits(input, target, "none")
+        loss = (
+            -(target - 1) * input - logsigmoid(input)
+            if input.dtype is not target.dtype
+            else _bce_logits(input, target, "none")
+        )
     else:
         loss = (1 - target) * input - ((pos_weight - 1) * target + 1) * logsigmoid(input)
     return reduced(loss if weight is None else loss * weight, reduction)
@@ -235,7 +251,9 @@ def binary_cross_entropy_with_logits(
 def poisson_nll_loss(
     input, target, log_input=True, full=False, size_average=None, eps=1e-8, reduce=None, reduction="mean"
 ):  # fmt: skip
-    """exp(input) - target * input, or input - target * log(input + eps) without `log_input`; `full` adds Stirling's terms."""
+    """exp(input) - target * input, or input - target * log(input + eps) without `log_input`; `full` adds Stirling's
+    terms.
+    """
     reduction = legacy(size_average, reduce, reduction)
     check_reduction(reduction)
     loss = input.exp() - target * input if log_input else input - target * (input + eps).log()

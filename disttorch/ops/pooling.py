@@ -1,4 +1,6 @@
-"""Pooling over windows of 1 to 3 spatial axes: maximum, average, power mean; N batch, C channels, S input, P output sizes."""
+"""Pooling over windows of 1 to 3 spatial axes: maximum, average, power mean; N batch, C channels, S input, P output
+sizes.
+"""
 
 from functools import lru_cache
 from math import prod
@@ -19,7 +21,9 @@ from .matmul import kernels_of
 
 def _picked(x, indices):
     planes = x.reshape(*x.shape[:2], prod(x.shape[2:]))
-    return np.take_along_axis(planes, indices.reshape(*indices.shape[:2], prod(indices.shape[2:])), -1).reshape(indices.shape)
+    return np.take_along_axis(planes, indices.reshape(*indices.shape[:2], prod(indices.shape[2:])), -1).reshape(
+        indices.shape
+    )
 
 
 _pick = Op("MaxPoolBackwardBackward0", _picked, x=lambda g, x_shape, indices: _put(g, indices, x_shape))
@@ -59,32 +63,46 @@ def _settings(name, n, settings):
 
 @lru_cache(maxsize=4096)
 def _out_shape(name, shape, kernel, stride, padding, dilation, ceil_mode):
-    """The output's spatial shape; RuntimeError (PyTorch's texts) for settings that do not fit. Remembers those that do."""
+    """The output's spatial shape; RuntimeError (PyTorch's texts) for settings that do not fit. Remembers those that
+    do.
+    """
     n = len(kernel)
     if any(k <= 0 for k in kernel):
         raise RuntimeError(
             f"{name}() kernel_size must be greater than zero, but got {kernel[0]}" if n == 1 else
-            f"kernel size should be greater than zero, but got {' '.join(f'k{a}: {k}' for a, k in zip('THW'[3 - n :], kernel, strict=True))}"
+            "kernel size should be greater than zero, but got "
+            f"{' '.join(f'k{a}: {k}' for a, k in zip('THW'[3 - n :], kernel, strict=True))}"
         )  # fmt: skip
     if any(s <= 0 for s in stride):
-        raise RuntimeError(f"{name}() stride must be greater than zero, but got {stride[0]}" if n == 1 else "stride should not be zero")
+        raise RuntimeError(
+            f"{name}() stride must be greater than zero, but got {stride[0]}" if n == 1 else "stride should not be zero"
+        )
     if any(d <= 0 for d in dilation):
         told = " ".join(f"dilation{a}: {d}" for a, d in zip("THW"[3 - n :], dilation, strict=True))
         raise RuntimeError(
-            f"{name}() dilation must be greater than zero, but got {dilation[0]}" if n == 1 else f"dilation should be greater than zero, but got {told}"
+            f"{name}() dilation must be greater than zero, but got {dilation[0]}"
+            if n == 1
+            else f"dilation should be greater than zero, but got {told}"
         )
     for p, k, d in zip(padding, kernel, dilation, strict=True):
         if p < 0:
-            raise RuntimeError(f"{name}() padding must be non-negative, but got {p}" if n == 1 else f"pad must be non-negative, but got pad: {p}")
+            raise RuntimeError(
+                f"{name}() padding must be non-negative, but got {p}"
+                if n == 1
+                else f"pad must be non-negative, but got pad: {p}"
+            )
         if p > (d * (k - 1) + 1) // 2:
             raise RuntimeError(
-                f"{name}() padding should be at most half of kernel size, but got padding={p} and kernel_size={k}" if n == 1 and name.startswith("max") else
-                f"pad should be at most half of effective kernel size, but got pad={p}, kernel_size={k} and dilation={d}"
-            )  # fmt: skip
+                f"max_pool1d() padding should be at most half of kernel size, but got padding={p} and kernel_size={k}"
+                if name == "max_pool1d"
+                else "pad should be at most half of effective kernel size, but got "
+                f"pad={p}, kernel_size={k} and dilation={d}"
+            )
     channels, spatial = shape[1], shape[2:]
     if 0 in shape[1:]:
         raise RuntimeError(
-            f"{'max_pool1d: ' if n == 1 else ''}Expected {n + 1}D or {n + 2}D (batch mode) tensor with optional 0 dim batch size "
+            f"{'max_pool1d: ' if n == 1 else ''}Expected {n + 1}D or {n + 2}D (batch mode) tensor with optional 0 dim "
+            "batch size "
             f"for input, but got:{list(shape)}"
         )
     out = pool_out_shape(spatial, kernel, stride, padding, dilation, ceil_mode)
@@ -103,10 +121,12 @@ def _rank_error(name, x, n):
     if n == 1:
         if name.startswith("max"):
             raise RuntimeError(
-                f"max_pool1d: Expected 2D or 3D (batch mode) tensor with optional 0 dim batch size for input, but got:{list(x.shape)}"
+                "max_pool1d: Expected 2D or 3D (batch mode) tensor with optional 0 dim batch size for input, but "
+                f"got:{list(x.shape)}"
             )
         raise RuntimeError(
-            f"Expected 2 to 3 dimensions, but got {x.ndim}-dimensional tensor for argument #1 'self' (while checking arguments for {name})"
+            f"Expected 2 to 3 dimensions, but got {x.ndim}-dimensional tensor for argument #1 'self' (while checking "
+            f"arguments for {name})"
         )
     raise RuntimeError(f"non-empty {n + 1}D or {n + 2}D (batch mode) tensor expected for input")
 
@@ -134,8 +154,14 @@ def _max_ops(n):
     node = f"MaxPool{n}DWithIndicesBackward0"
     return (
         Op(node, _forward, keeps=("saved",), x=_rule),
-        Op(node, _forward_indices, outputs=("out", "indices"), keeps=("saved",), x=lambda g, indices, x_shape: _put(g[0], indices, x_shape)),
-    )  # fmt: skip
+        Op(
+            node,
+            _forward_indices,
+            outputs=("out", "indices"),
+            keeps=("saved",),
+            x=lambda g, indices, x_shape: _put(g[0], indices, x_shape),
+        ),
+    )
 
 
 def _make_max(n):
@@ -162,7 +188,8 @@ def _make_max(n):
         return op(input, kernel, stride, padding, dilation, bool(ceil_mode))
 
     max_pool.__name__ = max_pool.__qualname__ = name
-    max_pool.__doc__ = f"""Maxima of windows over {n} axes: (N, C, *S) or (C, *S) -> (N, C, *P), also with their positions in the
+    max_pool.__doc__ = f"""Maxima of windows over {n} axes: (N, C, *S) or (C, *S) -> (N, C, *P), also with their
+    positions in the
     flattened plane of each channel (int64) if `return_indices`. The stride is the kernel's size unless given.
     """
 
@@ -203,11 +230,14 @@ def _make_unpool(n):
             raise RuntimeError(f"elements in indices should be type int64 but got: {SCALAR_NAMES[indices.dtype]}")
         if indices._data.shape != x.shape:
             raise RuntimeError(
-                f"Expected shape of indices to be same as that of the input tensor ({list(x.shape)}) but got indices tensor with "
+                f"Expected shape of indices to be same as that of the input tensor ({list(x.shape)}) but got indices "
+                "tensor with "
                 f"shape: {list(indices._data.shape)}"
             )
         if x.ndim == n + 1:
-            return max_unpool(input.unsqueeze(0), indices.unsqueeze(0), kernel_size, stride, padding, output_size).squeeze(0)
+            return max_unpool(
+                input.unsqueeze(0), indices.unsqueeze(0), kernel_size, stride, padding, output_size
+            ).squeeze(0)
         if x.ndim != n + 2:
             raise RuntimeError(f"Input to {name} should be a {n + 1}d or {n + 2}d Tensor, but got {x.ndim} dimensions.")
         kernel, stride, padding = _window(
@@ -224,7 +254,9 @@ def _make_unpool(n):
         return _unpool(input, indices, (*x.shape[:2], *sizes))
 
     max_unpool.__name__ = max_unpool.__qualname__ = name
-    max_unpool.__doc__ = f"""The elements put back at `indices` of max_pool{n}d, zeros elsewhere: (N, C, *P) -> (N, C, *output_size)."""
+    max_unpool.__doc__ = (
+        f"""The elements put back at `indices` of max_pool{n}d, zeros elsewhere: (N, C, *P) -> (N, C, *output_size)."""
+    )
     return max_unpool
 
 
@@ -232,7 +264,10 @@ def _wanted_size(sizes, stride, output_size, n):
     if len(output_size) == n + 2:
         output_size = output_size[2:]
     if len(output_size) != n:
-        raise ValueError(f"output_size should be a sequence containing {n} or {n + 2} elements, but it has a length of '{len(output_size)}'")
+        raise ValueError(
+            f"output_size should be a sequence containing {n} or {n + 2} elements, but it has a length of "
+            f"'{len(output_size)}'"
+        )
     low, high = [s - t for s, t in zip(sizes, stride, strict=True)], [s + t for s, t in zip(sizes, stride, strict=True)]
     for d in range(n):
         if not low[d] < output_size[d] < high[d]:
@@ -270,7 +305,9 @@ def _make_average(n):
     name = f"avg_pool{n}d"
     op = _average_ops(n)
 
-    def avg_pool(input, kernel_size, stride=None, padding=0, ceil_mode=False, count_include_pad=True, divisor_override=None):
+    def avg_pool(
+        input, kernel_size, stride=None, padding=0, ceil_mode=False, count_include_pad=True, divisor_override=None
+    ):
         need_tensor(input, name, "input", 1)
         x = input._data
         if x.ndim != n + 2:
@@ -287,14 +324,17 @@ def _make_average(n):
         if x.dtype.kind not in "fV":
             if x.dtype != np.int64 or n > 2:
                 raise NotImplementedError(f"\"{name}\" not implemented for '{SCALAR_NAMES[input.dtype]}'")
-            exact = op(input.double(), kernel, stride, padding, bool(ceil_mode), bool(count_include_pad), divisor_override)
+            exact = op(
+                input.double(), kernel, stride, padding, bool(ceil_mode), bool(count_include_pad), divisor_override
+            )
             return exact.trunc().long()
         return op(input, kernel, stride, padding, bool(ceil_mode), bool(count_include_pad), divisor_override)
 
     avg_pool.__name__ = avg_pool.__qualname__ = name
     avg_pool.__doc__ = f"""Means of windows over {n} axes: (N, C, *S) or (C, *S) -> (N, C, *P).
 
-    Padding counts as zeros unless `count_include_pad` is False; `divisor_override` divides the sums instead of the count.
+    Padding counts as zeros unless `count_include_pad` is False; `divisor_override` divides the sums instead of the
+    count.
     """
     return avg_pool
 
@@ -303,7 +343,9 @@ _avg_pool1d, avg_pool2d, avg_pool3d = _make_average(1), _make_average(2), _make_
 
 
 def avg_pool1d(input, kernel_size, stride=None, padding=0, ceil_mode=False, count_include_pad=True):
-    """Means of windows over one axis: (N, C, S) or (C, S) -> (N, C, P). Padding counts unless `count_include_pad` is False."""
+    """Means of windows over one axis: (N, C, S) or (C, S) -> (N, C, P). Padding counts unless `count_include_pad` is
+    False.
+    """
     return _avg_pool1d(input, kernel_size, stride, padding, ceil_mode, count_include_pad)
 
 
@@ -311,7 +353,9 @@ def avg_pool1d(input, kernel_size, stride=None, padding=0, ceil_mode=False, coun
 def _make_power(n, average):
     def lp_pool(input, norm_type, kernel_size, stride=None, ceil_mode=False):
         if input._data.ndim not in (n + 1, n + 2):
-            raise RuntimeError(f"Expected {n + 1}D or {n + 2}D (batch mode) tensor for input, but got: {list(input._data.shape)}")
+            raise RuntimeError(
+                f"Expected {n + 1}D or {n + 2}D (batch mode) tensor for input, but got: {list(input._data.shape)}"
+            )
         means = average(input.pow(norm_type), kernel_size, stride, 0, ceil_mode)
         count = prod(repeated(kernel_size, n))
         return (means.sign() * means.abs().relu() * count).pow(1.0 / norm_type)

@@ -14,7 +14,9 @@ def _check_image(input, factor, name, what):
     need_tensor(input, name, "input", 1)
     x = input._data
     if x.ndim < 3:
-        raise RuntimeError(f"{name} expects input to have at least 3 dimensions, but got input with {x.ndim} dimension(s)")
+        raise RuntimeError(
+            f"{name} expects input to have at least 3 dimensions, but got input with {x.ndim} dimension(s)"
+        )
     if factor <= 0:
         raise RuntimeError(f"{name} expects a positive {what}, but got {factor}")
     return x.shape
@@ -26,7 +28,8 @@ def pixel_shuffle(input, upscale_factor):
     *batch, c, h, w = _check_image(input, r, "pixel_shuffle", "upscale_factor")
     if c % (r * r):
         raise RuntimeError(
-            f"pixel_shuffle expects its input's 'channel' dimension to be divisible by the square of upscale_factor, but input.size(-3)={c} is not divisible by {r * r}"
+            "pixel_shuffle expects its input's 'channel' dimension to be divisible by the square of upscale_factor, "
+            f"but input.size(-3)={c} is not divisible by {r * r}"
         )
     k = len(batch)
     split = input.reshape(*batch, c // (r * r), r, r, h, w)
@@ -40,7 +43,8 @@ def pixel_unshuffle(input, downscale_factor):
     for size, name, at in ((h, "height", -2), (w, "width", -1)):
         if size % r:
             raise RuntimeError(
-                f"pixel_unshuffle expects {name} to be divisible by downscale_factor, but input.size({at})={size} is not divisible by {r}"
+                f"pixel_unshuffle expects {name} to be divisible by downscale_factor, but input.size({at})={size} is "
+                f"not divisible by {r}"
             )
     k = len(batch)
     split = input.reshape(*batch, c, h // r, r, w // r, r)
@@ -56,7 +60,9 @@ def channel_shuffle(input, groups):
     if groups <= 0:
         raise RuntimeError(f"Number of groups to divide channels in must be positive. Value of groups:{groups}")
     if shape[1] % groups:
-        raise RuntimeError(f"Number of channels must be divisible by groups. Got {shape[1]} channels and {groups} groups.")
+        raise RuntimeError(
+            f"Number of channels must be divisible by groups. Got {shape[1]} channels and {groups} groups."
+        )
     return input.reshape(shape[0], groups, shape[1] // groups, *shape[2:]).transpose(1, 2).reshape(shape)
 
 
@@ -117,7 +123,9 @@ def _pairs(**settings):
         least, what = (0, "non-negative") if name == "padding" else (1, "greater than zero")
         if min(pair) < least:
             told = name.replace("_size", "")
-            raise RuntimeError(f"{name.replace('_', ' ')} should be {what}, but got {told}_height: {pair[0]} {told}_width: {pair[1]}")
+            raise RuntimeError(
+                f"{name.replace('_', ' ')} should be {what}, but got {told}_height: {pair[0]} {told}_width: {pair[1]}"
+            )
         found.append(pair)
     return found
 
@@ -125,17 +133,21 @@ def _pairs(**settings):
 def unfold(input, kernel_size, dilation=1, padding=0, stride=1):
     """All windows of (N, C, H, W) or (C, H, W) as columns: (N, C * kernel's elements, windows)."""
     need_tensor(input, "unfold", "input", 1)
-    kernel, dilation, padding, stride = _pairs(kernel_size=kernel_size, dilation=dilation, padding=padding, stride=stride)
+    kernel, dilation, padding, stride = _pairs(
+        kernel_size=kernel_size, dilation=dilation, padding=padding, stride=stride
+    )
     x = input._data
     if x.ndim not in (3, 4) or 0 in x.shape[-3:]:
         raise RuntimeError(
-            "Expected 3D or 4D (batch mode) tensor with possibly 0 batch size and other non-zero dimensions for input, but got: "
+            "Expected 3D or 4D (batch mode) tensor with possibly 0 batch size and other non-zero dimensions for "
+            "input, but got: "
             f"{list(x.shape)}"
         )
     out = _blocks(x.shape[-2:], kernel, dilation, padding, stride)
     if min(out) < 1:
         raise RuntimeError(
-            f"Given input with spatial size {x.shape[-2:]}, kernel_size={kernel}, dilation={dilation}, padding={padding}, calculated "
+            f"Given input with spatial size {x.shape[-2:]}, kernel_size={kernel}, dilation={dilation}, "
+            f"padding={padding}, calculated "
             f"shape of the array of sliding blocks as {out}, but its components must be at least one."
         )
     if x.ndim == 3:
@@ -152,25 +164,32 @@ def fold(input, output_size, kernel_size, dilation=1, padding=0, stride=1):
     x = input._data
     if x.ndim not in (2, 3) or 0 in x.shape[-2:]:
         raise RuntimeError(
-            "Expected 2D or 3D (batch mode) tensor for input with possibly 0 batch size and non-zero dimensions for input, but got: "
+            "Expected 2D or 3D (batch mode) tensor for input with possibly 0 batch size and non-zero dimensions for "
+            "input, but got: "
             f"{list(x.shape)}"
         )
     rows, d = x.shape[-2], x.ndim - 2
     if rows % (kernel[0] * kernel[1]):
         raise RuntimeError(
-            f"Expected size of input's dimension 1 to be divisible by the product of kernel_size, but got input.size({d})={rows} and "
+            "Expected size of input's dimension 1 to be divisible by the product of kernel_size, but got "
+            f"input.size({d})={rows} and "
             f"kernel_size={kernel}."
         )
     blocks = _blocks(size, kernel, dilation, padding, stride)
-    given = f"Given output_size={size}, kernel_size={kernel}, dilation={dilation}, padding={padding}, stride={stride}, expected "
+    given = (
+        f"Given output_size={size}, kernel_size={kernel}, dilation={dilation}, padding={padding}, stride={stride}, "
+        "expected "
+    )
     if min(blocks) < 1:
         raise RuntimeError(
-            f"{given}size of input's dimension 2 to match the calculated number of sliding blocks {blocks[0]} * {blocks[1]} = "
+            f"{given}size of input's dimension 2 to match the calculated number of sliding blocks {blocks[0]} * "
+            f"{blocks[1]} = "
             f"{blocks[0] * blocks[1]}, which is too small (non-positive)"
         )
     if blocks[0] * blocks[1] != x.shape[-1]:
         raise RuntimeError(
-            f"{given}size of input's dimension 2 to match the calculated number of sliding blocks {blocks[0]} * {blocks[1]} = "
+            f"{given}size of input's dimension 2 to match the calculated number of sliding blocks {blocks[0]} * "
+            f"{blocks[1]} = "
             f"{blocks[0] * blocks[1]}, but got input.size({d + 1})={x.shape[-1]}."
         )
     if x.ndim == 2:

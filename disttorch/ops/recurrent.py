@@ -1,18 +1,20 @@
 """Recurrent networks: LSTM, GRU and Elman's, of several layers and directions, dense or packed; and their single cells.
 
-Each layer and direction is one operation over packed rows (sum of batch_sizes, features): step t has the first batch_sizes[t]
-sequences. A dense batch (T, N, features) is the packed one with equal sizes. H hidden features, P projected ones, D directions.
+Each layer and direction is one operation over packed rows (sum of batch_sizes, features): step t has the first
+batch_sizes[t]
+sequences. A dense batch (T, N, features) is the packed one with equal sizes. H hidden features, P projected ones, D
+directions.
 """
 
 from ..autograd.mode import mode
 from ..autograd.op import Op
+from .activation import relu
 from .dropout import dropout
 from .fused import by_parts, fused
 from .joining import cat, stack
 from .linear import linear
 from .matmul import kernels_of
 from .unary import sigmoid, tanh
-from .activation import relu
 
 # -- one step, as compositions ----------------------------------------------------------------------------------------
 
@@ -53,7 +55,9 @@ def _by_steps(step, x, batch_sizes, state, weights, reverse):
         at, n = starts[t]
         new = step(x.narrow(0, at, n), [s.narrow(0, 0, n) for s in state], *weights)
         whole = n == state[0]._data.shape[0]
-        state = [a if whole else cat([a, s.narrow(0, n, s._data.shape[0] - n)]) for a, s in zip(new, state, strict=True)]
+        state = [
+            a if whole else cat([a, s.narrow(0, n, s._data.shape[0] - n)]) for a, s in zip(new, state, strict=True)
+        ]
         outputs[t] = new[0]
     return (cat(outputs), *state)
 
@@ -62,9 +66,7 @@ def _by_steps(step, x, batch_sizes, state, weights, reverse):
 def _lstm_rule(g, needs, x, batch_sizes, h0, c0, w_ih, w_hh, b_ih, b_hh, reverse, y, saved):
     inputs = (x, h0, c0, w_ih, w_hh, b_ih, b_hh)
     if mode.grad:
-        return by_parts(
-            lambda x, h, c, *w: _by_steps(_lstm_step, x, batch_sizes, (h, c), w, reverse), inputs, needs, g
-        )
+        return by_parts(lambda x, h, c, *w: _by_steps(_lstm_step, x, batch_sizes, (h, c), w, reverse), inputs, needs, g)
     gx, gh, gc, gi, gw, gb = fused(
         "lstm_backward", *g, saved, x, batch_sizes, h0, c0, y, w_ih, w_hh, b_ih is not None, reverse
     )
@@ -183,8 +185,8 @@ def _network(run, stateful):
         steps, batch, features = input._data.shape
         projected = stateful and states[0]._data.shape[2] != states[1]._data.shape[2]
         y, *ends = _layers(
-            run, input.reshape(steps * batch, features), (batch,) * steps, states, params, has_biases, num_layers, dropout, train,
-            bidirectional, projected,
+            run, input.reshape(steps * batch, features), (batch,) * steps, states, params, has_biases, num_layers,
+            dropout, train, bidirectional, projected,
         )  # fmt: skip
         y = y.reshape(steps, batch, y._data.shape[1])
         return (y.transpose(0, 1) if batch_first else y, *ends)
@@ -194,16 +196,20 @@ def _network(run, stateful):
         states = states_of(hx)
         projected = stateful and states[0]._data.shape[2] != states[1]._data.shape[2]
         sizes = tuple(batch_sizes.tolist())
-        return _layers(run, data, sizes, states, params, has_biases, num_layers, dropout, train, bidirectional, projected)
+        return _layers(
+            run, data, sizes, states, params, has_biases, num_layers, dropout, train, bidirectional, projected
+        )
 
     return network
 
 
 lstm = _network(_run_lstm, True)
-lstm.__doc__ = """lstm(input, (h0, c0), params, has_biases, num_layers, dropout, train, bidirectional, batch_first) -> y, h, c
+lstm.__doc__ = """lstm(input, (h0, c0), params, has_biases, num_layers, dropout, train, bidirectional, batch_first) ->
+y, h, c
 lstm(data, batch_sizes, (h0, c0), params, has_biases, num_layers, dropout, train, bidirectional), packed.
 
-params: for each layer and direction w_ih (4 H, I), w_hh (4 H, P), b_ih, b_hh (with biases), w_hr (P, H) (if P is not H).
+params: for each layer and direction w_ih (4 H, I), w_hh (4 H, P), b_ih, b_hh (with biases), w_hr (P, H) (if P is not
+H).
 """
 gru = _network(_run_gru, False)
 gru.__doc__ = """gru(input, h0, params, has_biases, num_layers, dropout, train, bidirectional, batch_first) -> y, h

@@ -1,6 +1,7 @@
 """Resizing of images and volumes: along each axis an output element is a weighted sum of a few input elements.
 
-An axis's plan is a `Table`: which elements (out, taps) and their weights. The gradient is the same operation with the table
+An axis's plan is a `Table`: which elements (out, taps) and their weights. The gradient is the same operation with the
+table
 transposed, and so on to any order.
 """
 
@@ -131,8 +132,8 @@ def _antialiased(size, out, scale, align, mode):
 
 
 _MODES = {
-    "nearest": (1, 2, 3), "nearest-exact": (1, 2, 3), "area": (1, 2, 3), "linear": (1,), "bilinear": (2,), "trilinear": (3,),
-    "bicubic": (2,), "lanczos": (2,),
+    "nearest": (1, 2, 3), "nearest-exact": (1, 2, 3), "area": (1, 2, 3), "linear": (1,), "bilinear": (2,),
+    "trilinear": (3,), "bicubic": (2,), "lanczos": (2,),
 }  # fmt: skip
 _OPS = {
     (mode, n): _resample_op(f"Upsample{''.join(w.capitalize() for w in mode.split('-'))}{n}DBackward0")
@@ -151,12 +152,15 @@ def _wanted(x, size, scale_factor, n):
             return [size.__index__()] * n, None
         if len(size) != n:
             raise ValueError(
-                f"Input and output must have the same number of spatial dimensions, but got input with spatial dimensions of {list(x.shape[2:])} "
-                f"and output size of {size}. Please provide input tensor in (N, C, d1, d2, ...,dK) format and output size in (o1, o2, ...,oK) format."
+                "Input and output must have the same number of spatial dimensions, but got input with spatial "
+                f"dimensions of {list(x.shape[2:])} "
+                f"and output size of {size}. Please provide input tensor in (N, C, d1, d2, ...,dK) format and output "
+                "size in (o1, o2, ...,oK) format."
             )
         if not all(hasattr(s, "__index__") for s in size):
             raise TypeError(
-                "expected size to be one of int or Tuple[int] or Tuple[int, int] or Tuple[int, int, int], but got size with types "
+                "expected size to be one of int or Tuple[int] or Tuple[int, int] or Tuple[int, int, int], but got "
+                "size with types "
                 f"{[type(s) for s in size]}"
             )
         return [s.__index__() for s in size], None
@@ -166,28 +170,32 @@ def _wanted(x, size, scale_factor, n):
         return None, [float(scale_factor)] * n
     if len(scale_factor) != n:
         raise ValueError(
-            f"Input and scale_factor must have the same number of spatial dimensions, but got input with spatial dimensions of {list(x.shape[2:])} "
-            f"and scale_factor of shape {scale_factor}. Please provide input tensor in (N, C, d1, d2, ...,dK) format and scale_factor in (s1, s2, ...,sK) format."
+            "Input and scale_factor must have the same number of spatial dimensions, but got input with spatial "
+            f"dimensions of {list(x.shape[2:])} "
+            f"and scale_factor of shape {scale_factor}. Please provide input tensor in (N, C, d1, d2, ...,dK) format "
+            "and scale_factor in (s1, s2, ...,sK) format."
         )
     return None, [float(s) for s in scale_factor]
 
 
 def interpolate(
-    input, size=None, scale_factor=None, mode="nearest", align_corners=None, recompute_scale_factor=None, antialias=False
+    input, size=None, scale_factor=None, mode="nearest", align_corners=None, recompute_scale_factor=None,
+    antialias=False,
 ):  # fmt: skip
     """(N, C, *S) resized to `size`, or by `scale_factor`, over 1 to 3 axes.
 
-    mode "nearest", "nearest-exact", "area" (adaptive average), "linear" (one axis), "bilinear", "bicubic" (two), "trilinear".
-    align_corners: the corner elements' centres, not their corners, stay in place. antialias: shrinking weighs every element.
+    mode "nearest", "nearest-exact", "area" (adaptive average), "linear" (one axis), "bilinear", "bicubic" (two),
+    "trilinear".
+    align_corners: the corner elements' centres, not their corners, stay in place. antialias: shrinking weighs every
+    element.
     """
     need_tensor(input, "interpolate", "input", 1)
     x = input._data
     n = x.ndim - 2
-    if mode in ("nearest", "area", "nearest-exact"):
-        if align_corners is not None:
-            raise ValueError(
-                "align_corners option can only be set with the interpolating modes: linear | bilinear | bicubic | trilinear"
-            )
+    if mode in ("nearest", "area", "nearest-exact") and align_corners is not None:
+        raise ValueError(
+            "align_corners option can only be set with the interpolating modes: linear | bilinear | bicubic | trilinear"
+        )
     align = bool(align_corners)
     sizes, scales = _wanted(x, size, scale_factor, n)
     if recompute_scale_factor and size is not None:
@@ -198,7 +206,8 @@ def interpolate(
         )
     if n not in (1, 2, 3) or mode not in _MODES:
         raise NotImplementedError(
-            f"Input Error: Only 3D, 4D and 5D input Tensors supported (got {x.ndim}D) for the modes: nearest | linear | bilinear | "
+            f"Input Error: Only 3D, 4D and 5D input Tensors supported (got {x.ndim}D) for the modes: nearest | linear "
+            "| bilinear | "
             f"bicubic | trilinear | lanczos | area | nearest-exact (got {mode})"
         )
     if n not in _MODES[mode]:
@@ -224,12 +233,16 @@ def _resize(input, sizes, scales, mode, align, antialias):
         axes = "DHW"[3 - n :]
         before, after = (", ".join(f"{a}: {s}" for a, s in zip(axes, t, strict=True)) for t in (x.shape[2:], sizes))
         joint = " and" if n == 1 else ""
-        raise RuntimeError(f"Input and output sizes should be greater than 0, but got input ({before}){joint} output ({after})")
+        raise RuntimeError(
+            f"Input and output sizes should be greater than 0, but got input ({before}){joint} output ({after})"
+        )
     if 0 in x.shape[1:]:
         raise RuntimeError(f"Non-empty {x.ndim}D data tensor expected but got a tensor with sizes {list(x.shape)}")
     byte = input.dtype is dtypes.uint8
     if x.dtype.kind not in "fV" and not byte:
-        kernel = "compute_indices_weights_nearest" if mode.startswith("nearest") else f"upsample_{mode}{n}d_channels_last"
+        kernel = (
+            "compute_indices_weights_nearest" if mode.startswith("nearest") else f"upsample_{mode}{n}d_channels_last"
+        )
         raise NotImplementedError(f"\"{kernel}\" not implemented for '{dtypes.SCALAR_NAMES[input.dtype]}'")
     single = x.dtype != np.float64
     widened = byte and not mode.startswith("nearest")

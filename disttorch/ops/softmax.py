@@ -6,9 +6,9 @@ from ..autograd.inplace import write
 from ..autograd.mode import mode
 from ..autograd.op import Op
 from .arguments import need_floating, need_tensor
+from .dims import axis
 from .fused import fused
 from .matmul import kernels_of
-from .dims import axis
 
 
 def _softmax_rule(g, out, dim):
@@ -65,7 +65,9 @@ def functional_softmax(input, dim=None, _stacklevel=3, dtype=None):
 
 def functional_log_softmax(input, dim=None, _stacklevel=3, dtype=None):
     """The logarithm of softmax along `dim`, computed without overflow."""
-    return log_softmax(input, _implicit_dim("log_softmax", input._data.ndim, _stacklevel) if dim is None else dim, dtype)
+    return log_softmax(
+        input, _implicit_dim("log_softmax", input._data.ndim, _stacklevel) if dim is None else dim, dtype
+    )
 
 
 def functional_softmin(input, dim=None, _stacklevel=3, dtype=None):
@@ -74,7 +76,8 @@ def functional_softmin(input, dim=None, _stacklevel=3, dtype=None):
 
 
 def gumbel_softmax(logits, tau=1, hard=False, eps=1e-10, dim=-1):
-    """Samples of the Gumbel-softmax distribution with temperature tau; `hard`: one-hot, with the soft sample's gradient.
+    """Samples of the Gumbel-softmax distribution with temperature tau; `hard`: one-hot, with the soft sample's
+    gradient.
 
     Jang et al., "Categorical Reparameterization with Gumbel-Softmax" (2017).
     """

@@ -40,12 +40,14 @@ ERRORS = {
     "conv2d channels": (
         lambda: F.conv2d(ones(2, 1, 4, 4), ones(4, 3, 3, 3)),
         RuntimeError,
-        "Given groups=1, weight of size [4, 3, 3, 3], expected input[2, 1, 4, 4] to have 3 channels, but got 1 channels instead",
+        "Given groups=1, weight of size [4, 3, 3, 3], expected input[2, 1, 4, 4] to have 3 channels, but got 1 "
+        "channels instead",
     ),
     "conv2d kernel": (
         lambda: F.conv2d(ones(2, 3, 4, 4), ones(4, 3, 5, 5)),
         RuntimeError,
-        "Calculated padded input size per channel: (4 x 4). Kernel size: (5 x 5). Kernel size can't be greater than actual input size",
+        "Calculated padded input size per channel: (4 x 4). Kernel size: (5 x 5). Kernel size can't be greater than "
+        "actual input size",
     ),
     "conv2d dtype": (
         lambda: F.conv2d(ones(2, 3, 4, 4), ones(4, 3, 3, 3, dtype=disttorch.float64)),
@@ -55,12 +57,14 @@ ERRORS = {
     "conv2d bias": (
         lambda: F.conv2d(ones(2, 3, 4, 4), ones(4, 3, 3, 3), ones(5)),
         RuntimeError,
-        "Given weight of size [4, 3, 3, 3], expected bias to be 1-dimensional with 4 elements, but got bias of size [5] instead",
+        "Given weight of size [4, 3, 3, 3], expected bias to be 1-dimensional with 4 elements, but got bias of size "
+        "[5] instead",
     ),
     "conv2d stride": (
         lambda: F.conv2d(ones(2, 3, 4, 4), ones(4, 3, 3, 3), stride=(1, 1, 1)),
         RuntimeError,
-        "expected stride to be a single integer value or a list of 2 values to match the convolution dimensions, but got stride=[1, 1, 1]",
+        "expected stride to be a single integer value or a list of 2 values to match the convolution dimensions, but "
+        "got stride=[1, 1, 1]",
     ),
     "conv2d same": (
         lambda: F.conv2d(ones(2, 3, 4, 4), ones(4, 3, 3, 3), padding="same", stride=2),
@@ -70,7 +74,8 @@ ERRORS = {
     "conv_transpose2d channels": (
         lambda: F.conv_transpose2d(ones(2, 3, 4, 4), ones(4, 3, 3, 3)),
         RuntimeError,
-        "Given transposed=1, weight of size [4, 3, 3, 3], expected input[2, 3, 4, 4] to have 4 channels, but got 3 channels instead",
+        "Given transposed=1, weight of size [4, 3, 3, 3], expected input[2, 3, 4, 4] to have 4 channels, but got 3 "
+        "channels instead",
     ),
     "max_pool2d output": (
         lambda: F.max_pool2d(ones(2, 3, 4, 4), 5),
@@ -150,7 +155,8 @@ ERRORS = {
     "embedding dtype": (
         lambda: F.embedding(ones(3), ones(4, 2)),
         RuntimeError,
-        "Expected tensor for argument #1 'indices' to have one of the following scalar types: Long, Int; but got torch.FloatTensor instead",
+        "Expected tensor for argument #1 'indices' to have one of the following scalar types: Long, Int; but got "
+        "torch.FloatTensor instead",
     ),
     "dropout": (
         lambda: F.dropout(ones(3), p=2),
@@ -185,7 +191,8 @@ ERRORS = {
     "pad": (
         lambda: F.pad(ones(2, 3), (3, 1), mode="reflect"),
         RuntimeError,
-        "Argument #4: Padding size should be less than the corresponding input dimension, but got: padding (3, 1) at dimension 1 of input [2, 3]",
+        "Argument #4: Padding size should be less than the corresponding input dimension, but got: padding (3, 1) at "
+        "dimension 1 of input [2, 3]",
     ),
     "interpolate": (
         lambda: F.interpolate(ones(1, 1, 2, 2), size=4, scale_factor=2),
@@ -195,7 +202,8 @@ ERRORS = {
     "attention": (
         lambda: F.scaled_dot_product_attention(ones(2, 4), ones(2, 4), ones(2, 4).double()),
         RuntimeError,
-        "Expected query, key, and value to have the same dtype, but got query.dtype: float key.dtype: float and value.dtype: double instead.",
+        "Expected query, key, and value to have the same dtype, but got query.dtype: float key.dtype: float and "
+        "value.dtype: double instead.",
     ),
     "glu": (lambda: F.glu(ones(3)), RuntimeError, "Halving dimension must be even, but dimension 0 is size 3"),
 }

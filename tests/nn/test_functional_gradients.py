@@ -151,10 +151,29 @@ CASES = {
         (2, 2),
     ),
 }
-ACTIVATIONS = (
-    "celu elu gelu glu hardshrink hardsigmoid hardswish hardtanh leaky_relu logsigmoid mish relu relu6 selu silu softplus softshrink "
-    "softsign tanhshrink sigmoid tanh"
-).split()
+ACTIVATIONS = [
+    "celu",
+    "elu",
+    "gelu",
+    "glu",
+    "hardshrink",
+    "hardsigmoid",
+    "hardswish",
+    "hardtanh",
+    "leaky_relu",
+    "logsigmoid",
+    "mish",
+    "relu",
+    "relu6",
+    "selu",
+    "silu",
+    "softplus",
+    "softshrink",
+    "softsign",
+    "tanhshrink",
+    "sigmoid",
+    "tanh",
+]
 CASES |= {name: (getattr(F, name), (2, 4)) for name in ACTIVATIONS}
 
 
