@@ -1,9 +1,9 @@
 #!/usr/bin/env python
 """The table of how disttorch's operations compare with an installed PyTorch's, by its own sample inputs.
 
-    scripts/oracle_report.py                     # every entry of op_db
-    scripts/oracle_report.py 'linalg.*' sum -v   # some entries, with every failure
-    scripts/oracle_report.py --update            # write the list of the entries that are wholly equal
+scripts/oracle_report.py                     # every entry of op_db
+scripts/oracle_report.py 'linalg.*' sum -v   # some entries, with every failure
+scripts/oracle_report.py --update            # write the list of the entries that are wholly equal
 """
 
 import argparse
@@ -37,21 +37,28 @@ def main() -> None:
             continue
         start = time.perf_counter()
         result = replay(op, limit=options.limit, extra=options.extra)
-        state = "equal" if result.equal else "missing" if result.missing else "unequal" if result.samples else "no samples"
+        state = (
+            "equal" if result.equal else "missing" if result.missing else "unequal" if result.samples else "no samples"
+        )
         tally[state] += 1
         if result.equal:
             equal.append(name)
         first = result.failures[0] if result.failures else ""
         lines.append(f"| {name} | {state} | {result.samples} | {len(result.failures)} | {first.replace('|', '/')} |")
         seconds = time.perf_counter() - start
-        print(f"{name:45} {state:8} {result.samples:4} samples {len(result.failures):4} failures {seconds:5.1f} s", flush=True)
+        print(
+            f"{name:45} {state:8} {result.samples:4} samples {len(result.failures):4} failures {seconds:5.1f} s",
+            flush=True,
+        )
         for text in result.failures if options.verbose else result.failures[:1]:
             print(f"    {text}")
         for text in result.wordings if options.errors else []:
             print(f"    {text}")
     print(", ".join(f"{n} {state}" for state, n in tally.most_common()))
     if options.out:
-        options.out.write_text("| op | state | samples | failures | first failure |\n|-|-|-|-|-|\n" + "\n".join(lines) + "\n")
+        options.out.write_text(
+            "| op | state | samples | failures | first failure |\n|-|-|-|-|-|\n" + "\n".join(lines) + "\n"
+        )
     if options.update:
         LIST.write_text("\n".join(sorted(equal)) + "\n")
 

@@ -4,6 +4,8 @@
 device, no promotion) takes the short way.
 """
 
+import warnings
+
 import numpy as np
 
 from .. import dtypes
@@ -16,6 +18,8 @@ from ..dtypes import BOOL, COMPLEX, FLOATING, INTEGER, FROM_NUMPY
 
 _NUMBERS = (bool, int, float, complex, np.generic)
 hushed = np.errstate(all="ignore")  # decorates singular functions: PyTorch's arithmetic does not warn
+# Sums, differences and products are too quick to pay for that: for them, infinities and NaNs are no warning either.
+warnings.filterwarnings("ignore", category=RuntimeWarning, module=r"disttorch\.ops\.pointwise")
 
 
 def result_dtype(*operands) -> dtypes.dtype:
@@ -145,6 +149,7 @@ def binary(name: str, ufunc, *, x, y, floats=False, bools=True, result=None, nod
     """
     op = Op(node or f"{name.capitalize()}Backward0", ufunc, params=("x", "y"), x=x, y=y)
     record = op.record
+    direct_kinds = "" if floats else "iucb" if bools else "iuc"  # beside floats: computed as they are
     plain = () if numbers == "none" else (float, int)
     direct = isinstance(getattr(ufunc, "__wrapped__", ufunc), np.ufunc)  # can write into an operand
 
@@ -154,7 +159,7 @@ def binary(name: str, ufunc, *, x, y, floats=False, bools=True, result=None, nod
             kind = a.dtype.kind
             if isinstance(other, Tensor):
                 b = other._data
-                ready = a.dtype is b.dtype and where is other.device and (kind == "f" or not floats)
+                ready = a.dtype is b.dtype and where is other.device and (kind == "f" or kind in direct_kinds)
             else:
                 b = other
                 ready = kind == "f" and type(other) in plain and a.dtype.itemsize > 2 and where.host

@@ -2,12 +2,14 @@
 
 import numpy as np
 
+from .. import dtypes
 from ..autograd.inplace import write
 from ..autograd.op import Op
 from ..autograd.variable import wrap
 from .arithmetic import conj
 from .dims import axis
 from .named import pair
+from .pointwise import hushed
 from .reduction import _typed
 from .scatter import gather
 from .turning import flip
@@ -80,16 +82,18 @@ def _logcumsumexp_rule(g, x, out, dim):
         return g
 
     def part(size):
-        return (flip(logcumsumexp(flip(size.log() - out, dims=(dim,)), dim), dims=(dim,)) + x).exp()
+        none = size <= 0
+        logs = size.masked_fill(none, 1).log().masked_fill(none, dtypes.finfo(x.dtype).min)
+        return (flip(logcumsumexp(flip(logs - out, dims=(dim,)), dim), dims=(dim,)) + x).exp()
 
     if x.dtype.is_complex:
         return _reverse_cumsum(g * conj((-out).exp()), dim) * conj(x.exp())
-    return part(g.clamp_min(0)) - part((-g).clamp_min(0))
+    return part(g) - part(-g)
 
 
 _logcumsumexp = Op(
     "LogcumsumexpBackward0",
-    lambda a, dim: np.logaddexp.accumulate(a, axis=dim) if a.ndim else a.copy(),
+    hushed(lambda a, dim: np.logaddexp.accumulate(a, axis=dim) if a.ndim else a.copy()),
     params=("x", "dim"),
     x=_logcumsumexp_rule,
 )

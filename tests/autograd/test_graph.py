@@ -1,258 +1,437 @@
-"""The graph and its sweep: gradients, hooks, errors in PyTorch's words, orders of derivative, long chains."""
+"""The graph's rules: errors, versions of tensors changed in place, views, hooks, long chains, modes."""
 
 import gc
 import weakref
 
+import numpy as np
 import pytest
 
-import disttorch as torch
+import disttorch
+from disttorch import autograd
 
 
 def leaf(*values):
-    return torch.tensor(values, dtype=torch.float64, requires_grad=True)
+    return disttorch.tensor(values or [1.0, 2.0, 3.0], requires_grad=True)
 
 
-def test_gradients_of_a_small_program():
-    x, y = leaf(1.0, 2.0), leaf(3.0, 4.0)
-    z = (x * y + x**2).sum()
-    z.backward()
-    assert x.grad.tolist() == [5.0, 8.0]
-    assert y.grad.tolist() == [1.0, 2.0]
-    assert z.grad_fn.name() == "SumBackward0"
-    assert [type(f).__name__ for f, _ in z.grad_fn.next_functions] == ["AddBackward0"]
+# -- errors ---------------------------------------------------------------------------------------------------------------
+def test_backward_of_several_elements_needs_a_gradient():
+    with pytest.raises(RuntimeError, match="grad can be implicitly created only for scalar outputs"):
+        (leaf() * 2).backward()
 
 
-def test_gradients_accumulate_and_are_not_shared():
-    x = leaf(1.0, 2.0)
-    y = x + x
-    y.sum().backward()
-    y = x * 1
-    y.sum().backward()
-    assert x.grad.tolist() == [3.0, 3.0]
-    a, b = leaf(1.0), leaf(1.0)
-    (a + b).sum().backward()
-    a.grad.mul_(5)
-    assert b.grad.item() == 1.0  # the same gradient went to both
-
-
-def test_next_functions_lead_to_the_leaves():
-    x = leaf(1.0)
-    accumulate, number = (x * 2).grad_fn.next_functions[0]
-    assert accumulate.variable is x
-    assert number == 0
-    assert repr(accumulate).startswith("<AccumulateGrad object at 0x")
-    assert (x * 3).grad_fn.next_functions[0][0] is accumulate
-
-
-def test_a_chain_of_100_000_operations():
-    x = leaf(0.5)
-    y = x
-    for _ in range(100_000):
-        y = y + 1
-    y.backward()
-    assert x.grad.item() == 1.0
-
-
-def test_any_order_of_derivative():
-    x = leaf(2.0)
-    y = x**5
-    expected = [80.0, 160.0, 240.0, 240.0, 120.0, 0.0]  # 5x^4, 20x^3, 60x^2, 120x, 120, 0 at 2
-    for value in expected[:-1]:
-        (y,) = torch.autograd.grad(y, x, create_graph=True)
-        assert y.item() == value
-
-
-def test_grad_of_several_outputs_and_unused_inputs():
-    x, y = leaf(1.0, 2.0), leaf(3.0)
-    gx, gy = torch.autograd.grad([(x * 2).sum(), (x * x).sum()], [x, y], allow_unused=True)
-    assert gx.tolist() == [4.0, 6.0]
-    assert gy is None
-    with pytest.raises(RuntimeError, match="appears to not have been used in the graph"):
-        torch.autograd.grad(x.sum(), y)
-    _, zeros = torch.autograd.grad(x.sum(), [x, y], materialize_grads=True)
-    assert zeros.tolist() == [0.0]
-
-
-def test_grad_of_an_inner_tensor_stops_there():
-    x = leaf(3.0)
-    y = x * 2
-    z = y * y
-    (gy,) = torch.autograd.grad(z, y, retain_graph=True)
-    assert gy.item() == 12.0
-    z.backward(inputs=[x])
-    assert x.grad.item() == 24.0
-
-
-@pytest.mark.parametrize(
-    ("program", "error", "text"),
-    [
-        (lambda x: (x * 2).backward(), RuntimeError, "grad can be implicitly created only for scalar outputs"),
-        (lambda x: x.detach().sum().backward(), RuntimeError, "does not require grad and does not have a grad_fn"),
-        (lambda x: (x * 2).backward(torch.ones(3)), RuntimeError, "Mismatch in shape"),
-        (lambda x: torch.ones(2, dtype=torch.int64).requires_grad_(), RuntimeError, "floating point and complex dtype"),
-        (lambda x: setattr(x * 2, "requires_grad", False), RuntimeError, "can only change requires_grad flags of leaf"),
-        (lambda x: setattr(x, "grad", leaf(1.0)), RuntimeError, "assigned grad has data of a different"),
-        (lambda x: x.numpy(), RuntimeError, r"Can't call numpy\(\) on Tensor that requires grad"),
-        (
-            lambda x: x.add_(1),
-            RuntimeError,
-            "a leaf Variable that requires grad is being used in an in-place operation",
-        ),
-        (lambda x: x[0].add_(1), RuntimeError, "a view of a leaf Variable that requires grad is being used"),
-    ],
-)
-def test_errors_are_pytorchs(program, error, text):
-    with pytest.raises(error, match=text):
-        program(leaf(1.0, 2.0))
+def test_backward_of_what_has_no_history():
+    with pytest.raises(RuntimeError, match="element 0 of tensors does not require grad and does not have a grad_fn"):
+        disttorch.ones(1).backward()
 
 
 def test_backward_twice():
-    x = leaf(1.0)
-    y = x.exp()
-    y.backward(retain_graph=True)
+    y = (leaf() ** 2).sum()
     y.backward()
-    assert x.grad.item() == pytest.approx(2 * 2.718281828459045)
     with pytest.raises(RuntimeError, match="Trying to backward through the graph a second time"):
         y.backward()
-    z = x + 1  # needs nothing that was saved
-    z.backward()
-    z.backward()
 
 
-def test_a_saved_value_changed_in_place():
-    x = leaf(1.0, 2.0)
-    y = x * 1
-    z = y * y
-    y.add_(1)
+def test_backward_twice_with_the_graph_retained():
+    x = leaf()
+    y = (x**2).sum()
+    y.backward(retain_graph=True)
+    y.backward()
+    assert x.grad.tolist() == [4.0, 8.0, 12.0]
+
+
+def test_a_gradient_of_another_shape():
+    with pytest.raises(RuntimeError, match="Mismatch in shape"):
+        (leaf() * 2).backward(disttorch.ones(2))
+
+
+def test_a_leaf_is_not_changed_in_place():
+    x = leaf()
+    for change in (lambda: x.add_(1), lambda: x.zero_(), lambda: x.__setitem__(0, 5.0), lambda: x.exp_()):
+        with pytest.raises(
+            RuntimeError, match="a leaf Variable that requires grad is being used in an in-place operation"
+        ):
+            change()
+    with pytest.raises(RuntimeError, match="a view of a leaf Variable that requires grad"):
+        x[0].mul_(2)
+    with disttorch.no_grad():
+        x.add_(1)
+    assert x.tolist() == [2.0, 3.0, 4.0]
+
+
+def test_integers_require_no_gradient():
+    with pytest.raises(RuntimeError, match="only Tensors of floating point and complex dtype can require gradients"):
+        disttorch.ones(2, dtype=disttorch.int64).requires_grad_()
+
+
+def test_an_expanded_tensor_is_not_written_to():
     with pytest.raises(
-        RuntimeError, match=r"modified by an inplace operation: \[torch.DoubleTensor \[2\]\].*is at version 1"
+        RuntimeError, match="more than one element of the written-to tensor refers to a single memory location"
+    ):
+        disttorch.ones(1).expand(3).add_(1)
+
+
+# -- changes in place -----------------------------------------------------------------------------------------------------
+@pytest.mark.parametrize("change", ["add_", "mul_"])
+def test_a_saved_value_must_not_change(change):
+    x = leaf()
+    y = x * 2
+    z = y * y
+    getattr(y, change)(3)
+    with pytest.raises(
+        RuntimeError, match="has been modified by an inplace operation.*is at version 1; expected version 0"
     ):
         z.sum().backward()
-    y = x.exp()  # saves its output
+
+
+def test_a_saved_result_must_not_change():
+    y = (leaf() * 1).exp()
     y.mul_(2)
     with pytest.raises(RuntimeError, match="modified by an inplace operation"):
         y.sum().backward()
-    y = x + 1  # saves nothing
-    y.mul_(2)
+
+
+def test_a_change_through_a_view_or_an_alias_is_noticed():
+    for reach in (lambda y: y[1:], lambda y: y.detach(), lambda y: y.view(3, 1)):
+        y = leaf() * 2
+        z = y * y
+        with disttorch.no_grad():
+            reach(y).zero_()
+        with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+            z.sum().backward()
+
+
+def test_versions_count_changes_and_are_shared():
+    x = disttorch.zeros(4)
+    view = x[1:3]
+    view.add_(1)
+    x.mul_(2)
+    assert x._version == view._version == 2
+
+
+@pytest.mark.parametrize("name", ["sin_", "exp_", "tanh_", "sqrt_", "square_", "sigmoid_", "reciprocal_", "log_"])
+def test_in_place_gradients_equal_the_others(name):
+    x, z = leaf(), leaf()
+    y = x * 1.5
+    getattr(y, name)()
     y.sum().backward()
-    assert x.grad.tolist() == [2.0, 2.0]
+    getattr(z * 1.5, name[:-1])().sum().backward()
+    assert disttorch.allclose(x.grad, z.grad)
 
 
-def test_in_place_through_views():
-    x = leaf(1.0, 2.0, 3.0)
-    base = x * 1
-    view = base[1:]
-    view.mul_(10)
-    (base * torch.tensor([1.0, 1.0, 2.0], dtype=torch.float64)).sum().backward()
-    assert x.grad.tolist() == [1.0, 10.0, 20.0]
-    x.grad = None
-    base = x * 1
-    view = base.view(3, 1)[2]
-    base.mul_(3)  # the view's history follows
-    view.sum().backward()
-    assert x.grad.tolist() == [0.0, 0.0, 3.0]
-    x.grad = None
-    base = torch.zeros(3, dtype=torch.float64)
-    base[1] = x[0] * 5  # a plain tensor gets a history through its part
-    assert base.requires_grad
-    base.sum().backward()
+def test_in_place_arithmetic_gradients():
+    x, w = leaf(), leaf(4.0, 5.0, 6.0)
+    y = x * 1
+    y.mul_(w).add_(x).div_(w).sub_(w, alpha=2).pow_(2)
+    y.sum().backward()
+    a, b = leaf(), leaf(4.0, 5.0, 6.0)
+    (((a * b + a) / b - 2 * b) ** 2).sum().backward()
+    assert disttorch.allclose(x.grad, a.grad)
+    assert disttorch.allclose(w.grad, b.grad)
+
+
+def test_a_view_changed_in_place_changes_its_root():
+    x, w = leaf(), leaf(2.0)
+    y = x * 2
+    y[1:].mul_(w)
+    assert y.tolist() == [2.0, 8.0, 12.0]
+    y.backward(disttorch.tensor([1.0, 10.0, 100.0]))
+    assert x.grad.tolist() == [2.0, 40.0, 400.0]
+    assert w.grad.tolist() == [640.0]
+
+
+def test_a_root_changed_in_place_changes_its_views():
+    x = leaf()
+    y = x * 1
+    view = y[0]
+    y.mul_(5)
+    view.backward()
     assert x.grad.tolist() == [5.0, 0.0, 0.0]
 
 
-def test_in_place_is_seen_through_every_view_and_array():
-    x = torch.zeros(2, 2)
-    array, flat = x.numpy(), x.view(-1)
-    x.add_(1)
-    assert array.tolist() == [[1, 1], [1, 1]]
-    flat[0] = 7
-    assert x[0, 0].item() == 7
-    assert x._version == 2
+def test_a_view_of_a_view_written_by_index():
+    x, v = leaf(), leaf(7.0, 8.0)
+    y = (x * 1).reshape(3, 1)
+    y[:2, 0] = v
+    (y * disttorch.tensor([[1.0], [2.0], [3.0]])).sum().backward()
+    assert x.grad.tolist() == [0.0, 0.0, 3.0]
+    assert v.grad.tolist() == [1.0, 2.0]
 
 
-def test_tensor_hooks():
-    x = leaf(1.0)
-    seen = []
+def test_zeroing_a_part_stops_its_gradient():
+    x = leaf()
     y = x * 2
-    handle = y.register_hook(lambda g: seen.append(g.item()) or g * 10)
-    x.register_hook(lambda g: g + 1)
-    y.retain_grad()
-    (y * 3).backward()
-    assert seen == [3.0]
-    assert x.grad.item() == 61.0
-    assert y.grad.item() == 30.0
+    y[0].zero_()
+    y.sum().backward()
+    assert x.grad.tolist() == [0.0, 2.0, 2.0]
+
+
+def test_copying_into_an_undifferentiated_tensor():
+    x = leaf()
+    out = disttorch.zeros(2, 3)
+    out[1] = x
+    assert out.requires_grad
+    (out * 3).sum().backward()
+    assert x.grad.tolist() == [3.0, 3.0, 3.0]
+
+
+# -- hooks ----------------------------------------------------------------------------------------------------------------
+def test_a_hook_replaces_a_gradient():
+    x = leaf()
+    y = x * 2
+    handle = y.register_hook(lambda g: g * 10)
+    y.sum().backward(retain_graph=True)
     handle.remove()
-    x.grad = None
-    (x * 2 * 3).backward()
-    assert x.grad.item() == 7.0
+    y.sum().backward()
+    assert x.grad.tolist() == [22.0, 22.0, 22.0]
 
 
-def test_hooks_after_accumulation_and_on_nodes():
-    x, seen = leaf(2.0), []
-    x.register_post_accumulate_grad_hook(lambda t: seen.append(t.grad.item()))
-    y = x * x
-    y.grad_fn.register_prehook(lambda grads: (grads[0] * 2,))
-    y.grad_fn.register_hook(lambda grads, outs: seen.append(len(grads)))
-    y.backward()
-    assert seen == [2, 8.0]
+def test_a_leafs_hooks_run_in_order():
+    x, seen = leaf(), []
+    x.register_hook(lambda g: seen.append("gradient") or g + 1)
+    x.register_post_accumulate_grad_hook(lambda t: seen.append(t.grad.tolist()))
+    (x * 2).sum().backward()
+    assert seen == ["gradient", [3.0, 3.0, 3.0]]
 
 
-def test_grad_modes():
+def test_hooks_of_nodes():
+    x, seen = leaf(), []
+    y = x * 2
+    y.grad_fn.register_prehook(lambda grads: (grads[0] * 3,))
+    y.grad_fn.register_hook(lambda inputs, outputs: seen.append(outputs[0].tolist()))
+    y.sum().backward()
+    assert seen == [[3.0, 3.0, 3.0]]
+    assert x.grad.tolist() == [6.0, 6.0, 6.0]
+
+
+def test_retain_grad():
+    x = leaf()
+    y = x * 2
+    y.retain_grad()
+    (y * 3).sum().backward()
+    assert y.grad.tolist() == [3.0, 3.0, 3.0]
+
+
+# -- the sweep ------------------------------------------------------------------------------------------------------------
+def test_a_long_chain():
     x = leaf(1.0)
-    with torch.no_grad():
-        assert not (x * 2).requires_grad
-        with torch.enable_grad():
-            assert (x * 2).requires_grad
-    with torch.set_grad_enabled(False):
-        assert not (x * 2).requires_grad
-    assert torch.is_grad_enabled()
-    torch.set_grad_enabled(False)
-    assert not torch.is_grad_enabled()
-    torch.set_grad_enabled(True)
-    with torch.inference_mode():
-        assert (x * 2).is_inference()
-
-    @torch.no_grad()
-    def plain():
-        return x * 2
-
-    @torch.no_grad
-    def bare():
-        yield x * 2
-
-    assert not plain().requires_grad
-    assert not next(bare()).requires_grad
-    assert torch.is_grad_enabled()
+    y = x
+    for _ in range(100_000):
+        y = y + 0.0
+    y.backward()
+    assert x.grad.tolist() == [1.0]
+    del y
 
 
-def test_graphs_are_freed_without_the_collector():
+def test_a_diamond_is_walked_once():
+    x = leaf(2.0)
+    y = x
+    for _ in range(60):
+        y = y + y
+    y.backward()
+    assert x.grad.item() == 2.0**60
+
+
+def test_gradients_accumulate_and_are_not_shared():
+    x = leaf()
+    g = disttorch.ones(3)
+    (x * 1).backward(g)
+    x.grad.add_(1)
+    assert g.tolist() == [1.0, 1.0, 1.0]
+    (x * 1).backward(g)
+    assert x.grad.tolist() == [3.0, 3.0, 3.0]
+
+
+def test_grad_leaves_leaves_alone():
+    x, w = leaf(), leaf()
+    (gx,) = autograd.grad((x * w).sum(), x)
+    assert gx.tolist() == w.tolist()
+    assert x.grad is None
+    assert w.grad is None
+
+
+def test_grad_of_what_was_not_used():
+    x, w = leaf(), leaf()
+    with pytest.raises(RuntimeError, match="appears to not have been used in the graph"):
+        autograd.grad(x.sum(), [x, w])
+    assert autograd.grad(x.sum(), [x, w], allow_unused=True)[1] is None
+    assert autograd.grad(x.sum(), [x, w], materialize_grads=True)[1].tolist() == [0.0, 0.0, 0.0]
+
+
+def test_backward_to_chosen_inputs():
+    x, w = leaf(), leaf()
+    (x * w).sum().backward(inputs=[x])
+    assert x.grad is not None
+    assert w.grad is None
+
+
+def test_derivatives_of_any_order():
+    x = leaf(2.0)
+    y = x**5
+    for want in (80.0, 160.0, 240.0, 240.0, 120.0):
+        (y,) = autograd.grad(y, x, create_graph=True)
+        assert y.item() == want
+
+
+def test_the_graph_is_freed():
+    x = leaf()
+    y = (x * 2).exp()
+    node = weakref.ref(y.grad_fn)
+    array = weakref.ref(y)
     gc.disable()
     try:
-        x = leaf(1.0)
-        y = x.exp().sin()
-        gone = weakref.ref(y.grad_fn)
         del y
-        assert gone() is None
+        assert array() is None
+        assert node() is None
     finally:
         gc.enable()
 
 
-def test_the_same_bits_every_time():
-    def run():
-        torch.manual_seed(1)
-        x = torch.randn(50, 50, requires_grad=True)
-        y = (x @ x.t()).tanh() @ x
-        (y.softmax(1) * x).sum().backward()
-        return x.grad
+# -- modes ----------------------------------------------------------------------------------------------------------------
+def test_forms_of_no_grad():
+    x = leaf()
 
-    assert torch.equal(run(), run())
+    @disttorch.no_grad()
+    def called():
+        return x * 2
+
+    @disttorch.no_grad
+    def bare():
+        return x * 2
+
+    @disttorch.no_grad()
+    def generated():
+        yield x * 2
+        yield x * 3
+
+    with disttorch.no_grad():
+        inside = x * 2
+        with disttorch.enable_grad():
+            again = x * 2
+    assert not any(t.requires_grad for t in (called(), bare(), inside, *generated()))
+    assert again.requires_grad
+    for _ in generated():
+        assert disttorch.is_grad_enabled()
+    disttorch.set_grad_enabled(False)
+    try:
+        assert not (x * 2).requires_grad
+    finally:
+        disttorch.set_grad_enabled(True)
+    with disttorch.set_grad_enabled(False):
+        assert not disttorch.is_grad_enabled()
+    assert disttorch.is_grad_enabled()
 
 
-def test_anomaly_names_the_line_of_the_forward():
+def test_inference_mode():
+    with disttorch.inference_mode():
+        y = leaf() * 2
+    assert y.is_inference()
+    assert not y.requires_grad
+
+
+def test_anomaly_mode_names_the_forward_line():
     x = leaf(-1.0)
     with (
-        torch.autograd.detect_anomaly(),
-        pytest.warns(UserWarning, match=r"(?s)Error detected in SqrtBackward0.*x\.sqrt\(\)"),
+        autograd.detect_anomaly(),
+        pytest.warns(UserWarning, match=r"Error detected in SqrtBackward0[\s\S]*x\.sqrt\(\)"),
     ):
         y = x.sqrt()
         with pytest.raises(RuntimeError, match="Function 'SqrtBackward0' returned nan values in its 0th output"):
             y.backward()
+
+
+# -- custom functions -----------------------------------------------------------------------------------------------------
+class Scale(autograd.Function):
+    @staticmethod
+    def forward(ctx, x, factor):
+        ctx.save_for_backward(x)
+        ctx.factor = factor
+        return x * factor
+
+    @staticmethod
+    def backward(ctx, g):
+        assert ctx.needs_input_grad == (True, False)
+        return g * ctx.factor, None
+
+
+class InPlace(autograd.Function):
+    @staticmethod
+    def forward(ctx, x):
+        ctx.mark_dirty(x)
+        x._data *= 2
+        return x
+
+    @staticmethod
+    def backward(ctx, g):
+        return g * 2
+
+
+class Parts(autograd.Function):
+    @staticmethod
+    def forward(x):
+        return x * 2, (x > 1).to(disttorch.float32)
+
+    @staticmethod
+    def setup_context(ctx, inputs, output):
+        ctx.mark_non_differentiable(output[1])
+        ctx.save_for_backward(*inputs)
+
+    @staticmethod
+    def backward(ctx, g, unused):
+        assert unused.tolist() == [0.0, 0.0, 0.0]
+        return g * ctx.saved_tensors[0]
+
+
+def test_a_custom_function():
+    x = leaf()
+    Scale.apply(x, 3.0).sum().backward()
+    assert x.grad.tolist() == [3.0, 3.0, 3.0]
+
+
+def test_a_custom_function_in_place():
+    x = leaf()
+    y = x * 1
+    z = InPlace.apply(y)
+    assert z is y
+    z.sum().backward()
+    assert x.grad.tolist() == [2.0, 2.0, 2.0]
+
+
+def test_a_custom_function_with_parts():
+    x = leaf()
+    value, mask = Parts.apply(x)
+    assert not mask.requires_grad
+    value.sum().backward()
+    assert x.grad.tolist() == [1.0, 2.0, 3.0]
+
+
+def test_a_custom_function_with_too_few_gradients():
+    class Wrong(autograd.Function):
+        @staticmethod
+        def forward(ctx, x, y):
+            return x + y
+
+        @staticmethod
+        def backward(ctx, g):
+            return g
+
+    with pytest.raises(RuntimeError, match=r"returned an incorrect number of gradients \(expected 2, got 1\)"):
+        Wrong.apply(leaf(), leaf()).sum().backward()
+
+
+def test_next_functions_lead_to_the_leaves():
+    x = leaf()
+    y = (x * 2).sum()
+    assert y.grad_fn.name() == "SumBackward0" or y.grad_fn.name() == "SumBackward1"
+    ((product, _),) = y.grad_fn.next_functions
+    assert product.name() == "MulBackward0"
+    (accumulate, _), (nothing, _) = product.next_functions
+    assert accumulate.variable is x
+    assert nothing is None
+
+
+def test_numpy_shares_memory():
+    x = disttorch.zeros(2, 2)
+    x.numpy()[0, 0] = 5
+    assert x[0, 0].item() == 5
+    assert isinstance(np.asarray(x), np.ndarray)
