@@ -43,7 +43,7 @@ class Board:
     """One rank's view of the rows of all `size` ranks.
 
     memory: holds `size` rows; watch: called while waiting, raises if somebody is known to be gone; pids: each rank's
-    process, or None where all ranks are threads of this one; names: the ranks' numbers in errors, where the board
+    process, none where all ranks are threads of this one; names: the ranks' numbers in errors, where the board
     serves a part of a group.
     """
 
@@ -53,13 +53,13 @@ class Board:
         size: int,
         memory: Segment,
         watch: Callable[[], None],
-        pids: list[int] | None,
+        pids: list[int],
         names: list[int] | None = None,
     ):
         self.names = names or list(range(size))
         self.rank, self.size, self.memory, self.watch, self.pids = rank, size, memory, watch, pids
-        self._words = memoryview(memory.bytes).cast("Q")
-        self._bytes = memoryview(memory.bytes)
+        self._bytes = memory.bytes.data
+        self._words = self._bytes.cast("Q")
         self._flags = [row * (ROW // 8) for row in range(size)]
         self._others = [peer for peer in range(size) if peer != rank]
         self._sleepers = [self._flags[peer] + ASLEEP // 8 for peer in self._others]
@@ -72,7 +72,7 @@ class Board:
         self._owned: dict[int, Segment] = {}  # serial -> own segment
         self._views: dict[tuple[int, np.dtype, int], list[np.ndarray]] = {}
         self._serial = 0
-        crowded = size > (os.cpu_count() or 1) or pids is None
+        crowded = size > (os.cpu_count() or 1) or not pids
         self._spins = SPINS_CROWDED if crowded else SPINS_ALONE
         self._words[(self._mine + STATE) // 8] = READY
 
@@ -201,7 +201,7 @@ class Board:
         for serial, segment in self._owned.items():
             offset = address - segment.address
             if offset >= 0 and offset + nbytes <= segment.size:
-                return serial, segment.fd, segment.size, offset
+                return serial, segment.fd or 0, segment.size, offset
         return None
 
     def resolve(self, rank: int, where: tuple[int, int, int, int], dtype: np.dtype, count: int) -> np.ndarray:
@@ -230,7 +230,7 @@ class ThreadBoard(Board):
     """A board whose ranks are threads of this process: any array can be shown in place, by its address."""
 
     def __init__(self, rank: int, size: int, memory: Segment, watch: Callable[[], None]):
-        super().__init__(rank, size, memory, watch, None)
+        super().__init__(rank, size, memory, watch, [])
 
     def allocate(self, nbytes: int) -> np.ndarray:
         return np.zeros(nbytes, np.uint8)

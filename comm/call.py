@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from functools import lru_cache
+from types import FrameType
 from typing import NamedTuple
 
 import msgpack
@@ -53,7 +54,7 @@ def _place(filename: str, line: int) -> bytes:
 
 def caller() -> bytes:
     """File and line of the innermost frame outside this package."""
-    frame = sys._getframe(1)
+    frame: FrameType | None = sys._getframe(1)
     while frame is not None and frame.f_globals.get("__name__", "").startswith(_OURS):
         frame = frame.f_back
     return b"" if frame is None else _place(frame.f_code.co_filename, frame.f_lineno)

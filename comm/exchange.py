@@ -90,7 +90,7 @@ class MessageEngine:
         self._begin()
         self._agree(call, deadline)
         if self.rank == dst:
-            self._combine(call, deadline, [(peer, array) for peer in self._others], array, op)
+            self._combine(call, deadline, self._others, array, op)
         else:
             self._send(call, dst, array)
         self.mailbox.flush(deadline)
@@ -138,7 +138,7 @@ class MessageEngine:
         for peer in self._others:
             self._send(call, peer, inputs[peer])
         output[...] = inputs[self.rank]
-        self._combine(call, deadline, [(peer, output) for peer in self._others], output, op)
+        self._combine(call, deadline, self._others, output, op)
         self.mailbox.flush(deadline)
 
     def all_to_all(
@@ -189,8 +189,7 @@ class MessageEngine:
             for peer, part in sends:
                 self._send(call, peer, parts[part])
             if combine:
-                part = parts[receives[0][1]]
-                self._combine(call, deadline, [(peer, part) for peer, _ in receives], part, op)
+                self._combine(call, deadline, [peer for peer, _ in receives], parts[receives[0][1]], op)
             else:
                 for peer, part in receives:
                     self._receive(call, deadline, peer, parts[part])
@@ -220,13 +219,13 @@ class MessageEngine:
             piece = raw[offset : offset + PIECE]
             piece[...] = self._next(call, deadline, peer, offset, piece.size)
 
-    def _combine(self, call: Call, deadline: Deadline, senders: list, own: np.ndarray, op: str) -> None:
-        """Reduce into `own` what each `(rank, _)` of senders sends, piece by piece; in rank order, its own included."""
+    def _combine(self, call: Call, deadline: Deadline, senders: list[int], own: np.ndarray, op: str) -> None:
+        """Reduce into `own` what each of `senders` sends, piece by piece; in rank order, its own included."""
         step = PIECE // own.itemsize
         for low in range(0, max(own.size, 1), step):
             piece = own[low : low + step]
             sources = {self.rank: piece}
-            for peer, _ in senders:
+            for peer in senders:
                 data = self._next(call, deadline, peer, low * own.itemsize, piece.nbytes)
                 sources[peer] = data.view(own.dtype)
             if piece.size:

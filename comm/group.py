@@ -18,10 +18,9 @@ from typing import Any, NamedTuple
 import msgpack
 import numpy as np
 
-from . import clock
+from . import clock, observing
 from .call import Call, caller, fingerprint
 from .errors import CommError, GroupClosed
-from .p2p import PointToPoint
 from .reduction import check_op
 from .work import Runner, Work
 
@@ -50,12 +49,12 @@ class Group:
         size: int,
         hosts: Sequence[str],
         engine: Any,
-        p2p: PointToPoint | None,
+        p2p: Any,
         *,
         kind: str,
         timeout: float = TIMEOUT,
         watch: Callable[[], None] = lambda: None,
-        split: Callable[[list[int], int], Group] | None = None,
+        split: Callable[[list[int], int], Group],
         allocate: Callable[[int], np.ndarray] | None = None,
         on_close: Callable[[], None] = lambda: None,
     ):
@@ -189,7 +188,7 @@ class Group:
 
     def all_gather_object(self, obj: Any) -> list[Any]:
         """Every rank's `obj`, by rank. TypeError for an object that msgpack cannot pack."""
-        return self._gather_objects("all_gather_object", obj, None)
+        return self._gather_objects("all_gather_object", obj, None) or []
 
     def gather_object(self, obj: Any, dst: int) -> list[Any] | None:
         """Every rank's `obj`, by rank, on rank `dst`; None elsewhere."""
@@ -204,7 +203,7 @@ class Group:
         def run(limit: clock.Deadline, patient: bool) -> np.ndarray:
             size = np.array([len(data)], np.int64)
             self._engine.broadcast(call, limit, patient, size, src)
-            raw = np.frombuffer(data, np.uint8) if self.rank == src else np.empty(_object_size(size[0]), np.uint8)
+            raw = np.frombuffer(data, np.uint8) if self.rank == src else np.empty(_object_size(int(size[0])), np.uint8)
             self._engine.broadcast(call, limit, patient, raw, src)
             return raw
 
@@ -220,7 +219,7 @@ class Group:
         """The next object that `src` (None: anyone) sent with this tag, and its sender."""
         size = np.empty(1, np.int64)
         sender = self.recv(size, src, tag)
-        raw = np.empty(_object_size(size[0]), np.uint8)
+        raw = np.empty(_object_size(int(size[0])), np.uint8)
         self.recv(raw, sender, tag)
         return _unpack(raw), sender
 
@@ -272,7 +271,7 @@ class Group:
 
     def _point_call(self, name: str, mark: str, array: np.ndarray) -> Call:
         self._check_open()
-        if self._p2p is None:
+        if self.size == 1:
             raise ValueError(f"{name}: a group of one rank has nobody to exchange messages with")
         call = Call(name, fingerprint(mark, array.dtype, array.shape, "", -1), caller())
         self.history.append(Record(self._number, call, clock.now()))
@@ -367,11 +366,14 @@ class Group:
             self._number += 1
             self.pending = Record(self._number, call, clock.now())
             self.history.append(self.pending)
+            ended = observing.begin("collective", call)
             try:
                 result = run(clock.Deadline(self.timeout, call.name), patient)
             except BaseException as error:
                 self._fail(error)
                 raise
+            finally:
+                ended()
             self.pending = None
             return result
 

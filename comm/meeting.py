@@ -164,6 +164,7 @@ class _Meeting:
         if kind == "inproc":
             return self._meet_threads()
         monitor = self._watchman()
+        engine: Any
         departed = None
         try:
             if kind == "ipc":
@@ -174,9 +175,8 @@ class _Meeting:
                 hosts = self._hosts() if self.transport == "auto" else []
                 grouped = 1 < len(hosts) < self.size
                 mails = self._mails("messages", "collectives", *["leaders"] * grouped)
-                engine = MessageEngine(self.rank, self.size, Mailbox(mails[1], self._watch))
-                if grouped:
-                    engine = self._hierarchy(hosts, mails[2], engine)
+                everyone = MessageEngine(self.rank, self.size, Mailbox(mails[1], self._watch))
+                engine = self._hierarchy(hosts, mails[2], everyone) if grouped else everyone
                 allocate = None
         except BaseException:
             if monitor is not None:

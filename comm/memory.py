@@ -65,7 +65,7 @@ class Segment:
     def close(self) -> None:
         """Let go of the memory; arrays still in it keep it mapped until they are gone. Idempotent."""
         self.release()
-        self.bytes = None
+        self.bytes = np.empty(0, np.uint8)
 
 
 def available() -> bool:

@@ -134,8 +134,8 @@ class PointToPoint:
         """Raise if `src` (None: anyone) cannot send any more."""
         self.mailbox.watch()
         peers = [src] if src is not None else [peer for peer in range(self.size) if peer != self.rank]
-        errors = [self._departed(peer) for peer in peers]
-        if None not in errors:
+        errors = [error for error in map(self._departed, peers) if error is not None]
+        if len(errors) == len(peers):
             raise errors[0]
 
     def _departed(self, peer: int) -> CommError | None:

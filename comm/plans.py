@@ -75,7 +75,7 @@ def tree_broadcast(rank: int, n: int, root: int) -> Plan:
 
 def tree_reduce(rank: int, n: int, root: int) -> Plan:
     """The tree of `tree_broadcast` upwards: children are combined, then the sum goes to the parent."""
-    rounds = []
+    rounds: Plan = []
     for sends, receives, _ in reversed(tree_broadcast(rank, n, root)):
         if sends:
             rounds.extend(Round(receives=(child,), combine=True) for child in reversed(sends))

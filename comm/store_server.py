@@ -206,7 +206,7 @@ class StoreClient(Store):
         try:
             sock.send(msgpack.packb([number, command, *arguments]))
             deadline = clock.Deadline(limit + (TRY_AGAIN if command == "wait" else 0), command)
-            while sock.poll(deadline.remaining() * 1000):
+            while sock.poll(int(deadline.remaining() * 1000)):
                 answered, ok, result = msgpack.unpackb(sock.recv(), **_LIMITS)
                 if answered == number:
                     break

@@ -119,7 +119,7 @@ def _run_threads(n: int, fn: Callable, timeout: float, args: Sequence, settings:
 
 
 def _stack(thread: threading.Thread) -> str:
-    frame = sys._current_frames().get(thread.ident)
+    frame = sys._current_frames().get(thread.ident or 0)
     return f"{thread.name}:\n" + "".join(traceback.format_stack(frame))
 
 
@@ -173,7 +173,7 @@ def _run_processes(
         pending = dict(zip(pipes, range(n), strict=True))
         failures: list[tuple[float, int, BaseException]] = []  # when, rank, what
         while pending:
-            ready = wait(list(pending), deadline.remaining())
+            ready: list[Any] = wait(list(pending), deadline.remaining())
             if not ready:
                 break
             for pipe in ready:
@@ -248,6 +248,7 @@ def _load(name: str, source: str | None) -> None:
         if source is None:
             raise
         spec = importlib.util.spec_from_file_location(name, source)
+        assert spec is not None and spec.loader is not None  # noqa: PT018  it is a Python file
         sys.modules[name] = module = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(module)
         while "." in name:  # unpickling a function asks for the packages around its module
@@ -258,6 +259,7 @@ def _load(name: str, source: str | None) -> None:
 def _worker(pipe, module, source, task, rank, n, port, transport, timeout, stacks) -> None:
     """What a worker process does."""
     faulthandler.register(signal.SIGUSR1, open(os.path.join(stacks, str(rank)), "w"))  # noqa: SIM115  until the end
+    outcome: tuple[Any, BaseException | None, float]
     try:
         _load(module, source)
         around, fn, args, settings = pickle.loads(task)  # from our own parent
@@ -322,7 +324,7 @@ def _inventory() -> dict[Any, str]:
 def _children() -> dict[Any, str]:
     from multiprocessing import forkserver, resource_tracker
 
-    ours = {forkserver._forkserver._forkserver_pid, resource_tracker._resource_tracker._pid}
+    ours = {forkserver._forkserver._forkserver_pid, resource_tracker._resource_tracker._pid}  # type: ignore[attr-defined]
     found = {}
     for task in os.listdir("/proc/self/task"):
         with contextlib.suppress(FileNotFoundError), open(f"/proc/self/task/{task}/children") as file:
@@ -335,7 +337,7 @@ def _children() -> dict[Any, str]:
 def _native_threads(collector: Any) -> dict[Any, str]:
     """ZeroMQ's threads: each context has some. pyzmq keeps one context of its own for zero-copy sends."""
     spared = 2 if collector is not None and collector.gc._context is not None else 0
-    found = {}
+    found: dict[Any, str] = {}
     for task in sorted(os.listdir("/proc/self/task"), key=int):
         with contextlib.suppress(FileNotFoundError), open(f"/proc/self/task/{task}/comm") as file:
             name = file.read().strip()

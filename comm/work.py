@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-from . import clock
+from . import clock, observing
 from .errors import DeadlineExceeded
 
 
@@ -30,8 +30,14 @@ class Work:
         return True
 
     def _finish(self, timeout: float | None) -> None:
-        if not self._done.wait(timeout):
-            raise DeadlineExceeded(f"waiting for {self.name}", timeout or 0.0)
+        if self._done.is_set():
+            return
+        ended = observing.begin("wait", self.name)
+        try:
+            if not self._done.wait(timeout):
+                raise DeadlineExceeded(f"waiting for {self.name}", timeout or 0.0)
+        finally:
+            ended()
 
     def is_completed(self) -> bool:
         """True once the operation has ended, well or not. Does not wait."""
