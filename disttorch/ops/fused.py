@@ -12,8 +12,13 @@ def fused(kernel: str, *args):
     """The kernel of that name on the arrays of `args`: a tensor for each array it gives (None stays None), outside any
     graph.
     """
-    where = next(a.device for a in args if isinstance(a, Tensor))
-    arrays = [a._data if isinstance(a, Tensor) else a for a in args]
+    where, arrays = None, []
+    for a in args:
+        if isinstance(a, Tensor):
+            where = a.device
+            arrays.append(a._data)
+        else:
+            arrays.append(a)
     if where.host:
         result = getattr(for_device("cpu"), kernel)(*arrays)
     else:
