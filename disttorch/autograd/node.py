@@ -37,7 +37,7 @@ class Node:
     """One recorded operation. `backward(grads)` takes a gradient per output and gives one per edge."""
 
     edges: tuple = ()  # per input: (node, output number), (leaf, 0) or None
-    metas: tuple = ()  # per output: (shape, NumPy dtype, device)
+    metas: Any = ()  # per output: (shape, NumPy dtype, device)
     saved: Any = ()
     hooks: dict | None = None  # after it ran: hook(grad_inputs, grad_outputs)
     prehooks: dict | None = None  # before it runs: hook(grad_outputs)
@@ -103,7 +103,13 @@ class AccumulateGrad(Node):
         return register(leaf._hooks, lambda g: (hook((g,)) or (g,))[0])
 
 
-class SavedOutput:
+class Saved:
+    """What a node keeps instead of a tensor; `unpack(node)` gives the tensor as it was, or raises RuntimeError."""
+
+    __slots__ = ()
+
+
+class SavedOutput(Saved):
     """An output kept by its own node: the array alone, lest tensor and node hold each other alive."""
 
     __slots__ = ("counter", "data", "device", "nr", "version")
@@ -121,13 +127,31 @@ class SavedOutput:
         return t
 
 
-class SavedInput:
+class SavedInput(Saved):
     """An input that had been modified before it was saved, with the version that it then had."""
 
     __slots__ = ("tensor", "version")
 
     def __init__(self, t: Tensor):
         self.tensor, self.version = t, version(t)
+
+    def unpack(self, node: Node) -> Tensor:
+        t = self.tensor
+        if version(t) != self.version:
+            raise_modified(t._data, t.device, t._node, version(t), self.version, t._nr)
+        return t
+
+
+class SavedInputs(Saved):
+    """Any number of inputs."""
+
+    __slots__ = ("values",)
+
+    def __init__(self, values: tuple):
+        self.values = [save(v) if isinstance(v, Tensor) else v for v in values]
+
+    def unpack(self, node: Node) -> tuple:
+        return tuple([unpack(v, node) for v in self.values])
 
 
 def save(t: Tensor):
@@ -141,14 +165,7 @@ def unpack(value, node: Node):
         if value._counter is not None and value._counter[0]:
             raise_modified(value._data, value.device, value._node, value._counter[0], 0, value._nr)
         return value
-    if isinstance(value, SavedInput):
-        t = value.tensor
-        if version(t) != value.version:
-            raise_modified(t._data, t.device, t._node, version(t), value.version, t._nr)
-        return t
-    if isinstance(value, SavedOutput):
-        return value.unpack(node)
-    return value
+    return value.unpack(node) if isinstance(value, Saved) else value
 
 
 def raise_modified(data, where, producer, now: int, expected: int, nr: int):

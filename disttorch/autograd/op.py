@@ -10,14 +10,16 @@ its input's shape and dtype by the sweep.
 """
 
 import inspect
-from operator import itemgetter
 
 import numpy as np
 
 from ..devices import device, scope
 from .mode import mode
-from .node import FREED, FREED_TEXT, Node, SavedOutput, save, unpack
+from .node import FREED, FREED_TEXT, Node, Saved, SavedInputs, SavedOutput, save, unpack
 from .variable import Tensor, edge, mark_view, wrap
+
+# What a gradient may ask for: an input (or setting), an output, a further array, an input's shape, or `*xs`.
+INPUT, OUTPUT, KEPT, SHAPE, INPUTS = "input", "output", "kept", "shape", "inputs"
 
 
 class Op:
@@ -52,13 +54,12 @@ class Op:
         where, arrays = None, []
         for a in args:
             if isinstance(a, Tensor):
-                if where is None:
+                if a.device is not where:
+                    if where is not None:
+                        raise_devices(where, a.device)
                     where = a.device
-                elif a.device is not where:
-                    raise_devices(where, a.device)
-                arrays.append(a._data)
-            else:
-                arrays.append(a)
+                a = a._data
+            arrays.append(a)
         if where.host:
             result = self.forward(*arrays)
         else:
@@ -70,40 +71,54 @@ class Op:
                 self.record((out,), args, ())
             return out
         count = len(self.outputs)
-        outs = tuple(wrap(np.asarray(r) if isinstance(r, np.generic) else r, where) for r in result[:count])
+        outs = tuple([wrap(np.asarray(r) if isinstance(r, np.generic) else r, where) for r in result[:count]])
         if mode.grad:
             self.record(outs, args, result[count:])
         return outs if count > 1 else outs[0]
 
     def record(self, outs: tuple, args: tuple, kept: tuple):
         """Give the outputs their node, if any input requires a gradient."""
-        inputs = self.inputs if self.variadic is None else range(self.variadic, len(args))
-        edges = tuple([edge(args[i]) if isinstance(args[i], Tensor) else None for i in inputs])
-        if not any(edges):
+        edges, wanted = [], False
+        for i in self.inputs if self.variadic is None else range(self.variadic, len(args)):
+            a, e = args[i], None
+            if isinstance(a, Tensor):
+                if a._view is not None:
+                    e = edge(a)
+                elif a._node is not None:
+                    e = (a._node, a._nr)
+                elif a._rg:
+                    e = (a, 0)
+            edges.append(e)
+            wanted = wanted or e is not None
+        if not wanted:
             return
         node = self.node_type()
-        node.edges = edges
+        node.edges = tuple(edges)
         needs = tuple([e is not None for e in edges]) if self.variadic is None else None
         node.plan = plan = self._plans.get(needs) or self._plan(needs)
-        node.metas = tuple([(o._data.shape, o._data.dtype, o.device) for o in outs])
+        metas = []
         for nr, out in enumerate(outs):
-            if out._data.dtype.kind in "fcV":
+            data = out._data
+            metas.append((data.shape, data.dtype, out.device))
+            if data.dtype.kind in "fcV":
                 out._rg, out._node, out._nr = True, node, nr
+        node.metas = metas
         if plan.keep:
-            n = len(self.params)
-            saved = []
-            for k in plan.keep:
-                if isinstance(k, str):  # a shape
-                    saved.append(args[self.params.index(k)]._data.shape)
-                elif k < n:
-                    saved.append(save(args[k]) if isinstance(args[k], Tensor) else args[k])
-                elif k < n + len(outs):
-                    saved.append(SavedOutput(outs[k - n], k - n))
-                elif k < len(self.sources):
-                    saved.append(kept[k - n - len(outs)])
-                else:  # *xs
-                    saved.append(tuple(save(a) if isinstance(a, Tensor) else a for a in args[self.variadic :]))
-            node.saved = tuple(saved)
+            node.saved = saved = []
+            for what, k in plan.keep:
+                if what is INPUT:
+                    a = args[k]
+                    if isinstance(a, Tensor) and a._counter is not None:
+                        a = save(a)
+                    saved.append(a)
+                elif what is OUTPUT:
+                    saved.append(SavedOutput(outs[k], k))
+                elif what is KEPT:
+                    saved.append(kept[k])
+                elif what is SHAPE:
+                    saved.append(args[k]._data.shape)
+                else:
+                    saved.append(SavedInputs(args[k:]))
         if mode.anomaly:
             from .anomaly import note
 
@@ -136,24 +151,29 @@ class _Plan:
                 if needs is not None and needs[position]:
                     wanted.append((position, rule, list(inspect.signature(rule).parameters)))
         keep: dict = {}
-        self.rules = []
+        self.rules = []  # (position, rule, which of the kept values it reads; None: all, as they come)
         for position, rule, names in wanted:
             picks = []
             for n in names[2 if position is None else 1 :]:
                 k = self._source(op, n)
                 picks.append(keep.setdefault(k, len(keep)))
-            self.rules.append((position, rule, itemgetter(*picks) if len(picks) > 1 else None, picks))
-        self.keep = tuple(keep)
+            self.rules.append((position, rule, picks))
+        whole = list(range(len(keep)))
+        self.rules = [(position, rule, None if picks == whole else picks) for position, rule, picks in self.rules]
+        self.keep = tuple(keep)  # (what, its index among those)
         self.needs = needs
 
     @staticmethod
-    def _source(op: Op, name: str):
+    def _source(op: Op, name: str) -> tuple:
         if name in op.sources:
-            return op.sources.index(name)
+            k, inputs, outputs = op.sources.index(name), len(op.params), len(op.outputs)
+            if k < inputs:
+                return INPUT, k
+            return (OUTPUT, k - inputs) if k < inputs + outputs else (KEPT, k - inputs - outputs)
         if name.endswith("_shape") and name[:-6] in op.params:
-            return name[:-6]
+            return SHAPE, op.params.index(name[:-6])
         if name == "xs" and op.variadic is not None:
-            return len(op.sources)
+            return INPUTS, op.variadic
         raise TypeError(f"{op.node_type.__name__}: no such thing to save: {name}")
 
 
@@ -165,23 +185,27 @@ class OpNode(Node):
         saved = self.saved
         if saved is FREED:
             raise RuntimeError(FREED_TEXT)
-        values = [
-            unpack(v, self) if not isinstance(v, tuple) else tuple([unpack(x, self) for x in v]) for v in saved
-        ]  # fmt: skip
-        g = (
-            grads[0]
-            if len(self.metas) == 1
-            else tuple([zeros(m) if x is None else x for x, m in zip(grads, self.metas, strict=True)])
-        )
-        (position, rule, pick, picks), *others = self.plan.rules
-        if position is None:
+        values = []
+        for v in saved:
+            if isinstance(v, Tensor):
+                if v._counter is not None and v._counter[0]:
+                    unpack(v, self)  # it has been modified: raises
+            elif isinstance(v, Saved):
+                v = v.unpack(self)
+            values.append(v)
+        if len(self.metas) == 1:
+            g = grads[0]
+        else:
+            g = tuple([zeros(m) if x is None else x for x, m in zip(grads, self.metas, strict=True)])
+        rules = self.plan.rules
+        if rules[0][0] is None:
+            _, rule, picks = rules[0]
             needs = self.plan.needs or tuple([e is not None for e in self.edges])
-            return tuple(rule(g, needs, *[values[k] for k in picks]))
+            return rule(g, needs, *(values if picks is None else [values[k] for k in picks]))
         result: list = [None] * len(self.edges)
-        result[position] = rule(g, *(pick(values) if pick else values[picks[0] : picks[0] + 1] if picks else ()))
-        for position, rule, pick, picks in others:
-            result[position] = rule(g, *(pick(values) if pick else values[picks[0] : picks[0] + 1] if picks else ()))
-        return tuple(result)
+        for position, rule, picks in rules:
+            result[position] = rule(g, *(values if picks is None else [values[k] for k in picks]))
+        return result
 
 
 def zeros(meta: tuple) -> Tensor:

@@ -140,29 +140,26 @@ def _run(node: Node, got: list, wanted, caught, useful, inbox, counts, ready, re
             if k is not None:
                 caught[k] = got[nr]
     edges = node.edges
-    live = any(g is not None for g in got)
+    live = got[0] is not None or any(g is not None for g in got)
     if live and useful is not None:
         live = any(e is not None and id(e[0]) in useful for e in edges)
     if live:
-        results = _compute(node, tuple(got))
+        results = list(_compute(node, tuple(got)))
         if not retain:
             node.release()
     else:
-        results = (None,) * len(edges)
+        results = [None] * len(edges)
     got.clear()
     for i, e in enumerate(edges):
         if e is not None and (useful is None or id(e[0]) in useful):
-            g = results[i]
+            g, results[i] = results[i], None  # so that a leaf may keep a gradient that nobody else holds
             if g is not None:
                 target, nr = e
-                g = fit(
-                    g,
-                    (target._data.shape, target._data.dtype, target.device)
-                    if isinstance(target, Tensor)
-                    else target.metas[nr],
-                )
-            if i == len(edges) - 1:
-                del results  # so that a leaf may keep a gradient that nobody else holds
+                if isinstance(target, Tensor):
+                    like = target._data
+                    g = fit(g, (like.shape, like.dtype, target.device))
+                else:
+                    g = fit(g, target.metas[nr])
             _deliver(e, g, inbox, counts, ready)
             g = None
 
@@ -254,7 +251,7 @@ def _arrive(leaf: Tensor, got: list, wanted, caught, create: bool):
             home._data[...] = data
         leaf._grad = alias(home)
     else:
-        if not _sole(data) or data.base is not None or sys.getrefcount(g) > _TENSOR_REFS or g._rg:
+        if not _sole(data) or not _owns_memory(data) or sys.getrefcount(g) > _TENSOR_REFS or g._rg:
             with scope(leaf.device):
                 data = data.copy(order="K") if _dense(data) else data.copy()
             g = wrap(data, leaf.device)
@@ -271,6 +268,14 @@ def _dense(data) -> bool:
 
 def _sole(data) -> bool:
     return sys.getrefcount(data) <= _ARRAY_REFS
+
+
+def _owns_memory(data) -> bool:
+    """Whether it is no view, or all of an array that nobody else sees."""
+    base = data.base
+    if base is None:
+        return True
+    return isinstance(base, np.ndarray) and base.base is None and base.size == data.size and _sole(base)
 
 
 def _calibrate() -> tuple[int, int]:
