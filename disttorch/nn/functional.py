@@ -21,6 +21,9 @@ from ..ops.fractional_pooling import (
     fractional_max_pool2d, fractional_max_pool2d_with_indices, fractional_max_pool3d,
     fractional_max_pool3d_with_indices,
 )  # fmt: skip
+from ..ops.fractional import (
+    fractional_max_pool2d, fractional_max_pool2d_with_indices, fractional_max_pool3d, fractional_max_pool3d_with_indices,
+)  # fmt: skip
 from ..ops.grid import affine_grid, grid_sample
 from ..ops.linear import bilinear, linear
 from ..ops.loss import cross_entropy, linear_cross_entropy, nll_loss
