@@ -230,7 +230,7 @@ class Group:
         def run(limit: clock.Deadline, patient: bool) -> list[np.ndarray]:
             sizes = np.empty(self.size, np.int64)
             self._engine.all_gather(call, limit, patient, list(sizes[:, None]), np.array([data.size], np.int64))
-            longest = max(_object_size(size) for size in sizes)
+            longest = max(_object_size(int(size)) for size in sizes)
             padded = np.zeros(longest, np.uint8)
             padded[: data.size] = data
             outs = list(np.empty((self.size, longest), np.uint8)) if dst in (None, self.rank) else []

@@ -24,6 +24,7 @@ import threading
 import traceback
 import types
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 from . import clock
@@ -100,7 +101,7 @@ def _run_threads(n: int, fn: Callable, timeout: float, args: Sequence, settings:
             groups[rank].abort(f"{type(error).__name__}: {error}")
 
     deadline = clock.Deadline(timeout, f"{getattr(fn, '__name__', fn)} on {n} threads")
-    threads = [clock.spawn(lambda rank=rank: body(rank), f"rank{rank}") for rank in range(n)]
+    threads = [clock.spawn(partial(body, rank), f"rank{rank}") for rank in range(n)]
     for thread in threads:
         thread.join(deadline.remaining())
     late = [rank for rank, thread in enumerate(threads) if thread.is_alive()]
