@@ -1,7 +1,8 @@
 """Bessel functions of integer order.
 
 J, Y and I of moderate arguments come from their integral representations by the trapezoidal rule, which converges
-geometrically on a periodic integrand, K from one on the whole line (L. N. Trefethen, J. A. C. Weideman, "The exponentially
+geometrically on a periodic integrand, K from one on the whole line (L. N. Trefethen, J. A. C. Weideman, "The
+exponentially
 convergent trapezoidal rule", 2014); large arguments from Hankel's asymptotic series (A&S 9.2.5, 9.7.1, 9.7.2); Y from
 Neumann's series in J (A&S 9.1.88). Everything is computed in float64.
 """
@@ -20,7 +21,9 @@ _EULER = 0.57721566490153286
 
 
 def _hankel(n: int, x, sign: int):
-    """The terms a_k(n) / x^k of the asymptotic series, with alternating (sign -1) or equal signs: their even and odd sums."""
+    """The terms a_k(n) / x^k of the asymptotic series, with alternating (sign -1) or equal signs: their even and odd
+    sums.
+    """
     mu = 4.0 * n * n
     term = np.ones_like(x)
     even, odd = np.ones_like(x), np.zeros_like(x)

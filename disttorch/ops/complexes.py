@@ -42,7 +42,8 @@ def view_as_complex(input):
     """A real tensor whose last dimension is 2 as a complex one."""
     if input.dtype not in (dtypes.float32, dtypes.float64, dtypes.float16):
         raise RuntimeError(
-            f"view_as_complex is only supported for half, float and double tensors, but got a tensor of scalar type: {dtypes.SCALAR_NAMES[input.dtype]}"
+            "view_as_complex is only supported for half, float and double tensors, but got a tensor of scalar type: "
+            f"{dtypes.SCALAR_NAMES[input.dtype]}"
         )
     if input._data.ndim == 0 or input._data.shape[-1] != 2:
         raise RuntimeError("Tensor must have a last dimension of size 2")
@@ -67,16 +68,19 @@ def complex(real, imag, *, out=None):
     need_tensor(imag, "complex", "imag", 2)
     if not real.dtype.is_floating_point or real.dtype is dtypes.bfloat16:
         raise RuntimeError(
-            f"Expected both inputs to be Half, Float or Double tensors but got {scalar_name(real)} and {scalar_name(imag)}"
+            f"Expected both inputs to be Half, Float or Double tensors but got {scalar_name(real)} and "
+            f"{scalar_name(imag)}"
         )
     if out is not None and out.dtype is not real.dtype.to_complex():
         raise RuntimeError(
-            f"Expected object of scalar type {dtypes.SCALAR_NAMES[real.dtype.to_complex()]} but got scalar type {scalar_name(out)} "
+            f"Expected object of scalar type {dtypes.SCALAR_NAMES[real.dtype.to_complex()]} but got scalar type "
+            f"{scalar_name(out)} "
             "for argument 'out'"
         )
     if real.dtype is not imag.dtype:
         raise RuntimeError(
-            f"Expected object of scalar type {dtypes.SCALAR_NAMES[real.dtype]} but got scalar type {dtypes.SCALAR_NAMES[imag.dtype]} for second argument"
+            f"Expected object of scalar type {dtypes.SCALAR_NAMES[real.dtype]} but got scalar type "
+            f"{dtypes.SCALAR_NAMES[imag.dtype]} for second argument"
         )
     return write(out, _complex(real, imag))
 

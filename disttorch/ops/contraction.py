@@ -1,4 +1,6 @@
-"""Einstein summation by pairwise contraction: each pair is one batched matrix product, so gradients need no rule of their own."""
+"""Einstein summation by pairwise contraction: each pair is one batched matrix product, so gradients need no rule of
+their own.
+"""
 
 from ..autograd.variable import Tensor
 from .matmul import bmm
@@ -19,7 +21,8 @@ def contract(equation, *tensors) -> Tensor:
         for s, c in zip(t._data.shape, term, strict=True):
             if sizes.get(c, 1) != 1 and s not in (1, sizes[c]):
                 raise RuntimeError(
-                    f"einsum(): subscript {c} has size {s} for operand {labels.index(term)} which does not broadcast with previously seen size {sizes[c]}"
+                    f"einsum(): subscript {c} has size {s} for operand {labels.index(term)} which does not broadcast "
+                    f"with previously seen size {sizes[c]}"
                 )
             sizes[c] = max(sizes.get(c, 1), s) if s else 0
     while len(values) > 1:
@@ -51,7 +54,8 @@ def _parse(equation: str, ndims: list[int]) -> tuple[list, list]:
     parts = left.split(",")
     if len(parts) != len(ndims):
         raise RuntimeError(
-            f"einsum(): {'more' if len(parts) < len(ndims) else 'fewer'} operands were provided than specified in the equation"
+            f"einsum(): {'more' if len(parts) < len(ndims) else 'fewer'} operands were provided than specified in the "
+            "equation"
         )
     terms, most = [], 0
     for i, (part, ndim) in enumerate(zip(parts, ndims, strict=True)):
@@ -59,7 +63,8 @@ def _parse(equation: str, ndims: list[int]) -> tuple[list, list]:
         for c in head + tail:
             if not c.isalpha():
                 raise RuntimeError(
-                    f"einsum(): invalid subscript given at index {left.index(c)} in the equation string, subscripts must be in [a-zA-Z]"
+                    f"einsum(): invalid subscript given at index {left.index(c)} in the equation string, subscripts "
+                    "must be in [a-zA-Z]"
                 )
         extra = ndim - len(head) - len(tail)
         if extra < 0 or (extra and not dots):
@@ -106,7 +111,7 @@ def _pair(a: Tensor, la: list, b: Tensor, lb: list, later: set) -> tuple[Tensor,
     batch = [c for c in shared if c in later]
     inner = [c for c in shared if c not in later]
     only_a, only_b = [c for c in la if c not in lb], [c for c in lb if c not in la]
-    size = {c: 1 for c in la + lb}
+    size = dict.fromkeys(la + lb, 1)
     for t, term in ((a, la), (b, lb)):
         for c, s in zip(term, t._data.shape, strict=True):
             size[c] = s if size[c] == 1 else size[c]

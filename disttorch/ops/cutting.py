@@ -1,5 +1,7 @@
 """Parts of a tensor along a dimension, as views: narrow, select, split and their kin."""
 
+from itertools import pairwise
+
 import numpy as np
 
 from ..autograd.op import Op, ViewOp
@@ -23,7 +25,7 @@ _narrow_back = Op(
     "SliceBackwardBackward0",
     _place,
     params=("g", "shape", "dim", "start", "length"),
-    **{"g": lambda g, dim, start, length: _narrow(g, dim, start, length)},
+    g=lambda g, dim, start, length: _narrow(g, dim, start, length),
 )
 
 
@@ -31,9 +33,8 @@ def narrow(input, dim, start, length):
     """`length` entries of dimension `dim` from `start` on, as a view."""
     d = axis(dim, input._data.ndim)
     size = input._data.shape[d] if input._data.ndim else 1
-    if isinstance(start, Tensor):
-        if start._data.ndim or start._data.dtype.kind not in "iu":
-            raise RuntimeError("start must be an 0-dim integral Tensor.")
+    if isinstance(start, Tensor) and (start._data.ndim or start._data.dtype.kind not in "iu"):
+        raise RuntimeError("start must be an 0-dim integral Tensor.")
     start = int(start)
     if input._data.ndim == 0:
         raise RuntimeError("narrow() cannot be applied to a 0-dim tensor.")
@@ -80,7 +81,7 @@ _select_back = Op(
     "SelectBackwardBackward0",
     _place_at,
     params=("g", "shape", "dim", "index"),
-    **{"g": lambda g, dim, index: _select(g, dim, index)},
+    g=lambda g, dim, index: _select(g, dim, index),
 )
 _select = ViewOp(
     "SelectBackward0",
@@ -104,7 +105,8 @@ def split(tensor, split_size_or_sections, dim=0):
         lengths = [int(n) for n in split_size_or_sections]
         if sum(lengths) != size or any(n < 0 for n in lengths):
             raise RuntimeError(
-                f"split_with_sizes expects split_sizes to sum exactly to {size} (input tensor's size at dimension {d}), but got split_sizes={lengths}"
+                f"split_with_sizes expects split_sizes to sum exactly to {size} (input tensor's size at dimension "
+                f"{d}), but got split_sizes={lengths}"
             )
     starts = np.cumsum([0, *lengths]).tolist()
     return tuple([_narrow(tensor, d, s, n) for s, n in zip(starts, lengths, strict=False)])
@@ -139,7 +141,7 @@ def tensor_split(input, indices_or_sections, dim=0):
             raise RuntimeError(f"number of sections must be larger than 0, got {n}")
         return split(input, [size // n + (i < size % n) for i in range(n)], d)
     bounds = [0, *[min(max(i + size if i < 0 else i, 0), size) for i in indices_or_sections], size]
-    return tuple([_narrow(input, d, a, max(b - a, 0)) for a, b in zip(bounds, bounds[1:], strict=False)])
+    return tuple([_narrow(input, d, a, max(b - a, 0)) for a, b in pairwise(bounds)])
 
 
 def _splitter(name, least, dim):
@@ -147,7 +149,8 @@ def _splitter(name, least, dim):
         n = input._data.ndim
         if n < least:
             raise RuntimeError(
-                f"torch.{name} requires a tensor with at least {least} dimension{'s' if least > 1 else ''}, but got a tensor with {n} dimensions!"
+                f"torch.{name} requires a tensor with at least {least} dimension{'s' if least > 1 else ''}, but got a "
+                f"tensor with {n} dimensions!"
             )
         return tensor_split(input, indices_or_sections, dim if n > 1 or name != "hsplit" else 0)
 

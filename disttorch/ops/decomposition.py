@@ -23,7 +23,7 @@ def give(name: str, fields: tuple, made: tuple, out):
     return kind(*made) if out is None else kind(*[write(o, t) for o, t in zip(out, made, strict=True)])
 
 
-# -- Cholesky -----------------------------------------------------------------------------------------------------------
+# -- Cholesky ---------------------------------------------------------------------------------------------------------
 def _cholesky_forward(a):
     try:
         return np.linalg.cholesky(a)
@@ -31,7 +31,8 @@ def _cholesky_forward(a):
         batch, order = not_positive(a)
         where = f"(Batch element {batch}): " if a.ndim > 2 else ""
         raise LinAlgError(
-            f"linalg.cholesky: {where}The factorization could not be completed because the input is not positive-definite (the "
+            f"linalg.cholesky: {where}The factorization could not be completed because the input is not "
+            "positive-definite (the "
             f"leading minor of order {order} is not positive-definite)."
         ) from None
 
@@ -65,7 +66,9 @@ _cholesky = Op("LinalgCholeskyExBackward0", _cholesky_forward, params=("a",), a=
 
 
 def linalg_cholesky(A, *, upper=False, out=None):
-    """L with L L^H = A for positive-definite A (its lower triangle is read); `upper`: L^H. LinAlgError if there is none."""
+    """L with L L^H = A for positive-definite A (its lower triangle is read); `upper`: L^H. LinAlgError if there is
+    none.
+    """
     check_square(A, "linalg.cholesky")
     factor = _cholesky(adjoint(A) if upper else A)
     return write(out, adjoint(factor) if upper else factor)
@@ -149,7 +152,7 @@ def cholesky_solve(input, L, upper=False, *, out=None):
     return write(out, _cholesky_solve(input, L, upper))
 
 
-# -- QR -----------------------------------------------------------------------------------------------------------------
+# -- QR ---------------------------------------------------------------------------------------------------------------
 def _mirrored(x):
     """The upper triangle below the diagonal too, conjugated; the diagonal made real."""
     upper = x.triu()
@@ -167,7 +170,8 @@ def _qr_rule(grads, q, r, mode):
     gq, gr = grads
     if mode == "r":
         raise RuntimeError(
-            "The derivative of linalg.qr depends on Q, which is not computed when mode='r'. Please use linalg.qr(A, mode='reduced') if you "
+            "The derivative of linalg.qr depends on Q, which is not computed when mode='r'. Please use linalg.qr(A, "
+            "mode='reduced') if you "
             "are going to require gradients through Q or R."
         )
     m, n, k = q._data.shape[-2], r._data.shape[-1], r._data.shape[-2]
@@ -212,7 +216,7 @@ def qr(input, some=True, *, out=None):
     return give("qr", ("Q", "R"), tuple(linalg_qr(input, "reduced" if some else "complete")), out)
 
 
-# -- singular values ------------------------------------------------------------------------------------------------------
+# -- singular values --------------------------------------------------------------------------------------------------
 def _skew(x):
     return x - adjoint(x)
 
@@ -290,7 +294,7 @@ def svdvals(A, *, driver=None, out=None):
     return write(out, _svdvals(A))
 
 
-# -- eigenvalues ----------------------------------------------------------------------------------------------------------
+# -- eigenvalues ------------------------------------------------------------------------------------------------------
 def _eigh_rule(grads, values, vectors):
     g_values, g_vectors = grads
     inner = adjoint(vectors) @ g_vectors

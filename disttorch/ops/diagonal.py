@@ -43,7 +43,7 @@ _diagonal_back = Op(
     "DiagonalBackwardBackward0",
     _put_diagonal,
     params=("g", "shape", "offset", "a", "b"),
-    **{"g": lambda g, offset, a, b: _diagonal(g, offset, a, b)},
+    g=lambda g, offset, a, b: _diagonal(g, offset, a, b),
 )
 
 

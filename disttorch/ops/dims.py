@@ -54,7 +54,9 @@ def axes(dim, ndim: int) -> tuple:
 
 
 def axis(dim: int, ndim: int) -> int:
-    """`dim` as a non-negative int; IndexError (PyTorch's text) if there is no such dimension. 0-dimensional tensors have dim 0."""
+    """`dim` as a non-negative int; IndexError (PyTorch's text) if there is no such dimension. 0-dimensional tensors
+    have dim 0.
+    """
     size = ndim or 1
     if not -size <= dim < size:
         raise IndexError(f"Dimension out of range (expected to be in range of [{-size}, {size - 1}], but got {dim})")

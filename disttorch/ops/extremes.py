@@ -23,7 +23,8 @@ def _extreme_forward(function):
     def forward(a, dim, keepdim):
         if a.size == 0 and any(a.shape[d] == 0 for d in dim):
             raise IndexError(
-                f"{function.__name__}(): Expected reduction dim {next(d for d in dim if a.shape[d] == 0)} to have non-zero size."
+                f"{function.__name__}(): Expected reduction dim {next(d for d in dim if a.shape[d] == 0)} to have "
+                "non-zero size."
             )
         return _reduce(function, a, dim, keepdim)
 
@@ -37,7 +38,8 @@ _amin = Op("AminBackward0", _extreme_forward(np.amin), params=("x", "dim", "keep
 def _need_dim(name: str, input, dim) -> None:
     if dim in ((), [], None) and input._data.size == 0:
         raise RuntimeError(
-            f"{name}(): Expected reduction dim to be specified for input.numel() == 0. Specify the reduction dim with the 'dim' argument."
+            f"{name}(): Expected reduction dim to be specified for input.numel() == 0. Specify the reduction dim with "
+            "the 'dim' argument."
         )
 
 
@@ -66,7 +68,8 @@ def aminmax(input, *, dim=None, keepdim=False, out=None):
     for o in out or ():
         if o.dtype is not input.dtype:
             raise RuntimeError(
-                f"Expected out tensor to have dtype {C_NAMES[input.dtype.name]}, but got {C_NAMES[o.dtype.name]} instead"
+                f"Expected out tensor to have dtype {C_NAMES[input.dtype.name]}, but got {C_NAMES[o.dtype.name]} "
+                "instead"
             )
     made = amin(input, dims, keepdim), amax(input, dims, keepdim)
     return named("aminmax", "min", "max")(
@@ -78,7 +81,7 @@ def arg_extreme(function, a, dim, keepdim=False):
     """argmax or argmin along one dimension; NaN counts as the extreme, the first one wins."""
     if a.ndim == 0:
         return np.zeros((), np.int64)
-    if dim is not None and a.shape[dim] == 0 or (dim is None and a.size == 0):
+    if (dim is not None and a.shape[dim] == 0) or (dim is None and a.size == 0):
         raise IndexError(f"{function.__name__}(): Expected reduction dim {dim or 0} to have non-zero size.")
     wide = a.astype(np.float32) if a.dtype.kind == "V" else a
     return np.asarray(function(wide, axis=dim, keepdims=keepdim), np.int64)
@@ -103,7 +106,7 @@ argmax, argmin = _arg("argmax", np.argmax), _arg("argmin", np.argmin)
 def _extreme(name, arg, whole, between):
     def function(input, *args, dim=None, keepdim=False, other=None, out=None):
         need_tensor(input, name, "input", 1)
-        if args and isinstance(args[0], Tensor) or other is not None:
+        if (args and isinstance(args[0], Tensor)) or other is not None:
             return between(input, args[0] if args else other, out=out)
         if args:
             dim, *rest = args
@@ -111,7 +114,8 @@ def _extreme(name, arg, whole, between):
         if dim is None:
             if input._data.size == 0:
                 raise RuntimeError(
-                    f"{name}(): Expected reduction dim to be specified for input.numel() == 0. Specify the reduction dim with the 'dim' argument."
+                    f"{name}(): Expected reduction dim to be specified for input.numel() == 0. Specify the reduction "
+                    "dim with the 'dim' argument."
                 )
             return write(out, whole(input, tuple(range(input._data.ndim)), False))
         d = axis(dim, input._data.ndim)

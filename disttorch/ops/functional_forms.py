@@ -60,7 +60,8 @@ def _scattered(input, src, view, name, *args):
     part = view(out, *args)
     if src._data.shape != part._data.shape:
         raise RuntimeError(
-            f"expected src to have a size equal to the {name} of self. src size = {list(src._data.shape)}, {name} size = {list(part._data.shape)}"
+            f"expected src to have a size equal to the {name} of self. src size = {list(src._data.shape)}, {name} size "
+            f"= {list(part._data.shape)}"
         )
     part.copy_(src)
     return out

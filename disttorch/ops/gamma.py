@@ -1,6 +1,7 @@
 """The gamma function's family: lgamma, digamma, polygamma, the Hurwitz zeta function, the incomplete gamma functions.
 
-Methods: M. Abramowitz, I. Stegun, "Handbook of Mathematical Functions" (1964), 6.1.40, 6.3.18, 6.5.29, 6.5.31 and 23.1.30.
+Methods: M. Abramowitz, I. Stegun, "Handbook of Mathematical Functions" (1964), 6.1.40, 6.3.18, 6.5.29, 6.5.31 and
+23.1.30.
 Everything is computed in float64.
 """
 
@@ -131,7 +132,7 @@ def mvlgamma(input, p, *, out=None):
     return write(out, value)
 
 
-# -- incomplete gamma functions -----------------------------------------------------------------------------------------
+# -- incomplete gamma functions ---------------------------------------------------------------------------------------
 _MOST = 5000  # terms; both expansions need some sqrt(a) of them
 
 

@@ -16,7 +16,7 @@ def check_index(index, name):
 
 def check_range(index, size, dim):
     data = index._data
-    if data.size and not (0 <= data.min() and data.max() < size):
+    if data.size and not (data.min() >= 0 and data.max() < size):
         bad = data[(data < 0) | (data >= size)].flat[0]
         raise RuntimeError(f"index {int(bad)} is out of bounds for dimension {dim} with size {size}")
 
@@ -36,7 +36,7 @@ def index_select(input, dim, index, *, out=None):
     check_index(index, "index_select")
     size = input._data.shape[d] if input._data.ndim else 1
     data = index._data
-    if data.size and not (0 <= data.min() and data.max() < size):
+    if data.size and not (data.min() >= 0 and data.max() < size):
         raise IndexError("index out of range in self")
     return write(out, _index_select(input, d, index.reshape(-1)))
 
@@ -74,7 +74,8 @@ def index_add(input, dim, index, source, *, alpha=1, out=None):
     d = axis(dim, input._data.ndim)
     if source.dtype is not input.dtype:
         raise RuntimeError(
-            f"index_add_(): self ({scalar_name(input)}) and source ({scalar_name(source)}) must have the same scalar type"
+            f"index_add_(): self ({scalar_name(input)}) and source ({scalar_name(source)}) must have the same scalar "
+            "type"
         )
     have, given = list(input._data.shape), list(source._data.shape)
     if (have[:d] + have[d + 1 :]) != (given[:d] + given[d + 1 :]):
@@ -84,7 +85,8 @@ def index_add(input, dim, index, source, *, alpha=1, out=None):
         )
     if input._data.ndim and index._data.size != (given[d] if given else 1):
         raise RuntimeError(
-            f"index_add_(): Number of indices ({index._data.size}) should be equal to source.size(dim): ({given[d] if given else 1}), for dim: {d}"
+            f"index_add_(): Number of indices ({index._data.size}) should be equal to source.size(dim): "
+            f"({given[d] if given else 1}), for dim: {d}"
         )
     check_range(index, input._data.shape[d] if input._data.ndim else 1, d)
     return write(out, _index_add(input, d, index.reshape(-1), source if alpha == 1 else source * alpha))
@@ -118,7 +120,8 @@ def index_copy(input, dim, index, source, *, out=None):
     d = axis(dim, input._data.ndim)
     if source.dtype is not input.dtype:
         raise RuntimeError(
-            f"index_copy_(): self and source expected to have the same dtype, but got (self) {scalar_name(input)} and (source) {scalar_name(source)}"
+            f"index_copy_(): self and source expected to have the same dtype, but got (self) {scalar_name(input)} and "
+            f"(source) {scalar_name(source)}"
         )
     check_range(index, input._data.shape[d] if input._data.ndim else 1, d)
     return write(out, _index_copy(input, d, index.reshape(-1), source))
@@ -131,7 +134,8 @@ def index_fill(input, dim, index, value):
         value = input.new_full((), value)
     elif value._data.ndim:
         raise RuntimeError(
-            f"index_fill_ only supports a 0-dimensional value tensor, but got tensor with {value._data.ndim} dimension(s)."
+            f"index_fill_ only supports a 0-dimensional value tensor, but got tensor with {value._data.ndim} "
+            "dimension(s)."
         )
     check_range(index, input._data.shape[d] if input._data.ndim else 1, d)
     return _index_fill(input, d, index.reshape(-1), value.to(input.dtype))

@@ -49,7 +49,8 @@ def _key(index, shape: tuple):
             key.append(p.__index__())
         else:
             raise TypeError(
-                f"only integers, slices (`:`), ellipsis (`...`), None and long or byte Variables are valid indices (got {type(p).__name__})"
+                "only integers, slices (`:`), ellipsis (`...`), None and long or byte Variables are valid indices "
+                f"(got {type(p).__name__})"
             )
     return tuple(key), basic
 
@@ -65,7 +66,8 @@ def _index_error(key, shape: tuple) -> IndexError | None:
     if count > len(shape):
         if len(shape) == 0 and count:
             return IndexError(
-                "invalid index of a 0-dim tensor. Use `tensor.item()` in Python or `tensor.item<T>()` in C++ to convert a 0-dim tensor to a number"
+                "invalid index of a 0-dim tensor. Use `tensor.item()` in Python or `tensor.item<T>()` in C++ to "
+                "convert a 0-dim tensor to a number"
             )
         return IndexError(f"too many indices for tensor of dimension {len(shape)}")
     for k in key:
@@ -81,7 +83,8 @@ def _index_error(key, shape: tuple) -> IndexError | None:
             for i in range(k.ndim):
                 if k.shape[i] != shape[consumed + i]:
                     return IndexError(
-                        f"The shape of the mask {list(k.shape)} at index {i} does not match the shape of the indexed tensor {list(shape)} at index {consumed + i}"
+                        f"The shape of the mask {list(k.shape)} at index {i} does not match the shape of the indexed "
+                        f"tensor {list(shape)} at index {consumed + i}"
                     )
             consumed += k.ndim
         elif isinstance(k, np.ndarray):
@@ -135,14 +138,14 @@ def _is_rows(key) -> bool:
 
 
 _slice = ViewOp("SliceBackward0", lambda x, key: x[key], x=lambda g, x_shape, key: _slice_back(g, x_shape, key))
-_slice_back = Op("SliceBackwardBackward0", _put, params=("g", "shape", "key"), **{"g": lambda g, key: _slice(g, key)})
+_slice_back = Op("SliceBackwardBackward0", _put, params=("g", "shape", "key"), g=lambda g, key: _slice(g, key))
 _index = Op(
     "IndexBackward0",
     lambda x, key: x[key],
     x=lambda g, x_shape, key: (_rows_back if _is_rows(key) else _index_back)(g, x_shape, key),
 )
-_index_back = Op("IndexPutBackward0", _accumulate, params=("g", "shape", "key"), **{"g": lambda g, key: _index(g, key)})
-_rows_back = Op("IndexPutBackward0", _rows, params=("g", "shape", "key"), **{"g": lambda g, key: _index(g, key)})
+_index_back = Op("IndexPutBackward0", _accumulate, params=("g", "shape", "key"), g=lambda g, key: _index(g, key))
+_rows_back = Op("IndexPutBackward0", _rows, params=("g", "shape", "key"), g=lambda g, key: _index(g, key))
 
 
 def getitem(self, index):
@@ -215,7 +218,8 @@ def setitem(self, index, value):
         if known is not None:
             raise known from None
         raise RuntimeError(
-            f"shape mismatch: value tensor of shape {list(value._data.shape)} cannot be broadcast to indexing result of shape {list(self._data[key].shape)}"
+            f"shape mismatch: value tensor of shape {list(value._data.shape)} cannot be broadcast to indexing result "
+            f"of shape {list(self._data[key].shape)}"
         ) from error
 
 
@@ -224,7 +228,8 @@ def index_put(input, indices, values, accumulate=False):
     key, _ = _key(tuple(indices), input._data.shape)
     if values.dtype is not input.dtype:
         raise RuntimeError(
-            f"Index put requires the source and destination dtypes match, got {scalar_name(input)} for the destination and {scalar_name(values)} for the source."
+            f"Index put requires the source and destination dtypes match, got {scalar_name(input)} for the destination "
+            f"and {scalar_name(values)} for the source."
         )
     if not accumulate:
         return _index_put(input, key, values)
@@ -239,7 +244,8 @@ def take(input, index, *, out=None):
         raise RuntimeError(f"take(): Expected a long tensor for index, but got {scalar_name(index)}")
     if data.size and not (-size <= data.min() and data.max() < size):
         raise IndexError(
-            f"out of range: tried to access index {int(data[(data < -size) | (data >= size)].flat[0])} on a tensor of {size} elements."
+            f"out of range: tried to access index {int(data[(data < -size) | (data >= size)].flat[0])} on a tensor of "
+            f"{size} elements."
         )
     return write(out, _index(input.reshape(-1), (data,)))
 

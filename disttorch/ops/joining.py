@@ -55,7 +55,8 @@ def cat(tensors, dim=0, *, out=None):
         for k in range(len(s)):
             if k != d and s[k] != first[k]:
                 raise RuntimeError(
-                    f"Sizes of tensors must match except in dimension {d}. Expected size {first[k]} but got size {s[k]} for tensor number {i} in the list."
+                    f"Sizes of tensors must match except in dimension {d}. Expected size {first[k]} but got size "
+                    f"{s[k]} for tensor number {i} in the list."
                 )
     return write(out, _cat(d, tuple([x._data.shape[d] for x in kept]), *kept))
 
@@ -70,7 +71,8 @@ def stack(tensors, dim=0, *, out=None):
     for i, x in enumerate(tensors):
         if x._data.shape != first:
             raise RuntimeError(
-                f"stack expects each tensor to be equal size, but got {list(first)} at entry 0 and {list(x._data.shape)} at entry {i}"
+                f"stack expects each tensor to be equal size, but got {list(first)} at entry 0 and "
+                f"{list(x._data.shape)} at entry {i}"
             )
     return write(out, _stack(axis(dim, len(first) + 1), *tensors))
 

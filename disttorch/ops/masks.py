@@ -44,7 +44,8 @@ def masked_fill(input, mask, value):
             )
         if value._data.ndim:
             raise RuntimeError(
-                f"masked_fill_ only supports a 0-dimensional value tensor, but got tensor with {value._data.ndim} dimension(s)."
+                f"masked_fill_ only supports a 0-dimensional value tensor, but got tensor with {value._data.ndim} "
+                "dimension(s)."
             )
         value = value.to(input.dtype)
     elif not dtypes.can_cast(dtypes.of_scalar(value), input.dtype):
@@ -96,7 +97,8 @@ def masked_scatter(input, mask, source):
     _check_mask(mask, "masked_scatter_")
     if source.dtype is not input.dtype:
         raise RuntimeError(
-            f"masked_scatter_: expected self and source to have same dtypes but got {scalar_name(input)} and {scalar_name(source)}"
+            f"masked_scatter_: expected self and source to have same dtypes but got {scalar_name(input)} and "
+            f"{scalar_name(source)}"
         )
     input, mask = broadcast_tensors(input, mask)
     if int(mask._data.sum()) > source._data.size:

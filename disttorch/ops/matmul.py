@@ -59,7 +59,8 @@ def _check(a, b, name, first=2, second=2):
             raise TypeError(f"{name}(): argument '{what}' must be Tensor, not {type(t).__name__}")
     if a.device is not b.device:
         raise RuntimeError(
-            f"Expected all tensors to be on the same device, but found at least two devices, {a.device} and {b.device}! "
+            f"Expected all tensors to be on the same device, but found at least two devices, {a.device} and "
+            f"{b.device}! "
             f"(when checking argument for argument mat2 in method wrapper_CUDA_{name})"
         )
     if a._data.ndim != first:
@@ -92,7 +93,8 @@ def bmm(input, mat2, *, out=None):
     a, b = input._data.shape, mat2._data.shape
     if a[0] != b[0] or a[2] != b[1]:
         raise RuntimeError(
-            f"Expected size for first two dimensions of batch2 tensor to be: [{a[0]}, {a[2]}] but got: [{b[0]}, {b[1]}]."
+            f"Expected size for first two dimensions of batch2 tensor to be: [{a[0]}, {a[2]}] but got: [{b[0]}, "
+            f"{b[1]}]."
         )
     _same_dtype(input, mat2)
     return write(out, _bmm(input, mat2))
@@ -114,11 +116,13 @@ def dot(input, tensor, *, out=None):
         raise RuntimeError(f"1D tensors expected, but got {input._data.ndim}D and {tensor._data.ndim}D tensors")
     if input._data.shape != tensor._data.shape:
         raise RuntimeError(
-            f"inconsistent tensor size, expected tensor [{input._data.size}] and src [{tensor._data.size}] to have the same number of elements, but got {input._data.size} and {tensor._data.size} elements respectively"
+            f"inconsistent tensor size, expected tensor [{input._data.size}] and src [{tensor._data.size}] to have the "
+            f"same number of elements, but got {input._data.size} and {tensor._data.size} elements respectively"
         )
     if input.dtype is not tensor.dtype:
         raise RuntimeError(
-            f"dot : expected both vectors to have same dtype, but found {dtypes.SCALAR_NAMES[input.dtype]} and {dtypes.SCALAR_NAMES[tensor.dtype]}"
+            f"dot : expected both vectors to have same dtype, but found {dtypes.SCALAR_NAMES[input.dtype]} and "
+            f"{dtypes.SCALAR_NAMES[tensor.dtype]}"
         )
     return write(out, _dot(input, tensor))
 
@@ -134,7 +138,8 @@ def inner(input, other, *, out=None):
         return write(out, input * other)
     if input._data.shape[-1] != other._data.shape[-1]:
         raise RuntimeError(
-            f"inner() the last dimension must match on both input tensors but got shapes {list(input._data.shape)} and {list(other._data.shape)}"
+            f"inner() the last dimension must match on both input tensors but got shapes {list(input._data.shape)} and "
+            f"{list(other._data.shape)}"
         )
     a, b = input.reshape(-1, input._data.shape[-1]), other.reshape(-1, other._data.shape[-1])
     return write(out, mm(a, b.t()).reshape(input._data.shape[:-1] + other._data.shape[:-1]))
@@ -156,7 +161,8 @@ def matmul(input, other, *, out=None):
     if not isinstance(input, Tensor) or not isinstance(other, Tensor):
         bad, position = (other, 2) if isinstance(input, Tensor) else (input, 1)
         raise TypeError(
-            f"matmul(): argument '{'other' if position == 2 else 'input'}' (position {position}) must be Tensor, not {type(bad).__name__}"
+            f"matmul(): argument '{'other' if position == 2 else 'input'}' (position {position}) must be Tensor, not "
+            f"{type(bad).__name__}"
         )
     a, b = input._data, other._data
     if a.ndim == 2 and b.ndim == 2:
@@ -185,7 +191,8 @@ def matmul(input, other, *, out=None):
         raise error
     if k != k2:
         raise RuntimeError(
-            f"Expected size for first two dimensions of batch2 tensor to be: [{a.shape[0]}, {k}] but got: [{b.shape[0]}, {k2}]."
+            f"Expected size for first two dimensions of batch2 tensor to be: [{a.shape[0]}, {k}] but got: "
+            f"[{b.shape[0]}, {k2}]."
         )
     return write(out, _bmm(input, other))
 
@@ -282,7 +289,8 @@ def tensordot(a, b, dims=2, out=None):
             a = a.sum(d, True)
         elif m != n:
             raise RuntimeError(
-                f"contracted dimensions need to match, but first has size {m} in dim {d} and second has size {n} in dim {e}"
+                f"contracted dimensions need to match, but first has size {m} in dim {d} and second has size {n} in "
+                f"dim {e}"
             )
     keep_a = [d for d in range(a._data.ndim) if d not in left]
     keep_b = [d for d in range(b._data.ndim) if d not in right]

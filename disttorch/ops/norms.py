@@ -67,11 +67,13 @@ def _as_norm_dtype(x, dtype, name):
         raise RuntimeError(f"{name}: dtype should be floating point or complex, but got {dtype}")
     if x.dtype.is_complex != dtype.is_complex:
         raise RuntimeError(
-            f"{name}: dtype should be {'complex' if x.dtype.is_complex else 'real'} for {'complex' if x.dtype.is_complex else 'real'} inputs, but got {dtypes.SCALAR_NAMES[dtype]}"
+            f"{name}: dtype should be {'complex' if x.dtype.is_complex else 'real'} for "
+            f"{'complex' if x.dtype.is_complex else 'real'} inputs, but got {dtypes.SCALAR_NAMES[dtype]}"
         )
     if not dtypes.can_cast(x.dtype, dtype) or dtypes.promote_types(x.dtype, dtype) is not dtype:
         raise RuntimeError(
-            f"{name}: the dtype of the input ({scalar_name(x)}) should be convertible without narrowing to the specified dtype ({dtypes.SCALAR_NAMES[dtype]})"
+            f"{name}: the dtype of the input ({scalar_name(x)}) should be convertible without narrowing to the "
+            f"specified dtype ({dtypes.SCALAR_NAMES[dtype]})"
         )
     return x.to(dtype)
 
@@ -87,10 +89,12 @@ def vector_norm(x, ord=2, dim=None, keepdim=False, *, dtype=None, out=None):
     if empty and (ord < 0 or ord == math.inf):
         if dim is None or dim == ():
             raise RuntimeError(
-                f"linalg.vector_norm cannot compute the {ord:g} norm on an empty tensor because the operation does not have an identity"
+                f"linalg.vector_norm cannot compute the {ord:g} norm on an empty tensor because the operation does not "
+                "have an identity"
             )
         raise RuntimeError(
-            f"linalg.vector_norm cannot compute the {ord:g} norm on the dimension {empty[0]} because this dimension is empty and the operation does not have an identity"
+            f"linalg.vector_norm cannot compute the {ord:g} norm on the dimension {empty[0]} because this dimension is "
+            "empty and the operation does not have an identity"
         )
     return write(out, _norm(x, ord, dims, keepdim))
 

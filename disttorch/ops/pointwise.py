@@ -1,6 +1,7 @@
 """Machinery of the element-by-element operations: type promotion, scalars, devices, in-place forms and `out=`.
 
-`unary` and `binary` turn a ufunc and its gradient formulas into a function of tensors. The common case (equal dtypes, one
+`unary` and `binary` turn a ufunc and its gradient formulas into a function of tensors. The common case (equal dtypes,
+one
 device, no promotion) takes the short way.
 """
 
@@ -14,7 +15,7 @@ from ..autograd.mode import mode
 from ..autograd.op import Op, raise_devices
 from ..autograd.variable import Tensor, counter, wrap
 from ..devices import CPU, device, scope, to_device
-from ..dtypes import BOOL, COMPLEX, FLOATING, INTEGER, FROM_NUMPY
+from ..dtypes import BOOL, COMPLEX, FLOATING, FROM_NUMPY, INTEGER
 
 _NUMBERS = (bool, int, float, complex, np.generic)
 hushed = np.errstate(all="ignore")  # decorates singular functions: PyTorch's arithmetic does not warn
@@ -23,7 +24,9 @@ warnings.filterwarnings("ignore", category=RuntimeWarning, module=r"disttorch\.o
 
 
 def result_dtype(*operands) -> dtypes.dtype:
-    """PyTorch's promotion: tensors with dimensions win over 0-dimensional ones, these over Python numbers, unless of a lower kind."""
+    """PyTorch's promotion: tensors with dimensions win over 0-dimensional ones, these over Python numbers, unless of a
+    lower kind.
+    """
     best: list = [None, None, None]
     for x in operands:
         if isinstance(x, Tensor):
@@ -51,7 +54,8 @@ def result_type(tensor1, tensor2) -> dtypes.dtype:
     for position, x in enumerate((tensor1, tensor2), 1):
         if not isinstance(x, (Tensor, *_NUMBERS)):
             raise TypeError(
-                f"result_type(): argument 'tensor{position}' (position {position}) must be Tensor, not {type(x).__name__}"
+                f"result_type(): argument 'tensor{position}' (position {position}) must be Tensor, not "
+                f"{type(x).__name__}"
             )
     return result_dtype(tensor1, tensor2)
 
@@ -103,7 +107,9 @@ def scalar_name(t: Tensor) -> str:
 
 
 def check_operands(name: str, x, y, numbers: str) -> None:
-    """TypeError (PyTorch's text) unless both are tensors, or one a number where `numbers` ("other", "either", "none") allows it."""
+    """TypeError (PyTorch's text) unless both are tensors, or one a number where `numbers` ("other", "either", "none")
+    allows it.
+    """
     allowed = (
         {"either": "xy", "other": "y", "none": ""}[numbers] if isinstance(x, Tensor) or isinstance(y, Tensor) else ""
     )
@@ -120,7 +126,8 @@ def broadcast_error(a: tuple, b: tuple) -> RuntimeError | None:
         if a[i] != b[i] and a[i] != 1 and b[i] != 1:
             at = max(len(a), len(b)) + i
             return RuntimeError(
-                f"The size of tensor a ({a[i]}) must match the size of tensor b ({b[i]}) at non-singleton dimension {at}"
+                f"The size of tensor a ({a[i]}) must match the size of tensor b ({b[i]}) at non-singleton dimension "
+                f"{at}"
             )
     return None
 
@@ -203,7 +210,8 @@ def binary(name: str, ufunc, *, x, y, floats=False, bools=True, result=None, nod
         except ValueError:
             error = broadcast_error(a.shape, np.shape(b))
             raise error or RuntimeError(
-                f"output with shape {list(a.shape)} doesn't match the broadcast shape {list(np.broadcast_shapes(a.shape, np.shape(b)))}"
+                f"output with shape {list(a.shape)} doesn't match the broadcast shape "
+                f"{list(np.broadcast_shapes(a.shape, np.shape(b)))}"
             ) from None
         counter(self)[0] += 1
         return self
@@ -221,21 +229,24 @@ def refuse_bools(name: str, x, y, d: dtypes.dtype) -> None:
         kinds = [t.dtype if isinstance(t, Tensor) else dtypes.of_scalar(t) for t in (x, y)]
         if kinds[0] is kinds[1] is dtypes.bool_:
             raise RuntimeError(
-                "Subtraction, the `-` operator, with two bool tensors is not supported. Use the `^` or `logical_xor()` operator instead."
+                "Subtraction, the `-` operator, with two bool tensors is not supported. Use the `^` or `logical_xor()` "
+                "operator instead."
             )
         if dtypes.bool_ in kinds:
             raise RuntimeError(
-                "Subtraction, the `-` operator, with a bool tensor is not supported. If you are trying to invert a mask, use the `~` or "
+                "Subtraction, the `-` operator, with a bool tensor is not supported. If you are trying to invert a "
+                "mask, use the `~` or "
                 "`logical_not()` operator instead."
             )
     elif d.category == BOOL:
-        raise RuntimeError(f'"{name}" not implemented for \'Bool\'')
+        raise RuntimeError(f"\"{name}\" not implemented for 'Bool'")
 
 
 def unary(name: str, forward, *, x=None, floats=True, node=None, refuse=(), result=None):
     """A function of one tensor.
 
-    forward takes an array; floats: integers are computed in the default float dtype; refuse: dtypes that PyTorch refuses
+    forward takes an array; floats: integers are computed in the default float dtype; refuse: dtypes that PyTorch
+    refuses
     (with its text); x: the gradient formula.
     """
     op = Op(node or f"{name.capitalize()}Backward0", forward, params=("x",), x=x or (lambda g: g * 0))

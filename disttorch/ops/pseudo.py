@@ -1,6 +1,7 @@
 """What is defined by singular values, and functions of matrices: pinv, rank, cond, powers, exp, chains of products."""
 
 import math
+from itertools import pairwise
 
 import numpy as np
 
@@ -109,7 +110,7 @@ def cond(A, p=None, *, out=None):
     return write(out, matrix_norm(A, p) * matrix_norm(inverse, p))
 
 
-# -- powers and exponentials ----------------------------------------------------------------------------------------------
+# -- powers and exponentials ------------------------------------------------------------------------------------------
 def matrix_power(A, n, *, out=None):
     """The n-th power of square matrices, by repeated squaring; negative powers of the inverse."""
     check_square(A, "linalg.matrix_power")
@@ -171,7 +172,7 @@ def matrix_exp(A):
     return _matrix_exp(A)
 
 
-# -- chains and products --------------------------------------------------------------------------------------------------
+# -- chains and products ----------------------------------------------------------------------------------------------
 def multi_dot(tensors, *, out=None):
     """The product of several matrices (the first and last may be vectors) in the cheapest order (Cormen et al., 15.2)."""
     tensors = list(tensors)
@@ -188,16 +189,18 @@ def multi_dot(tensors, *, out=None):
             raise RuntimeError(f"multi_dot(): tensor {i} must be 2D but got {t._data.ndim}D")
         if t.dtype is not tensors[0].dtype:
             raise RuntimeError(
-                f"multi_dot(): all tensors must have be the same dtype but tensor 0 is {scalar_name(tensors[0])} and tensor {i} {scalar_name(t)}"
+                f"multi_dot(): all tensors must have be the same dtype but tensor 0 is {scalar_name(tensors[0])} and "
+                f"tensor {i} {scalar_name(t)}"
             )
     if first == 1:
         tensors[0] = tensors[0].unsqueeze(0)
     if last == 1:
         tensors[-1] = tensors[-1].unsqueeze(-1)
-    for i, (a, b) in enumerate(zip(tensors, tensors[1:], strict=False)):
+    for i, (a, b) in enumerate(pairwise(tensors)):
         if a._data.shape[1] != b._data.shape[0]:
             raise RuntimeError(
-                f"multi_dot(): tensors {i} and {i + 1} with shapes {list(a._data.shape)} and {list(b._data.shape)} cannot be multiplied"
+                f"multi_dot(): tensors {i} and {i + 1} with shapes {list(a._data.shape)} and {list(b._data.shape)} "
+                "cannot be multiplied"
             )
     result = _chain(tensors)
     if first == 1:
@@ -232,7 +235,8 @@ def linalg_cross(input, other, *, dim=-1, out=None):
     d = axis(dim, input._data.ndim)
     if input._data.shape[d] != 3 or other._data.shape[d] != 3:
         raise RuntimeError(
-            f"linalg.cross: inputs dimension {dim} must have length 3. Got {input._data.shape[d]} and {other._data.shape[d]}"
+            f"linalg.cross: inputs dimension {dim} must have length 3. Got {input._data.shape[d]} and "
+            f"{other._data.shape[d]}"
         )
     turned = lambda t, k: t.roll(k, d)  # noqa: E731
     error = broadcast_error(input._data.shape, other._data.shape)
@@ -316,7 +320,9 @@ def ormqr(input, tau, other, left=True, transpose=False, *, out=None):
         raise RuntimeError("torch.ormqr: other must have at least 2 dimensions.")
     m, k = other._data.shape[-2 if left else -1], tau._data.shape[-1]
     if m < k:
-        raise RuntimeError(f"torch.ormqr: other.shape[{-2 if left else -1}] must be greater than or equal to tau.shape[-1]")
+        raise RuntimeError(
+            f"torch.ormqr: other.shape[{-2 if left else -1}] must be greater than or equal to tau.shape[-1]"
+        )
     if m != input._data.shape[-2]:
         raise RuntimeError(f"torch.ormqr: other.shape[{-2 if left else -1}] must be equal to input.shape[-2]")
     q = _reflections(input, tau, m)

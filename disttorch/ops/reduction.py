@@ -81,7 +81,8 @@ def _need_float(input, name, dtype=None):
     d = dtype or input.dtype
     if d.category < dtypes.FLOATING:
         raise RuntimeError(
-            f"{name}(): could not infer output dtype. {'Input' if dtype is None else 'Optional'} dtype must be either a floating "
+            f"{name}(): could not infer output dtype. {'Input' if dtype is None else 'Optional'} dtype must be either "
+            "a floating "
             f"point or complex dtype. Got: {dtypes.SCALAR_NAMES[d]}"
         )
 
@@ -146,7 +147,8 @@ def _moment(name, op):
             import warnings
 
             warnings.warn(
-                f"{name}(): degrees of freedom is <= 0. Correction should be strictly less than the reduction factor (input numel "
+                f"{name}(): degrees of freedom is <= 0. Correction should be strictly less than the reduction factor "
+                "(input numel "
                 "divided by output numel).",
                 stacklevel=2,
             )

@@ -12,7 +12,9 @@ from .pointwise import scalar_name
 
 
 def _along(x, dim, index):
-    """`index`'s positions as an open grid: element (i, j, k) of the index stands for x[i, index[i, j, k], k] with dim 1."""
+    """`index`'s positions as an open grid: element (i, j, k) of the index stands for x[i, index[i, j, k], k] with dim
+    1.
+    """
     grid = [np.arange(n).reshape([-1 if k == d else 1 for k in range(index.ndim)]) for d, n in enumerate(index.shape)]
     grid[dim] = index
     return tuple(grid)
@@ -55,7 +57,8 @@ def _check_gather(input, dim, index, name, src=None):
         if k != d and b.shape[k] > a.shape[k]:
             if name == "gather":
                 raise RuntimeError(
-                    f"Size does not match at dimension {k} expected index {list(b.shape)} to be no larger than self {list(a.shape)} apart from dimension {d}"
+                    f"Size does not match at dimension {k} expected index {list(b.shape)} to be no larger than self "
+                    f"{list(a.shape)} apart from dimension {d}"
                 )
             raise RuntimeError(
                 f"Expected index {list(b.shape)} to be no larger than self {list(a.shape)} apart from dimension {d}"
@@ -64,7 +67,8 @@ def _check_gather(input, dim, index, name, src=None):
     if src is not None:
         if any(b.shape[k] > src._data.shape[k] for k in range(min(b.ndim, src._data.ndim))):
             raise RuntimeError(
-                f"Expected index {list(b.shape)} to be no larger than self {list(a.shape)} apart from dimension {d} and to be no larger size than src {list(src._data.shape)}"
+                f"Expected index {list(b.shape)} to be no larger than self {list(a.shape)} apart from dimension {d} "
+                f"and to be no larger size than src {list(src._data.shape)}"
             )
         if src.dtype is not input.dtype:
             raise RuntimeError(f"{name}(): Expected self.dtype to be equal to src.dtype")
@@ -134,7 +138,9 @@ _scatter_add = Op(
 
 
 def scatter(input, dim, index, src=None, *, value=None, reduce=None, out=None):
-    """`input` with src's elements (or one value) placed where `gather` would have read; reduce "add" or "multiply" combines."""
+    """`input` with src's elements (or one value) placed where `gather` would have read; reduce "add" or "multiply"
+    combines.
+    """
     src = value if src is None else src
     d = _check_gather(input, dim, index, "scatter", src if isinstance(src, Tensor) else None)
     if not isinstance(src, Tensor):
@@ -259,7 +265,8 @@ def take_along_dim(input, indices, dim=None):
     d = axis(dim, input._data.ndim)
     if input._data.ndim != indices._data.ndim:
         raise RuntimeError(
-            f"torch.take_along_dim(): input and indices should have the same number of dimensions, but got {input._data.ndim} dimensions for input, and {indices._data.ndim} dimensions for indices"
+            "torch.take_along_dim(): input and indices should have the same number of dimensions, but got "
+            f"{input._data.ndim} dimensions for input, and {indices._data.ndim} dimensions for indices"
         )
     a, b = list(input._data.shape), list(indices._data.shape)
     rest = np.broadcast_shapes(tuple(s for i, s in enumerate(a) if i != d), tuple(s for i, s in enumerate(b) if i != d))

@@ -62,7 +62,7 @@ def isin(elements, test_elements, *, assume_unique=False, invert=False, out=None
     return write(out, wrap(np.asarray(np.isin(a, b, invert=invert)), where))
 
 
-# -- places in sorted sequences -----------------------------------------------------------------------------------------
+# -- places in sorted sequences ---------------------------------------------------------------------------------------
 def searchsorted(sorted_sequence, input, *, out_int32=False, right=False, side=None, sorter=None, out=None):
     """Where `input` would be inserted to keep the innermost dimension of `sorted_sequence` in order."""
     if side not in (None, "left", "right"):
@@ -75,16 +75,19 @@ def searchsorted(sorted_sequence, input, *, out_int32=False, right=False, side=N
         input = sorted_sequence.new_full((), input)
     if sorted_sequence._data.ndim == 0:
         raise RuntimeError(
-            "torch.searchsorted(): input value can be a scalar only when boundaries tensor dimension is 1, but we got boundaries tensor dim(0) and input value's dim(0) numel(1)"
+            "torch.searchsorted(): input value can be a scalar only when boundaries tensor dimension is 1, but we got "
+            "boundaries tensor dim(0) and input value's dim(0) numel(1)"
         )
     if input.dtype is not sorted_sequence.dtype:
         raise RuntimeError(
-            f"torch.searchsorted(): boundary tensor and input value tensor should have same dtype, but got boundary tensor dtype "
+            "torch.searchsorted(): boundary tensor and input value tensor should have same dtype, but got boundary "
+            "tensor dtype "
             f"{_c_name(sorted_sequence)} and input value tensor dtype {_c_name(input)}"
         )
     if input._data.ndim == 0 and sorted_sequence._data.ndim != 1 and input._data.size == 1:
         raise RuntimeError(
-            "torch.searchsorted(): input value can be a scalar only when boundaries tensor dimension is 1, but we got boundaries "
+            "torch.searchsorted(): input value can be a scalar only when boundaries tensor dimension is 1, but we got "
+            "boundaries "
             f"tensor dim({sorted_sequence._data.ndim}) and input value's dim(0) numel(1)"
         )
     side = "right" if right or side == "right" else "left"
@@ -92,19 +95,22 @@ def searchsorted(sorted_sequence, input, *, out_int32=False, right=False, side=N
     if sorter is not None:
         if sorter._data.shape != a.shape:
             raise RuntimeError(
-                f"torch.searchsorted(): boundary and sorter must have the same size, but got boundary tensor {list(a.shape)}and got sorter tensor {list(sorter._data.shape)}"
+                "torch.searchsorted(): boundary and sorter must have the same size, but got boundary tensor "
+                f"{list(a.shape)}and got sorter tensor {list(sorter._data.shape)}"
             )
         if sorter.dtype is not dtypes.int64:
             raise RuntimeError(
                 f"torch.searchsorted(): sorter must be a tensor of long dtype but got dtype {_c_name(sorter)}"
             )
-        if sorter._data.size and not (0 <= sorter._data.min() and sorter._data.max() < a.shape[-1]):
+        if sorter._data.size and not (sorter._data.min() >= 0 and sorter._data.max() < a.shape[-1]):
             raise RuntimeError("torch.searchsorted(): sorter index out of range")
         a = np.take_along_axis(a, sorter._data, -1)
     if a.ndim > 1 and a.shape[:-1] != v.shape[:-1]:
         raise RuntimeError(
-            "torch.searchsorted(): boundaries tensor should be 1 dimension or the first N-1 dimensions of boundaries tensor and input "
-            f"value tensor must match, but we got boundaries tensor {list(a.shape)} and input value tensor {list(v.shape)}"
+            "torch.searchsorted(): boundaries tensor should be 1 dimension or the first N-1 dimensions of boundaries "
+            "tensor and input "
+            f"value tensor must match, but we got boundaries tensor {list(a.shape)} and input value tensor "
+            f"{list(v.shape)}"
         )
     if a.ndim == 1:
         found = np.asarray(np.searchsorted(a, v, side))
@@ -128,7 +134,7 @@ def bucketize(input, boundaries, *, out_int32=False, right=False, out=None):
     return searchsorted(boundaries, input, out_int32=out_int32, right=right, out=out)
 
 
-# -- counts -------------------------------------------------------------------------------------------------------------
+# -- counts -----------------------------------------------------------------------------------------------------------
 def bincount(input, weights=None, minlength=0):
     """How often (or with which summed weight) each value of a 1-D tensor of non-negative integers occurs."""
     need_tensor(input, "bincount", "input", 1)

@@ -28,7 +28,8 @@ def infer_shape(shape: tuple, size: int) -> tuple:
         if known == 0:
             if size == 0:
                 raise RuntimeError(
-                    f"cannot reshape tensor of 0 elements into shape {list(shape)} because the unspecified dimension size -1 can be any value and is ambiguous"
+                    f"cannot reshape tensor of 0 elements into shape {list(shape)} because the unspecified dimension "
+                    "size -1 can be any value and is ambiguous"
                 )
             raise RuntimeError(f"shape '{list(shape)}' is invalid for input of size {size}")
         if size % known == 0:
@@ -44,7 +45,9 @@ def reshape(input, *args, shape=None):
 
 
 def view(input, *shape, dtype=None):
-    """The same memory in another shape (or, given a dtype, read as that dtype). RuntimeError if the layout needs a copy."""
+    """The same memory in another shape (or, given a dtype, read as that dtype). RuntimeError if the layout needs a
+    copy.
+    """
     if dtype is not None or (len(shape) == 1 and isinstance(shape[0], dtypes.dtype)):
         return view_dtype(input, dtype or shape[0])
     data = input._data
@@ -52,7 +55,8 @@ def view(input, *shape, dtype=None):
     # Kernels lay activations out channels-last; only where the user's own view made the strides is a copy an error.
     if not data.flags.c_contiguous and input._root is not None and not np.may_share_memory(data.reshape(shape), data):
         raise RuntimeError(
-            "view size is not compatible with input tensor's size and stride (at least one dimension spans across two contiguous "
+            "view size is not compatible with input tensor's size and stride (at least one dimension spans across two "
+            "contiguous "
             "subspaces). Use .reshape(...) instead."
         )
     return _reshape(input, shape)
@@ -64,7 +68,8 @@ def view_dtype(input, dtype):
         return alias_view(input)
     if input._data.ndim == 0 and dtype.itemsize != input.dtype.itemsize:
         raise RuntimeError(
-            f"self.dim() cannot be 0 to view {dtypes.SCALAR_NAMES[input.dtype]} as {dtypes.SCALAR_NAMES[dtype]} (different element sizes)"
+            f"self.dim() cannot be 0 to view {dtypes.SCALAR_NAMES[input.dtype]} as {dtypes.SCALAR_NAMES[dtype]} "
+            "(different element sizes)"
         )
     return mark_view(wrap(input._data.view(dtype.np), input.device), input, view_dtype, (dtype,))
 
@@ -103,7 +108,8 @@ def unflatten(input, dim, sizes_):
     inner = tuple(sizes_)
     if -1 not in inner and math.prod(inner) != shape[d]:
         raise RuntimeError(
-            f"unflatten: Provided sizes {list(inner)} don't multiply up to the size of dim {d} ({shape[d]}) in the input tensor"
+            f"unflatten: Provided sizes {list(inner)} don't multiply up to the size of dim {d} ({shape[d]}) in the "
+            "input tensor"
         )
     return reshape(input, (*shape[:d], *infer_shape(inner, shape[d]), *shape[d + 1 :]))
 
@@ -123,7 +129,8 @@ def permute(input, *args, dims=None):
     dims = sizes(args, dims)
     if len(dims) != input._data.ndim:
         raise RuntimeError(
-            f"permute(sparse_coo): number of dimensions in the tensor input does not match the length of the desired ordering of "
+            "permute(sparse_coo): number of dimensions in the tensor input does not match the length of the desired "
+            "ordering of "
             f"dimensions i.e. input.dim() = {input._data.ndim} is not equal to len(dims) = {len(dims)}"
         )
     found = tuple([axis(d, len(dims)) for d in dims])
@@ -157,7 +164,8 @@ def movedim(input, source, destination):
     dst = axes((destination,) if isinstance(destination, int) else destination, n)
     if len(src) != len(dst):
         raise RuntimeError(
-            f"movedim: Invalid source or destination dims: source ({list(src)} dims) should contain the same number of dims as "
+            f"movedim: Invalid source or destination dims: source ({list(src)} dims) should contain the same number of "
+            "dims as "
             f"destination ({list(dst)} dims)"
         )
     order: list = [None] * n
@@ -200,7 +208,9 @@ def unsqueeze(input, dim):
 
 
 # -- broadcasting -----------------------------------------------------------------------------------------------------
-_expand = ViewOp("ExpandBackward0", lambda x, shape: x[...] if x.shape == shape else np.broadcast_to(x, shape), x=lambda g: g)
+_expand = ViewOp(
+    "ExpandBackward0", lambda x, shape: x[...] if x.shape == shape else np.broadcast_to(x, shape), x=lambda g: g
+)
 
 
 def expand(input, *args, size=None, implicit=False):
@@ -209,7 +219,8 @@ def expand(input, *args, size=None, implicit=False):
     extra = len(shape) - len(have)
     if extra < 0:
         raise RuntimeError(
-            f"expand({_type(input)}{{{list(have)}}}, size={list(shape)}): the number of sizes provided ({len(shape)}) must be "
+            f"expand({_type(input)}{{{list(have)}}}, size={list(shape)}): the number of sizes provided ({len(shape)}) "
+            "must be "
             f"greater or equal to the number of dimensions in the tensor ({len(have)})"
         )
     full = []
@@ -218,12 +229,14 @@ def expand(input, *args, size=None, implicit=False):
         if s == -1:
             if h is None:
                 raise RuntimeError(
-                    f"expand({_type(input)}{{{list(have)}}}, size={list(shape)}): the expanded size of the tensor (-1) isn't allowed in a leading, non-existing dimension {i}"
+                    f"expand({_type(input)}{{{list(have)}}}, size={list(shape)}): the expanded size of the tensor (-1) "
+                    f"isn't allowed in a leading, non-existing dimension {i}"
                 )
             s = h
         elif h is not None and h not in (1, s):
             raise RuntimeError(
-                f"The expanded size of the tensor ({s}) must match the existing size ({h}) at non-singleton dimension {i}.  "
+                f"The expanded size of the tensor ({s}) must match the existing size ({h}) at non-singleton dimension "
+                f"{i}.  "
                 f"Target sizes: {list(shape)}.  Tensor sizes: {list(have)}"
             )
         full.append(s)

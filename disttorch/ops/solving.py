@@ -1,6 +1,8 @@
-"""Linear systems: inverses, solutions, least squares, determinants. Matrices are the last two dimensions, batches before.
+"""Linear systems: inverses, solutions, least squares, determinants. Matrices are the last two dimensions, batches
+before.
 
-Gradients follow M. Giles, "Collected matrix derivative results for forward and reverse mode algorithmic differentiation"
+Gradients follow M. Giles, "Collected matrix derivative results for forward and reverse mode algorithmic
+differentiation"
 (2008), with conjugate transposes for complex matrices.
 """
 
@@ -61,7 +63,9 @@ LinAlgError.__module__ = "torch.linalg"
 
 
 def singular_at(a) -> tuple:
-    """The first matrix of a batch that is exactly singular, as PyTorch counts: its index and the column without a pivot."""
+    """The first matrix of a batch that is exactly singular, as PyTorch counts: its index and the column without a
+    pivot.
+    """
     flat = a.reshape(-1, *a.shape[-2:])
     for i, m in enumerate(flat):
         u = m.copy()
@@ -82,7 +86,7 @@ def _raise_singular(name: str, a, what: str) -> None:
     ) from None
 
 
-# -- inverse ------------------------------------------------------------------------------------------------------------
+# -- inverse ----------------------------------------------------------------------------------------------------------
 def _inverse(a):
     try:
         return np.linalg.inv(a)
@@ -129,7 +133,7 @@ def _inv_each(A, info):
     return wrap(value, A.device), info
 
 
-# -- A X = B ------------------------------------------------------------------------------------------------------------
+# -- A X = B ----------------------------------------------------------------------------------------------------------
 def _solution(a, b):
     try:
         return np.linalg.solve(a, b)
@@ -151,16 +155,20 @@ def _is_vector(A, B) -> bool:
 
 
 def solve(A, B, *, left=True, out=None):
-    """X with A X = B (or X A = B without `left`); B holds matrices, or vectors where it has A's batch and one dimension less."""
+    """X with A X = B (or X A = B without `left`); B holds matrices, or vectors where it has A's batch and one dimension
+    less.
+    """
     check_square(A, "linalg.solve")
     if A.dtype is not B.dtype:
         raise RuntimeError(
-            f"linalg.solve: Expected A and B to have the same dtype, but found A of type {scalar_name(A)} and B of type {scalar_name(B)} instead"
+            f"linalg.solve: Expected A and B to have the same dtype, but found A of type {scalar_name(A)} and B of "
+            f"type {scalar_name(B)} instead"
         )
     vector = _is_vector(A, B)
     if vector and not left:
         raise RuntimeError(
-            "linalg.solve: Vector broadcasting of the left hand side is not supported for left=False. In this case linalg.solve is equivalent to B / A.squeeze(-1)"
+            "linalg.solve: Vector broadcasting of the left hand side is not supported for left=False. In this case "
+            "linalg.solve is equivalent to B / A.squeeze(-1)"
         )
     b = B.unsqueeze(-1) if vector else B
     if b._data.ndim < 2 or b._data.shape[-2 if left else -1] != A._data.shape[-1]:
@@ -212,15 +220,19 @@ _solve_triangular = Op(
 
 
 def solve_triangular(A, B, *, upper, left=True, unitriangular=False, out=None):
-    """X with A X = B (or X A = B without `left`), reading one triangle of A alone (and 1 on its diagonal if `unitriangular`)."""
+    """X with A X = B (or X A = B without `left`), reading one triangle of A alone (and 1 on its diagonal if
+    `unitriangular`).
+    """
     check_square(A, "linalg.solve_triangular")
     if A.dtype is not B.dtype:
         raise RuntimeError(
-            f"linalg.solve_triangular: Expected A and B to have the same dtype, but found A of type {scalar_name(A)} and B of type {scalar_name(B)} instead"
+            f"linalg.solve_triangular: Expected A and B to have the same dtype, but found A of type {scalar_name(A)} "
+            f"and B of type {scalar_name(B)} instead"
         )
     if B._data.ndim < 2 or B._data.shape[-2 if left else -1] != A._data.shape[-1]:
         raise RuntimeError(
-            f"linalg.solve_triangular: Incompatible shapes of A and B for the equation {'AX = B' if left else 'XA = B'} "
+            "linalg.solve_triangular: Incompatible shapes of A and B for the equation "
+            f"{'AX = B' if left else 'XA = B'} "
             f"({A._data.shape[-2]}x{A._data.shape[-1]} and {B._data.shape[-2]}x{B._data.shape[-1]})"
         )
     if left:
@@ -235,7 +247,7 @@ def triangular_solve(input, A, upper=True, transpose=False, unitriangular=False,
     return named("triangular_solve", "solution", "cloned_coefficient")(x, cloned)
 
 
-# -- determinants -------------------------------------------------------------------------------------------------------
+# -- determinants -----------------------------------------------------------------------------------------------------
 def _cofactors(a):
     """The matrix whose entries are the derivatives of det(a): det(U) det(Vh) U diag(products of the other values) Vh."""
     u, s, vh = np.linalg.svd(a)
@@ -297,7 +309,7 @@ def logdet(input):
     return value + wrap(np.where(sign._data < 0, np.nan, 0).astype(input._data.dtype), input.device)
 
 
-# -- least squares ------------------------------------------------------------------------------------------------------
+# -- least squares ----------------------------------------------------------------------------------------------------
 def lstsq(A, B, rcond=None, *, driver=None):
     """(solution, residuals, rank, singular_values) of min |A X - B|; residuals only for tall matrices of full rank."""
     check_matrix(A, "torch.linalg.lstsq", "input")
@@ -337,7 +349,8 @@ def tensorinv(A, ind=2, *, out=None):
     rows, columns = int(np.prod(left)), int(np.prod(right))
     if rows != columns:
         raise RuntimeError(
-            f"Expected self to satisfy the requirement prod(self.shape[ind:]) == prod(self.shape[:ind]), but got {columns} != {rows}"
+            "Expected self to satisfy the requirement prod(self.shape[ind:]) == prod(self.shape[:ind]), but got "
+            f"{columns} != {rows}"
         )
     return write(out, inv(A.reshape(rows, columns)).reshape(*right, *left))
 
@@ -353,9 +366,10 @@ def tensorsolve(A, B, dims=None, *, out=None):
     columns = int(np.prod(shape))
     if columns != B._data.size or A._data.size != columns * columns:
         raise RuntimeError(
-            f"Expected self to satisfy the requirement prod(self.shape[other.ndim:]) == prod(self.shape[:other.ndim]), but got {columns} != {int(np.prod(A._data.shape[: B._data.ndim]))}"
+            "Expected self to satisfy the requirement prod(self.shape[other.ndim:]) == prod(self.shape[:other.ndim]), "
+            f"but got {columns} != {int(np.prod(A._data.shape[: B._data.ndim]))}"
         )
     return write(out, solve(A.reshape(columns, columns), B.reshape(-1)).reshape(*shape))
 
 
-__all__ = ["inverse", "logdet", "slogdet", "det", "triangular_solve"]
+__all__ = ["det", "inverse", "logdet", "slogdet", "triangular_solve"]

@@ -166,7 +166,9 @@ _INTERPOLATIONS = ("linear", "lower", "higher", "midpoint", "nearest")
 
 
 def quantile(input, q, dim=None, keepdim=False, *, interpolation="linear", out=None):
-    """The q-th quantiles (q a number or a 1-D tensor, whose dimension comes first) along `dim`, or of all; NaN if there is one."""
+    """The q-th quantiles (q a number or a 1-D tensor, whose dimension comes first) along `dim`, or of all; NaN if there
+    is one.
+    """
     return write(out, _quantile("quantile", input, q, dim, keepdim, interpolation))
 
 
@@ -189,7 +191,7 @@ def _quantile(name, input, q, dim, keepdim, interpolation):
             raise RuntimeError(f"{name}() q tensor must be same dtype as the input tensor")
         if q._data.ndim > 1:
             raise RuntimeError(f"{name}() q must be a scalar or 1D tensor")
-        if q._data.size and not (0 <= q._data.min() and q._data.max() <= 1):
+        if q._data.size and not (q._data.min() >= 0 and q._data.max() <= 1):
             raise RuntimeError(f"{name}() q values must be in the range [0, 1]")
     elif not 0 <= q <= 1:
         raise RuntimeError(f"{name}() q must be in the range [0, 1] but got {q}")

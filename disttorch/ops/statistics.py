@@ -26,11 +26,13 @@ def cov(input, *, correction=1, fweights=None, aweights=None):
     _check_weights("aweights", aweights, count)
     if fweights is not None and fweights._data.dtype.kind not in "iu":
         raise RuntimeError(
-            f"cov(): expected fweights to have integral dtype but got fweights with {dtypes.SCALAR_NAMES[fweights.dtype]} dtype"
+            "cov(): expected fweights to have integral dtype but got fweights with "
+            f"{dtypes.SCALAR_NAMES[fweights.dtype]} dtype"
         )
     if aweights is not None and not aweights.dtype.is_floating_point:
         raise RuntimeError(
-            f"cov(): expected aweights to have floating point dtype but got aweights with {dtypes.SCALAR_NAMES[aweights.dtype]} dtype"
+            "cov(): expected aweights to have floating point dtype but got aweights with "
+            f"{dtypes.SCALAR_NAMES[aweights.dtype]} dtype"
         )
     x = x if x.dtype.category >= dtypes.FLOATING else x.to(dtypes.get_default_dtype())
     w = fweights if aweights is None else aweights if fweights is None else fweights * aweights
@@ -60,7 +62,8 @@ def _check_weights(name: str, w, count: int) -> None:
         )
     if w._data.size != count:
         raise RuntimeError(
-            f"cov(): expected {name} to have the same numel as there are observations in the input but got {w._data.size} != {count}"
+            f"cov(): expected {name} to have the same numel as there are observations in the input but got "
+            f"{w._data.size} != {count}"
         )
     if w._data.size and w._data.min() < 0:
         raise RuntimeError(f"cov(): {name} cannot be negative")
@@ -70,7 +73,8 @@ def corrcoef(input):
     """Pearson's correlation coefficients of variables (rows) from their observations (columns)."""
     if input._data.ndim > 2:
         raise RuntimeError(
-            f"corrcoef(): expected input to have two or fewer dimensions but got an input with {input._data.ndim} dimensions"
+            f"corrcoef(): expected input to have two or fewer dimensions but got an input with {input._data.ndim} "
+            "dimensions"
         )
     c = cov(input)
     if c._data.ndim == 0:
@@ -98,7 +102,8 @@ def diff(input, n=1, dim=-1, prepend=None, append=None, *, out=None):
             raise RuntimeError("diff expects prepend or append to be the same dimension as input")
         if any(a != b for i, (a, b) in enumerate(zip(t._data.shape, input._data.shape, strict=True)) if i != d):
             raise RuntimeError(
-                "diff expects the shape of tensor to prepend or append to match that of input except along the differencing dimension"
+                "diff expects the shape of tensor to prepend or append to match that of input except along the "
+                "differencing dimension"
             )
     x = cat(parts, d) if len(parts) > 1 else input
     for _ in range(n):
@@ -110,7 +115,7 @@ def diff(input, n=1, dim=-1, prepend=None, append=None, *, out=None):
     return write(out, x if x is not input else input.clone())
 
 
-# -- integrals ----------------------------------------------------------------------------------------------------------
+# -- integrals --------------------------------------------------------------------------------------------------------
 def _spacing(y, x, dx, d: int):
     """Widths of the intervals: a number, or a tensor that broadcasts against y's pairs of neighbours."""
     if x is None:
@@ -155,11 +160,12 @@ def cumulative_trapezoid(y, x=None, *, dx=None, dim=-1):
     return cumsum(_areas(y, x, dx, d), d)
 
 
-# -- derivatives --------------------------------------------------------------------------------------------------------
+# -- derivatives ------------------------------------------------------------------------------------------------------
 def gradient(input, *, spacing=None, dim=None, edge_order=1):
     """Derivatives of a sampled function by central differences: a list with one tensor per dimension.
 
-    spacing: a number, one per dimension, or a tensor of coordinates per dimension; edge_order: of the one-sided differences.
+    spacing: a number, one per dimension, or a tensor of coordinates per dimension; edge_order: of the one-sided
+    differences.
     """
     if edge_order not in (1, 2):
         raise RuntimeError("torch.gradient only supports edge_order=1 and edge_order=2.")
@@ -169,10 +175,13 @@ def gradient(input, *, spacing=None, dim=None, edge_order=1):
         spacing = [spacing] * (1 if isinstance(spacing, Tensor) else len(dims))
     if len(spacing) != len(dims):
         raise RuntimeError(
-            f"torch.gradient expected spacing to be unspecified, a scalar or a list of length equal to 'self.dim() = {input._data.ndim}', since "
+            "torch.gradient expected spacing to be unspecified, a scalar or a list of length equal to 'self.dim() = "
+            f"{input._data.ndim}', since "
             f"dim argument was not given, but got a list of length {len(spacing)}"
             if dim is None
-            else f"torch.gradient expected spacing to be unspecified, a scalar or it's spacing and dim arguments to have the same length, but got a spacing argument of length {len(spacing)} and a dim argument of length {len(dims)}."
+            else "torch.gradient expected spacing to be unspecified, a scalar or it's spacing and dim arguments to "
+            f"have the same length, but got a spacing argument of length {len(spacing)} and a dim argument of "
+            f"length {len(dims)}."
         )
     for d in dims:
         if input._data.shape[d] < edge_order + 1:
@@ -206,18 +215,20 @@ def _derivative(x, d: int, spacing, edge_order: int):
     return cat([start, end] if middle is None else [start, middle, end], d)
 
 
-# -- combinations -------------------------------------------------------------------------------------------------------
+# -- combinations -----------------------------------------------------------------------------------------------------
 def block_diag(*tensors):
     """A matrix with the given matrices along its diagonal."""
     blocks = []
     for i, t in enumerate(tensors):
         if not isinstance(t, Tensor):
             raise TypeError(
-                f"block_diag(): argument 'tensors' (position 1) must be tuple of Tensors, but found element of type {type(t).__name__} at pos {i}"
+                "block_diag(): argument 'tensors' (position 1) must be tuple of Tensors, but found element of type "
+                f"{type(t).__name__} at pos {i}"
             )
         if t._data.ndim > 2:
             raise RuntimeError(
-                f"torch.block_diag: Input tensors must have 2 or fewer dimensions. Input {i} has {t._data.ndim} dimensions"
+                f"torch.block_diag: Input tensors must have 2 or fewer dimensions. Input {i} has {t._data.ndim} "
+                "dimensions"
             )
         blocks.append(t.reshape(1, -1) if t._data.ndim < 2 else t)
     width = sum(b._data.shape[1] for b in blocks)

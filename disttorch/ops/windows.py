@@ -30,7 +30,7 @@ _unfold_back = Op(
     "UnfoldBackwardBackward0",
     _sum_windows,
     params=("g", "shape", "dim", "size", "step"),
-    **{"g": lambda g, dim, size, step: _unfold(g, dim, size, step)},
+    g=lambda g, dim, size, step: _unfold(g, dim, size, step),
 )
 
 
@@ -53,7 +53,7 @@ def unfold(input, dimension, size, step):
     return _unfold(input, d, size, step)
 
 
-# -- any strides --------------------------------------------------------------------------------------------------------
+# -- any strides ------------------------------------------------------------------------------------------------------
 def _storage(x):
     """The whole memory that an array is a view of, in one dimension, and where in it the array begins."""
     owner = x
@@ -88,7 +88,8 @@ def _strided(x, size, stride, offset):
     last = offset + sum((n - 1) * s for n, s in zip(size, stride, strict=True))
     if 0 not in size and not 0 <= last < flat.size:
         raise RuntimeError(
-            f"setStorage: sizes {list(size)}, strides {list(stride)}, storage offset {offset}, and itemsize {x.itemsize} requiring "
+            f"setStorage: sizes {list(size)}, strides {list(stride)}, storage offset {offset}, and itemsize "
+            f"{x.itemsize} requiring "
             f"a storage size of {(last + 1) * x.itemsize} are out of bounds for storage of size {flat.nbytes}"
         )
     view = np.lib.stride_tricks.as_strided(flat[offset:], size, tuple([s * x.itemsize for s in stride]))

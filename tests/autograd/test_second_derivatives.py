@@ -40,11 +40,12 @@ def symmetric(function):
 
 
 UNARY = {
-    "exp": real, "exp2": real, "expm1": real, "log": positive, "log2": positive, "log10": positive, "log1p": positive, "sqrt": positive,
-    "rsqrt": positive, "reciprocal": positive, "square": real, "sin": real, "cos": real, "tan": inside, "asin": inside, "acos": inside,
-    "atan": real, "sinh": real, "cosh": real, "tanh": real, "asinh": real, "atanh": inside, "sigmoid": real, "sinc": positive,
-    "abs": positive, "erf": real, "erfc": real, "erfinv": inside, "lgamma": positive, "digamma": positive, "i0": real,
-    "logit": lambda *s: real(*s, low=0.1, high=0.9), "neg": real, "frac": positive, "nan_to_num": real, "deg2rad": real,
+    "exp": real, "exp2": real, "expm1": real, "log": positive, "log2": positive, "log10": positive, "log1p": positive,
+    "sqrt": positive, "rsqrt": positive, "reciprocal": positive, "square": real, "sin": real, "cos": real, "tan":
+    inside, "asin": inside, "acos": inside, "atan": real, "sinh": real, "cosh": real, "tanh": real, "asinh": real,
+    "atanh": inside, "sigmoid": real, "sinc": positive, "abs": positive, "erf": real, "erfc": real, "erfinv": inside,
+    "lgamma": positive, "digamma": positive, "i0": real, "logit": lambda *s: real(*s, low=0.1, high=0.9), "neg": real,
+    "frac": positive, "nan_to_num": real, "deg2rad": real,
 }  # fmt: skip
 INDEX = disttorch.tensor([[0, 2, 1], [1, 0, 2]])
 MASK = disttorch.tensor([[True, False, True], [False, True, True]])

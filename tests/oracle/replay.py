@@ -21,7 +21,8 @@ from disttorch.autograd.gradients import grad
 from disttorch.autograd.variable import wrap
 
 SEED = 1234
-# (relative, absolute); float64's are those of torch.testing.assert_close, float32's allow for another order of summation.
+# (relative, absolute); float64's are those of torch.testing.assert_close, float32's allow for another order of
+# summation.
 TOLERANCE = {
     "float64": (1e-7, 1e-7), "complex128": (1e-7, 1e-7), "float32": (5e-5, 2e-5), "complex64": (5e-5, 2e-5),
     "float16": (2e-3, 1e-3), "bfloat16": (2e-2, 1e-2),
@@ -74,7 +75,7 @@ def all_ops() -> dict:
     return {full_name(op): op for op in common_methods_invocations.op_db}
 
 
-# -- from PyTorch's values to ours --------------------------------------------------------------------------------------
+# -- from PyTorch's values to ours ------------------------------------------------------------------------------------
 class Converter:
     """Converts arguments; one PyTorch tensor always becomes the same tensor of ours."""
 
@@ -125,14 +126,16 @@ def tensor_from(t: torch.Tensor):
     return out.requires_grad_() if t.requires_grad else out
 
 
-# -- the function of the same name --------------------------------------------------------------------------------------
+# -- the function of the same name ------------------------------------------------------------------------------------
 def _seeded(function, *args, **kwargs):
     disttorch.random.manual_seed(42)
     return function(*args, **kwargs)
 
 
 def _translated(function):
-    """op_db's own lambda, or a partial of a function of torch.nn.functional, with disttorch in PyTorch's place; else None."""
+    """op_db's own lambda, or a partial of a function of torch.nn.functional, with disttorch in PyTorch's place; else
+    None.
+    """
     if isinstance(function, functools.partial) and function.func.__module__ == "torch.nn.functional":
         mine = getattr(disttorch.nn.functional, function.func.__name__)
         return functools.partial(mine, *function.args, **function.keywords)
@@ -147,7 +150,9 @@ def _translated(function):
 
 
 def function_of(op):
-    """What disttorch calls the operation: op_db's own lambda with disttorch in PyTorch's place, or the function of that name."""
+    """What disttorch calls the operation: op_db's own lambda with disttorch in PyTorch's place, or the function of that
+    name.
+    """
     if (made := _translated(op.op)) is not None:
         return made
     of_tensors = isinstance(op.op, types.MethodDescriptorType) or "Tensor" in getattr(op.op, "__qualname__", "")
@@ -157,7 +162,7 @@ def function_of(op):
     raise Missing(op.name)
 
 
-# -- comparison ---------------------------------------------------------------------------------------------------------
+# -- comparison -------------------------------------------------------------------------------------------------------
 def flatten(value) -> list:
     if isinstance(value, tuple | list) and type(value).__name__ not in ("Size",):
         return [leaf for v in value for leaf in flatten(v)]
@@ -241,7 +246,7 @@ def gradients_differ(ours, theirs, pairs: list) -> str | None:
     return None
 
 
-# -- one entry ------------------------------------------------------------------------------------------------------------
+# -- one entry --------------------------------------------------------------------------------------------------------
 def dtypes_of(op, extra: bool) -> list:
     wanted = [d for d in (torch.float64, torch.float32) if d in op.dtypes]
     if extra or not wanted:
@@ -250,7 +255,9 @@ def dtypes_of(op, extra: bool) -> list:
 
 
 def replay(op, *, limit: int | None = None, extra: bool = False, only=None) -> Result:
-    """Every sample (or `limit` of them per dtype, evenly spread) of an op in float64 and float32; `extra`: other dtypes too."""
+    """Every sample (or `limit` of them per dtype, evenly spread) of an op in float64 and float32; `extra`: other dtypes
+    too.
+    """
     result = Result(full_name(op))
     try:
         function = function_of(op)
@@ -344,7 +351,9 @@ def _as_near(sample, ours, exact) -> bool:
 
 
 def _processed(sample, ours, theirs):
-    """Results of which only a part is defined (eigenvectors up to a factor) are reduced to that part by the sample's own function."""
+    """Results of which only a part is defined (eigenvectors up to a factor) are reduced to that part by the sample's
+    own function.
+    """
     process = sample.output_process_fn_grad
     if isinstance(process, types.FunctionType) and process.__module__.startswith("torch.testing"):
         scope = {**process.__globals__, "torch": disttorch}

@@ -1,4 +1,6 @@
-"""Type promotion, exhaustively: every pair of dtypes, every rank of operand, Python numbers, and what may be cast to what."""
+"""Type promotion, exhaustively: every pair of dtypes, every rank of operand, Python numbers, and what may be cast to
+what.
+"""
 
 import itertools
 import operator
