@@ -19,10 +19,8 @@ class _Tables:
         self.forward_pre, self.forward, self.backward, self.backward_pre = {}, {}, {}, {}
         self.with_kwargs, self.always_called = {}, {}
         self.buffer, self.module, self.parameter = {}, {}, {}
+        self.calls = {}  # ids of all that concern a call, for one quick look
         self.full_backward: bool | None = None  # None: no backward hook yet
-
-    def any(self) -> bool:
-        return bool(self.forward_pre or self.forward or self.backward or self.backward_pre)
 
 
 everywhere = _Tables()
@@ -46,13 +44,13 @@ def _add(table: dict, hook, marks=(), prepend: bool = False) -> RemovableHandle:
 # -- hooks of all modules ---------------------------------------------------------------------------------------------
 def register_module_forward_pre_hook(hook) -> RemovableHandle:
     """`hook(module, args)` before the forward of every module; what it returns replaces args."""
-    return _add(everywhere.forward_pre, hook)
+    return _add(everywhere.forward_pre, hook, [everywhere.calls])
 
 
 def register_module_forward_hook(hook, *, with_kwargs=False, always_call=False) -> RemovableHandle:
     """`hook(module, args, output)` after the forward of every module; what it returns replaces the output."""
-    marks = [t for t, on in ((everywhere.with_kwargs, with_kwargs), (everywhere.always_called, always_call)) if on]
-    return _add(everywhere.forward, hook, marks)
+    marks = [everywhere.with_kwargs] * with_kwargs + [everywhere.always_called] * always_call
+    return _add(everywhere.forward, hook, [everywhere.calls, *marks])
 
 
 def register_module_backward_hook(hook) -> RemovableHandle:
@@ -69,12 +67,12 @@ def _add_backward_everywhere(hook, full: bool) -> RemovableHandle:
     if everywhere.full_backward is (not full):
         raise RuntimeError(_ONE_KIND.format("as a global Module hook"))
     everywhere.full_backward = full
-    return _add(everywhere.backward, hook)
+    return _add(everywhere.backward, hook, [everywhere.calls])
 
 
 def register_module_full_backward_pre_hook(hook) -> RemovableHandle:
     """`hook(module, grad_output)` before the backward of every module."""
-    return _add(everywhere.backward_pre, hook)
+    return _add(everywhere.backward_pre, hook, [everywhere.calls])
 
 
 def register_module_buffer_registration_hook(hook) -> RemovableHandle:

@@ -40,6 +40,7 @@ TABLES = [
     "_load_state_dict_pre_hooks_with_module",
     "_load_state_dict_post_hooks",
 ]
+_hooks_everywhere = everywhere.calls
 
 
 class Module(Hooks, State):
@@ -83,7 +84,7 @@ class Module(Hooks, State):
             or self._forward_pre_hooks
             or self._backward_hooks
             or self._backward_pre_hooks
-            or everywhere.any()
+            or _hooks_everywhere
         ):
             return call_with_hooks(self, args, kwargs)
         return self.forward(*args, **kwargs)
