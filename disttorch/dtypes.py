@@ -154,6 +154,8 @@ def of_scalar(value) -> dtype:
         return _default
     if isinstance(value, complex | np.complexfloating):
         return _default.to_complex()
+    if isinstance(value, np.generic) and value.dtype.kind == "V":  # bfloat16 and its kin
+        return _default
     raise TypeError(f"expected a Python number, got {type(value).__name__}")
 
 

@@ -207,6 +207,8 @@ def _rms_rule(g, needs, x, dims, weight, eps):
     weight.
     """
     last, leading = list(range(-dims, 0)), list(range(x._data.ndim - dims))
+    if is_narrow(x._data.dtype):  # rounded once, at the end
+        g, x, weight = (t if t is None else t.to(dtypes.float32) for t in (g, x, weight))
     rstd = (x.square().mean(last, keepdim=True) + eps).rsqrt()
     normal = x * rstd
     gw = g if weight is None else g * weight

@@ -322,7 +322,7 @@ def _make_average(n):
             raise RuntimeError("divisor must be not zero")
         _out_shape(name, x.shape, kernel, stride, padding, (1,) * n, bool(ceil_mode))
         if x.dtype.kind not in "fV":
-            if x.dtype != np.int64 or n > 2:
+            if x.dtype != np.int64:
                 raise NotImplementedError(f"\"{name}\" not implemented for '{SCALAR_NAMES[input.dtype]}'")
             exact = op(
                 input.double(), kernel, stride, padding, bool(ceil_mode), bool(count_include_pad), divisor_override
