@@ -122,7 +122,8 @@ def run(names: list[str], threads: int, samples: int, inference: bool, check: bo
 
 
 def format_row(row: dict) -> str:
-    text = f"{row['workload']:<16} {row['threads']} thread{'s' if row['threads'] > 1 else ' '} {row['disttorch_ms']:10.3f} ms"
+    threads = f"{row['threads']} thread{'s' if row['threads'] > 1 else ' '}"
+    text = f"{row['workload']:<16} {threads} {row['disttorch_ms']:10.3f} ms"
     if "ratio" in row:
         text += f"   PyTorch {row['torch_ms']:10.3f} ms   ratio {row['ratio']:5.2f} (wanted {row['wanted']:.2f})"
         text += f"   losses differ by {row['loss_difference']:.1e}" if "loss_difference" in row else ""

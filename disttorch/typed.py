@@ -32,6 +32,8 @@ def _make(dtype: dtypes.dtype) -> type:
     return _TypedTensor(dtype.type_name, (), {"dtype": dtype, "__module__": "torch", "is_cuda": False})
 
 
-FloatTensor, DoubleTensor, HalfTensor, BFloat16Tensor = map(_make, (dtypes.float32, dtypes.float64, dtypes.float16, dtypes.bfloat16))
+FloatTensor, DoubleTensor, HalfTensor, BFloat16Tensor = map(
+    _make, (dtypes.float32, dtypes.float64, dtypes.float16, dtypes.bfloat16)
+)
 LongTensor, IntTensor, ShortTensor = map(_make, (dtypes.int64, dtypes.int32, dtypes.int16))
 CharTensor, ByteTensor, BoolTensor = map(_make, (dtypes.int8, dtypes.uint8, dtypes.bool_))

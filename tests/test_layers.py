@@ -26,6 +26,7 @@ ops
 tensors tensor_methods typed printing storage multiprocessing
 fft linalg special backends
 nn optim utils cuda serialization amp distributions testing programs func autograd.functional autograd.gradcheck
+autograd.profiler profiler
 nn.parallel distributed
 .
 vision alias

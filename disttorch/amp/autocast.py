@@ -17,10 +17,9 @@ class _State(threading.local):
 
 state = _State()
 _DEFAULT = {"cuda": dtypes.float16, "cpu": dtypes.bfloat16}
-LOWER = "mm bmm mv matmul addmm addbmm baddbmm addmv chain_matmul linear conv1d conv2d conv3d conv_transpose1d conv_transpose2d conv_transpose3d scaled_dot_product_attention prelu".split()  # fmt: skip
-FLOAT32 = (
-    "exp expm1 log log2 log10 log1p reciprocal rsqrt pow prod cumsum cumprod sum norm softmax log_softmax softplus cross_entropy nll_loss "
-    "mse_loss l1_loss smooth_l1_loss kl_div binary_cross_entropy_with_logits layer_norm group_norm cosine_similarity cdist dist"
+LOWER = (
+    "mm bmm mv matmul addmm addbmm baddbmm addmv chain_matmul linear conv1d conv2d conv3d conv_transpose1d "
+    "conv_transpose2d conv_transpose3d scaled_dot_product_attention prelu"
 ).split()
 
 
@@ -30,7 +29,13 @@ class autocast:
     device_type: "cpu" or "cuda"; enabled=False turns it off inside. Also a decorator.
     """
 
-    def __init__(self, device_type: str, dtype: dtypes.dtype | None = None, enabled: bool = True, cache_enabled: bool | None = None):
+    def __init__(
+        self,
+        device_type: str,
+        dtype: dtypes.dtype | None = None,
+        enabled: bool = True,
+        cache_enabled: bool | None = None,
+    ):
         if device_type not in _DEFAULT:
             raise RuntimeError(f"User specified an unsupported autocast device_type '{device_type}'")
         dtype = dtype or _DEFAULT[device_type]
@@ -57,7 +62,11 @@ class autocast:
 
 def _cast(value: Any, to: dtypes.dtype) -> Any:
     if isinstance(value, Tensor):
-        return value.to(to) if value.dtype in (dtypes.float16, dtypes.bfloat16, dtypes.float32) and value.dtype is not to else value
+        return (
+            value.to(to)
+            if value.dtype in (dtypes.float16, dtypes.bfloat16, dtypes.float32) and value.dtype is not to
+            else value
+        )
     if isinstance(value, (tuple, list)):
         return type(value)(_cast(v, to) for v in value)
     return value
@@ -80,7 +89,9 @@ def _casting(function, lower: bool):
 
 @functools.cache
 def _install() -> None:
-    """Put the casts in front of the listed functions, wherever users reach them; a program without autocast never pays."""
+    """Put the casts in front of the listed functions, wherever users reach them; a program without autocast never
+    pays.
+    """
     import disttorch
 
     from .. import ops

@@ -1,4 +1,5 @@
-"""GradScaler: the loss is multiplied so that float16 gradients do not vanish, and the step is skipped when they overflow.
+"""GradScaler: the loss is multiplied so that float16 gradients do not vanish, and the step is skipped when they
+overflow.
 
 Micikevicius et al., "Mixed Precision Training" (2018), section 3.2.
 """
@@ -14,8 +15,8 @@ from ..autograd.variable import Tensor
 class GradScaler:
     """scale(loss).backward(); unscale_(optimizer) if gradients are looked at; step(optimizer); update().
 
-    The scale grows by `growth_factor` after `growth_interval` good steps in a row, and shrinks by `backoff_factor` after one
-    with an infinite or NaN gradient, which is skipped.
+    The scale grows by `growth_factor` after `growth_interval` good steps in a row, and shrinks by `backoff_factor`
+    after one with an infinite or NaN gradient, which is skipped.
     """
 
     def __init__(
@@ -110,7 +111,9 @@ class GradScaler:
         if not self._enabled:
             return
         if not state_dict:
-            raise RuntimeError("The source state dict is empty, possibly because it was saved from a disabled instance of GradScaler.")
+            raise RuntimeError(
+                "The source state dict is empty, possibly because it was saved from a disabled instance of GradScaler."
+            )
         self._scale, self._good = float(state_dict["scale"]), state_dict["_growth_tracker"]
         self._growth, self._backoff = state_dict["growth_factor"], state_dict["backoff_factor"]
         self._interval = state_dict["growth_interval"]

@@ -40,10 +40,14 @@ def _onednn() -> bool:
     return "onednn" in type(for_device("cpu")).__module__
 
 
-cudnn = _Switches(_available=_cuda, enabled=True, benchmark=False, deterministic=True, allow_tf32=True, version=lambda: None)
+cudnn = _Switches(
+    _available=_cuda, enabled=True, benchmark=False, deterministic=True, allow_tf32=True, version=lambda: None
+)
 cuda = _Switches(
     _available=_cuda,
-    matmul=SimpleNamespace(allow_tf32=False, allow_fp16_reduced_precision_reduction=True, allow_bf16_reduced_precision_reduction=True),
+    matmul=SimpleNamespace(
+        allow_tf32=False, allow_fp16_reduced_precision_reduction=True, allow_bf16_reduced_precision_reduction=True
+    ),
 )
 mps = _Switches(_available=lambda: False)
 mkl = _Switches(_available=lambda: False)

@@ -37,10 +37,8 @@ def grad_and_value(func: Callable, argnums: int | tuple = 0, has_aux: bool = Fal
             result = func(*given, **kwargs)
         value, aux = result if has_aux else (result, None)
         if not isinstance(value, Tensor) or value.numel() != 1:
-            raise RuntimeError(
-                "grad_and_value(f)(*args): Expected f(*args) to return a scalar tensor, got "
-                f"{'tensor with %d dims' % value.dim() if isinstance(value, Tensor) else type(value)}."
-            )
+            got = f"tensor with {value.dim()} dims" if isinstance(value, Tensor) else type(value)
+            raise RuntimeError(f"grad_and_value(f)(*args): Expected f(*args) to return a scalar tensor, got {got}.")
         leaves, rebuild = flatten(tuple(given[n] for n in numbers))
         # Higher orders differentiate through this result, so the graph is always made; the outermost detaches.
         found = (

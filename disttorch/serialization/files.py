@@ -1,9 +1,9 @@
 """`save` and `load`: a zip archive of one pickle and the storages' bytes, as PyTorch writes it.
 
-    archive/data.pkl      the values, with references to storages
-    archive/data/0, 1…    the storages, uncompressed
-    archive/byteorder     "little"
-    archive/version       "3"
+archive/data.pkl      the values, with references to storages
+archive/data/0, 1…    the storages, uncompressed
+archive/byteorder     "little"
+archive/version       "3"
 """
 
 import io
@@ -26,7 +26,9 @@ ALIGNMENT = 64  # bytes: each storage begins at a multiple, so that files can be
 EPOCH = (1980, 1, 1, 0, 0, 0)  # no times in files: the same values give the same bytes
 
 
-def save(obj: Any, f: Any, pickle_module: Any = pickle, pickle_protocol: int = 2, _use_new_zipfile_serialization: bool = True) -> None:
+def save(
+    obj: Any, f: Any, pickle_module: Any = pickle, pickle_protocol: int = 2, _use_new_zipfile_serialization: bool = True
+) -> None:
     """Write `obj` (tensors, state_dicts, plain containers) to a path or a file object.
 
     A path is written atomically: the file is whole or as it was before. Views that share memory still do when loaded.
@@ -37,7 +39,10 @@ def save(obj: Any, f: Any, pickle_module: Any = pickle, pickle_protocol: int = 2
     writer.dump(obj)
     if not isinstance(f, (str, os.PathLike)):
         if not hasattr(f, "write"):
-            raise AttributeError(f"expected 'f' to be string, path, or a file-like object with a 'write' attribute, got {type(f).__name__}")
+            raise AttributeError(
+                "expected 'f' to be string, path, or a file-like object with a 'write' attribute, "
+                f"got {type(f).__name__}"
+            )
         _write_archive(f, "archive", buffer.getvalue(), writer.storages)
         return
     path = os.fspath(f)
@@ -47,7 +52,9 @@ def save(obj: Any, f: Any, pickle_module: Any = pickle, pickle_protocol: int = 2
     temporary = f"{path}.{secrets.token_hex(4)}.part"
     try:
         with open(temporary, "xb") as file:
-            _write_archive(file, os.path.splitext(os.path.basename(path))[0] or "archive", buffer.getvalue(), writer.storages)
+            _write_archive(
+                file, os.path.splitext(os.path.basename(path))[0] or "archive", buffer.getvalue(), writer.storages
+            )
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
@@ -62,7 +69,9 @@ def _write_archive(file: Any, name: str, pickled: bytes, storages: dict[str, np.
         _write_entry(archive, f"{name}/data.pkl", pickled)
         _write_entry(archive, f"{name}/byteorder", b"little")
         for key, array in storages.items():
-            _write_entry(archive, f"{name}/data/{key}", memoryview(np.ascontiguousarray(array).reshape(-1).view(np.uint8)))
+            _write_entry(
+                archive, f"{name}/data/{key}", memoryview(np.ascontiguousarray(array).reshape(-1).view(np.uint8))
+            )
         _write_entry(archive, f"{name}/version", b"3\n")
 
 
@@ -86,17 +95,17 @@ def load(
     """Read what `save` (ours or PyTorch's) wrote to a path or a file object.
 
     map_location: where tensors go: a device, a dict of locations, or a function (storage, location) -> storage.
-    weights_only: True (the default) reads tensors and plain containers and never runs code from the file; False unpickles
-    whatever is there, which can run any code: only for files that you trust.
-    Raises pickle.UnpicklingError naming what the file holds if it is refused, RuntimeError for a damaged file,
-    FileNotFoundError.
+    weights_only: True (the default) reads tensors and plain containers and never runs code from the file; False
+    unpickles whatever is there, which can run any code: only for files that you trust. Raises pickle.UnpicklingError
+    naming what the file holds if it is refused, RuntimeError for a damaged file, FileNotFoundError.
     """
     if isinstance(f, (str, os.PathLike)):
         with open(f, "rb") as file:
             return _load(file, os.fspath(f), map_location, weights_only is not False)
     if not hasattr(f, "read") or not hasattr(f, "seek"):
         raise AttributeError(
-            f"expected 'f' to be string, path, or a file-like object with 'read' and 'seek' attributes, got {type(f).__name__}"
+            "expected 'f' to be string, path, or a file-like object with 'read' and 'seek' attributes, got "
+            f"{type(f).__name__}"
         )
     return _load(f, getattr(f, "name", "file"), map_location, weights_only is not False)
 
@@ -107,7 +116,9 @@ def _load(file: Any, what: str, map_location: Any, weights_only: bool) -> Any:
     if not start:
         raise EOFError(f"Ran out of input: {what} is empty")
     if start[:2] == b"\x80\x02":
-        raise RuntimeError(f"{what} is in PyTorch's format from before version 1.6: load it with PyTorch and save it again")
+        raise RuntimeError(
+            f"{what} is in PyTorch's format from before version 1.6: load it with PyTorch and save it again"
+        )
     try:
         archive = _Archive(file)
         storages = archive.storages(_locator(map_location))
@@ -115,10 +126,13 @@ def _load(file: Any, what: str, map_location: Any, weights_only: bool) -> Any:
             return Machine(archive.pickled, find, storages).run()
         return _Unpickler(archive.pickled, storages).load()
     except (zipfile.BadZipFile, Damaged) as error:
-        raise RuntimeError(f"PytorchStreamReader failed reading zip archive: {what} is damaged or not a checkpoint: {error}") from error
+        raise RuntimeError(
+            f"PytorchStreamReader failed reading zip archive: {what} is damaged or not a checkpoint: {error}"
+        ) from error
     except Refused as error:
         raise pickle.UnpicklingError(
-            f"Weights only load failed: {what} holds {error}, which is neither a tensor nor a plain container. If you trust the file, "
+            f"Weights only load failed: {what} holds {error}, which is neither a tensor nor a plain container. If you "
+            "trust the file, "
             "load(..., weights_only=False) reads it, running whatever code it names."
         ) from error
 
@@ -164,7 +178,9 @@ class _Archive:
                     raise Damaged(f"storage {key} has {len(raw)} bytes, not those of {count} elements of {kind.dtype}")
                 array = np.frombuffer(bytearray(raw), kind.dtype.np)
                 where = locate(location)
-                made[key] = LoadedStorage(array if where is devices.CPU else devices.to_device(array, devices.CPU, where), where)
+                made[key] = LoadedStorage(
+                    array if where is devices.CPU else devices.to_device(array, devices.CPU, where), where
+                )
             return made[key]
 
         return persistent
@@ -175,7 +191,9 @@ def _locator(map_location: Any) -> Callable[[str], devices.device]:
     if map_location is None:
         return _restore
     if isinstance(map_location, dict):
-        return lambda location: devices.resolve(map_location[location]) if location in map_location else _restore(location)
+        return lambda location: (
+            devices.resolve(map_location[location]) if location in map_location else _restore(location)
+        )
     if callable(map_location):
         return lambda location: _placed_by(map_location, location)
     where = devices.resolve(map_location)
@@ -186,7 +204,8 @@ def _restore(location: str) -> devices.device:
     where = devices.device(location)
     if where.type == "cuda" and not devices.device_count():
         raise RuntimeError(
-            "Attempting to deserialize object on a CUDA device but torch.cuda.is_available() is False. If you are running on a CPU-only "
+            "Attempting to deserialize object on a CUDA device but torch.cuda.is_available() is False. If you are "
+            "running on a CPU-only "
             "machine, please use torch.load with map_location=torch.device('cpu') to map your storages to the CPU."
         )
     return devices.resolve(where)
@@ -207,7 +226,13 @@ class _Located:
 
 def _placed_by(function: Callable, location: str) -> devices.device:
     answer = function(_Located(devices.CPU), location)
-    return _restore(location) if answer is None else answer.device if isinstance(answer, _Located) else devices.resolve(answer)
+    return (
+        _restore(location)
+        if answer is None
+        else answer.device
+        if isinstance(answer, _Located)
+        else devices.resolve(answer)
+    )
 
 
 class _Unpickler(pickle.Unpickler):

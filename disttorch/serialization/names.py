@@ -4,8 +4,8 @@ from .. import dtypes
 
 STORAGE_OF = {  # dtype -> storage class in a file
     dtypes.float32: "FloatStorage", dtypes.float64: "DoubleStorage", dtypes.float16: "HalfStorage",
-    dtypes.bfloat16: "BFloat16Storage", dtypes.int64: "LongStorage", dtypes.int32: "IntStorage", dtypes.int16: "ShortStorage",
-    dtypes.int8: "CharStorage", dtypes.uint8: "ByteStorage", dtypes.bool_: "BoolStorage",
+    dtypes.bfloat16: "BFloat16Storage", dtypes.int64: "LongStorage", dtypes.int32: "IntStorage",
+    dtypes.int16: "ShortStorage", dtypes.int8: "CharStorage", dtypes.uint8: "ByteStorage", dtypes.bool_: "BoolStorage",
     dtypes.complex64: "ComplexFloatStorage", dtypes.complex128: "ComplexDoubleStorage",
 }  # fmt: skip
 DTYPE_OF = {name: d for d, name in STORAGE_OF.items()}

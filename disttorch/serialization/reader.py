@@ -1,6 +1,8 @@
-"""A machine for pickles that runs no code: it knows containers, numbers, strings and PyTorch's tensors, and nothing else.
+"""A machine for pickles that runs no code: it knows containers, numbers, strings and PyTorch's tensors, and nothing
+else.
 
-Sizes are checked against the bytes that are there before memory is taken. Opcodes: the pickletools module documents them.
+Sizes are checked against the bytes that are there before memory is taken. Opcodes: the pickletools module documents
+them.
 """
 
 import struct
@@ -27,7 +29,9 @@ MAX_MEMO = 1 << 24  # entries that a pickle may number: more than any model has
 
 
 class Machine:
-    """Runs one pickle. `find(module, name)` gives a callable, a class or a value for a global; `persistent(id)` a storage."""
+    """Runs one pickle. `find(module, name)` gives a callable, a class or a value for a global; `persistent(id)` a
+    storage.
+    """
 
     def __init__(self, data: bytes, find: Any, persistent: Any):
         self.data, self.at, self.find, self.persistent = data, 0, find, persistent
@@ -38,7 +42,16 @@ class Machine:
         """The value. Raises Refused for a global that is not allowed, Damaged for anything malformed."""
         try:
             return self._run()
-        except (IndexError, KeyError, struct.error, UnicodeDecodeError, TypeError, ValueError, AttributeError, OverflowError) as error:
+        except (
+            IndexError,
+            KeyError,
+            struct.error,
+            UnicodeDecodeError,
+            TypeError,
+            ValueError,
+            AttributeError,
+            OverflowError,
+        ) as error:
             raise Damaged(f"malformed pickle at byte {self.at}: {error}") from error
 
     def _run(self) -> Any:

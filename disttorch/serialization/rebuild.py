@@ -20,14 +20,21 @@ class LoadedStorage:
         self.array, self.device = array, where
 
 
-def rebuild_tensor(storage: LoadedStorage, offset: int, size: tuple, stride: tuple, requires_grad: bool = False, *_: Any) -> Tensor:
-    """The tensor of shape `size` whose elements lie in `storage` from `offset` on with `stride`; Damaged if they do not fit."""
+def rebuild_tensor(
+    storage: LoadedStorage, offset: int, size: tuple, stride: tuple, requires_grad: bool = False, *_: Any
+) -> Tensor:
+    """The tensor of shape `size` whose elements lie in `storage` from `offset` on with `stride`; Damaged if they do
+    not fit.
+    """
     array = storage.array
     if not isinstance(storage, LoadedStorage) or len(size) != len(stride) or any(s < 0 for s in size):
         raise Damaged("a tensor without a storage, or with sizes and strides that do not match")
     last = offset + sum((s - 1) * st for s, st in zip(size, stride, strict=True)) if all(size) else offset - 1
     if offset < 0 or any(st < 0 for st in stride) or last >= array.size:
-        raise Damaged(f"a tensor of size {list(size)} and strides {list(stride)} does not fit its storage of {array.size} elements")
+        raise Damaged(
+            f"a tensor of size {list(size)} and strides {list(stride)} does not fit its storage of "
+            f"{array.size} elements"
+        )
     if all(size):
         view = np.lib.stride_tricks.as_strided if storage.device.host else devices.cupy().lib.stride_tricks.as_strided
         data = view(array[offset:], tuple(size), tuple(st * array.itemsize for st in stride))

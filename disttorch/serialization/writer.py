@@ -67,10 +67,19 @@ class Writer(pickle._Pickler):
                 return Global("torch._utils", "_rebuild_parameter_with_state"), (*args, extra)
             return Global("torch._utils", "_rebuild_parameter"), args
         storage, offset, stride = self._storage(t)
-        return Global("torch._utils", "_rebuild_tensor_v2"), (storage, offset, tuple(t._data.shape), stride, t.requires_grad, OrderedDict())
+        return Global("torch._utils", "_rebuild_tensor_v2"), (
+            storage,
+            offset,
+            tuple(t._data.shape),
+            stride,
+            t.requires_grad,
+            OrderedDict(),
+        )
 
     def _storage(self, t: Tensor) -> tuple[_Storage, int, tuple]:
-        """The storage that holds the elements of `t`, the first one's place and the strides. Views share their owner's storage."""
+        """The storage that holds the elements of `t`, the first one's place and the strides. Views share their
+        owner's storage.
+        """
         if t.dtype not in STORAGE_OF:
             raise TypeError(f"cannot save a tensor of dtype {t.dtype}: PyTorch's file format has no storage for it")
         data = t._data if t.device.host else to_device(t._data, t.device, CPU)
@@ -91,7 +100,11 @@ class Writer(pickle._Pickler):
             self._keys[key] = str(len(self._keys))
             self._held.append(owner)
             self.storages[self._keys[key]] = owner
-        return _Storage(t.dtype, self._keys[key], str(t.device), owner.size), offset, tuple(s // item for s in data.strides)
+        return (
+            _Storage(t.dtype, self._keys[key], str(t.device), owner.size),
+            offset,
+            tuple(s // item for s in data.strides),
+        )
 
 
 def _dense(a: np.ndarray) -> bool:

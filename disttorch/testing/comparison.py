@@ -10,8 +10,8 @@ from .. import dtypes, ops
 from ..autograd.variable import Tensor
 
 _TOLERANCES = {  # dtype -> (rtol, atol), PyTorch's
-    dtypes.float16: (1e-3, 1e-5), dtypes.bfloat16: (1.6e-2, 1e-5), dtypes.float32: (1.3e-6, 1e-5), dtypes.float64: (1e-7, 1e-7),
-    dtypes.complex64: (1.3e-6, 1e-5), dtypes.complex128: (1e-7, 1e-7),
+    dtypes.float16: (1e-3, 1e-5), dtypes.bfloat16: (1.6e-2, 1e-5), dtypes.float32: (1.3e-6, 1e-5),
+    dtypes.float64: (1e-7, 1e-7), dtypes.complex64: (1.3e-6, 1e-5), dtypes.complex128: (1e-7, 1e-7),
 }  # fmt: skip
 
 
@@ -37,12 +37,13 @@ def assert_close(
 ) -> None:
     """AssertionError unless |actual - expected| <= atol + rtol * |expected| for every element.
 
-    Tensors, arrays, numbers, and sequences and mappings of them. The tolerances depend on the dtype unless both are given.
-    `msg` takes the place of the message, or is called with it.
+    Tensors, arrays, numbers, and sequences and mappings of them. The tolerances depend on the dtype unless both are
+    given. `msg` takes the place of the message, or is called with it.
     """
     if (rtol is None) != (atol is None):
         raise ValueError(
-            f"Either both 'rtol' and 'atol' or none of them must be specified, but got {'no rtol' if rtol is None else f'rtol={rtol}'}"
+            "Either both 'rtol' and 'atol' or none of them must be specified, but got "
+            f"{'no rtol' if rtol is None else f'rtol={rtol}'}"
             f" and {'no atol' if atol is None else f'atol={atol}'}."
         )
     checks = {"device": check_device, "dtype": check_dtype, "stride": check_stride}
@@ -55,7 +56,11 @@ def _difference(a: Any, b: Any, rtol, atol, equal_nan: bool, checks: dict, where
     """What is different, or None."""
     if isinstance(a, Mapping) and isinstance(b, Mapping):
         if set(a) != set(b):
-            return f"The keys of the mappings do not match:\nMissing keys in the actual mapping: {sorted(set(b) - set(a))}\nMissing keys in the expected mapping: {sorted(set(a) - set(b))}"
+            return (
+                "The keys of the mappings do not match:\n"
+                f"Missing keys in the actual mapping: {sorted(set(b) - set(a))}\n"
+                f"Missing keys in the expected mapping: {sorted(set(a) - set(b))}"
+            )
         pairs = [(a[k], b[k], f"{where}[{k!r}]") for k in b]
     elif _is_sequence(a) and _is_sequence(b):
         if len(a) != len(b):
@@ -65,7 +70,9 @@ def _difference(a: Any, b: Any, rtol, atol, equal_nan: bool, checks: dict, where
         return None
     else:
         return _tensors_differ(a, b, rtol, atol, equal_nan, checks, where)
-    return next((d for x, y, w in pairs if (d := _difference(x, y, rtol, atol, equal_nan, checks, w)) is not None), None)
+    return next(
+        (d for x, y, w in pairs if (d := _difference(x, y, rtol, atol, equal_nan, checks, w)) is not None), None
+    )
 
 
 def _is_sequence(value: Any) -> bool:
@@ -75,8 +82,14 @@ def _is_sequence(value: Any) -> bool:
 def _tensors_differ(a: Any, b: Any, rtol, atol, equal_nan: bool, checks: dict, where: str) -> str | None:
     numbers = not isinstance(a, Tensor) and not isinstance(b, Tensor) and np.isscalar(a) and np.isscalar(b)
     if not numbers and type(a) is not type(b) and not (isinstance(a, Tensor) and isinstance(b, Tensor)):
-        return f"Except for (complex) number types, type equality is required if allow_subclasses=False, but got {type(a)} and {type(b)}."
-    x, y = (t if isinstance(t, Tensor) else ops.tensor(t, dtype=dtypes.float64 if isinstance(t, float) else None) for t in (a, b))
+        return (
+            "Except for (complex) number types, type equality is required if allow_subclasses=False, but got "
+            f"{type(a)} and {type(b)}."
+        )
+    x, y = (
+        t if isinstance(t, Tensor) else ops.tensor(t, dtype=dtypes.float64 if isinstance(t, float) else None)
+        for t in (a, b)
+    )
     at = f"\n\nThe failure occurred for item {where}" if where else ""
     if x.shape != y.shape:
         return f"The values for attribute 'shape' do not match: {x.shape} != {y.shape}.{at}"
@@ -127,7 +140,9 @@ def _shown(value: float) -> float:
     return math.nan if value == np.inf else float(value)
 
 
-def make_tensor(*shape, dtype, device=None, low=None, high=None, requires_grad=False, noncontiguous=False, exclude_zero=False):
+def make_tensor(
+    *shape, dtype, device=None, low=None, high=None, requires_grad=False, noncontiguous=False, exclude_zero=False
+):
     """A tensor of random values between low and high (by default -9 to 9, bools and unsigned from 0)."""
     size = ops.shape.sizes(shape)
     low = (0 if not dtype.is_signed else -9) if low is None else low

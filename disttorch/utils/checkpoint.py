@@ -65,8 +65,8 @@ def checkpoint(
 ) -> Any:
     """function(*args, **kwargs), computed again in backward; only its inputs are kept meanwhile.
 
-    preserve_rng_state: dropout and the like draw the same numbers again. At least one input tensor, or a parameter that the
-    function uses, must require a gradient.
+    preserve_rng_state: dropout and the like draw the same numbers again. At least one input tensor, or a parameter that
+    the function uses, must require a gradient.
     """
     if not any(isinstance(a, Tensor) and a.requires_grad for a in args):
         from ..ops import empty
@@ -77,7 +77,9 @@ def checkpoint(
     return _Checkpoint.apply(function, preserve_rng_state, kwargs, *args)
 
 
-def checkpoint_sequential(functions: Any, segments: int, input: Any, use_reentrant: bool | None = None, **kwargs: Any) -> Any:
+def checkpoint_sequential(
+    functions: Any, segments: int, input: Any, use_reentrant: bool | None = None, **kwargs: Any
+) -> Any:
     """A Sequential (or list of modules) in `segments` parts, each of them but the last checkpointed."""
     layers = list(functions.children()) if hasattr(functions, "children") else list(functions)
     size = len(layers) // segments

@@ -102,7 +102,7 @@ class NoGradient(Function):
 def test_errors():
     x = torch.ones(1, requires_grad=True)
     with pytest.raises(
-        RuntimeError, match="WrongBackward returned an incorrect number of gradients .expected 2, got 1."
+        RuntimeError, match=r"WrongBackward returned an incorrect number of gradients .expected 2, got 1."
     ):
         Wrong.apply(x, x).backward()
     with pytest.raises(NotImplementedError, match="You must implement either the backward or vjp method"):

@@ -166,8 +166,10 @@ def test_printed_forms_are_torchvisions() -> None:
         (lambda: T.Resize(2.5), TypeError, "Size should be int or sequence. Got <class 'float'>"),
         (lambda: T.CenterCrop((1, 2, 3)), ValueError, "Please provide only two dimensions (h, w) for size."),
         (lambda: T.Pad("a"), TypeError, "Got inappropriate padding arg"),
-        (lambda: T.Pad(1, padding_mode="x"), ValueError, "Padding mode should be either constant, edge, reflect or symmetric"),  # noqa: E501
-        (lambda: T.Pad((1, 2, 3)), ValueError, "Padding must be an int or a 1, 2, or 4 element tuple, not a 3 element tuple"),  # noqa: E501
+        (lambda: T.Pad(1, padding_mode="x"), ValueError, "Padding mode should be either constant, edge, reflect or "
+                                                         "symmetric"),
+        (lambda: T.Pad((1, 2, 3)), ValueError, "Padding must be an int or a 1, 2, or 4 element tuple, not a 3 element "
+                                               "tuple"),
         (lambda: T.RandomRotation(-1), ValueError, "If degrees is a single number, it must be positive."),
         (lambda: T.RandomRotation((1, 2, 3)), ValueError, "degrees should be a sequence of length 2."),
         (lambda: T.RandomAffine(3, translate=(2, 2)), ValueError, "translation values should be between 0 and 1"),
