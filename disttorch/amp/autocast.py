@@ -21,6 +21,11 @@ LOWER = (
     "mm bmm mv matmul addmm addbmm baddbmm addmv chain_matmul linear conv1d conv2d conv3d conv_transpose1d "
     "conv_transpose2d conv_transpose3d scaled_dot_product_attention prelu"
 ).split()
+FLOAT32 = (
+    "exp expm1 log log2 log10 log1p reciprocal rsqrt pow prod cumsum cumprod sum norm softmax log_softmax softplus "
+    "cross_entropy nll_loss mse_loss l1_loss smooth_l1_loss kl_div binary_cross_entropy_with_logits layer_norm "
+    "group_norm cosine_similarity cdist dist"
+).split()
 
 
 class autocast:
