@@ -15,6 +15,8 @@ from .reaper import Reaper
 from .rendezvous import Interrupted, Rendezvous
 from .signals import Signals
 from .target import check_target
+from .trace import check_trace
+from .tracing import JobTrace
 
 LAST_WORDS = 1.0  # seconds that the console's reader has, after a signal, to take what is left
 
@@ -27,6 +29,8 @@ def launch(config: LaunchConfig) -> int:
     cannot be started or the nodes of a job lose one another; nothing is left running then either.
     """
     check_target(config)
+    if config.trace:
+        check_trace(config.trace)
     consoles = Consoles()
     patience = None
     try:
@@ -53,6 +57,7 @@ class Agent:
         self._reaper = Reaper()
         self._scratch = Path(tempfile.mkdtemp(prefix="disttorch-"))
         self._reaper.watch_path(self._scratch)
+        self._trace = JobTrace(config.trace, self._scratch / "trace", self._rendezvous) if config.trace else None
         self._group: WorkerGroup | None = None
         self._look_at = monotonic()  # when to look at the other nodes again
 
@@ -71,6 +76,8 @@ class Agent:
             if self._rendezvous.key_file:
                 self._reaper.watch_path(self._rendezvous.key_file)
             self._logs = _log_folder(self._config)
+            if self._trace:
+                self._trace.start()
             for attempt in range(self._config.max_restarts + 1):
                 failures = self._attempt(attempt)
                 if not failures or self.ending_signal:
@@ -82,6 +89,8 @@ class Agent:
                     )
         except Interrupted:
             failures = []
+        if self._trace and self._group:
+            self._tell(self._trace.finish())
         if failures and self.ending_signal:
             self._tell(report(failures, self._config.command, self._logs))
         if self.ending_signal:
@@ -103,7 +112,11 @@ class Agent:
         """Start all workers and see them to their end; the failures of all nodes."""
         place = self._rendezvous.join(attempt)
         self._group = WorkerGroup(self._config, place, self._consoles, self._reaper)
-        self._group.start((self._logs or self._scratch) / f"attempt_{attempt}", self._rendezvous.secret)
+        self._group.start(
+            (self._logs or self._scratch) / f"attempt_{attempt}",
+            self._rendezvous.secret,
+            self._trace and self._trace.folder,
+        )
         self._watch(self._group)
         failures = self._group.collect()
         if self.ending_signal:

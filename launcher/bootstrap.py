@@ -27,6 +27,8 @@ def main() -> None:
     try:
         if os.environ.get("DISTTORCH_AS_TORCH") == "1":
             __import__("importlib").import_module("disttorch.alias").install()
+        if "DISTTORCH_TRACE" in os.environ:
+            __import__("importlib").import_module("disttorch.distributed.tracing").trace_from_environment()
         run_module(target) if kind == "module" else run_script(target)
     except SystemExit as ending:
         if ending.code:

@@ -173,6 +173,12 @@ def disttorch() -> None:
     metavar="RANKS",
     help="Local ranks whose output the console shows, such as 0,2. Default: all.",
 )
+@option(
+    "Output",
+    "--trace",
+    metavar="FILE",
+    help="Write one timeline of all ranks in the Chrome trace event format, for ui.perfetto.dev or chrome://tracing.",
+)
 @click.argument("training_script", metavar="SCRIPT")
 @click.argument("training_script_args", metavar="[ARGS]...", nargs=-1, type=click.UNPROCESSED)
 def run(**options: Any) -> int:

@@ -47,6 +47,7 @@ class LaunchConfig:
     shutdown_timeout: float = SHUTDOWN_TIMEOUT  # seconds
     threads_per_worker: int = 1  # OMP_NUM_THREADS, where the environment does not set it
     log_dir: str | None = None
+    trace: str | None = None  # where to write a timeline of all ranks (on node 0)
     redirects: Mapping[int, Std] = field(default_factory=dict)  # by local rank: to a file only
     tee: Mapping[int, Std] = field(default_factory=dict)  # by local rank: to a file and to the console
     shown: frozenset[int] | None = None  # local ranks whose output the console shows; None: all
@@ -108,6 +109,7 @@ def config_from_args(options: Mapping[str, Any], machine: Machine) -> LaunchConf
         "monitor_interval",
         "shutdown_timeout",
         "log_dir",
+        "trace",
         "rdzv_id",
     )
     return LaunchConfig(**fields, **{renamed.get(name, name): given[name] for name in plain if name in given})

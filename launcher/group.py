@@ -31,14 +31,22 @@ class WorkerGroup:
         self._asked_at: float | None = None  # when the workers were asked to stop, seconds since the epoch
         self._kill_at = 0.0  # when those that were asked are killed
 
-    def start(self, folder: Path, secret: str) -> None:
-        """Start every worker; its log and error files go to `folder`/its local rank. Raises LaunchError."""
+    def start(self, folder: Path, secret: str, traces: Path | None) -> None:
+        """Start every worker; its log and error files go to `folder`/its local rank, its trace (None: it makes none) to
+        `traces`. Raises LaunchError.
+        """
         command = worker_command(self._config, os.getpid())
         for local_rank in range(self._config.nproc_per_node):
             own = folder / str(local_rank)
             own.mkdir(parents=True)
             environment = worker_environment(
-                self._config, self._place, local_rank, str(own / "error.json"), secret, os.environ
+                self._config,
+                self._place,
+                local_rank,
+                str(own / "error.json"),
+                secret,
+                os.environ,
+                str(traces / f"{self._place.attempt}.{local_rank}") if traces else "",
             )
             routes = plan_routes(self._config, local_rank, self._consoles.same)
             prefixers = self._consoles.prefixers(self._place.first_rank + local_rank, local_rank)

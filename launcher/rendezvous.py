@@ -53,6 +53,7 @@ class Rendezvous:
         self.key_file: Path | None = None  # that this node leaves for the others of its machine
         self.secret = given_secret()
         self.node_rank = config.node_rank or 0
+        self.nnodes = config.nnodes
 
     def open(self) -> None:
         """Serve the store, or find the node that does. Raises UsageError for an address or port it cannot have."""
@@ -68,7 +69,7 @@ class Rendezvous:
         if self._server is None:
             self._connect()
         if config.node_rank is None:
-            self.node_rank = self._ask(lambda store: store.add("launcher/arrivals", 1)) - 1
+            self.node_rank = self.ask(lambda store: store.add("launcher/arrivals", 1)) - 1
             if self.node_rank >= config.nnodes:
                 raise RendezvousError(f"all {config.nnodes} nodes (--nnodes) have joined already")
 
@@ -81,7 +82,7 @@ class Rendezvous:
             host = config.local_addr or socket.gethostname()
             mine = json.dumps({"nproc": config.nproc_per_node, "host": host, "pid": os.getpid()}).encode()
             name = self._key(f"node/{self.node_rank}")
-            there = self._ask(lambda store: store.compare_set(name, b"", mine))
+            there = self.ask(lambda store: store.compare_set(name, b"", mine))
             if there != mine:
                 raise UsageError(
                     f"--node-rank {self.node_rank} is taken by another launcher on {json.loads(there)['host']}"
@@ -97,11 +98,26 @@ class Rendezvous:
             attempt=attempt,
         )
 
+    def waiting_for(self, seconds: float, what: str) -> Callable[[str], bytes]:
+        """A function that waits for a key of the store; RendezvousError, saying `what`, after so many seconds."""
+
+        def wait(key: str) -> bytes:
+            limit = monotonic() + seconds
+            while True:
+                self._stop_if_interrupted()
+                try:
+                    return self.ask(lambda store: store.get(key, TRY))
+                except StoreTimeout:
+                    if monotonic() > limit:
+                        raise RendezvousError(f"another node {what} within {seconds:g} s") from None
+
+        return wait
+
     def announce(self, failure: Failure) -> None:
         """Tell the other nodes, and every worker that waits for the dead one."""
         cause = f" ({failure.raised.headline})" if failure.raised else ""
-        self._ask(lambda store: notify_death(store, failure.rank, f"it {failure.how}{cause}"))
-        self._ask(lambda store: store.set(self._key("failed"), b"1"))
+        self.ask(lambda store: notify_death(store, failure.rank, f"it {failure.how}{cause}"))
+        self.ask(lambda store: store.set(self._key("failed"), b"1"))
 
     def others_failed(self) -> bool:
         """Give a sign of life and look at the other nodes: whether one of their workers has failed.
@@ -112,23 +128,23 @@ class Rendezvous:
         if not others:
             return False
         self._beat += 1
-        self._ask(lambda store: store.set(f"launcher/beat/{self.node_rank}", str(self._beat).encode()))
+        self.ask(lambda store: store.set(f"launcher/beat/{self.node_rank}", str(self._beat).encode()))
         for rank in others:
             self._check_beat(rank)
-        if self._ask(lambda store: store.check(["launcher/stopped"])):
-            raise RendezvousError(self._ask(lambda store: store.get("launcher/stopped")).decode())
-        return self._ask(lambda store: store.check([self._key("failed")]))
+        if self.ask(lambda store: store.check(["launcher/stopped"])):
+            raise RendezvousError(self.ask(lambda store: store.get("launcher/stopped")).decode())
+        return self.ask(lambda store: store.check([self._key("failed")]))
 
     def tell_end(self, failures: Sequence[Failure]) -> None:
         """Tell the other nodes that all workers here have ended, and how."""
         if self._config.nnodes > 1:
             own = json.dumps([failure.to_bytes().decode() for failure in failures]).encode()
-            self._ask(lambda store: store.set(self._key(f"ended/{self.node_rank}"), own))
+            self.ask(lambda store: store.set(self._key(f"ended/{self.node_rank}"), own))
 
     def all_ended(self) -> bool:
         """Whether the workers of all nodes have ended."""
         names = [self._key(f"ended/{rank}") for rank in range(self._config.nnodes)]
-        return self._config.nnodes == 1 or self._ask(lambda store: store.check(names))
+        return self._config.nnodes == 1 or self.ask(lambda store: store.check(names))
 
     def failures(self, own: Sequence[Failure]) -> list[Failure]:
         """The failures of all nodes, once all have ended."""
@@ -140,13 +156,13 @@ class Rendezvous:
     def tell_stopped(self, why: str) -> None:
         """Tell the other nodes that this one ends the job."""
         if self._together:
-            self._ask(lambda store: store.set("launcher/stopped", f"node {self.node_rank} was {why}".encode()))
+            self.ask(lambda store: store.set("launcher/stopped", f"node {self.node_rank} was {why}".encode()))
 
     def close(self) -> None:
         """Leave. The node that serves the store lets the others go first."""
         try:
             if self._together:
-                self._ask(lambda store: store.set(self._key(f"left/{self.node_rank}"), b"1"))
+                self.ask(lambda store: store.set(self._key(f"left/{self.node_rank}"), b"1"))
                 if self._server:
                     self._gather("left", LEAVE_TIMEOUT, "did not leave", patient=True)
         except RendezvousError:
@@ -199,7 +215,7 @@ class Rendezvous:
             "(--master-addr, --master-port; does it run, with the same secret?)"
         )
 
-    def _ask(self, request: Callable[[StoreClient], T]) -> T:
+    def ask(self, request: Callable[[StoreClient], T]) -> T:
         """One request to the store; the node that serves it asks itself."""
         host, port = ("localhost" if self._server else self._config.master_addr), self._port
         try:
@@ -221,7 +237,7 @@ class Rendezvous:
             if not patient:
                 self._stop_if_interrupted()
             try:
-                return self._ask(lambda store: store.multi_get(names, TRY))
+                return self.ask(lambda store: store.multi_get(names, TRY))
             except StoreTimeout as error:
                 if monotonic() > limit:
                     missing = ", ".join(str(name).rpartition("/")[2] for name in error.missing)
@@ -230,11 +246,11 @@ class Rendezvous:
     def _check_beat(self, rank: int) -> None:
         """Raise RendezvousError once a node that has not ended shows no sign of life."""
         name = f"launcher/beat/{rank}"
-        alive = self._ask(lambda store: store.compare_set(name, b"", b"0"))
+        alive = self.ask(lambda store: store.compare_set(name, b"", b"0"))
         if self._beats.get(rank, (b"", 0.0))[0] != alive:
             self._beats[rank] = alive, monotonic()
         silent = monotonic() - self._beats[rank][1]
-        if silent > SILENCE and not self._ask(lambda store: store.check([self._key(f"ended/{rank}")])):
+        if silent > SILENCE and not self.ask(lambda store: store.check([self._key(f"ended/{rank}")])):
             raise self._lose(f"node {rank} is lost: its launcher has been silent for {silent:.1f} s")
 
     def _lose(self, why: str) -> RendezvousError:

@@ -30,13 +30,21 @@ class Place:
 
 
 def worker_environment(
-    config: LaunchConfig, place: Place, local_rank: int, error_file: str, secret: str, environ: Mapping[str, str]
+    config: LaunchConfig,
+    place: Place,
+    local_rank: int,
+    error_file: str,
+    secret: str,
+    environ: Mapping[str, str],
+    trace: str = "",
 ) -> dict[str, str]:
-    """The environment of a worker: the launcher's own, and torchrun's variables."""
+    """The environment of a worker: the launcher's own, and torchrun's variables. `trace`: where it traces itself."""
     rank = str(place.first_rank + local_rank)
+    own = {name: value for name, value in environ.items() if name != "DISTTORCH_TRACE"}  # of a job that this one is in
     return {
         "OMP_NUM_THREADS": str(config.threads_per_worker),
-        **environ,
+        **own,
+        **({"DISTTORCH_TRACE": trace} if trace else {}),
         "RANK": rank,
         "LOCAL_RANK": str(local_rank),
         "GROUP_RANK": str(place.node_rank),

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from enum import Enum
 from typing import Any
 
-from .recording import Recorder, current, listen, unlisten
+from .recording import Recorder, listen, listeners, unlisten
 from .table import EventList, summed
 
 
@@ -57,13 +57,12 @@ class record_function(contextlib.ContextDecorator):
         self.name = name
 
     def __enter__(self):
-        self._recorder = current()
-        self._event = self._recorder.begin(self.name, kind="user_annotation") if self._recorder else None
+        self._events = [(r, r.begin(self.name, kind="user_annotation")) for r in listeners()]
         return self
 
     def __exit__(self, *error: object):
-        if self._event is not None:
-            self._recorder.finish(self._event)
+        for recorder, event in self._events:
+            recorder.finish(event)
 
     def _recreate_cm(self):
         return record_function(self.name)

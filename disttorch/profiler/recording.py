@@ -1,13 +1,11 @@
-"""What a profiler hears: each operation, each gradient and each named range, as it begins and ends.
-
-While nobody listens operations run as they always do: `listen` puts a timed call in the place of `Op.__call__`.
-"""
+"""Who listens to the program, and the events that a recorder keeps in memory."""
 
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 from .. import clock
-from ..autograd.op import Op, OpNode
 from ..autograd.variable import Tensor
 
 
@@ -28,6 +26,7 @@ class Event:
 class Recorder:
     """Events in the order in which they ended."""
 
+    kinds = ("cpu_op", "backward", "dataloader", "optimizer")  # what it listens to; see `points`
     shapes: bool = False
     events: list[Event] = field(default_factory=list)
     _open: threading.local = field(default_factory=threading.local)
@@ -37,6 +36,10 @@ class Recorder:
         event = Event(name, clock.nanoseconds(), thread=threading.get_ident(), shapes=shapes, kind=kind)
         self._stack().append(event)
         return event
+
+    def entering(self, point: Any) -> tuple[Callable, Callable]:
+        """What is to be called before and after each call of a point's function; see `points.Point`."""
+        return lambda args: self.begin(point.describe(*args), args, point.kind), self.finish
 
     def finish(self, event: Event) -> None:
         event.end = clock.nanoseconds()
@@ -53,45 +56,28 @@ class Recorder:
         return self._open.stack
 
 
-_listening: list[Recorder] = []
-_plain_call, _plain_backward = Op.__call__, OpNode.backward
+_listening: list[Any] = []
 
 
-def current() -> Recorder | None:
-    """The recorder that listens, if any."""
-    return _listening[-1] if _listening else None
+def listeners() -> list[Any]:
+    """The recorders that listen now; mostly none."""
+    return _listening
 
 
-def _timed_call(op: Op, *args):
-    recorder = current()
-    event = recorder.begin(_shown(op.node_type.__name__), args)
-    try:
-        return _plain_call(op, *args)
-    finally:
-        recorder.finish(event)
+def listen(recorder: Any) -> None:
+    """Let `recorder` hear named ranges (`begin`, `finish`) and the points of its `kinds` (`entering`)."""
+    from .points import POINTS  # here: they bring nn, optim and data, which a program may do without
 
-
-def _timed_backward(node: OpNode, grads: tuple):
-    recorder = current()
-    event = recorder.begin(f"autograd::engine::evaluate_function: {type(node).__name__}", grads)
-    try:
-        return _plain_backward(node, grads)
-    finally:
-        recorder.finish(event)
-
-
-def _shown(node: str) -> str:
-    """MaxPool2DWithIndicesBackward0 -> aten::MaxPool2DWithIndices, AddBackward0 -> aten::add."""
-    name = node.partition("Backward")[0]
-    return "aten::" + (name.lower() if name[1:].islower() else name)
-
-
-def listen(recorder: Recorder) -> None:
     _listening.append(recorder)
-    Op.__call__, OpNode.backward = _timed_call, _timed_backward
+    for point in POINTS:
+        if point.kind in recorder.kinds:
+            point.add(recorder)
 
 
-def unlisten(recorder: Recorder) -> None:
+def unlisten(recorder: Any) -> None:
+    from .points import POINTS
+
     _listening.remove(recorder)
-    if not _listening:
-        Op.__call__, OpNode.backward = _plain_call, _plain_backward
+    for point in POINTS:
+        if point.kind in recorder.kinds:
+            point.remove(recorder)

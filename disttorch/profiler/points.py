@@ -1,0 +1,109 @@
+"""Where recorders hear the program: functions that are timed while somebody listens, unchanged while nobody does."""
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+from ..autograd import gradients
+from ..autograd.op import Op, OpNode
+from ..nn.modules.module import Module
+from ..optim.optimizer import register_optimizer_step_post_hook, register_optimizer_step_pre_hook
+from ..utils.data.dataloader import _Iteration
+
+
+class Point:
+    """A function `owner.attribute`, every call of which is heard by each of `recorders`.
+
+    kind: the events' category; describe: from the call's arguments to the event's name. A recorder's
+    `entering(point)` gives two functions: one that takes the call's arguments before it and returns an event, and one
+    that takes that event after it.
+    """
+
+    def __init__(self, kind: str, owner: Any, attribute: str, describe: Callable[..., str]):
+        self.kind, self.owner, self.attribute, self.describe = kind, owner, attribute, describe
+        self.recorders: tuple = ()
+
+    def add(self, recorder: Any) -> None:
+        if not self.recorders:
+            self._plain = getattr(self.owner, self.attribute)
+        self._install((*self.recorders, recorder))
+
+    def remove(self, recorder: Any) -> None:
+        self._install(tuple(r for r in self.recorders if r is not recorder))
+
+    def _install(self, recorders: tuple) -> None:
+        self.recorders, function = recorders, self._plain
+        for recorder in recorders:
+            function = _heard(function, *recorder.entering(self))
+        setattr(self.owner, self.attribute, function)
+
+
+def _heard(function: Callable, enter: Callable, finish: Callable) -> Callable:
+    @functools.wraps(function)
+    def heard(*args, **kwargs):
+        event = enter(args)
+        try:
+            return function(*args, **kwargs)
+        finally:
+            finish(event)
+
+    return heard
+
+
+class StepPoint:
+    """The steps of all optimizers: a subclass each, so they are heard through the hooks of all."""
+
+    kind = "optimizer"
+
+    def __init__(self) -> None:
+        self.recorders: tuple = ()
+        self._handles: list = []
+        self._open: dict[int, list] = {}  # optimizer -> the events of its step
+
+    def add(self, recorder: Any) -> None:
+        if not self.recorders:
+            self._handles = [
+                register_optimizer_step_pre_hook(self._before),
+                register_optimizer_step_post_hook(self._after),
+            ]
+        self.recorders += (recorder,)
+
+    def remove(self, recorder: Any) -> None:
+        self.recorders = tuple(r for r in self.recorders if r is not recorder)
+        if not self.recorders:
+            for handle in self._handles:
+                handle.remove()
+
+    def _before(self, optimizer: Any, args: tuple, _kwargs: dict) -> None:
+        name = f"Optimizer.step#{type(optimizer).__name__}.step"
+        self._open[id(optimizer)] = [(r, r.begin(name, args, self.kind)) for r in self.recorders]
+
+    def _after(self, optimizer: Any, _args: tuple, _kwargs: dict) -> None:
+        for recorder, event in self._open.pop(id(optimizer), ()):
+            recorder.finish(event)
+
+
+def _operation(op: Op, *_: Any) -> str:
+    """MaxPool2DWithIndicesBackward0 -> aten::MaxPool2DWithIndices, AddBackward0 -> aten::add."""
+    name = op.node_type.__name__.partition("Backward")[0]
+    return "aten::" + (name.lower() if name[1:].islower() else name)
+
+
+POINTS = (
+    Point("cpu_op", Op, "__call__", _operation),
+    Point(
+        "backward",
+        OpNode,
+        "backward",
+        lambda node, _: f"autograd::engine::evaluate_function: {type(node).__name__}",
+    ),
+    Point("sweep", gradients, "sweep", lambda *_: "backward"),
+    Point("module", Module, "__call__", lambda module, *_: type(module).__name__),
+    Point(
+        "dataloader",
+        _Iteration,
+        "__next__",
+        lambda iterator: f"enumerate(DataLoader)#{type(iterator).__name__}.__next__",
+    ),
+    StepPoint(),
+)

@@ -1,0 +1,140 @@
+"""Who hears the program, side by side and one after another; and the file that a rank's events lie in."""
+
+import json
+import os
+import threading
+
+import pytest
+
+import disttorch
+from disttorch import nn
+from disttorch.autograd.op import Op, OpNode
+from disttorch.profiler import profile, record_function
+from disttorch.profiler.recording import listen, unlisten
+from disttorch.profiler.trace_file import CHUNK, RECORD, TraceFile
+
+
+class Listener:
+    """Notes what it hears."""
+
+    def __init__(self, *kinds):
+        self.kinds, self.heard = kinds, []
+
+    def begin(self, name, args=(), kind="user_annotation"):
+        self.heard.append(name)
+        return name
+
+    def entering(self, point):
+        return lambda args: self.begin(point.describe(*args)), self.finish
+
+    def finish(self, event):
+        self.heard.append(f"end {event}")
+
+
+def test_listeners_come_and_go_in_any_order():
+    call, backward = Op.__call__, OpNode.backward
+    one, two = Listener("cpu_op"), Listener("cpu_op", "backward")
+    listen(one)
+    disttorch.ones(2).sum()
+    listen(two)
+    disttorch.ones(2, requires_grad=True).prod().backward()
+    unlisten(one)
+    disttorch.ones(2, 2).cumsum(0)
+    unlisten(two)
+    disttorch.ones(2, 2).logsumexp(0)
+    assert "aten::sum" in one.heard
+    assert "aten::prod" in one.heard
+    assert "aten::prod" in two.heard
+    assert "aten::cumsum" in two.heard
+    assert "aten::cumsum" not in one.heard
+    assert "aten::logsumexp" not in two.heard
+    assert "end autograd::engine::evaluate_function: ProdBackward0" in two.heard
+    assert (Op.__call__, OpNode.backward) == (call, backward)
+
+
+def test_named_ranges_are_heard_by_all():
+    other = Listener()
+    listen(other)
+    try:
+        with profile() as p, record_function("mine"):
+            disttorch.ones(2).sum()
+    finally:
+        unlisten(other)
+    assert other.heard == ["mine", "end mine"]
+    assert {e.key for e in p.key_averages()} >= {"mine", "aten::sum"}
+
+
+def test_an_error_ends_its_event():
+    listener = Listener("module")
+    listen(listener)
+    try:
+        with pytest.raises(RuntimeError):
+            nn.Linear(2, 3)(disttorch.ones(5, 7))
+    finally:
+        unlisten(listener)
+    assert listener.heard == ["Linear", "end Linear"]
+
+
+def test_a_profile_shows_steps_and_batches():
+    net = nn.Linear(2, 1)
+    optimizer = disttorch.optim.SGD(net.parameters(), lr=0.1)
+    with profile() as p:
+        for x in disttorch.utils.data.DataLoader(disttorch.ones(4, 2), batch_size=2):
+            net(x).sum().backward()
+            optimizer.step()
+    counts = {e.key: e.count for e in p.key_averages()}
+    assert counts["Optimizer.step#SGD.step"] == 2
+    assert counts["enumerate(DataLoader)#_Here.__next__"] == 3
+
+
+def read(path):
+    """The labels' lines and the events' records of a trace file."""
+    lines = [json.loads(line) for line in (path.parent / f"{path.name}.labels").read_text().splitlines()]
+    events = (path.parent / f"{path.name}.events").read_bytes()
+    return lines, [record for record in RECORD.iter_unpack(events) if record[0]]
+
+
+def test_events_of_several_threads(tmp_path):
+    file = TraceFile(str(tmp_path / "0"), 0)
+    step = file.label("step", "forward")
+    begun = file.begin(step)
+    thread = threading.Thread(target=lambda: file.end(file.begin(file.label("other", "forward"))), name="second")
+    thread.start()
+    thread.join()
+    assert file.label("step", "forward") == step
+    lines, events = read(tmp_path / "0")  # as after kill -9: nothing was flushed or closed
+    assert [(bool(end), label, number) for _, end, label, number in events] == [(False, 0, 0), (True, 1, 1)]
+    assert [line["name"] for line in lines if "thread" in line] == ["MainThread", "second"]
+    file.end(begun)
+    file.close()
+    file.close()
+    file.end(file.begin(step))
+    _, events = read(tmp_path / "0")
+    assert len(events) == 2
+    assert events[0][0] <= events[1][0] <= events[1][1] <= events[0][1]
+
+
+def test_a_full_file_takes_no_more(tmp_path):
+    file = TraceFile(str(tmp_path / "0"), 0, max_events=1)
+    room = CHUNK // RECORD.size
+    for _ in range(2 * room + 1):
+        file.end(file.begin(file.label("step", "forward")))
+    file.close()
+    lines, events = read(tmp_path / "0")
+    assert len(events) == room
+    assert lines.count({"full": True}) == 1
+
+
+def test_a_forked_process_does_not_write(tmp_path):
+    file = TraceFile(str(tmp_path / "0"), 0)
+    begun = file.begin(file.label("parent", "forward"))
+    child = os.fork()
+    if child == 0:
+        file.end(file.begin(file.label("child", "forward")))
+        os._exit(0)
+    assert os.waitpid(child, 0)[1] == 0
+    file.end(begun)
+    file.close()
+    lines, events = read(tmp_path / "0")
+    assert len(events) == 1
+    assert "child" not in [line.get("name") for line in lines]
