@@ -17,7 +17,7 @@ LONGEST = 500  # lines of a file
 # From the ground up, `.` being disttorch/__init__.py. A room leans on its own floor and on those below; of the names
 # that hold a module, the longest counts.
 MAP = """
-errors version
+errors version clock
 devices dtypes streams sampling
 kernels
 autograd
@@ -25,7 +25,9 @@ random
 ops
 tensors tensor_methods typed printing storage multiprocessing
 fft linalg special backends
-nn optim utils cuda serialization amp distributions testing programs func autograd.functional autograd.gradcheck
+futures sparse overrides
+nn optim utils cuda serialization amp distributions testing programs jit hub compiler accelerator
+func autograd.functional autograd.gradcheck
 autograd.profiler profiler
 nn.parallel distributed
 .
