@@ -63,6 +63,21 @@ class no_grad(_Switch):
         self = super().__new__(cls)
         return self if function is None else self(function)
 
+    def __call__(self, function):
+        if inspect.isgeneratorfunction(function):
+            return super().__call__(function)
+        to = self._to
+
+        @functools.wraps(function)
+        def wrapped(*args, **kwargs):
+            before, mode.grad = mode.grad, to
+            try:
+                return function(*args, **kwargs)
+            finally:
+                mode.grad = before
+
+        return wrapped
+
     def __enter__(self):
         self._before = mode.grad
         mode.grad = self._to

@@ -10,7 +10,7 @@ import ctypes
 import os
 import threading
 
-import numpy as np
+from disttorch.kernels.blas import openblas
 
 # Multiplications that one thread does in some 100 us. Below, waking others costs more than they save.
 SHARED = 1 << 23
@@ -101,9 +101,6 @@ os.register_at_fork(after_in_child=_after_fork)
 
 
 def _set_openblas(count):
-    """Tell NumPy's own OpenBLAS, whose functions are exported by the library that NumPy has already loaded."""
-    library = ctypes.CDLL(np._core._multiarray_umath.__file__)
-    for name in ("scipy_openblas_set_num_threads64_", "openblas_set_num_threads64_", "openblas_set_num_threads"):
-        function = getattr(library, name, None)  # absent where NumPy was built on another BLAS
-        if function:
-            function(count)
+    function = openblas("openblas_set_num_threads", ctypes.c_int)
+    if function is not None:
+        function(count)

@@ -17,7 +17,7 @@ from ..autograd.variable import Tensor, counter, wrap
 from ..devices import namespace, scope
 from .optimizer import Optimizer, evaluate, number
 
-BLOCK = 1 << 14  # elements: the four or five arrays of 64 KB that a rule reads fit the second-level cache
+BLOCK = 1 << 14  # elements: the arrays of 64 KB that a rule reads and makes fit the second-level cache
 SMALL = 1 << 13  # elements: below, an operation's start costs more than gathering and putting back
 
 
@@ -25,6 +25,7 @@ class Elementwise(Optimizer):
     """A subclass gives `slots`, the state of a parameter, and `rule`, its formula."""
 
     counted = True  # whether the state has a "step"
+    block = BLOCK
 
     def slots(self, group: dict) -> dict:
         """The names of a parameter's state arrays, and what they are first filled with."""
@@ -108,17 +109,19 @@ class _Plan:
         """Whether the plan still fits: the same parameters have gradients, and nobody has exchanged their state."""
         if len(params) != len(self.params) or any(a is not b for a, b in zip(params, self.params, strict=True)):
             return False
-        return optimizer.slots(group).keys() == self.slots.keys() and all(u.holds(optimizer.state) for u in self.units)
+        if optimizer.slots(group).keys() != self.slots.keys():
+            return False
+        return all(unit.holds(optimizer.state) for unit in self.units)
 
+    @np.errstate(all="ignore")
     def run(self, optimizer: Elementwise, group: dict) -> None:
         for unit in self.units:
             update = optimizer.update_of(group, unit.advance(), unit.scalars, unit.fresh)
-            where = unit.params[0].device
-            with scope(where), np.errstate(all="ignore"):
+            with scope(unit.params[0].device):
                 unit.apply(update)
             unit.fresh = False
             for p in unit.params:
-                counter(p)[0] += 1
+                (p._counter or counter(p))[0] += 1
 
 
 def _scalar_names(optimizer: Elementwise, group: dict) -> list[str]:
@@ -150,20 +153,17 @@ class _Unit:
     def __init__(self, params: list[Tensor], optimizer: Elementwise, group: dict, slots: dict, fresh: bool):
         self.params, self.fresh, self.slots = params, fresh, list(slots)
         self.states = [optimizer.state[p] for p in params]
-        self.names = _scalar_names(optimizer, group)
+        self.names, self.block = _scalar_names(optimizer, group), optimizer.block
         self.pin()
 
     def pin(self) -> None:
         """Remember the tensors of the state, so as to see when somebody exchanges one."""
-        self.tensors = [[s[n] for n in (*self.names, *self.slots)] for s in self.states]
+        self.pinned = [(s, n, s[n]) for s in self.states for n in (*self.names, *self.slots)]
         self.numbers = [[s[n]._data for s in self.states] for n in self.names]
 
     def holds(self, state: dict) -> bool:
-        names = (*self.names, *self.slots)
-        return all(
-            state.get(p) is own and all(own.get(n) is t for n, t in zip(names, tensors, strict=True))
-            for p, own, tensors in zip(self.params, self.states, self.tensors, strict=True)
-        )
+        whose = zip(self.params, self.states, strict=True)
+        return all(state.get(p) is own for p, own in whose) and all(s.get(n) is t for s, n, t in self.pinned)
 
     @property
     def scalars(self) -> "_Scalars":
@@ -179,7 +179,7 @@ class _Unit:
 
     def apply(self, update) -> None:
         for p, state in zip(self.params, self.states, strict=True):
-            _run(update, [p._data, p._grad._data, *[state[n]._data for n in self.slots]])
+            _run(update, [p._data, p._grad._data, *[state[n]._data for n in self.slots]], self.block)
 
 
 class _Scalars:
@@ -221,38 +221,34 @@ class _Pack(_Unit):
                 state[name]._data = together[k : k + 1].reshape(())
             self.numbers[i] = [together] if together.size else []
 
-        self.views = [[t._data for t in tensors] for tensors in self.tensors]
+        self.views = [(t, t._data) for _, _, t in self.pinned]
 
     def holds(self, state: dict) -> bool:
-        return super().holds(state) and all(
-            t._data is view
-            for tensors, views in zip(self.tensors, self.views, strict=True)
-            for t, view in zip(tensors, views, strict=True)
-        )
+        return super().holds(state) and all(t._data is view for t, view in self.views)
 
     def apply(self, update) -> None:
         xp = namespace(self.params[0].device)
-        xp.concatenate([p._data.ravel() for p in self.params], out=self.p)
-        xp.concatenate([p._grad._data.ravel() for p in self.params], out=self.g)
-        _run(update, [self.p, self.g, *self.flat])
+        xp.concatenate([p._data for p in self.params], axis=None, out=self.p)
+        xp.concatenate([p._grad._data for p in self.params], axis=None, out=self.g)
+        _run(update, [self.p, self.g, *self.flat], self.block)
         for p, part, shape in zip(self.params, self.parts, self.shapes, strict=True):
             p._data[...] = self.p[part].reshape(shape)
 
 
-def _run(update, arrays: list) -> None:
+def _run(update, arrays: list, block: int) -> None:
     """Apply `update` to the arrays, in blocks; those of two-byte floats in float32, rounded at the end."""
     if arrays[0].dtype.itemsize == 2:
         wide = [a.astype(np.float32) for a in arrays]
-        _run(update, wide)
+        _run(update, wide, block)
         for i, (narrow, a) in enumerate(zip(arrays, wide, strict=True)):
             if i != 1:  # the gradient stays as it is
                 narrow[...] = a
         return
-    for block in _blocks(arrays):
-        update(*block)
+    for parts in _blocks(arrays, block):
+        update(*parts)
 
 
-def _blocks(arrays: list):
+def _blocks(arrays: list, block: int):
     """The arrays, real, of at least one dimension, and cut into corresponding blocks."""
     if arrays[0].ndim == 0:  # operations on these would give scalars, which cannot be written to
         arrays = [a.reshape(1) for a in arrays]
@@ -262,7 +258,7 @@ def _blocks(arrays: list):
             raise NotImplementedError("complex parameters must be contiguous")
         arrays = [a.reshape(-1).view(real) for a in [arrays[0], np.ascontiguousarray(arrays[1]), *arrays[2:]]]
     size = arrays[0].size
-    if size <= BLOCK or not isinstance(arrays[0], np.ndarray):
+    if size <= block or not isinstance(arrays[0], np.ndarray):
         return (arrays,)
     if not all(a.flags.c_contiguous for a in arrays):
         order = sorted(range(arrays[0].ndim), key=lambda i: -arrays[0].strides[i])
@@ -271,7 +267,7 @@ def _blocks(arrays: list):
         if not all(a.flags.c_contiguous for a in arrays):
             return (arrays,)
     flat = [a.reshape(-1) for a in arrays]
-    return ([a[i : i + BLOCK] for a in flat] for i in range(0, size, BLOCK))
+    return ([a[i : i + block] for a in flat] for i in range(0, size, block))
 
 
 def lerp(a, b, weight: float) -> None:

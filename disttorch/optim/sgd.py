@@ -1,5 +1,6 @@
 """Gradient descent: SGD with momentum, and averaged SGD."""
 
+from ..kernels.blas import add_scaled
 from .elementwise import Elementwise
 from .optimizer import check, check_lr, number
 
@@ -14,6 +15,7 @@ class SGD(Elementwise):
     """
 
     counted = False
+    block = 1 << 17  # three arrays of 512 KB
 
     def __init__(
         self, params, lr=1e-3, momentum=0, dampening=0, weight_decay=0, nesterov=False, *, maximize=False, foreach=None,
@@ -39,18 +41,14 @@ class SGD(Elementwise):
 
         def update(p, g, v=None):
             if v is None:
-                p -= lr * g
+                add_scaled(p, -lr, g)
                 return
             if fresh:
                 v[...] = g
             else:
                 v *= momentum
                 v += g if part == 1 else part * g
-            change = v * (lr if not nesterov else momentum)
-            if nesterov:
-                change += g
-                change *= lr
-            p -= change
+            add_scaled(p, -lr, g + momentum * v if nesterov else v)
 
         return update
 

@@ -11,6 +11,7 @@ from ctypes import byref, c_int, c_int64, c_void_p
 
 import numpy as np
 
+from disttorch.kernels.blas import DATA_OFFSET, address
 from disttorch.kernels.onednn import library as dnnl
 from disttorch.kernels.onednn.library import Unsupported
 from disttorch.kernels.threads import PER_ELEMENT, enter_thread, get_num_threads, threads_for
@@ -19,7 +20,6 @@ ALIGNMENT = 64  # bytes: a cache line, and AVX-512's register
 CACHED_PLANS = 2048  # a deep network needs two or three per layer and input shape; each holds a few kilobytes
 SCRATCHPAD_USER = 1
 UNKNOWN = object()
-DATA_OFFSET = object.__basicsize__  # where a NumPy array object holds its data pointer
 
 
 class _Argument(ctypes.Structure):
@@ -34,10 +34,6 @@ class _Thread(threading.local):
     scratch_size = 0
     scratch = 0  # address
     stream = None
-
-
-def address(array):
-    return c_void_p.from_address(id(array) + DATA_OFFSET).value
 
 
 class Engine:
@@ -139,7 +135,7 @@ class Plan:
     def __init__(self, engine, threads):
         self.engine, self.lib, self.threads = engine, engine.lib, threads
         self._arrays = []  # memories of the arguments of run(), in order
-        self._handles = []
+        self._handles, self._addresses = [], []  # theirs; where each last lay
         self._temporaries = []  # (memory, offset in the thread's buffer)
         self._steps = []  # (primitive, number of arguments, arguments)
         self._layouts, self._descs = [], []
@@ -163,6 +159,7 @@ class Plan:
         memory = Memory(self.engine, layout)
         self._arrays.append(memory)
         self._handles.append(memory.handle)
+        self._addresses.append(None)
         return memory
 
     def temporary(self, layout):
@@ -237,8 +234,12 @@ class Plan:
         lib, engine = self.lib, self.engine
         enter_thread(self.threads)
         set_handle = lib.dnnl_memory_set_data_handle
-        for memory, array in zip(self._handles, arrays, strict=True):
-            set_handle(memory, c_void_p.from_address(id(array) + DATA_OFFSET).value)
+        addresses = self._addresses
+        for i, array in enumerate(arrays):
+            where = c_void_p.from_address(id(array) + DATA_OFFSET).value
+            if where != addresses[i]:  # often it is where it was in the step before
+                set_handle(self._handles[i], where)
+                addresses[i] = where
         if self._size:
             base = engine.scratch(self._size)
             if base != self._base:
