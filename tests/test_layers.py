@@ -26,8 +26,8 @@ ops
 tensors tensor_methods typed printing storage multiprocessing
 fft linalg special backends
 futures sparse overrides
-nn optim utils cuda serialization amp distributions testing func autograd.functional autograd.gradcheck
-programs jit hub compiler accelerator
+nn optim utils cuda serialization amp distributions testing func hub autograd.functional autograd.gradcheck
+programs jit compiler accelerator
 autograd.profiler profiler
 nn.parallel distributed
 .
