@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
+from weakref import WeakSet
 
 import msgpack
 import numpy as np
@@ -27,6 +28,9 @@ from .work import Runner, Work
 TIMEOUT = 1800.0  # seconds; generous, because liveness, not the clock, finds the dead
 HISTORY = 1000  # operations remembered per rank
 MAX_OBJECT = 1 << 30  # bytes of one packed object
+
+
+_groups: WeakSet[Group] = WeakSet()  # all that are alive, for `report`
 
 
 class Record(NamedTuple):
@@ -69,6 +73,7 @@ class Group:
         self._children: list[Group] = []
         self.history: deque[Record] = deque(maxlen=HISTORY)
         self.pending: Record | None = None  # the collective under way, or the one that failed
+        _groups.add(self)
 
     def __repr__(self) -> str:
         state = "closed" if self._closed else "broken" if self._failure else "open"
@@ -426,6 +431,20 @@ class Group:
         if arrays:
             raise ValueError(f"{name} must be None on rank {self.rank}: only rank {root} has them")
         return []
+
+
+def report() -> list[dict[str, Any]]:
+    """What every open group of this process is in and did last; for a person who looks at a job that hangs."""
+    return [
+        {
+            "group": repr(group),
+            "pending": str(group.pending.call) if group.pending else None,
+            "seconds": clock.now() - group.pending.began if group.pending else 0.0,
+            "last": group.last_operation(),
+        }
+        for group in list(_groups)
+        if not group._closed
+    ]
 
 
 def _readable(array: np.ndarray, name: str) -> np.ndarray:

@@ -1,5 +1,6 @@
 """The launcher on one node: it meets the other nodes, starts the workers, watches them, and starts them again."""
 
+import os
 import shutil
 import signal
 import tempfile
@@ -11,6 +12,7 @@ from .console import Consoles
 from .errors import UsageError
 from .failure import Failure, report, root_cause, signal_name
 from .group import WorkerGroup
+from .inspection import inspect_own
 from .reaper import Reaper
 from .rendezvous import Interrupted, Rendezvous
 from .signals import Signals
@@ -134,6 +136,9 @@ class Agent:
                 group.stop(signal.SIGTERM, self._config.shutdown_timeout)
             group.turn(self._signals.fd, self._until_look)
             self._signals.clear()
+            if self._signals.inspection_wanted:
+                self._signals.inspection_wanted = False
+                self._tell(inspect_own(os.getpid()))
         if not group.stopping:
             self._announce(group)  # the last worker, or all at once
 

@@ -12,6 +12,7 @@ import signal
 import sys
 
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
+INSPECT_SIGNAL = signal.SIGRTMIN + 6 if sys.platform == "linux" else 0  # not SIGUSR1: programs have uses for that
 
 
 def main() -> None:
@@ -23,6 +24,7 @@ def main() -> None:
         del sys.path[0]  # this file's folder
     sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]  # as on a terminal: lines come when written
     enable_fault_handler()
+    enable_inspection()
     sys.argv = [target, *arguments]
     try:
         if os.environ.get("DISTTORCH_AS_TORCH") == "1":
@@ -116,6 +118,30 @@ def enable_fault_handler() -> None:
     path = os.environ.get("TORCHELASTIC_ERROR_FILE")
     if path:
         faulthandler.enable(os.open(f"{path}.stack", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600))
+
+
+def enable_inspection() -> None:
+    """On a signal, write the stacks of all threads and the pending collectives beside the error file."""
+    import faulthandler
+
+    path = os.environ.get("TORCHELASTIC_ERROR_FILE")
+    if not path or not INSPECT_SIGNAL:
+        return
+
+    def write_pending(_number: int, _frame: object) -> None:
+        import json
+
+        group = sys.modules.get("disttorch.comm.group")
+        try:
+            with open(f"{path}.pending.part", "w") as file:
+                json.dump(group.report() if group else [], file)
+            os.replace(f"{path}.pending.part", f"{path}.pending")
+        except OSError:
+            return  # a full disk must not end the program; the stacks are there
+
+    signal.signal(INSPECT_SIGNAL, write_pending)
+    file = os.open(f"{path}.inspect", os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+    faulthandler.register(INSPECT_SIGNAL, file, all_threads=True, chain=True)
 
 
 def record(error: BaseException, traceback: str | None = None) -> None:

@@ -193,6 +193,19 @@ def run(**options: Any) -> int:
     return launch(config_from_args(options, machine))
 
 
+@disttorch.command(short_help="Show what the ranks of a running job are doing.", context_settings=HELP)
+@click.argument("launcher", metavar="[PID]", type=int, required=False)
+def inspect(launcher: int | None) -> None:
+    """Print the Python stack of every rank of a running job and the collective that it is in.
+
+    PID is the process number of a `disttorch run` on this machine; without it all jobs of this user are shown. SIGUSR1
+    to the launcher prints the same among the job's own output.
+    """
+    from .inspection import inspect as text_of
+
+    click.echo(text_of(launcher), nl=False)
+
+
 def main(args: Sequence[str] | None = None) -> None:
     """The console script. Exits with the job's status; wrong input is one line on stderr and status 2."""
     arguments = list(sys.argv[1:] if args is None else args)

@@ -156,6 +156,8 @@ class Worker:
         self._process.wait()
         if self._stack_file.exists() and not self._stack_file.stat().st_size:
             self._stack_file.unlink()  # no crash in native code
+        for ending in ("inspect", "pending", "pending.part"):  # see `inspection`
+            Path(f"{self._error_file}.{ending}").unlink(missing_ok=True)
         for stream in self.streams:
             stream.close()
 
