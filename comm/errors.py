@@ -84,11 +84,28 @@ class SecurityError(CommError):
     """An address, key or secret that the rules of `comm.security` do not allow."""
 
 
+FIELD = "\x1f"  # separates the fields of an error in last words
+
+
+def last_words(error: BaseException) -> str:
+    """What a rank that gives up tells the others: "ErrorName: its text", or the fields of a lost rank, to be passed on."""
+    if isinstance(error, PeerLost):
+        return f"{PeerLost.__name__}: {FIELD.join(map(str, error.args))}"
+    return f"{type(error).__name__}: {error}"
+
+
 def departed(rank: int, words: str) -> CommError:
-    """The error of waiting for a rank that left the group, whose last `words` are "" or "ErrorName: its text"."""
+    """The error of waiting for a rank that left the group, whose last `words` are "" or those of `last_words`.
+
+    If it left because another rank was lost, that one is named: it is the cause on every rank.
+    """
     name, _, text = words.partition(": ")
     if name == CollectiveMismatch.__name__:
         return CollectiveMismatch({}, text)
+    if name == PeerLost.__name__:
+        lost, *fields = text.split(FIELD)
+        if lost.isdecimal() and len(fields) == 4 and fields[1].replace(".", "", 1).isdecimal():
+            return PeerLost(int(lost), fields[0], float(fields[1]), fields[2], fields[3])
     if words:
-        return PeerLost(rank, "?", 0.0, "", f"it gave up: {words}")
+        return PeerLost(rank, "?", 0.0, "", f"it gave up: {words.replace(FIELD, ', ')}")
     return GroupClosed(f"rank {rank} closed the group while others still used it")

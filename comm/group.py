@@ -21,7 +21,7 @@ import numpy as np
 
 from . import clock, observing
 from .call import Call, caller, fingerprint
-from .errors import CommError, GroupClosed
+from .errors import CommError, GroupClosed, last_words
 from .reduction import check_op
 from .work import Runner, Work
 
@@ -391,7 +391,7 @@ class Group:
 
     def _fail(self, error: BaseException) -> None:
         self._failure = error
-        self._leave(f"{type(error).__name__}: {error}")
+        self._leave(last_words(error))
 
     def _leave(self, words: str) -> None:
         self._engine.leave(words)
