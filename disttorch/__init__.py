@@ -24,7 +24,7 @@ from .tensors import Tensor
 from .version import __version__
 
 _ROOMS = frozenset(
-    "alias amp autograd backends comm compiler cuda distributed distributions fft func futures hub jit launcher linalg "
+    "accelerator alias amp autograd backends comm compiler cuda distributed distributions fft func futures hub jit launcher linalg "
     "multiprocessing nn optim overrides profiler random serialization sparse special testing utils version vision".split()
 )
 _HOMES = {  # names that live in rooms which are imported when first used

@@ -60,6 +60,7 @@ def worker_environment(
         "TORCHELASTIC_MAX_RESTARTS": str(config.max_restarts),
         "TORCHELASTIC_RUN_ID": config.run_id,
         "TORCHELASTIC_USE_AGENT_STORE": "True",
+        "DISTTORCH_AGENT_PORT": str(place.master_port),  # a program that sets another MASTER_PORT serves it itself
         "TORCHELASTIC_ERROR_FILE": error_file,
         "DISTTORCH_JOB_SECRET": secret,
         "DISTTORCH_AS_TORCH": "1" if config.as_torch else "0",

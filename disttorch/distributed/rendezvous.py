@@ -68,7 +68,9 @@ def _meet(init_method: str, rank: int, world_size: int, timeout: float, owned: l
     rank, world_size = query.get("rank", rank), query.get("world_size", world_size)
     if url.scheme == "env":
         rank, world_size, host, port = _from_environment(os.environ, rank, world_size)
-        serve = rank == 0 and os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True"
+        served = os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True"
+        served = served and os.environ.get("DISTTORCH_AGENT_PORT", str(port)) == str(port)
+        serve = rank == 0 and not served
         return _tcp_store(rank, world_size, host, port, timeout, serve, owned), rank, world_size
     if rank < 0 or world_size < 0:
         missing = "rank" if rank < 0 else "world_size"
