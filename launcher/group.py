@@ -51,7 +51,8 @@ class WorkerGroup:
             routes = plan_routes(self._config, local_rank, self._consoles.same)
             prefixers = self._consoles.prefixers(self._place.first_rank + local_rank, local_rank)
             try:
-                worker = Worker(command, environment, self._place, own, routes, prefixers)
+                words = [word.replace("${local_rank}", str(local_rank)) for word in command]  # torchrun's macro
+                worker = Worker(words, environment, self._place, own, routes, prefixers)
             except OSError as error:
                 raise LaunchError(f"cannot start rank {environment['RANK']}: {error}") from error
             self._workers.append(worker)

@@ -50,7 +50,7 @@ class group(metaclass=_GroupType):
 
 
 def __getattr__(name: str):
-    if name in ("algorithms", "optim"):
+    if name in ("algorithms", "elastic", "launch", "optim", "run"):
         return import_module(f".{name}", __name__)
     if name in _HOME_OF:
         value = getattr(import_module(f".{_HOME_OF[name]}", __name__), name)

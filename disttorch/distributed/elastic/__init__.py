@@ -1,0 +1,1 @@
+"""torch.distributed.elastic: what scripts use of it. The launcher itself is `disttorch.launcher`."""

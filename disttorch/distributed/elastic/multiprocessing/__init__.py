@@ -1,0 +1,3 @@
+"""torch.distributed.elastic.multiprocessing: how a worker's errors reach the launcher."""
+
+from . import errors
