@@ -2,7 +2,7 @@
 
 import pytest
 
-from disttorch.nn.parallel.buckets import Item, offsets, plan_buckets
+from disttorch.nn.parallel.buckets import Item, offsets, plan_buckets, plan_in_order
 
 MB = 1 << 20
 
@@ -41,3 +41,14 @@ def test_a_cap_must_be_positive():
 def test_offsets_are_aligned():
     assert offsets([3, 16, 1], 16) == ([0, 16, 32], 48)
     assert offsets([], 16) == ([], 0)
+
+
+@pytest.mark.parametrize("order", [[0, 1, 2, 3], [3, 2, 1, 0], [2, 0, 3, 1]])
+def test_a_plan_in_the_order_of_arrival(order):
+    items = [Item(1, "float32")] * 4
+    assert plan_in_order(items, order, 2) == [order[:2], order[2:]]
+
+
+def test_kinds_do_not_mix_in_the_order_of_arrival_either():
+    items = [Item(4, "a"), Item(4, "b"), Item(4, "a")]
+    assert plan_in_order(items, [0, 1, 2], 100) == [[0, 2], [1]]

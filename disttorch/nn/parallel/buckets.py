@@ -43,6 +43,12 @@ def plan_buckets(items: Sequence[Item], cap_bytes: int, first_bytes: int = FIRST
     return buckets
 
 
+def plan_in_order(items: Sequence[Item], order: Sequence[int], cap_bytes: int) -> list[list[int]]:
+    """Buckets as `plan_buckets` makes them, but filled in `order`: every index once, as gradients really arrived."""
+    last_first = list(reversed(order))
+    return [[last_first[j] for j in bucket] for bucket in plan_buckets([items[i] for i in last_first], cap_bytes)]
+
+
 def offsets(sizes: Sequence[int], align: int) -> tuple[list[int], int]:
     """Where each of `sizes` elements begins in one buffer if all begin at multiples of `align`, and the buffer's
     length.

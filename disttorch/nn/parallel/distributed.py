@@ -15,6 +15,7 @@ from ...distributed.packing import broadcast_tensors
 from ...distributed.process_group import ProcessGroup, resolve
 from ..modules.module import Module
 from .buckets import DEFAULT_BUCKET_MB
+from .fingerprint import ValueCheck, check_structure
 from .joining import Joining
 from .reducer import Reducer
 from .replicas import _moved, prefixed
@@ -29,6 +30,8 @@ class DistributedDataParallel(Module):
     find_unused_parameters: parameters may get no gradient in a step; the graph is then walked after each forward.
     static_graph: the set of used parameters never changes: like find_unused_parameters, found in the first step.
     gradient_as_bucket_view is accepted: gradients always are views of their buckets. Its other arguments are PyTorch's.
+    The environment variable DISTTORCH_CHECK_PARAMETERS=N has the parameters' values compared over the ranks before the
+    first step and every N steps (not inside `join`): a rank that has drifted is named, and the parameter.
     With N ranks and a loss that is a mean over the batch, a step equals one process's with the N-fold batch.
 
     Raises RuntimeError for a module without gradients, or whose parameters differ between ranks (naming the rank and
@@ -76,18 +79,21 @@ class DistributedDataParallel(Module):
         if (bucket_cap_mb if bucket_cap_mb is not None else DEFAULT_BUCKET_MB) <= 0:
             raise ValueError(f"bucket_cap_mb must be positive, got {bucket_cap_mb}")
         if init_sync:
-            _check_same_parameters(self._comm, named)
+            check_structure(self._comm, named)
             broadcast_tensors(self._comm, [p for n, p in module.named_parameters() if n not in ignored], 0)
             broadcast_tensors(self._comm, list(module.buffers()), 0)
         names, parameters = [n for n, _ in named], [p for _, p in named]
         cap = int((DEFAULT_BUCKET_MB if bucket_cap_mb is None else bucket_cap_mb) * (1 << 20))
         self.reducer = Reducer(self._comm, parameters, names, cap, self.find_unused_parameters)
+        self._value_check = ValueCheck(self._comm, named)
         self._static_unused: set[int] | None = None
         self._joining: Joining | None = None
 
     def forward(self, *inputs, **kwargs):
         syncing = is_grad_enabled() and self.require_backward_grad_sync
         self.reducer.enabled = self.require_backward_grad_sync
+        if syncing and self._joining is None:
+            self._value_check.step()
         source = 0 if self._joining is None else self._joining.announce(syncing)
         if self.broadcast_buffers and syncing:
             broadcast_tensors(self._comm, list(self.module.buffers()), source)
@@ -180,27 +186,6 @@ def _one_device(named: list, device_ids) -> devices.device:
                 f"and module parameters {where}."
             )
     return where
-
-
-def _check_same_parameters(comm: Any, named: list) -> None:
-    """RuntimeError naming the first rank and parameter that differ from rank 0's in name, shape or dtype."""
-    if comm.size == 1:
-        return
-    mine = [[name, list(p._data.shape), p._data.dtype.name] for name, p in named]
-    everyone = comm.all_gather_object(mine)
-    for rank, theirs in enumerate(everyone):
-        if len(theirs) != len(everyone[0]):
-            raise RuntimeError(
-                f"DDP expects same model across all ranks, but Rank {rank} has {len(theirs)} params, while rank 0 has "
-                f"inconsistent {len(everyone[0])} params."
-            )
-        for (name, shape, dtype), (name0, shape0, dtype0) in zip(theirs, everyone[0], strict=True):
-            if (name, shape, dtype) != (name0, shape0, dtype0):
-                raise RuntimeError(
-                    f"DDP expects same model across all ranks, but rank {rank} has parameter {name} of shape {shape} "
-                    f"and dtype {dtype} "
-                    f"where rank 0 has {name0} of shape {shape0} and dtype {dtype0}."
-                )
 
 
 def _tensors(value: Any) -> list[Tensor]:

@@ -2,7 +2,8 @@
 
 A parameter's gradient is written straight into its bucket's memory; the last one of a bucket starts that bucket's
 all-reduce; the end of backward waits for all of them. Buckets start in the order of the plan on every rank, whatever
-the order in which their gradients arrive.
+the order in which their gradients arrive. After the first backward the plan is made anew, from the order in which
+gradients really arrived.
 """
 
 from collections.abc import Callable, Sequence
@@ -11,88 +12,10 @@ from typing import Any
 import numpy as np
 
 from ...autograd.sweep import queue_callback
-from ...autograd.variable import Tensor, alias, counter, wrap
-from ...devices import CPU, namespace, scope, to_device
-from .buckets import Item, offsets, plan_buckets
-
-ALIGN = 64  # bytes: a cache line, so that neighbouring parameters never share one
-
-
-class Bucket:
-    """Parameters whose gradients travel together: one buffer, and a view of it for each."""
-
-    def __init__(self, comm: Any, parameters: Sequence[Tensor], indices: Sequence[int]):
-        first = parameters[0]
-        dtype, self.device = first._data.dtype, first.device
-        starts, length = offsets([p._data.size for p in parameters], max(ALIGN // dtype.itemsize, 1))
-        self.parameters, self.indices, self.comm = list(parameters), list(indices), comm
-        self.memory = comm.allocate(
-            length, dtype
-        )  # what travels; the gradients themselves, where they live on the host
-        if self.device.host:
-            buffer = self.memory
-        else:
-            with scope(self.device):
-                buffer = namespace(self.device).zeros(length, dtype)
-        self.buffer = wrap(buffer, self.device)
-        self.views = [
-            wrap(buffer[s : s + p._data.size].reshape(p._data.shape), self.device)
-            for s, p in zip(starts, parameters, strict=True)
-        ]
-        self.missing: set[int] = set()
-        self.work: Any = None
-
-    def start(self) -> None:
-        """Begin averaging the buffer over the ranks."""
-        if not self.device.host:
-            self.memory[...] = to_device(self.buffer._data, self.device, CPU)
-        self.work = self.comm.all_reduce(self.memory, "avg", async_op=True)
-
-    def finish(self, scale: float = 1.0) -> None:
-        """Wait for the average, and multiply it by `scale`."""
-        self.work.wait()
-        self.work = None
-        if not self.device.host:
-            with scope(self.device):
-                self.buffer._data[...] = to_device(self.memory, CPU, self.device)
-        self.changed(scale)
-
-    def changed(self, scale: float = 1.0) -> None:
-        """The buffer has new elements, to be multiplied by `scale`: let autograd know."""
-        if scale != 1.0:
-            self.buffer._data[...] *= scale
-        for view in self.views:
-            counter(view)[0] += 1
-
-
-class GradBucket:
-    """What a communication hook sees of a bucket."""
-
-    def __init__(self, bucket: Bucket, index: int, last: bool):
-        self._bucket, self._index, self._last, self._buffer = bucket, index, last, bucket.buffer
-
-    def index(self) -> int:
-        """The bucket's place in the order in which buckets are started."""
-        return self._index
-
-    def buffer(self) -> Tensor:
-        """All gradients of the bucket, in one dimension (with gaps of zeros between them)."""
-        return self._buffer
-
-    def set_buffer(self, buffer: Tensor) -> None:
-        """Show another tensor as the buffer; for hooks that wrap hooks."""
-        self._buffer = buffer
-
-    def gradients(self) -> list[Tensor]:
-        """Views of the buffer, one for each parameter."""
-        return list(self._bucket.views)
-
-    def parameters(self) -> list[Tensor]:
-        return list(self._bucket.parameters)
-
-    def is_last(self) -> bool:
-        """Whether no further bucket is started in this backward."""
-        return self._last
+from ...autograd.variable import Tensor, alias, wrap
+from ...devices import scope
+from .bucket import Arena, Bucket, GradBucket
+from .buckets import Item, plan_buckets, plan_in_order
 
 
 class Reducer:
@@ -110,20 +33,30 @@ class Reducer:
         self.hook: Callable | None = None  # hook(GradBucket) -> Future of the reduced buffer, instead of averaging
         self.scale = 1.0  # of averages: more than 1 while some ranks have no more batches
         self._futures: list = []
-        plan = plan_buckets(
-            [Item(p._data.nbytes, (p._data.dtype.str, p._data.dtype.name, str(p.device))) for p in parameters],
-            cap_bytes,
-        )
-        self.buckets = [Bucket(comm, [parameters[i] for i in indices], indices) for indices in plan]
-        self._place = {i: (b, k) for b, bucket in enumerate(self.buckets) for k, i in enumerate(bucket.indices)}
+        kinds = [(p._data.dtype.str, p._data.dtype.name, str(p.device)) for p in parameters]
+        self._items = [Item(p._data.nbytes, kind) for p, kind in zip(parameters, kinds, strict=True)]
+        self._cap_bytes, self._arena = cap_bytes, Arena(comm, self.parameters)
+        self._order: list[int] | None = []  # in which gradients arrive in the first backward; None: the plan is settled
+        self._lay_out(plan_buckets(self._items, cap_bytes))
         self._running = False
         self._next = 0  # the bucket whose all-reduce starts next
         self._unused: set[int] = set()
         self._handles = []
         for i, p in enumerate(self.parameters):
-            b, k = self._place[i]
-            p._grad_home = self.buckets[b].views[k]
             self._handles.append(p.register_post_accumulate_grad_hook(lambda t, i=i: self._arrived(i, t)))
+
+    def _lay_out(self, plan: list[list[int]]) -> None:
+        """Make the plan's buckets; gradients will be written into them."""
+        self._arena.deal()
+        self.buckets = [Bucket(self.comm, self._arena, [self.parameters[i] for i in ids], ids) for ids in plan]
+        self._place = {i: (b, k) for b, bucket in enumerate(self.buckets) for k, i in enumerate(bucket.indices)}
+        for i, p in enumerate(self.parameters):
+            p._grad_home = self._view(i)
+
+    def _view(self, i: int) -> Tensor:
+        """Where parameter `i`'s gradient lies."""
+        b, k = self._place[i]
+        return self.buckets[b].views[k]
 
     def expect(self, unused: set[int]) -> None:
         """A new backward is coming in which the parameters `unused` (indices) get no gradient."""
@@ -132,12 +65,14 @@ class Reducer:
 
     def _begin(self) -> None:
         self._running, self._next = True, 0
+        if self._order is not None:
+            self._order = []
         for bucket in self.buckets:
             bucket.missing = set(range(len(bucket.parameters)))
         queue_callback(self._end)
         for i in sorted(self._unused):
             b, k = self._place[i]
-            self.buckets[b].views[k]._data[...] = 0
+            self._view(i)._data[...] = 0
             self.buckets[b].missing.discard(k)
 
     def _arrived(self, i: int, parameter: Tensor) -> None:
@@ -157,13 +92,15 @@ class Reducer:
                 "is used in several reentrant backward passes, or it was announced as unused."
             )
         bucket.missing.discard(k)
+        if self._order is not None:
+            self._order.append(i)
         self._start_ready()
 
     @staticmethod
     def _take_in(parameter: Tensor, view: Tensor) -> None:
         """Make sure that the gradient lies in the bucket: it does unless the user replaced it."""
         held = parameter._grad
-        if held._data is view._data or (parameter.device.host and np.shares_memory(held._data, view._data)):
+        if _lies_in(held, view):
             return
         with scope(parameter.device):
             view._data[...] = held._data
@@ -188,10 +125,34 @@ class Reducer:
         globally_unused = self._agree_on_unused()
         self._finish()
         for i in self._unused:
-            b, k = self._place[i]
             if i not in globally_unused:
-                self.parameters[i]._grad = alias(self.buckets[b].views[k])
+                self.parameters[i]._grad = alias(self._view(i))
         self._unused = set()
+        self._settle()
+
+    def _settle(self) -> None:
+        """After the first backward: buckets in the order in which gradients arrived on rank 0, on all ranks.
+
+        With a communication hook they stay as they are: it may remember something of each.
+        """
+        arrived, self._order = self._order, None
+        if arrived is None or self.hook is not None:
+            return
+        late = sorted(set(range(len(self.parameters))) - set(arrived), reverse=True)
+        order = np.array(arrived + late, np.int64)
+        self.comm.broadcast(order, 0)
+        plan = plan_in_order(self._items, order.tolist(), self._cap_bytes)
+        if plan == [bucket.indices for bucket in self.buckets]:
+            return
+        held = {}
+        for i, p in enumerate(self.parameters):
+            if p._grad is not None and _lies_in(p._grad, self._view(i)):
+                with scope(p.device):
+                    held[i] = wrap(p._grad._data.copy(), p.device)
+        self._lay_out(plan)
+        for i, gradient in held.items():
+            self.parameters[i]._grad = gradient
+            self._take_in(self.parameters[i], self._view(i))
 
     def _finish(self) -> None:
         if self.hook is None:
@@ -210,10 +171,11 @@ class Reducer:
         """Take part in the other ranks' reductions of one backward with zeros, leaving this rank's gradients alone."""
         if self.hook is not None:
             raise RuntimeError("join() does not work together with register_comm_hook()")
-        if self.find_unused:
-            self.comm.all_reduce(np.zeros(len(self.parameters), np.uint8), "max")
         for bucket in self.buckets:
             self.comm.all_reduce(np.zeros_like(bucket.memory), "avg")
+        if self.find_unused:
+            self.comm.all_reduce(np.zeros(len(self.parameters), np.uint8), "max")
+        self._settle()
 
     def _agree_on_unused(self) -> set[int]:
         """The parameters that no rank used: their gradients stay as they were."""
@@ -244,3 +206,7 @@ class Reducer:
             handle.remove()
         for p in self.parameters:
             p._grad_home = None
+
+
+def _lies_in(gradient: Tensor, view: Tensor) -> bool:
+    return gradient._data is view._data or (view.device.host and np.shares_memory(gradient._data, view._data))
