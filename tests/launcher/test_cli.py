@@ -99,7 +99,7 @@ def test_one_worker_a_visible_device(script):
 @pytest.mark.parametrize(
     ("args", "parts"),
     [
-        (["--help"], ["Usage: disttorch [OPTIONS] COMMAND", "run  Run a training script on several workers."]),
+        (["--help"], ["Usage: disttorch [OPTIONS] COMMAND", "run      Run a training script on several workers."]),
         (
             ["run", "--help"],
             ["Usage: disttorch run [OPTIONS] SCRIPT [ARGS]...", "Workers:", "Nodes:", "Failures:", "Output:"],
