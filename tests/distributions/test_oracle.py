@@ -25,6 +25,14 @@ CASES = {  # name -> parameters, a value to ask for
     "OneHotCategorical": ([[0.2, 0.5, 0.3]], [0.0, 1.0, 0.0]),
     "MultivariateNormal": ([[0.5, -1.0], [[2.0, 0.3], [0.3, 1.0]]], [0.3, 2.0]),
 }
+
+
+@pytest.fixture(autouse=True)
+def checks_on():
+    """PyTorch's own test tools, which other tests import, turn its checks of parameters off."""
+    torch.distributions.Distribution.set_default_validate_args(True)
+
+
 NOT_DIFFERENTIABLE = {"Bernoulli", "Geometric", "Poisson", "Categorical", "OneHotCategorical"}
 
 
