@@ -117,7 +117,7 @@ class Agent:
         self._group.start(
             (self._logs or self._scratch) / f"attempt_{attempt}",
             self._rendezvous.secret,
-            self._trace and self._trace.folder,
+            self._trace.folder if self._trace else None,
         )
         self._watch(self._group)
         failures = self._group.collect()

@@ -6,6 +6,7 @@ its time and takes the answer to be of the moment in the middle; the quickest of
 
 import zlib
 from collections.abc import Callable
+from operator import methodcaller
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ def answer_clocks(ask: Ask, wait: Callable[[str], bytes], nnodes: int) -> None:
     for node in range(1, nnodes):
         for turn in range(ROUNDS):
             wait(f"trace/ask/{node}/{turn}")
-            ask(lambda store, key=f"trace/time/{node}/{turn}": store.set(key, str(nanoseconds()).encode()))
+            _set(ask, f"trace/time/{node}/{turn}", str(nanoseconds()).encode())
 
 
 def compare_clock(ask: Ask, wait: Callable[[str], bytes], node: int) -> int:
@@ -29,11 +30,11 @@ def compare_clock(ask: Ask, wait: Callable[[str], bytes], node: int) -> int:
     answers = []
     for turn in range(ROUNDS):
         if turn == 0:  # node 0 may be busy with another node: what counts begins when it is there for this one
-            ask(lambda store: store.set(f"trace/ask/{node}/0", b"1"))
+            _set(ask, f"trace/ask/{node}/0", b"1")
             wait(f"trace/time/{node}/0")
             continue
         asked = nanoseconds()
-        ask(lambda store, key=f"trace/ask/{node}/{turn}": store.set(key, b"1"))
+        _set(ask, f"trace/ask/{node}/{turn}", b"1")
         told = int(wait(f"trace/time/{node}/{turn}"))
         answers.append((nanoseconds() - asked, told - (asked + nanoseconds()) // 2))
     return min(answers)[1]
@@ -47,9 +48,9 @@ def send_files(ask: Ask, folder: Path, node: int, shift: int) -> None:
             while data := file.read(PIECE):
                 name = str(path.relative_to(folder)).encode()
                 value = b"%d:%s%s" % (len(name), name, zlib.compress(data, 1))
-                ask(lambda store, key=f"trace/file/{node}/{pieces}", value=value: store.set(key, value))
+                _set(ask, f"trace/file/{node}/{pieces}", value)
                 pieces += 1
-    ask(lambda store: store.set(f"trace/sent/{node}", f"{pieces} {shift}".encode()))
+    _set(ask, f"trace/sent/{node}", f"{pieces} {shift}".encode())
 
 
 def receive_files(ask: Ask, wait: Callable[[str], bytes], folder: Path, node: int) -> int:
@@ -64,5 +65,9 @@ def receive_files(ask: Ask, wait: Callable[[str], bytes], folder: Path, node: in
         path.parent.mkdir(parents=True, exist_ok=True)
         with open(path, "ab") as file:
             file.write(zlib.decompress(rest[int(length) :]))
-        ask(lambda store, key=key: store.delete_key(key))
+        ask(methodcaller("delete_key", key))
     return shift
+
+
+def _set(ask: Ask, key: str, value: bytes) -> None:
+    ask(methodcaller("set", key, value))
