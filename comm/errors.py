@@ -88,7 +88,9 @@ FIELD = "\x1f"  # separates the fields of an error in last words
 
 
 def last_words(error: BaseException) -> str:
-    """What a rank that gives up tells the others: "ErrorName: its text", or the fields of a lost rank, to be passed on."""
+    """What a rank that gives up tells the others: "ErrorName: its text", or the fields of a lost rank, to be passed
+    on.
+    """
     if isinstance(error, PeerLost):
         return f"{PeerLost.__name__}: {FIELD.join(map(str, error.args))}"
     return f"{type(error).__name__}: {error}"

@@ -15,12 +15,23 @@ from .ops.pseudo import linalg_cross as cross
 from .ops.pseudo import linalg_diagonal as diagonal
 from .ops.pseudo import linalg_vander as vander
 from .ops.solving import (
-    LinAlgError, det, inv, inv_ex, lstsq, slogdet, solve, solve_ex, solve_triangular, tensorinv, tensorsolve,
+    LinAlgError,
+    det,
+    inv,
+    inv_ex,
+    lstsq,
+    slogdet,
+    solve,
+    solve_ex,
+    solve_triangular,
+    tensorinv,
+    tensorsolve,
 )  # fmt: skip
 
 __all__ = [
     "LinAlgError", "cholesky", "cholesky_ex", "cond", "cross", "det", "diagonal", "eig", "eigh", "eigvals", "eigvalsh",
-    "householder_product", "inv", "inv_ex", "lstsq", "lu", "lu_factor", "lu_factor_ex", "lu_solve", "matmul", "matrix_exp",
+    "householder_product", "inv", "inv_ex", "lstsq", "lu", "lu_factor", "lu_factor_ex", "lu_solve", "matmul",
+    "matrix_exp",
     "matrix_norm", "matrix_power", "matrix_rank", "multi_dot", "norm", "pinv", "qr", "slogdet", "solve", "solve_ex",
     "solve_triangular", "svd", "svdvals", "tensorinv", "tensorsolve", "vander", "vecdot", "vector_norm",
 ]  # fmt: skip

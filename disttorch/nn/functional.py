@@ -18,7 +18,8 @@ from ..ops.distance import cosine_similarity, normalize, pairwise_distance, pdis
 from ..ops.dropout import alpha_dropout, dropout, dropout1d, dropout2d, dropout3d, feature_alpha_dropout
 from ..ops.embedding import embedding, embedding_bag, one_hot
 from ..ops.fractional import (
-    fractional_max_pool2d, fractional_max_pool2d_with_indices, fractional_max_pool3d, fractional_max_pool3d_with_indices,
+    fractional_max_pool2d, fractional_max_pool2d_with_indices, fractional_max_pool3d,
+    fractional_max_pool3d_with_indices,
 )  # fmt: skip
 from ..ops.grid import affine_grid, grid_sample
 from ..ops.linear import bilinear, linear

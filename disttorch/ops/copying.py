@@ -184,5 +184,6 @@ def sum_to_size(input, *size):
 
 __all__ = [
     "channels_last", "channels_last_3d", "clone", "conj", "conj_physical", "contiguous", "contiguous_format",
-    "convert", "copy_", "detach", "detach_", "move", "preserve_format", "resolve_conj", "resolve_neg", "sum_to_size", "to",
+    "convert", "copy_", "detach", "detach_", "move", "preserve_format", "resolve_conj", "resolve_neg", "sum_to_size",
+    "to",
 ]  # fmt: skip

@@ -96,7 +96,8 @@ def _arg(name, function):
         return write(out, wrap(found, input.device))
 
     call.__name__ = call.__qualname__ = name
-    call.__doc__ = f"The index of the {'largest' if name == 'argmax' else 'smallest'} element along `dim` (of the flattened tensor if None)."
+    which = "largest" if name == "argmax" else "smallest"
+    call.__doc__ = f"The index of the {which} element along `dim` (of the flattened tensor if None)."
     return call
 
 

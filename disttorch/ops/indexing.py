@@ -38,7 +38,7 @@ def _key(index, shape: tuple):
         elif isinstance(p, (bool, np.bool_)):
             key.append(bool(p))
             basic = False
-        elif isinstance(p, (list, range)) or (isinstance(p, np.ndarray)):
+        elif isinstance(p, (list, range, np.ndarray)):
             array = np.asarray(p)
             key.append(array.astype(np.int64) if array.size == 0 else array)
             basic = False

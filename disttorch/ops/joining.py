@@ -126,6 +126,7 @@ def column_stack(tensors, *, out=None):
 
 
 __all__ = [
-    "atleast_1d", "atleast_2d", "atleast_3d", "cat", "column_stack", "concat", "concatenate", "dstack", "hstack", "row_stack",
+    "atleast_1d", "atleast_2d", "atleast_3d", "cat", "column_stack", "concat", "concatenate", "dstack", "hstack",
+    "row_stack",
     "stack", "vstack",
 ]  # fmt: skip

@@ -1,4 +1,6 @@
-"""LU decomposition with partial pivoting (G. Golub, C. Van Loan, "Matrix Computations", algorithm 3.4.1), in batches."""
+"""LU decomposition with partial pivoting (G. Golub, C. Van Loan, "Matrix Computations", algorithm 3.4.1), in
+batches.
+"""
 
 import math
 

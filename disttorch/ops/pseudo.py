@@ -130,7 +130,8 @@ def matrix_power(A, n, *, out=None):
 
 # N. Higham, "The scaling and squaring method for the matrix exponential revisited" (2005): Pade [13/13] and its bound.
 _PADE = (
-    64764752532480000.0, 32382376266240000.0, 7771770303897600.0, 1187353796428800.0, 129060195264000.0, 10559470521600.0,
+    64764752532480000.0, 32382376266240000.0, 7771770303897600.0, 1187353796428800.0, 129060195264000.0,
+    10559470521600.0,
     670442572800.0, 33522128640.0, 1323241920.0, 40840800.0, 960960.0, 16380.0, 182.0, 1.0,
 )  # fmt: skip
 _PADE_BOUND = 5.371920351148152
@@ -174,7 +175,9 @@ def matrix_exp(A):
 
 # -- chains and products ----------------------------------------------------------------------------------------------
 def multi_dot(tensors, *, out=None):
-    """The product of several matrices (the first and last may be vectors) in the cheapest order (Cormen et al., 15.2)."""
+    """The product of several matrices (the first and last may be vectors) in the cheapest order (Cormen et al.,
+    15.2).
+    """
     tensors = list(tensors)
     if len(tensors) < 2:
         raise RuntimeError(f"multi_dot(): expected at least 2 tensors but got {len(tensors)}")

@@ -155,7 +155,8 @@ def _moment(name, op):
         return write(out, op(input, dims, correction, keepdim))
 
     function.__name__ = function.__qualname__ = name
-    function.__doc__ = f"The {'variance' if name == 'var' else 'standard deviation'} over `dim`, divided by N - correction (default 1)."
+    what = "variance" if name == "var" else "standard deviation"
+    function.__doc__ = f"The {what} over `dim`, divided by N - correction (default 1)."
     return function
 
 

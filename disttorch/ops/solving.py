@@ -249,7 +249,9 @@ def triangular_solve(input, A, upper=True, transpose=False, unitriangular=False,
 
 # -- determinants -----------------------------------------------------------------------------------------------------
 def _cofactors(a):
-    """The matrix whose entries are the derivatives of det(a): det(U) det(Vh) U diag(products of the other values) Vh."""
+    """The matrix whose entries are the derivatives of det(a): det(U) det(Vh) U diag(products of the other values)
+    Vh.
+    """
     u, s, vh = np.linalg.svd(a)
     n = s.shape[-1]
     others = np.stack([np.prod(np.delete(s, i, -1), -1) for i in range(n)], -1) if n else s

@@ -136,10 +136,8 @@ def _median(name, input, dim, keepdim, out):
     at = np.full([1 if i == d else s for i, s in enumerate(a.shape)], (n - 1) // 2)
     if a.dtype.kind == "f":
         nans = np.isnan(a).sum(d, keepdims=True)
-        if name == "nanmedian":
-            at = np.where(nans == n, 0, (n - nans - 1) // 2)
-        else:
-            at = np.where(nans > 0, n - nans, at)  # the first NaN
+        among_others = np.where(nans == n, 0, (n - nans - 1) // 2)
+        at = among_others if name == "nanmedian" else np.where(nans > 0, n - nans, at)  # the first NaN
     return _picked(name, input, d, np.take_along_axis(order, at, d), keepdim, out)
 
 

@@ -1,6 +1,6 @@
 """torch.utils.tensorboard: the SummaryWriter of the package tensorboardX, which takes our tensors."""
 
-__all__ = ["SummaryWriter"]
+__all__ = ["SummaryWriter"]  # noqa: F822 - imported when asked for
 
 
 def __getattr__(name: str):

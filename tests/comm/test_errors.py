@@ -3,7 +3,6 @@
 import pickle
 
 import pytest
-
 from disttorch.comm.errors import CollectiveMismatch, DeadlineExceeded, GroupClosed, PeerLost, departed, last_words
 
 

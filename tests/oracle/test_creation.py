@@ -349,8 +349,8 @@ def test_ranges_to_the_last_bit(dtype):
         low, high = sorted(rng.uniform(-10, 10, 2))
         step, count = float(rng.uniform(0.01, 1)), int(rng.integers(2, 200))
         for make in (
-            lambda lib, d: lib.arange(low, high, step, dtype=d),  # noqa: B023
-            lambda lib, d: lib.linspace(high, low, count, dtype=d),  # noqa: B023
+            lambda lib, d: lib.arange(low, high, step, dtype=d),
+            lambda lib, d: lib.linspace(high, low, count, dtype=d),
         ):
             ours, theirs = (make(lib, getattr(lib, dtype)).double().numpy() for lib in (disttorch, torch))
             np.testing.assert_array_equal(ours, theirs)

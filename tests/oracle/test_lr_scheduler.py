@@ -77,7 +77,7 @@ def run(lib, make, optimizer, kwargs, count=40, tensor_lr=False):
         o.step()
         for s in schedulers:
             s.step()
-        seen.append(settings(o) + [[x.item() if hasattr(x, "item") else x for x in schedulers[-1].get_last_lr()]])
+        seen.append([*settings(o), [x.item() if hasattr(x, "item") else x for x in schedulers[-1].get_last_lr()]])
     return seen, schedulers[-1], o
 
 
@@ -145,8 +145,10 @@ METRICS = [
     0.3,
 ]
 PLATEAUS = [
-    {}, {"patience": 2}, {"mode": "max", "patience": 1}, {"patience": 1, "cooldown": 3}, {"patience": 0, "min_lr": [0.05, 0.01]},
-    {"patience": 1, "threshold_mode": "abs", "threshold": 0.1}, {"mode": "max", "patience": 0, "threshold_mode": "abs", "factor": 0.5},
+    {}, {"patience": 2}, {"mode": "max", "patience": 1}, {"patience": 1, "cooldown": 3},
+    {"patience": 0, "min_lr": [0.05, 0.01]},
+    {"patience": 1, "threshold_mode": "abs", "threshold": 0.1},
+    {"mode": "max", "patience": 0, "threshold_mode": "abs", "factor": 0.5},
 ]  # fmt: skip
 
 

@@ -294,7 +294,8 @@ def settings(lib, log):
 
 
 PROGRAMS = [
-    hooks, backward_hooks_without_input_gradients, global_hooks, registration, by_name, states, conversions, copies, lazy,
+    hooks, backward_hooks_without_input_gradients, global_hooks, registration, by_name, states, conversions, copies,
+    lazy,
     settings,
 ]  # fmt: skip
 

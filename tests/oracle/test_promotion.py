@@ -14,7 +14,8 @@ import disttorch  # noqa: E402
 pytestmark = [pytest.mark.oracle, pytest.mark.filterwarnings("ignore:ComplexHalf")]
 
 NAMES = [
-    "bool", "uint8", "int8", "int16", "int32", "int64", "uint16", "uint32", "uint64", "float16", "bfloat16", "float32", "float64",
+    "bool", "uint8", "int8", "int16", "int32", "int64", "uint16", "uint32", "uint64", "float16", "bfloat16",
+    "float32", "float64",
     "complex64", "complex128",
 ]  # fmt: skip
 NUMBERS = [True, 3, 2.5, 1 + 2j]
