@@ -134,7 +134,11 @@ class ViewOp(Op):
 
     def __call__(self, x, *args):
         out = super().__call__(x, *args)
-        if x.device.host and not np.may_share_memory(out._data, x._data) and out._data.size:
+        made, data = out._data, x._data
+        owner = made.base
+        if owner is not None and (owner is data or owner is data.base):
+            return mark_view(out, x, self, args)
+        if x.device.host and made.size and not np.may_share_memory(made, data):
             return out
         return mark_view(out, x, self, args)
 

@@ -1,11 +1,13 @@
 """Arithmetic of two tensors, element by element, with broadcasting."""
 
+import functools
+
 import numpy as np
 
 from ..autograd.inplace import write
 from ..autograd.op import Op
 from ..autograd.variable import Tensor
-from ..dtypes import FLOATING, bool_
+from ..dtypes import FLOATING, bool_, float32
 from .pointwise import binary, check_operands, hushed, inplace_of, result_dtype
 
 # A gradient that comes out broadcast is summed to its input's shape by the sweep.
@@ -302,9 +304,32 @@ def _log_tensor(y):
     return y.log() if isinstance(y, Tensor) else _log_of(y)
 
 
+def _in_float32(function):
+    """The function computed in float32 where its result is a 16-bit float, and rounded once."""
+
+    @functools.wraps(function)
+    def computed(*operands, **kwargs):
+        d = result_dtype(*operands)
+        if d.itemsize == 2 and d.is_floating_point:
+            return function(*[t.to(float32) if isinstance(t, Tensor) else t for t in operands], **kwargs).to(d)
+        return function(*operands, **kwargs)
+
+    return computed
+
+
+@_in_float32
+def _plus_product(x, a, b, value):
+    return x + (a * b if value == 1 else a * b * value)
+
+
+@_in_float32
+def _plus_quotient(x, a, b, value):
+    return x + (a / b if value == 1 else a * value / b)
+
+
 def addcmul(input, tensor1, tensor2, *, value=1, out=None):
     """input + value * tensor1 * tensor2."""
-    return write(out, input + (tensor1 * tensor2 if value == 1 else tensor1 * tensor2 * value))
+    return write(out, _plus_product(input, tensor1, tensor2, value=value))
 
 
 def addcdiv(input, tensor1, tensor2, *, value=1, out=None):
@@ -312,14 +337,12 @@ def addcdiv(input, tensor1, tensor2, *, value=1, out=None):
     if all(t._data.dtype.kind in "iub" for t in (tensor1, tensor2)):
         raise RuntimeError(
             "Integer division with addcdiv is no longer supported, and in a future  release addcdiv will perform a "
-            "true division "
-            "of tensor1 and tensor2. The historic addcdiv behavior can be implemented as (input + value * "
-            "torch.trunc(tensor1 / "
-            "tensor2)).to(input.dtype) for integer inputs and as (input + value * tensor1 / tensor2) for float inputs. "
-            "The future "
-            "addcdiv behavior is just the latter implementation: (input + value * tensor1 / tensor2), for all dtypes."
+            "true division of tensor1 and tensor2. The historic addcdiv behavior can be implemented as (input + value "
+            "* torch.trunc(tensor1 / tensor2)).to(input.dtype) for integer inputs and as (input + value * tensor1 / "
+            "tensor2) for float inputs. The future addcdiv behavior is just the latter implementation: (input + value "
+            "* tensor1 / tensor2), for all dtypes."
         )
-    return write(out, input + (tensor1 / tensor2 if value == 1 else tensor1 * value / tensor2))
+    return write(out, _plus_quotient(input, tensor1, tensor2, value=value))
 
 
 _lerp = Op(
@@ -333,13 +356,18 @@ _lerp = Op(
 )
 
 
+@_in_float32
+def _weighted(start, end, weight):
+    return _lerp(start, end, weight)
+
+
 def lerp(input, end, weight, *, out=None):
     """input + weight * (end - input)."""
     if input.dtype is not end.dtype:
         raise RuntimeError(f"expected dtype {_name(input)} for `end` but got dtype {_name(end)}")
     if isinstance(weight, Tensor) and weight.dtype is not input.dtype:
         raise RuntimeError(f"expected dtype {_name(input)} for `weight` but got dtype {_name(weight)}")
-    return write(out, _lerp(input, end, weight))
+    return write(out, _weighted(input, end, weight))
 
 
 def _name(t):

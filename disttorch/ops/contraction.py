@@ -32,7 +32,7 @@ def contract(equation, *tensors) -> Tensor:
     value, term = values[0], labels[0]
     gone = [i for i, c in enumerate(term) if c not in result]
     if gone:
-        value = value.sum(gone)
+        value = value.sum(gone, dtype=value.dtype)
         term = [c for c in term if c in result]
     return value.permute(*[term.index(c) for c in result]) if term != result else value
 
@@ -126,7 +126,7 @@ def _pair(a: Tensor, la: list, b: Tensor, lb: list, later: set) -> tuple[Tensor,
 
 def _sum_alone(t: Tensor, term: list, needed: set) -> tuple[Tensor, list]:
     gone = [i for i, c in enumerate(term) if c not in needed]
-    return (t.sum(gone), [c for c in term if c in needed]) if gone else (t, term)
+    return (t.sum(gone, dtype=t.dtype), [c for c in term if c in needed]) if gone else (t, term)
 
 
 def _expanded(t: Tensor, term: list, shared: list, size: dict) -> Tensor:

@@ -50,7 +50,7 @@ def _index_added(x, dim, index, source):
 
     out = np.array(x, order="C")
     if x.ndim == 0:
-        return out + source.sum()
+        return (out + source.sum()).astype(x.dtype)
     rows = np.moveaxis(out, dim, 0)
     source = np.moveaxis(source, dim, 0) if source.ndim == x.ndim else source.reshape((-1, *rows.shape[1:]))
     if dim == 0 and source.flags.c_contiguous:

@@ -48,7 +48,7 @@ def masked_fill(input, mask, value):
                 "dimension(s)."
             )
         value = value.to(input.dtype)
-    elif not dtypes.can_cast(dtypes.of_scalar(value), input.dtype):
+    elif input.dtype is not dtypes.bool_ and not dtypes.can_cast(dtypes.of_scalar(value), input.dtype):
         raise RuntimeError(
             f"value cannot be converted to type {_C_NAMES.get(input.dtype.name, input.dtype.name)} without overflow"
         )

@@ -21,7 +21,7 @@ def _running(function):
             return a.copy()
         if a.dtype.itemsize == 2 and a.dtype.kind in "fV":
             return function(a.astype(np.float32), axis=dim).astype(a.dtype)
-        return function(a, axis=dim)
+        return function(a, axis=dim, dtype=a.dtype)
 
     return forward
 

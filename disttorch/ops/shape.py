@@ -18,6 +18,8 @@ _reshape_copy = ViewOp(
 
 def infer_shape(shape: tuple, size: int) -> tuple:
     """`shape` with its -1 filled in for `size` elements; RuntimeError (PyTorch's texts) if that cannot be."""
+    if -1 not in shape and math.prod(shape) == size and min(shape, default=0) >= 0:
+        return shape
     unknown = [i for i, s in enumerate(shape) if s == -1]
     if len(unknown) > 1:
         raise RuntimeError("only one dimension can be inferred")
@@ -34,8 +36,6 @@ def infer_shape(shape: tuple, size: int) -> tuple:
             raise RuntimeError(f"shape '{list(shape)}' is invalid for input of size {size}")
         if size % known == 0:
             return tuple([size // known if s == -1 else s for s in shape])
-    elif known == size:
-        return shape
     raise RuntimeError(f"shape '{list(shape)}' is invalid for input of size {size}")
 
 
@@ -316,6 +316,6 @@ def repeat_interleave(input, repeats, dim=None, *, output_size=None):
 __all__ = [
     "alias_view", "broadcast_shapes", "broadcast_tensors", "broadcast_to", "expand", "expand_as", "flatten",
     "infer_shape", "moveaxis", "movedim", "permute", "ravel", "repeat", "repeat_interleave", "reshape",
-    "reshape_as", "squeeze", "swapaxes", "swapdims", "t", "tile", "transpose", "unflatten", "unsqueeze", "view", "view_as",
-    "view_dtype",
+    "reshape_as", "squeeze", "swapaxes", "swapdims", "t", "tile", "transpose", "unflatten", "unsqueeze", "view",
+    "view_as", "view_dtype",
 ]  # fmt: skip

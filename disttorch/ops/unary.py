@@ -38,7 +38,13 @@ log1p = unary("log1p", hushed(np.log1p), x=lambda g, x: g / conj(x + 1))
 sqrt = unary("sqrt", hushed(np.sqrt), x=lambda g, out: g / conj(out * 2))
 rsqrt = unary("rsqrt", hushed(lambda a: 1 / np.sqrt(a)), x=lambda g, out: g * conj(out * out * out) * -0.5)
 reciprocal = unary("reciprocal", hushed(lambda a: 1 / a), x=lambda g, out: -g * conj(out * out))
-square = unary("square", np.square, floats=False, node="PowBackward0", x=lambda g, x: g * conj(x * 2))
+square = unary(
+    "square",
+    lambda a: np.square(a.astype(np.int64) if a.dtype.kind == "b" else a),
+    floats=False,
+    node="PowBackward0",
+    x=lambda g, x: g * conj(x * 2),
+)
 
 sin = unary("sin", hushed(np.sin), x=lambda g, x: g * conj(cos(x)))
 cos = unary("cos", hushed(np.cos), x=lambda g, x: -g * conj(sin(x)))

@@ -212,7 +212,8 @@ def _unequal(a: np.ndarray, b: np.ndarray, dtype: str) -> str | None:
     if same.all():
         return None
     at = tuple(i[0] for i in np.nonzero(~np.atleast_1d(same)))
-    return f"values differ at {int((~same).sum())} of {a.size} places: {np.atleast_1d(a)[at]} instead of {np.atleast_1d(b)[at]}"
+    first = f"{np.atleast_1d(a)[at]} instead of {np.atleast_1d(b)[at]}"
+    return f"values differ at {int((~same).sum())} of {a.size} places: {first}"
 
 
 def _zero_or(g, like):
@@ -271,10 +272,10 @@ def replay(op, *, limit: int | None = None, extra: bool = False, only=None) -> R
             differentiable = dtype in op.backward_dtypes and op.supports_autograd
             torch.manual_seed(SEED)
             try:
-                samples = list(op.sample_inputs("cpu", dtype, requires_grad=differentiable))
-            except ValueError:  # some of them cannot require a gradient
+                samples = _samples(op, dtype, differentiable, limit)
+            except (ValueError, RuntimeError):  # some of them cannot require a gradient
                 differentiable = False
-                samples = list(op.sample_inputs("cpu", dtype, requires_grad=False))
+                samples = _samples(op, dtype, False, limit)
             for nr, sample in _spread(samples, limit):
                 result.samples += 1
                 text = _replay_sample(op, function, sample, differentiable)
@@ -285,6 +286,12 @@ def replay(op, *, limit: int | None = None, extra: bool = False, only=None) -> R
                 return result
         _replay_errors(op, function, result)
     return result
+
+
+def _samples(op, dtype, differentiable: bool, limit: int | None) -> list:
+    """Every sample; where a few are wanted, no more are made than it takes to choose them from."""
+    made = op.sample_inputs("cpu", dtype, requires_grad=differentiable)
+    return list(made if limit is None else itertools.islice(made, 8 * limit))
 
 
 def _spread(samples: list, limit: int | None):
