@@ -31,6 +31,7 @@ _HOMES = {  # names that live in rooms which are imported when first used
     "amp": "autocast",
     "constants": "e inf layout memory_format nan newaxis pi sparse_coo sparse_csr strided",
     "serialization": "load save",
+    "storage": "TypedStorage UntypedStorage",
     "sparse": "sparse_coo_tensor sparse_csr_tensor spmm",
     "programs": (
         "compile get_num_interop_threads set_num_interop_threads set_float32_matmul_precision get_float32_matmul_precision "

@@ -30,7 +30,8 @@ _simulated: int | None = None  # how many devices to simulate; None: none
 class device:
     """A device: `device("cuda:1")`, `device("cuda", 1)`, `device(1)`; equal descriptions are one object.
 
-    Attributes: type ("cpu" or "cuda"), index (int or None for "the current one"), host (True where NumPy computes).
+    Attributes: type ("cpu", "cuda", or another that PyTorch knows: no tensor lives there), index (int or None for "the
+    current one"), host (True where NumPy computes).
     Raises RuntimeError (PyTorch's text) for a malformed description. As a context manager it is the factories' default.
     """
 
@@ -88,11 +89,7 @@ def _stack() -> list:
 
 def _parse(text: str, index: int | None) -> tuple[str, int | None]:
     kind, colon, number = text.partition(":")
-    if kind not in ("cpu", "cuda"):
-        if kind in _TYPES.split(", "):
-            raise RuntimeError(
-                f"device type '{kind}' is not supported here: disttorch knows cpu and cuda (real or simulated)"
-            )
+    if kind not in _TYPES.split(", "):
         raise RuntimeError(f"Expected one of {_TYPES} device type at start of device string: {kind}")
     if colon:
         if index is not None:
@@ -202,6 +199,10 @@ def resolve(where=None) -> device:
     d = device(where)
     if d.type == "cpu":
         return CPU
+    if d.type != "cuda":
+        raise RuntimeError(
+            f"device type '{d.type}' is not supported here: tensors live on cpu and cuda (real or simulated)"
+        )
     index = _current.cuda if d.index is None else d.index
     check_cuda(index)
     return device("cuda", index)

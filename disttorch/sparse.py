@@ -14,15 +14,15 @@ def _tensor(value: Any, dtype: Any = None) -> Tensor:
 
 
 def sparse_coo_tensor(
-    indices: Any, values: Any = None, size: Any = None, *, dtype: Any = None, device: Any = None,
+    indices: Any = None, values: Any = None, size: Any = None, *, dtype: Any = None, device: Any = None,
     requires_grad: bool = False, check_invariants: Any = None, is_coalesced: Any = None,
 ) -> Tensor:  # fmt: skip
     """A dense tensor with `values` (nnz, ...) at `indices` (dimensions, nnz) and zeros elsewhere; equal indices add up.
 
-    sparse_coo_tensor(size) gives zeros. RuntimeError if indices and values do not match or lie outside of `size`.
+    sparse_coo_tensor(size) and sparse_coo_tensor(size=...) give zeros. RuntimeError if indices and values do not match or lie outside of `size`.
     """
     if values is None:
-        return ops.zeros(*indices, dtype=dtype, device=device, requires_grad=requires_grad)
+        return ops.zeros(*(indices if size is None else size), dtype=dtype, device=device, requires_grad=requires_grad)
     indices, values = _tensor(indices).long(), _tensor(values, dtype)
     if indices.dim() != 2 or values.dim() < 1 or indices.shape[1] != values.shape[0]:
         raise RuntimeError(

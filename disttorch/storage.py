@@ -1,35 +1,78 @@
 """Storages: the one-dimensional memory under a tensor, for programs that look at it."""
 
+import os
+from typing import Any
+
 import numpy as np
 
 from .autograd.variable import Tensor, wrap
+from .devices import CPU, device
 
 
 class UntypedStorage:
-    """The bytes that a tensor (and all its views) live in."""
+    """Bytes. `UntypedStorage(n)` makes n of them, `tensor.untyped_storage()` gives those that a tensor lives in."""
 
-    def __init__(self, tensor: Tensor):
+    def __init__(self, size: int = 0):
+        self._owner, self.device = np.empty(size, np.uint8), CPU
+
+    @classmethod
+    def of(cls, tensor: Tensor) -> "UntypedStorage":
+        """All the memory that a tensor and its views share."""
         owner = tensor._data
         while isinstance(owner.base, np.ndarray):
             owner = owner.base
-        self._owner, self.device = owner, tensor.device
+        return cls._over(owner, tensor.device)
+
+    @classmethod
+    def _over(cls, owner: np.ndarray, where: device) -> "UntypedStorage":
+        self = cls.__new__(cls)
+        self._owner, self.device = owner, where
+        return self
+
+    @classmethod
+    def from_file(cls, filename: str | os.PathLike, shared: bool = False, nbytes: int = 0) -> "UntypedStorage":
+        """A file's first `nbytes` bytes, mapped; with `shared` changes reach the file. RuntimeError if it has fewer."""
+        if nbytes > os.path.getsize(filename):
+            raise RuntimeError(f"{os.fspath(filename)} has {os.path.getsize(filename)} bytes, {nbytes} are wanted")
+        mapped = np.memmap(filename, np.uint8, "r+" if shared else "c", shape=(nbytes,)) if nbytes else np.empty(0, "u1")
+        return cls._over(mapped, CPU)
 
     def data_ptr(self) -> int:
-        return self._owner.ctypes.data
+        return self._owner.ctypes.data if self.device.host else self._owner.data.ptr
 
     def nbytes(self) -> int:
         return self._owner.nbytes
 
     size = __len__ = nbytes
 
-    def _elements(self):
-        return self._owner.reshape(-1).view(np.uint8)
+    def element_size(self) -> int:
+        return 1
 
-    def __getitem__(self, i):
+    def untyped(self) -> "UntypedStorage":
+        """The same memory as bytes."""
+        return UntypedStorage._over(self._owner, self.device)
+
+    @property
+    def is_cuda(self) -> bool:
+        return self.device.type == "cuda"
+
+    def _elements(self) -> np.ndarray:
+        return self._owner.reshape(-1, order="A").view(np.uint8)
+
+    def __getitem__(self, i: Any) -> Any:
+        if isinstance(i, slice):
+            return UntypedStorage._over(self._elements()[i], self.device)
         return self._elements()[i].item()
+
+    def __setitem__(self, i: Any, value: Any) -> None:
+        self._elements()[i] = value
 
     def __iter__(self):
         return iter(self._elements().tolist())
+
+    def __array__(self, dtype: Any = None, copy: Any = None) -> np.ndarray:
+        found = self._elements()
+        return found if dtype is None else found.astype(dtype, copy=False)
 
     def __eq__(self, other):
         return isinstance(other, UntypedStorage) and self._owner is other._owner
@@ -41,14 +84,19 @@ class UntypedStorage:
 
 
 class TypedStorage(UntypedStorage):
-    """A storage read as elements of the tensor's dtype."""
+    """A storage read as elements of one dtype."""
 
-    def __init__(self, tensor: Tensor):
-        super().__init__(tensor)
+    @classmethod
+    def of(cls, tensor: Tensor) -> "TypedStorage":
+        self = super().of(tensor)
         self.dtype = tensor.dtype
+        return self
 
-    def _elements(self):
-        return self._owner.reshape(-1).view(self.dtype.np)
+    def _elements(self) -> np.ndarray:
+        return self._owner.reshape(-1, order="A").view(self.dtype.np)
+
+    def element_size(self) -> int:
+        return self.dtype.itemsize
 
     def size(self) -> int:
         return self._elements().size
@@ -56,4 +104,5 @@ class TypedStorage(UntypedStorage):
     __len__ = size
 
     def tensor(self) -> Tensor:
+        """All elements, as a tensor of one dimension that shares them."""
         return wrap(self._elements(), self.device)

@@ -455,12 +455,12 @@ class TensorMethods:
     def untyped_storage(self):
         from .storage import UntypedStorage
 
-        return UntypedStorage(self)
+        return UntypedStorage.of(self)
 
     def storage(self):
         from .storage import TypedStorage
 
-        return TypedStorage(self)
+        return TypedStorage.of(self)
 
 
 def _as_tensor(value, like: Tensor) -> Tensor:

@@ -54,3 +54,8 @@ from .unary import *
 from .windows import *
 
 __all__ = [name for name, value in globals().items() if not name.startswith("_") and not isinstance(value, _ModuleType)]
+
+from .aliases import with_numpy_names as _with_numpy_names
+
+for _name in [n for n in globals() if not n.startswith("_")]:
+    globals()[_name] = _with_numpy_names(globals()[_name])
