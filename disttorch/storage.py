@@ -34,7 +34,7 @@ class UntypedStorage:
         """A file's first `nbytes` bytes, mapped; with `shared` changes reach the file. RuntimeError if it has fewer."""
         if nbytes > os.path.getsize(filename):
             raise RuntimeError(f"{os.fspath(filename)} has {os.path.getsize(filename)} bytes, {nbytes} are wanted")
-        mapped = np.memmap(filename, np.uint8, "r+" if shared else "c", shape=(nbytes,)) if nbytes else np.empty(0, "u1")
+        mapped = np.memmap(filename, "u1", "r+" if shared else "c", shape=(nbytes,)) if nbytes else np.empty(0, "u1")
         return cls._over(mapped, CPU)
 
     def data_ptr(self) -> int:

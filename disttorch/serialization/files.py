@@ -10,6 +10,7 @@ import io
 import os
 import pickle
 import secrets
+import struct
 import zipfile
 from collections.abc import Callable
 from typing import Any
@@ -125,7 +126,7 @@ def _load(file: Any, what: str, map_location: Any, weights_only: bool) -> Any:
         if weights_only:
             return Machine(archive.pickled, find, storages).run()
         return _Unpickler(archive.pickled, storages).load()
-    except (zipfile.BadZipFile, Damaged) as error:
+    except Damaged as error:
         raise RuntimeError(
             f"PytorchStreamReader failed reading zip archive: {what} is damaged or not a checkpoint: {error}"
         ) from error
@@ -141,7 +142,7 @@ class _Archive:
     """A checkpoint's entries, each read only if the file really is as large as its header says."""
 
     def __init__(self, file: Any):
-        self._zip = zipfile.ZipFile(file)
+        self._zip = _checked("its directory", zipfile.ZipFile, file)
         here = file.seek(0, os.SEEK_END)
         self._size = here
         records = {i.filename.partition("/")[2]: i for i in self._zip.infolist()}
@@ -160,7 +161,7 @@ class _Archive:
             raise Damaged(f"the entry {name} is compressed")
         if info.header_offset + info.file_size > self._size:
             raise Damaged(f"the entry {name} claims {info.file_size} bytes, the file has {self._size}")
-        return self._zip.read(info)
+        return _checked(f"the entry {name}", self._zip.read, info)
 
     def storages(self, locate: Callable) -> Callable:
         """The function from a pickle's reference to a storage; each storage is read once."""
@@ -184,6 +185,14 @@ class _Archive:
             return made[key]
 
         return persistent
+
+
+def _checked(what: str, read: Callable, source: Any) -> Any:
+    """read(source), whose many errors for malformed archives are all Damaged."""
+    try:
+        return read(source)
+    except (zipfile.BadZipFile, ValueError, OverflowError, RuntimeError, EOFError, struct.error) as error:
+        raise Damaged(f"{what} cannot be read: {error}") from error
 
 
 def _locator(map_location: Any) -> Callable[[str], devices.device]:

@@ -58,6 +58,8 @@ class Machine:
         while True:
             code = self._take(1)
             if code == b".":
+                if self.stack[-1] is _MARK:
+                    raise Damaged("the value is missing")
                 return self.stack.pop()
             handler = _HANDLERS.get(code)
             if handler is None:

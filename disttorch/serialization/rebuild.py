@@ -66,6 +66,14 @@ def _encode(text: str, encoding: str) -> bytes:
     return codecs.encode(text, "latin1")
 
 
+def _bytearray(data: Any = b"", encoding: str = "latin1") -> bytearray:
+    """Bytes that may change, from bytes or text; not of a size that the file only claims."""
+    if not isinstance(data, (bytes, str)):
+        raise Damaged(f"a bytearray of a {type(data).__name__}")
+    return bytearray(data if isinstance(data, bytes) else _encode(data, encoding.replace("-", "")))
+
+
+_PLAIN = (set, frozenset, complex, slice, list, dict, tuple, int, float, str, bool)
 _ALLOWED = {
     ("torch._utils", "_rebuild_tensor_v2"): rebuild_tensor,
     ("torch._utils", "_rebuild_parameter"): _rebuild_parameter,
@@ -77,16 +85,9 @@ _ALLOWED = {
     ("torch", "device"): devices.device,
     ("torch.serialization", "_get_layout"): lambda name: name,
     ("_codecs", "encode"): _encode,
-    ("__builtin__", "set"): set,
-    ("builtins", "set"): set,
-    ("__builtin__", "frozenset"): frozenset,
-    ("builtins", "frozenset"): frozenset,
-    ("__builtin__", "complex"): complex,
-    ("builtins", "complex"): complex,
-    ("__builtin__", "slice"): slice,
-    ("builtins", "slice"): slice,
-    ("__builtin__", "bytearray"): bytearray,
-    ("builtins", "bytearray"): bytearray,
+    **{(module, kind.__name__): kind for kind in _PLAIN for module in ("builtins", "__builtin__")},
+    ("builtins", "bytearray"): _bytearray,
+    ("__builtin__", "bytearray"): _bytearray,
 }
 
 
