@@ -6,12 +6,42 @@ Operations are here at once; rooms such as `nn` or `distributed` are imported wh
 from importlib import import_module as _import_module
 
 from .autograd.mode import (
-    enable_grad, inference_mode, is_grad_enabled, is_inference_mode_enabled, no_grad, set_grad_enabled,
+    enable_grad,
+    inference_mode,
+    is_grad_enabled,
+    is_inference_mode_enabled,
+    no_grad,
+    set_grad_enabled,
 )  # fmt: skip
 from .devices import device, get_default_device, set_default_device
 from .dtypes import (
-    bfloat16, can_cast, cdouble, cfloat, complex64, complex128, double, dtype, finfo, float16, float32, float64, get_default_dtype,
-    half, iinfo, int8, int16, int32, int64, long, promote_types, set_default_dtype, short, uint8, uint16, uint32, uint64,
+    bfloat16,
+    can_cast,
+    cdouble,
+    cfloat,
+    complex64,
+    complex128,
+    double,
+    dtype,
+    finfo,
+    float16,
+    float32,
+    float64,
+    get_default_dtype,
+    half,
+    iinfo,
+    int8,
+    int16,
+    int32,
+    int64,
+    long,
+    promote_types,
+    set_default_dtype,
+    short,
+    uint8,
+    uint16,
+    uint32,
+    uint64,
 )  # fmt: skip
 from .dtypes import bool_ as bool
 from .dtypes import float_ as float
@@ -19,13 +49,22 @@ from .dtypes import int_ as int
 from .kernels import get_num_threads, set_num_threads
 from .ops import *
 from .printing import set_printoptions
-from .random import Generator, default_generator, fork_rng, get_rng_state, initial_seed, manual_seed, seed, set_rng_state
+from .random import (
+    Generator,
+    default_generator,
+    fork_rng,
+    get_rng_state,
+    initial_seed,
+    manual_seed,
+    seed,
+    set_rng_state,
+)  # fmt: skip
 from .tensors import Tensor
 from .version import __version__
 
 _ROOMS = frozenset(
-    "accelerator alias amp autograd backends comm compiler cuda distributed distributions fft func futures hub jit launcher linalg "
-    "multiprocessing nn optim overrides profiler random serialization sparse special testing utils version vision".split()
+    "accelerator alias amp autograd backends comm compiler cuda distributed distributions fft func futures hub jit "
+    "launcher linalg multiprocessing nn optim overrides profiler random serialization sparse special testing utils version vision".split()
 )
 _HOMES = {  # names that live in rooms which are imported when first used
     "amp": "autocast",
@@ -34,12 +73,13 @@ _HOMES = {  # names that live in rooms which are imported when first used
     "storage": "TypedStorage UntypedStorage",
     "sparse": "sparse_coo_tensor sparse_csr_tensor spmm",
     "programs": (
-        "compile get_num_interop_threads set_num_interop_threads set_float32_matmul_precision get_float32_matmul_precision "
-        "use_deterministic_algorithms are_deterministic_algorithms_enabled set_default_tensor_type vmap is_storage is_tensor "
-        "set_flush_denormal is_warn_always_enabled set_warn_always"
+        "compile get_num_interop_threads set_num_interop_threads set_float32_matmul_precision is_tensor is_storage vmap "
+        "get_float32_matmul_precision use_deterministic_algorithms are_deterministic_algorithms_enabled set_warn_always "
+        "set_default_tensor_type set_flush_denormal is_warn_always_enabled"
     ),
     "typed": (
-        "FloatTensor DoubleTensor HalfTensor BFloat16Tensor LongTensor IntTensor ShortTensor CharTensor ByteTensor BoolTensor"
+        "FloatTensor DoubleTensor HalfTensor BFloat16Tensor LongTensor IntTensor ShortTensor CharTensor ByteTensor "
+        "BoolTensor"
     ),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names.split()}

@@ -7,6 +7,7 @@ import contextlib
 import os
 import threading
 from functools import cache
+from typing import ClassVar
 
 import numpy as np
 
@@ -36,7 +37,7 @@ class device:
     """
 
     __slots__ = ("_outer", "host", "index", "type")
-    _known: dict[tuple, "device"] = {}
+    _known: ClassVar[dict[tuple, "device"]] = {}
 
     def __new__(cls, type="cpu", index: int | None = None):
         if isinstance(type, device):

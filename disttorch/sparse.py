@@ -19,7 +19,8 @@ def sparse_coo_tensor(
 ) -> Tensor:  # fmt: skip
     """A dense tensor with `values` (nnz, ...) at `indices` (dimensions, nnz) and zeros elsewhere; equal indices add up.
 
-    sparse_coo_tensor(size) and sparse_coo_tensor(size=...) give zeros. RuntimeError if indices and values do not match or lie outside of `size`.
+    sparse_coo_tensor(size) and sparse_coo_tensor(size=...) give zeros. RuntimeError if indices and values do not match
+    or lie outside of `size`.
     """
     if values is None:
         return ops.zeros(*(indices if size is None else size), dtype=dtype, device=device, requires_grad=requires_grad)

@@ -29,7 +29,7 @@ slice_scatter slogdet softmax sort split split_with_sizes sqrt square squeeze st
 swapaxes swapdims t take take_along_dim tan tanh tensor_split tile to to_dense topk trace transpose triangular_solve
 tril triu true_divide trunc type_as unbind unflatten unfold uniform_ unique unique_consecutive unsafe_chunk
 unsafe_split unsqueeze var vdot view view_as view_as_complex view_as_real vsplit where xlogy zero_
-""".split()  # noqa: SIM905
+""".split()
 
 # Methods with an in-place form `<name>_`.
 INPLACE = """
@@ -42,7 +42,7 @@ less_equal lgamma log log10 log1p log2 logical_and logical_not logical_or logica
 masked_scatter mul multiply mvlgamma nan_to_num ne neg negative nextafter not_equal polygamma pow put rad2deg
 reciprocal relu remainder renorm round rsqrt scatter scatter_add scatter_reduce sgn sigmoid sign sin sinc sinh sqrt
 square sub subtract tan tanh tril triu true_divide trunc xlogy
-""".split()  # noqa: SIM905
+""".split()
 
 # In-place operations that only rearrange: the tensor becomes another view of its own memory.
 REARRANGING = ["as_strided", "squeeze", "swapaxes", "swapdims", "t", "transpose", "unsqueeze"]

@@ -40,6 +40,7 @@ class Tensor:
 
         def __getattr__(self, name: str) -> Any: ...
         def __add__(self, other: Any) -> "Tensor": ...
+
     __array_priority__ = 1000  # an ndarray on the left hands the operation over to us
 
     # -- what it is ---------------------------------------------------------------------------------------------------
