@@ -10,6 +10,8 @@ import fcntl
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
+from datetime import timedelta
+from typing import Any
 
 from . import clock
 from .errors import StoreError, StoreTimeout
@@ -56,9 +58,13 @@ class Store(ABC):
         """The value of `key`, waiting until it is set."""
         return self.multi_get([key], timeout)[0]
 
-    def wait(self, keys: Iterable[str], timeout: float | None = None) -> None:
-        """Wait until all keys are set."""
-        self.multi_get(keys, timeout)
+    def wait(self, keys: Iterable[str], timeout: timedelta | float | None = None) -> None:
+        """Wait until all keys are set. Raises StoreTimeout naming those that are missing."""
+        self.multi_get(keys, in_seconds(timeout))
+
+    def set_timeout(self, timeout: timedelta | float) -> None:
+        """How long `get` and `wait` wait from now on."""
+        self.timeout = in_seconds(timeout)
 
     def append(self, key: str, value: bytes) -> None:
         """Add `value` at the end of what is there (nothing, if the key is missing)."""
@@ -75,6 +81,11 @@ class Store(ABC):
 
     def close(self) -> None:  # noqa: B027  a store that holds nothing has nothing to release
         """Release what the store holds on this side."""
+
+
+def in_seconds(timeout: timedelta | float | None) -> Any:
+    """A time span as seconds, as PyTorch's or as ours; None stays."""
+    return timeout.total_seconds() if isinstance(timeout, timedelta) else timeout
 
 
 def as_bytes(value: bytes | str) -> bytes:
@@ -260,6 +271,10 @@ class PrefixStore(Store):
     @property
     def timeout(self) -> float:  # type: ignore[override]
         return self.store.timeout
+
+    @timeout.setter
+    def timeout(self, value: float) -> None:
+        self.store.timeout = value
 
     def _name(self, key: str) -> str:
         return f"{self.prefix}/{key}"

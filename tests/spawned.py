@@ -24,3 +24,33 @@ def send_and_leave(queue):
 
 def write_index(i, t, factor):
     t[i] = factor * i
+
+
+def reduce_rank(rank):
+    x = disttorch.tensor([rank + 1.0])
+    disttorch.distributed.all_reduce(x)
+    disttorch.distributed.barrier()
+    return x.item()
+
+
+def meet(rank, where, port, out):
+    import os
+
+    dist = disttorch.distributed
+    if where == "environment":
+        os.environ.update(RANK=str(rank), WORLD_SIZE="2", MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port))
+        dist.init_process_group("gloo")
+    else:
+        dist.init_process_group("nccl", init_method=f"tcp://127.0.0.1:{port}?rank={rank}&world_size=2")
+    out[rank] = reduce_rank(rank)
+    dist.destroy_process_group()
+
+
+def meet_twice(rank, port, out):
+    dist = disttorch.distributed
+    for i in range(2):
+        dist.init_process_group(init_method=f"tcp://127.0.0.1:{port + i}", rank=rank, world_size=2)
+        x = disttorch.ones(1)
+        dist.all_reduce(x)
+        dist.destroy_process_group()
+    out[rank] = x.item()
