@@ -64,7 +64,8 @@ from .version import __version__
 
 _ROOMS = frozenset(
     "accelerator alias amp autograd backends comm compiler cuda distributed distributions fft func futures hub jit "
-    "launcher linalg multiprocessing nn optim overrides profiler random serialization sparse special testing utils version vision".split()
+    "launcher linalg multiprocessing nn optim overrides profiler random serialization sparse special testing utils "
+    "version vision".split()
 )
 _HOMES = {  # names that live in rooms which are imported when first used
     "amp": "autocast",
@@ -73,9 +74,9 @@ _HOMES = {  # names that live in rooms which are imported when first used
     "storage": "TypedStorage UntypedStorage",
     "sparse": "sparse_coo_tensor sparse_csr_tensor spmm",
     "programs": (
-        "compile get_num_interop_threads set_num_interop_threads set_float32_matmul_precision is_tensor is_storage vmap "
-        "get_float32_matmul_precision use_deterministic_algorithms are_deterministic_algorithms_enabled set_warn_always "
-        "set_default_tensor_type set_flush_denormal is_warn_always_enabled"
+        "compile get_num_interop_threads set_num_interop_threads set_float32_matmul_precision is_tensor is_storage "
+        "vmap get_float32_matmul_precision use_deterministic_algorithms are_deterministic_algorithms_enabled "
+        "set_default_tensor_type set_flush_denormal is_warn_always_enabled set_warn_always"
     ),
     "typed": (
         "FloatTensor DoubleTensor HalfTensor BFloat16Tensor LongTensor IntTensor ShortTensor CharTensor ByteTensor "

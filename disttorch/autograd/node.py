@@ -1,6 +1,7 @@
 """Nodes of the graph: what was done (`name`), where gradients go next (`edges`), and what is needed to compute them."""
 
 import itertools
+from collections.abc import Sequence
 from typing import Any
 
 from .. import dtypes
@@ -44,7 +45,7 @@ class Node:
     tensor_hooks: dict | None = None  # output number -> {id: hook(grad)}
     trace: str | None = None  # anomaly mode: where the operation stood
 
-    def backward(self, grads: tuple) -> tuple:
+    def backward(self, grads: tuple) -> Sequence:
         raise NotImplementedError
 
     def release(self):
@@ -104,9 +105,13 @@ class AccumulateGrad(Node):
 
 
 class Saved:
-    """What a node keeps instead of a tensor; `unpack(node)` gives the tensor as it was, or raises RuntimeError."""
+    """What a node keeps instead of a tensor."""
 
     __slots__ = ()
+
+    def unpack(self, node: "Node") -> Any:
+        """The tensor (or tensors) as it was; RuntimeError (PyTorch's text) if it has been modified in place since."""
+        raise NotImplementedError
 
 
 class SavedOutput(Saved):

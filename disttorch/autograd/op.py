@@ -10,6 +10,7 @@ its input's shape and dtype by the sweep.
 """
 
 import inspect
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -185,7 +186,7 @@ class OpNode(Node):
     op: Op
     plan: _Plan
 
-    def backward(self, grads: tuple) -> tuple:
+    def backward(self, grads: tuple) -> Sequence:
         saved = self.saved
         if saved is FREED:
             raise RuntimeError(FREED_TEXT)
