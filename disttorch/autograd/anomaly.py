@@ -2,6 +2,7 @@
 
 import traceback
 import warnings
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -16,7 +17,7 @@ def note(node: Node) -> None:
     )
 
 
-def guarded(node: Node, grads: tuple) -> tuple:
+def guarded(node: Node, grads: tuple) -> Sequence:
     try:
         results = node.backward(grads)
     except Exception:

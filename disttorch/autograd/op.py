@@ -156,7 +156,7 @@ class _Plan:
                 if needs is not None and needs[position]:
                     wanted.append((position, rule, list(inspect.signature(rule).parameters)))
         keep: dict = {}
-        self.rules = []  # (position, rule, which of the kept values it reads; None: all, as they come)
+        self.rules: list[tuple] = []  # (position, rule, which of the kept values it reads; None: all, as they come)
         for position, rule, names in wanted:
             picks = []
             for n in names[2 if position is None else 1 :]:

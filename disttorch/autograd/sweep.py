@@ -6,6 +6,7 @@ as their last gradient is there. The order depends on the graph alone, so the sa
 
 import sys
 import threading
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -164,7 +165,7 @@ def _run(node: Node, got: list, wanted, caught, useful, inbox, counts, ready, re
             g = None
 
 
-def _compute(node: Node, grads: tuple) -> tuple:
+def _compute(node: Node, grads: tuple) -> Sequence:
     """Run one node with its hooks and checks."""
     if node.prehooks is not None:
         for hook in list(node.prehooks.values()):
@@ -178,6 +179,7 @@ def _compute(node: Node, grads: tuple) -> tuple:
     else:
         results = node.backward(grads)
     if node.hooks is not None:
+        results = tuple(results)
         for hook in list(node.hooks.values()):
             changed = hook(results, grads)
             if changed is not None:
