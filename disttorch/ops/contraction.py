@@ -32,7 +32,7 @@ def contract(equation, *tensors) -> Tensor:
     value, term = values[0], labels[0]
     gone = [i for i, c in enumerate(term) if c not in result]
     if gone:
-        value = value.sum(gone, dtype=value.dtype)
+        value = value.sum(gone, dtype=value.dtype if len(tensors) > 1 else None)
         term = [c for c in term if c in result]
     return value.permute(*[term.index(c) for c in result]) if term != result else value
 

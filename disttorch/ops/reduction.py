@@ -30,12 +30,12 @@ def _reduce(function, a, dim, keepdim, **kwargs):
 
 
 def _accumulated(function):
-    """A sum in float32 for the 16-bit floats, rounded once at the end."""
+    """A sum in the array's dtype; in float32 for the 16-bit floats, rounded once at the end."""
 
     def forward(a, dim, keepdim):
         if a.dtype.itemsize == 2 and a.dtype.kind in "fV":
             return np.asarray(_reduce(function, a.astype(np.float32), dim, keepdim)).astype(a.dtype)
-        return _reduce(function, a, dim, keepdim)
+        return _reduce(function, a, dim, keepdim, dtype=a.dtype)
 
     return forward
 

@@ -5,6 +5,7 @@ import numpy as np
 from ..autograd.inplace import write
 from ..autograd.op import Op
 from ..autograd.variable import Tensor
+from .arguments import C_NAMES
 from .dims import axis
 from .index_along import check_range
 from .indexing import _put, _slice
@@ -79,6 +80,9 @@ def _check_gather(input, dim, index, name, src=None):
 def gather(input, dim, index, *, sparse_grad=False, out=None):
     """out[i, j, k] = input[i, index[i, j, k], k] for dim 1, and so on."""
     d = _check_gather(input, dim, index, "gather")
+    if out is not None and out.dtype is not input.dtype:
+        have, want = C_NAMES[out.dtype.name], C_NAMES[input.dtype.name]
+        raise RuntimeError(f"Expected out tensor to have dtype {want}, but got {have} instead")
     if not index._data.size:
         return write(out, _empty_part(input, index._data.shape))
     return write(out, _gather(input, d, index))
@@ -171,26 +175,27 @@ def scatter_reduce(input, dim, index, src, reduce, *, include_self=True, out=Non
     return write(out, _scatter_reduce(input, d, index, src, reduce, include_self))
 
 
+def _extreme_of(kind, lowest: bool):
+    """The lowest or highest value of a NumPy dtype."""
+    if kind.kind == "b":
+        return not lowest
+    if kind.kind in "iu":
+        return np.iinfo(kind).min if lowest else np.iinfo(kind).max
+    return -np.inf if lowest else np.inf
+
+
 def _reduce_along(x, dim, index, src, reduce, include_self):
     out = np.atleast_1d(x.copy())
     at = _along(out, dim, np.atleast_1d(index))
     src = np.atleast_1d(_trim(src, index) if src.ndim else src)
     if not include_self:
-        limits = np.finfo(x.dtype) if x.dtype.kind == "f" else np.iinfo(x.dtype) if x.dtype.kind in "iu" else None
-        neutral = {"sum": 0, "mean": 0, "prod": 1}.get(reduce)
-        if neutral is None:
-            neutral = (
-                (-np.inf if reduce == "amax" else np.inf)
-                if x.dtype.kind == "f"
-                else (limits.min if reduce == "amax" else limits.max)
-            )
-        out[at] = neutral
+        out[at] = {"sum": 0, "mean": 0, "prod": 1}.get(reduce, _extreme_of(x.dtype, lowest=reduce == "amax"))
     _REDUCE[reduce].at(out, at, src)
     if reduce == "mean":
         count = np.full(out.shape, 1 if include_self else 0)
         np.add.at(count, at, 1)
         count = np.maximum(count, 1)
-        out = out // count if x.dtype.kind in "iu" else (out / count).astype(x.dtype)
+        out = (out // count if x.dtype.kind in "iu" else out / count).astype(x.dtype)
     return out.reshape(x.shape)
 
 

@@ -12,7 +12,7 @@ from .pointwise import scalar_name
 
 
 def _results(parts, where, wanted):
-    made = [wrap(np.ascontiguousarray(p), where) for p, want in zip(parts, (True, *wanted), strict=True) if want]
+    made = [wrap(np.asarray(p, order="C"), where) for p, want in zip(parts, (True, *wanted), strict=True) if want]
     return made[0] if len(made) == 1 else tuple(made)
 
 
