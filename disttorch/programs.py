@@ -17,7 +17,9 @@ def is_storage(obj) -> bool:
     return isinstance(obj, (TypedStorage, UntypedStorage))
 
 
-def compile(model=None, *, fullgraph=False, dynamic=None, backend="inductor", mode=None, options=None, disable=False):
+def compile(
+    model=None, *, fullgraph=False, dynamic=None, backend="inductor", mode=None, options=None, disable=False, **settings
+):
     """`model` itself: operations are run one by one, there is no compiler. Without a model, a decorator."""
     return (lambda function: function) if model is None else model
 

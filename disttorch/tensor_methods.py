@@ -392,6 +392,10 @@ class TensorMethods:
         kind = None if type(self) is Tensor else type(self)  # by name, pickle would look for it in torch
         return (_rebuild, (kind, self.cpu()._data, str(self.device), self._rg))
 
+    def split(self, split_size, dim=0):
+        """Parts of `split_size` entries along `dim`, or of the sizes in a list."""
+        return ops.split(self, split_size, dim)
+
     # -- sparse tensors, which are dense here -------------------------------------------------------------------------
     def to_sparse(self, *args, **kwargs):
         """The tensor itself: there is one layout."""

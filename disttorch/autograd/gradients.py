@@ -37,6 +37,7 @@ def grad(
     grad_outputs=None,
     retain_graph=None,
     create_graph=False,
+    only_inputs=True,
     allow_unused=None,
     is_grads_batched=False,
     materialize_grads=False,
@@ -47,6 +48,8 @@ def grad(
     An input that the outputs do not depend on is an error unless `allow_unused` (None for it) or `materialize_grads`
     (zeros).
     """
+    if not only_inputs:
+        raise NotImplementedError("grad(): only_inputs=False is no longer supported: use backward() to fill .grad")
     outputs, inputs = _tuple(outputs), _tuple(inputs)
     if materialize_grads and allow_unused is False:
         raise ValueError(
@@ -64,9 +67,8 @@ def grad(
                 [None if g is None else g[i] for g in given],
                 True,
                 create_graph,
-                allow_unused,
-                False,
-                materialize_grads,
+                allow_unused=allow_unused,
+                materialize_grads=materialize_grads,
             )
             for i in range(size)
         ]

@@ -92,12 +92,18 @@ class enable_grad(no_grad):
     _to = True
 
 
+def _record(enabled: bool) -> bool:
+    """Turn recording on or off; what it was before."""
+    before, mode.grad = mode.grad, enabled
+    return before
+
+
 class set_grad_enabled(_Switch):
     """Turns recording on or off: at once when called as a function, back at the end of a `with`."""
 
-    def __init__(self, enabled: bool):
-        self._enabled, self._before = bool(enabled), mode.grad
-        mode.grad = self._enabled
+    def __init__(self, mode: bool):
+        self._enabled = bool(mode)
+        self._before = _record(self._enabled)
 
     def __call__(self, function):
         mode.grad = self._before

@@ -152,10 +152,12 @@ def _outside(group: Any) -> bool:
     return group is GroupMember.NON_GROUP_MEMBER
 
 
-def barrier(group=None, async_op=False, device_ids=None):
-    """Return when every rank of the group has called it."""
+def barrier(group=None, async_op=False, device_ids=None, timeout=None):
+    """Return when every rank of the group has called it; with a timeout, raise DeadlineExceeded when it has passed."""
     if _outside(group):
         return None
+    if timeout is not None and not async_op:
+        return monitored_barrier(group, timeout)
     return _done(resolve(group).comm.barrier(async_op=async_op), _Loan(), async_op)
 
 

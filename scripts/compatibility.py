@@ -1,0 +1,147 @@
+#!/usr/bin/env python3
+"""Write docs/compatibility.md: which of PyTorch's names are there, which are not, and what differs.
+
+    scripts/compatibility.py            # needs an installed PyTorch, whose names are the measure
+    scripts/compatibility.py --check    # only say which of the names that programs use (tests/core_api.txt) are missing
+
+Exit status 1 if such a name is missing.
+"""
+
+import argparse
+import importlib
+import inspect
+import sys
+import textwrap
+import warnings
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+CORE = ROOT / "tests" / "core_api.txt"
+MODULES = """
+torch torch.Tensor torch.nn torch.nn.functional torch.nn.init torch.nn.utils torch.nn.utils.rnn torch.nn.parallel
+torch.optim torch.optim.lr_scheduler torch.autograd torch.autograd.functional torch.func torch.linalg torch.fft
+torch.special torch.utils.data torch.utils.checkpoint torch.distributed torch.distributions torch.multiprocessing
+torch.cuda torch.amp torch.random torch.testing torch.profiler torch.futures torch.jit torch.hub torch.sparse
+torch.compiler torch.overrides torch.accelerator
+"""
+# Names that stand for something a NumPy/CuPy code base has no use for.
+ELSEWHERE = (
+    "quantize", "quantized", "qint", "quint", "fbgemm", "mkldnn", "cudnn", "miopen", "sym_", "Sym", "fake_quantize",
+    "nested", "dequantize", "Storage", "is_vulkan", "xpu", "mps", "vitals", "named_tensor", "fused_", "aot_", "export",
+)  # fmt: skip
+DIFFERENT = """
+- **One engine, run at once.** `compile`, `jit.script` and `jit.trace` return what they are given; `jit.load` and
+  `jit.save` raise NotImplementedError. There is no `fx`, `export`, `onnx`, quantisation or `_C`.
+- **Sparse tensors are dense.** `sparse_coo_tensor` makes a dense tensor with the same values, `to_sparse` returns the
+  tensor, `spmm` is the dense product, `is_sparse` is False.
+- **Devices** are the CPU and CUDA, real (CuPy) or simulated. Other devices can be named, and no tensor can live there.
+- **Random numbers** on the CPU are PyTorch's, bit for bit (float64 logarithms and cosines may differ in the last bit).
+  Simulated devices draw as the CPU does, real ones as Philox with numbers of their own.
+- **Results** agree to rounding: sums are added in another order. Gradients of samples of `Beta` and `Dirichlet` are
+  those of the gamma samples they are made of: unbiased, but not PyTorch's estimate.
+- **Files** are PyTorch's zip format both ways. `load` without `weights_only=False` reads tensors and plain containers
+  only; the format from before version 1.6 is not read.
+- **`torch.distributed`** runs on ZeroMQ and shared memory; "gloo" and (simulated devices) "nccl" name it too. Objects
+  travel as msgpack, not as pickles: numbers, strings, bytes, lists, tuples, dicts and tensors.
+- **`hub.load`** reads a local folder (`source="local"`) and runs no code from the network.
+- **vmap** calls the function once for each entry.
+"""
+
+
+def read_core() -> dict[str, list[str]]:
+    """Module or class -> the names that programs use."""
+    found: dict[str, list[str]] = {}
+    for line in CORE.read_text().splitlines():
+        if line.startswith("torch"):
+            found[line.rstrip(":")] = names = []
+        elif line.startswith(" "):
+            names.extend(line.split())
+    return found
+
+
+def find(name: str, root: str) -> Any:
+    """What `torch.nn.init` is in the package `root`; None if it is not there."""
+    found: Any = importlib.import_module(root)
+    for part in name.split(".")[1:]:
+        try:
+            found = getattr(found, part)
+        except AttributeError:
+            try:
+                found = importlib.import_module(f"{found.__name__}.{part}")
+            except ModuleNotFoundError:
+                return None
+    return found
+
+
+def has(where: Any, name: str) -> bool:
+    """Whether an object, or one of a class's instances, has this attribute."""
+    return hasattr(where, name) or name in inspect.get_annotations(where if inspect.isclass(where) else object)
+
+
+def missing_core() -> list[str]:
+    """The names that programs use and that are not there."""
+    return [f"{home}.{n}" for home, names in read_core().items() for n in names if not has(find(home, "disttorch"), n)]
+
+
+def public_names(module: Any) -> list[str]:
+    """PyTorch's public names in a module or class that are its own."""
+    names = getattr(module, "__all__", None) if isinstance(module, ModuleType) and module.__name__ != "torch" else None
+    found = []
+    for name in names or dir(module):
+        if name.startswith("_") or any(part in name for part in ELSEWHERE):
+            continue
+        value = getattr(module, name, None)
+        if isinstance(value, ModuleType) or getattr(value, "__module__", "torch").partition(".")[0] != "torch":
+            continue
+        found.append(name)
+    return sorted(set(found))
+
+
+def report() -> str:
+    """The page."""
+    import torch
+
+    rows, lists = [], []
+    for name in MODULES.split():
+        theirs, ours = find(name, "torch"), find(name, "disttorch")
+        names = public_names(theirs)
+        absent = names if ours is None else [n for n in names if not has(ours, n)]
+        rows.append(f"| `{name}` | {len(names) - len(absent)} | {len(names)} |")
+        if absent:
+            text = textwrap.fill(
+                " ".join(f"`{n}`" for n in absent), 118, break_on_hyphens=False, break_long_words=False
+            )
+            lists.append(f"### {name}\n\n{text}\n")
+    core = read_core()
+    count, gaps = sum(map(len, core.values())), missing_core()
+    return "\n".join(
+        [
+            "# Compatibility with PyTorch\n",
+            f"Written by `scripts/compatibility.py`, beside PyTorch {torch.__version__.partition('+')[0]}.\n",
+            f"Of the {count} names that public programs use most (`tests/core_api.txt`) {count - len(gaps)} are there"
+            + (f"; missing: {', '.join(gaps)}.\n" if gaps else ".\n"),
+            "## What differs\n" + DIFFERENT,
+            "## What is there\n\n| module or class | here | in PyTorch |\n|---|---|---|",
+            *rows,
+            "\n## What is not\n",
+            *lists,
+        ]
+    )
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--check", action="store_true", help="only say which names that programs use are missing")
+    options = parser.parse_args()
+    gaps = missing_core()
+    print("\n".join(f"missing: {g}" for g in gaps) or "every name that programs use is there")
+    if not options.check:
+        warnings.simplefilter("ignore")
+        (ROOT / "docs" / "compatibility.md").write_text(report())
+    return 1 if gaps else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
