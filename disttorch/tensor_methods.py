@@ -403,6 +403,9 @@ class TensorMethods:
 
     to_sparse_csr = to_sparse_coo = coalesce = to_sparse
 
+    def to_dense(self, dtype=None, *, masked_grad=None):
+        return self if dtype is None else ops.to(self, dtype)
+
     def is_coalesced(self) -> bool:
         return True
 

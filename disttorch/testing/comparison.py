@@ -102,14 +102,15 @@ def _tensors_differ(a: Any, b: Any, rtol, atol, equal_nan: bool, checks: dict, w
     if rtol is None:
         rtol, atol = default_tolerances(x.dtype, y.dtype)
     wide = dtypes.promote_types(x.dtype, y.dtype)
-    p, q = (t.detach().cpu().to(_precise(wide))._data for t in (x, y))
+    x, y = (t.detach().cpu().to(wide) for t in (x, y))
+    p, q = (t.to(_precise(wide))._data for t in (x, y))
     with np.errstate(all="ignore"):
         close = np.isclose(p, q, rtol=rtol, atol=atol, equal_nan=equal_nan)
         if close.all():
             return None
-        absolute = np.abs(p - q)
-        relative = absolute / np.abs(q)
-    return _account(close, absolute, relative, p, q, rtol, atol, numbers) + at
+        absolute = ops.abs(x - y) if wide is not dtypes.bool_ else x ^ y
+        relative = absolute / ops.abs(y if wide is not dtypes.bool_ else y.to(dtypes.int64))
+    return _account(close, *(np.asarray(t.tolist()) for t in (absolute, relative)), p, q, rtol, atol, x.dim() == 0) + at
 
 
 def _precise(d: dtypes.dtype) -> dtypes.dtype:
@@ -127,7 +128,8 @@ def _account(close, absolute, relative, p, q, rtol: float, atol: float, numbers:
             f"Relative difference: {relative.item()}{allowed[1]}"
         )
     wrong = int((~close).sum())
-    absolute, relative = (np.where(close, -1, np.where(np.isnan(d), np.inf, d)) for d in (absolute, relative))
+    absolute, relative = (np.where(np.isnan(d), np.inf, d) if d.dtype.kind == "f" else d for d in (absolute, relative))
+    absolute, relative = (np.where(close, -1, d) for d in (absolute, relative))
     spots = [tuple(map(int, np.unravel_index(int(d.argmax()), d.shape))) for d in (absolute, relative)]
     return (
         f"{head}\n\nMismatched elements: {wrong} / {close.size} ({100 * wrong / close.size:.1f}%)\n"
@@ -136,8 +138,8 @@ def _account(close, absolute, relative, p, q, rtol: float, atol: float, numbers:
     )
 
 
-def _shown(value: float) -> float:
-    return math.nan if value == np.inf else float(value)
+def _shown(value: np.generic) -> int | float:
+    return math.nan if value == np.inf else value.item()
 
 
 def make_tensor(

@@ -1,0 +1,86 @@
+"""Mixed precision: what autocast casts, and how the scaler scales."""
+
+import pytest
+
+import disttorch
+from disttorch import nn
+from disttorch.amp import GradScaler, autocast
+
+
+def test_products_run_in_16_bits():
+    a, layer = disttorch.randn(2, 3), nn.Linear(3, 4)
+    with autocast("cpu", dtype=disttorch.bfloat16):
+        assert (a @ a.t()).dtype is disttorch.bfloat16
+        out = layer(a)
+        assert out.dtype is disttorch.bfloat16
+        assert nn.functional.softmax(out, -1).dtype is disttorch.float32
+        assert nn.functional.cross_entropy(out, disttorch.tensor([0, 1])).dtype is disttorch.float32
+        with autocast("cpu", enabled=False):
+            assert (a @ a.t()).dtype is disttorch.float32
+    assert (a @ a.t()).dtype is disttorch.float32
+    out.float().sum().backward()
+    assert layer.weight.grad.dtype is disttorch.float32
+
+
+def test_as_a_decorator_and_at_the_top_level():
+    @disttorch.autocast("cpu", dtype=disttorch.bfloat16)
+    def product(a):
+        return a @ a
+
+    assert product(disttorch.ones(2, 2)).dtype is disttorch.bfloat16
+
+
+def test_a_training_step_with_a_scaler(simulated_devices):
+    simulated_devices(1)
+    model = nn.Linear(2, 1).cuda()
+    optimizer = disttorch.optim.SGD(model.parameters(), lr=0.1)
+    scaler = GradScaler("cuda", init_scale=8.0, growth_interval=2)
+    x = disttorch.ones(1, 2, device="cuda")
+    before = model.weight.detach().clone()
+    for _ in range(2):
+        optimizer.zero_grad()
+        scaler.scale(model(x).sum()).backward()
+        assert model.weight.grad.tolist() == [[8, 8]]
+        scaler.unscale_(optimizer)
+        assert model.weight.grad.tolist() == [[1, 1]]
+        nn.utils.clip_grad_norm_(model.parameters(), 100.0)
+        scaler.step(optimizer)
+        scaler.update()
+        scaler.get_scale()
+        if _ == 0:
+            assert scaler.get_scale() == 8
+    assert scaler.get_scale() == 16
+    assert disttorch.allclose(model.weight, before - 0.2)
+
+
+def test_infinite_gradients_are_skipped(simulated_devices):
+    simulated_devices(1)
+    p = nn.Parameter(disttorch.ones(1, device="cuda"))
+    optimizer = disttorch.optim.SGD([p], lr=1.0)
+    scaler = GradScaler("cuda", init_scale=4.0)
+    scaler.scale((p * float("inf")).sum()).backward()
+    scaler.step(optimizer)
+    scaler.update()
+    assert p.item() == 1
+    assert scaler.get_scale() == 2
+    state = scaler.state_dict()
+    other = GradScaler("cuda")
+    other.load_state_dict(state)
+    assert other.get_scale() == 2
+
+
+def test_a_disabled_scaler_does_nothing():
+    scaler = GradScaler("cuda", enabled=False)
+    loss = disttorch.ones(1)
+    assert scaler.scale(loss) is loss
+    assert scaler.get_scale() == 1
+
+
+def test_unscaling_twice_is_an_error(simulated_devices):
+    simulated_devices(1)
+    p = nn.Parameter(disttorch.ones(1, device="cuda"))
+    optimizer, scaler = disttorch.optim.SGD([p], lr=1.0), GradScaler("cuda")
+    scaler.scale(p.sum()).backward()
+    scaler.unscale_(optimizer)
+    with pytest.raises(RuntimeError, match="already been called on this optimizer"):
+        scaler.unscale_(optimizer)

@@ -1,0 +1,89 @@
+"""`import torch` answered with disttorch, in processes of its own: this one may hold the real PyTorch."""
+
+import subprocess
+import sys
+import textwrap
+
+import pytest
+
+
+def run(code, *arguments):
+    """What a fresh interpreter prints that answers `import torch`."""
+    code = "import disttorch.alias; disttorch.alias.install()\n" + textwrap.dedent(code)
+    done = subprocess.run(
+        [sys.executable, "-c", code, *arguments], capture_output=True, text=True, timeout=40, check=False
+    )
+    return done.stdout.strip() if done.returncode == 0 else done.stderr.strip().splitlines()[-1]
+
+
+def test_ways_of_importing():
+    code = """
+    import torch, torch.nn as nn, torchvision
+    import torch.nn.functional as F
+    import torch.utils.data.distributed
+    from torch.optim.lr_scheduler import StepLR
+    from torch import Tensor, optim
+    from torch.distributed import init_process_group
+    from torchvision import transforms
+    import disttorch
+    print(torch is disttorch, nn is disttorch.nn, F.relu is nn.functional.relu, torchvision is disttorch.vision)
+    print(torch.__version__, isinstance(torch.ones(1), Tensor), torch.nn.Linear.__name__)
+    """
+    assert run(code) == "True True True True\n2.13.0 True Linear"
+
+
+def test_modules_stay_themselves():
+    code = """
+    import torch.nn.functional
+    import disttorch.nn.functional as F
+    print(F.__name__, F.__spec__.name, F.__spec__.parent)
+    import disttorch.nn.modules.linear
+    """
+    assert run(code) == "disttorch.nn.functional disttorch.nn.functional disttorch.nn"
+
+
+@pytest.mark.parametrize("name", ["torch._inductor", "torch.fx", "torchvision.ops"])
+def test_what_is_not_there_is_named(name):
+    assert run(f"import {name}").startswith(f"ModuleNotFoundError: No module named '{name}': disttorch answers for it")
+
+
+def test_other_modules_are_left_alone():
+    assert run("import torchfoo") == "ModuleNotFoundError: No module named 'torchfoo'"
+
+
+def test_too_late_is_an_error(tmp_path):
+    (tmp_path / "torch.py").write_text("")
+    code = f"import sys; sys.path.insert(0, {str(tmp_path)!r}); import torch, disttorch.alias as a; a.install()"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=40, check=False)
+    assert "RuntimeError: torch is already imported" in done.stderr
+
+
+def test_uninstalling():
+    code = """
+    import sys, torch
+    disttorch.alias.install()
+    disttorch.alias.uninstall()
+    print("torch" in sys.modules, disttorch.__version__ == disttorch.version.__version__)
+    """
+    assert run(code) == "False True"
+
+
+def test_classes_say_torch():
+    code = """
+    import torch, pickle
+    print(type(torch.ones(1)), torch.float32, torch.device("cpu"), torch.Size([1]))
+    print(pickle.loads(pickle.dumps(torch.nn.Linear(1, 1))).weight.shape)
+    """
+    assert run(code) == "<class 'torch.Tensor'> torch.float32 cpu torch.Size([1])\ntorch.Size([1, 1])"
+
+
+def test_safetensors_works_unchanged(tmp_path):
+    pytest.importorskip("safetensors")
+    code = """
+    import sys, torch
+    from safetensors.torch import load_file, save_file
+    save_file({"a": torch.arange(4.0).reshape(2, 2), "b": torch.ones(3, dtype=torch.bfloat16)}, sys.argv[1])
+    back = load_file(sys.argv[1])
+    print(back["a"].tolist(), back["b"].dtype, back["b"].tolist())
+    """
+    assert run(code, str(tmp_path / "x.safetensors")) == "[[0.0, 1.0], [2.0, 3.0]] torch.bfloat16 [1.0, 1.0, 1.0]"

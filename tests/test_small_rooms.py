@@ -1,0 +1,267 @@
+"""Rooms that are a few functions each: jit, compiler, hub, sparse, futures, overrides, pytree, storage."""
+
+import hashlib
+import http.server
+import threading
+
+import numpy as np
+import pytest
+
+import disttorch
+from disttorch import compiler, futures, hub, jit, nn, overrides, sparse
+from disttorch.utils import _pytree
+
+
+# -- jit and compiler -------------------------------------------------------------------------------------------------
+def test_programs_stay_what_they_are():
+    model = nn.Linear(2, 1)
+    assert disttorch.compile(model) is model
+    assert disttorch.compile(mode="max-autotune")(model) is model
+    assert jit.script(model) is model
+    assert jit.trace(model, disttorch.ones(1, 2)) is model
+    assert jit.freeze(model) is model
+    with pytest.raises(RuntimeError):
+        jit.trace(model, disttorch.ones(1, 3))  # it is run once
+    for decorate in (jit.ignore, jit.unused, jit.export, jit.script_method, jit.ignore(drop=True), compiler.disable):
+        assert decorate(len) is len
+    assert compiler.disable()(len) is len
+    assert not jit.is_scripting()
+    assert not jit.is_tracing()
+    assert not compiler.is_compiling()
+    assert jit.wait(jit.fork(pow, 2, 3)) == 8
+    assert jit.isinstance([1], list[int])
+    with jit.optimized_execution(False):
+        pass
+
+
+def test_compiled_files_are_refused_with_advice():
+    with pytest.raises(NotImplementedError, match="state_dict"):
+        jit.save(nn.Linear(1, 1), "x.pt")
+    with pytest.raises(NotImplementedError, match="state_dict"):
+        jit.load("x.pt")
+
+
+# -- hub --------------------------------------------------------------------------------------------------------------
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    (tmp_path / "hubconf.py").write_text(
+        "import helper\ndef model(size=1):\n    'A model.'\n    return helper.made(size)\ndef _hidden():\n    pass\n"
+    )
+    (tmp_path / "helper.py").write_text("import disttorch\ndef made(size):\n    return disttorch.nn.Linear(size, 1)\n")
+    yield str(tmp_path)
+    import sys
+
+    sys.modules.pop("helper", None)
+
+
+def test_a_local_hub(folder):
+    assert hub.load(folder, "model", size=3, source="local", trust_repo=True).in_features == 3
+    assert "model" in hub.list(folder, source="local")
+    assert "_hidden" not in hub.list(folder, source="local")
+    assert hub.help(folder, "model", source="local") == "A model."
+    with pytest.raises(RuntimeError, match="Cannot find callable other in hubconf"):
+        hub.load(folder, "other", source="local")
+    with pytest.raises(FileNotFoundError, match=r"no hubconf\.py"):
+        hub.load(folder + "/none", "model", source="local")
+    with pytest.raises(NotImplementedError, match="source='local'"):
+        hub.load("pytorch/vision", "resnet18")
+
+
+@pytest.fixture
+def server(tmp_path):
+    files = tmp_path / "served"
+    files.mkdir()
+
+    class Handler(http.server.SimpleHTTPRequestHandler):
+        def __init__(self, *args):
+            super().__init__(*args, directory=str(files))
+
+        def log_message(self, *args):
+            pass
+
+    served = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=served.serve_forever)
+    thread.start()
+    yield files, f"http://127.0.0.1:{served.server_port}"
+    served.shutdown()
+    thread.join()
+    served.server_close()
+
+
+def test_weights_are_downloaded_once(server, tmp_path):
+    files, url = server
+    disttorch.save({"w": disttorch.ones(2)}, files / "w.pt")
+    digest = hashlib.sha256((files / "w.pt").read_bytes()).hexdigest()[:8]
+    (files / "w.pt").rename(files / f"w-{digest}.pt")
+    get = lambda: hub.load_state_dict_from_url(f"{url}/w-{digest}.pt", str(tmp_path / "kept"), check_hash=True)  # noqa: E731
+    assert get()["w"].tolist() == [1, 1]
+    (files / f"w-{digest}.pt").unlink()
+    assert get()["w"].tolist() == [1, 1]
+    (files / "w-0000.pt").write_bytes(b"something else")
+    with pytest.raises(RuntimeError, match="invalid hash value"):
+        hub.load_state_dict_from_url(f"{url}/w-0000.pt", str(tmp_path / "kept"), check_hash=True)
+    assert [p.name for p in (tmp_path / "kept").iterdir()] == [f"w-{digest}.pt"]
+
+
+def test_the_cache_folder(monkeypatch, tmp_path):
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    assert hub.get_dir() == str(tmp_path / "hub")
+    monkeypatch.setattr(hub, "_folder", None)
+    hub.set_dir(str(tmp_path / "mine"))
+    assert hub.get_dir() == str(tmp_path / "mine")
+
+
+# -- sparse tensors ---------------------------------------------------------------------------------------------------
+def test_sparse_tensors_are_dense():
+    t = disttorch.sparse_coo_tensor([[0, 1, 1, 1], [2, 0, 2, 2]], disttorch.tensor([3.0, 4.0, 5.0, 1.0]), (2, 3))
+    assert t.tolist() == [[0, 0, 3], [4, 0, 6]]
+    assert disttorch.equal(t.to_sparse().coalesce().to_dense(), t)
+    assert t.values().tolist() == [3, 4, 6]
+    assert t.indices().tolist() == [[0, 1, 1], [2, 0, 2]]
+    assert disttorch.spmm(t, disttorch.ones(3, 1)).tolist() == [[3], [10]]
+    assert disttorch.sparse_coo_tensor(size=(1, 2)).tolist() == [[0, 0]]
+    csr = sparse.sparse_csr_tensor([0, 1, 3], [2, 0, 2], [3.0, 4.0, 6.0], (2, 3))
+    assert csr.tolist() == t.tolist()
+    assert sparse.softmax(t, 1).sum(1).allclose(disttorch.ones(2))
+    with pytest.raises(RuntimeError, match="size is inconsistent with indices: for dim 1"):
+        disttorch.sparse_coo_tensor([[0], [5]], [1.0], (2, 3))
+    with pytest.raises(RuntimeError, match="must have same nnz"):
+        disttorch.sparse_coo_tensor([[0], [1]], [1.0, 2.0], (2, 3))
+
+
+def test_gradients_reach_the_values():
+    values = disttorch.ones(2, requires_grad=True)
+    (disttorch.sparse_coo_tensor([[0, 1]], values, (3,)) * disttorch.arange(3.0)).sum().backward()
+    assert values.grad.tolist() == [0, 1]
+
+
+# -- futures ----------------------------------------------------------------------------------------------------------
+def test_futures():
+    a, b = futures.Future(), futures.Future()
+    seen = []
+    following = a.then(lambda f: f.value() + 1)
+    failing = a.then(lambda f: 1 / 0)
+    a.add_done_callback(lambda f: seen.append(f.wait()))
+    with pytest.raises(RuntimeError, match="must be completed"):
+        a.value()
+    both = futures.collect_all([a, b])
+    a.set_result(1)
+    assert (following.wait(), seen, both.done()) == (2, [1], False)
+    with pytest.raises(ZeroDivisionError):
+        failing.wait()
+    with pytest.raises(RuntimeError, match="only be marked completed once"):
+        a.set_result(2)
+    with pytest.raises(TypeError, match="not an Exception"):
+        b.set_exception(3)
+    b.set_exception(KeyError("x"))
+    assert both.wait() == [a, b]
+    with pytest.raises(KeyError):
+        futures.wait_all([a, b])
+    assert futures.collect_all([]).wait() == []
+
+
+def test_a_future_from_another_thread():
+    future = futures.Future()
+    thread = threading.Timer(0.01, future.set_result, ("there",))
+    thread.start()
+    assert future.wait() == "there"
+    thread.join()
+
+
+# -- overrides and trees ----------------------------------------------------------------------------------------------
+def test_overrides():
+    class Mine:
+        @classmethod
+        def __torch_function__(cls, function, types, args=(), kwargs=None):
+            return function.__name__, types, args
+
+    assert overrides.is_tensor_like(disttorch.ones(1))
+    assert overrides.is_tensor_like(Mine())
+    assert not overrides.has_torch_function((disttorch.ones(1), 2))
+    assert overrides.has_torch_function_variadic(1, Mine())
+    assert overrides.handle_torch_function(len, (1, Mine()), "x") == ("len", (int, Mine), ("x",))
+    with pytest.raises(TypeError, match="no implementation found"):
+        overrides.handle_torch_function(len, (1,), "x")
+
+
+def test_trees():
+    from collections import OrderedDict, namedtuple
+
+    Pair = namedtuple("Pair", "a b")
+    tree = {"x": [1, (2, 3)], "y": Pair(4, OrderedDict(z=5))}
+    leaves, spec = _pytree.tree_flatten(tree)
+    assert leaves == [1, 2, 3, 4, 5]
+    assert _pytree.tree_unflatten(leaves, spec) == tree
+    doubled = _pytree.tree_map(lambda v: 2 * v, tree)
+    assert doubled == {"x": [2, (4, 6)], "y": Pair(8, OrderedDict(z=10))}
+    assert type(doubled["y"]) is Pair
+    assert _pytree.tree_map(lambda a, b: a + b, tree, doubled)["x"] == [3, (6, 9)]
+    assert _pytree.tree_map_only(int, str, [1, "a"]) == ["1", "a"]
+    assert _pytree.tree_leaves(tree, is_leaf=lambda v: isinstance(v, tuple)) == [1, (2, 3), Pair(4, OrderedDict(z=5))]
+    assert spec == _pytree.tree_structure(tree)
+    with pytest.raises(ValueError, match="has length 1, the spec wants 5"):
+        _pytree.tree_unflatten([1], spec)
+
+
+# -- storages and the old constructors --------------------------------------------------------------------------------
+def test_storages(tmp_path):
+    t = disttorch.arange(6, dtype=disttorch.int16).reshape(2, 3)
+    whole, typed = t[1].untyped_storage(), t[1].storage()
+    assert whole == t.untyped_storage()
+    assert (whole.nbytes(), len(whole), typed.size(), typed.tolist()) == (12, 12, 6, [0, 1, 2, 3, 4, 5])
+    assert whole.data_ptr() == t.data_ptr()
+    typed.tensor()[0] = 7
+    assert t[0, 0] == 7
+    assert disttorch.is_storage(whole)
+    path = tmp_path / "bytes"
+    path.write_bytes(bytes(range(8)))
+    mapped = disttorch.UntypedStorage.from_file(str(path), nbytes=8)
+    assert np.asarray(mapped[2:4]).tolist() == [2, 3]
+    with pytest.raises(RuntimeError, match="has 8 bytes, 9 are wanted"):
+        disttorch.UntypedStorage.from_file(str(path), nbytes=9)
+
+
+def test_old_constructors():
+    assert disttorch.FloatTensor([1, 2]).dtype is disttorch.float32
+    assert disttorch.LongTensor(2, 3).shape == (2, 3)
+    assert disttorch.ByteTensor().numel() == 0
+    assert isinstance(disttorch.ones(1), disttorch.FloatTensor)
+    assert not isinstance(disttorch.ones(1), disttorch.LongTensor)
+    assert disttorch.Tensor([[1, 2]]).dtype is disttorch.float32
+    with pytest.raises(TypeError):
+        disttorch.LongTensor(disttorch.ones(1))
+
+
+def test_settings_are_kept():
+    disttorch.set_float32_matmul_precision("high")
+    assert disttorch.get_float32_matmul_precision() == "high"
+    disttorch.set_float32_matmul_precision("highest")
+    with pytest.raises(ValueError, match="precision must be one of"):
+        disttorch.set_float32_matmul_precision("low")
+    disttorch.use_deterministic_algorithms(True)
+    assert disttorch.are_deterministic_algorithms_enabled()
+    with pytest.raises(TypeError, match="invalid type object"):
+        disttorch.set_default_tensor_type("torch.NothingTensor")
+    disttorch.set_default_tensor_type(disttorch.DoubleTensor)
+    assert disttorch.tensor(1.0).dtype is disttorch.float64
+    disttorch.set_default_tensor_type("torch.FloatTensor")
+    assert disttorch.tensor(1.0).dtype is disttorch.float32
+
+
+def test_numpy_names_of_settings():
+    t = disttorch.arange(6.0).reshape(2, 3)
+    assert t.sum(axis=0, keepdims=True).shape == (1, 3)
+    assert disttorch.cat([t, t], axis=1).shape == (2, 6)
+    assert t.max(axis=1).indices.tolist() == [2, 2]
+    assert disttorch.softmax(t, axis=-1).sum(axis=1).allclose(disttorch.ones(2))
+
+
+def test_the_accelerator(simulated_devices):
+    assert disttorch.accelerator.current_accelerator() is None
+    simulated_devices(2)
+    assert disttorch.accelerator.is_available()
+    assert disttorch.accelerator.device_count() == 2
+    assert disttorch.accelerator.current_accelerator().type == "cuda"
+    disttorch.accelerator.set_device_index(1)
+    assert disttorch.accelerator.current_device_index() == 1
+    disttorch.accelerator.synchronize()
