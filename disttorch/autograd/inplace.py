@@ -40,6 +40,16 @@ def check_written(t: Tensor) -> None:
         )
 
 
+def check_apart(out: Tensor | None, *inputs: Tensor) -> None:
+    """RuntimeError (PyTorch's text) if `out=` shares memory with what is read while it is written."""
+    if out is not None and any(np.may_share_memory(out._data, t._data) for t in inputs):
+        raise RuntimeError(
+            "unsupported operation: some elements of the input tensor and the written-to tensor refer to a single "
+            "memory "
+            "location. Please clone() the tensor before performing the operation."
+        )
+
+
 def apply_inplace(function, t: Tensor, args: tuple = (), kwargs: dict | None = None) -> Tensor:
     """`t` becomes `function(t, *args, **kwargs)` in place. Returns `t`."""
     check_inplace(t)

@@ -150,6 +150,20 @@ def empty_permuted(
 ):  # fmt: skip
     """Like `empty`, with the dimensions lying in memory in the order `physical_layout`."""
     shape = as_shape("empty_permuted", (size,))
+    if len(shape) != len(physical_layout):
+        raise RuntimeError(
+            "Number of dimensions in size does not match the length of the physical_layout; i.e. "
+            f"len(size) = {len(shape)} is not equal to len(physical_layout) = {len(physical_layout)}"
+        )
+    for place, d in enumerate(physical_layout):
+        if not 0 <= d < len(shape):
+            raise RuntimeError(
+                f"Dimension out of range (expected to be between 0 and {len(shape) - 1}, but got {d} at index "
+                f"{place}).  "
+                "NB: negative dims not currently supported; file an issue if you want it."
+            )
+    if len(set(physical_layout)) < len(shape):
+        raise RuntimeError("Duplicate dim not allowed")
     inverse = sorted(range(len(shape)), key=physical_layout.__getitem__)
     return created(
         "empty_permuted",
@@ -320,11 +334,23 @@ def range_(start=0, end=None, step=1, *, out=None, dtype=None, layout=None, devi
     return created("range", (count,), make, out, dtype, layout, device, requires_grad)
 
 
+def _ends(name: str, start, end) -> list:
+    """Both ends of a range as numbers; RuntimeError for tensors with dimensions."""
+    ranks = [t._data.ndim if isinstance(t, Tensor) else 0 for t in (start, end)]
+    if any(ranks):
+        raise RuntimeError(
+            f"{name} only supports 0-dimensional start and end tensors, but got start with {ranks[0]} dimension(s) and "
+            "end "
+            f"with {ranks[1]} dimension(s)."
+        )
+    return _numbers(start, end)
+
+
 def linspace(
     start, end, steps, *, out=None, dtype=None, layout=None, device=None, pin_memory=False, requires_grad=False
 ):  # fmt: skip
     """`steps` evenly spaced numbers from `start` to `end`, both included."""
-    start, end = _numbers(start, end)
+    start, end = _ends("linspace", start, end)
     d = _range_dtype("linspace", start, end, steps, out, dtype)
     make = lambda xp, shape, np_type: _spaced(xp, start, end, steps, np_type)  # noqa: E731
     return created("linspace", (steps,), make, out, d, layout, device, requires_grad)
@@ -335,7 +361,7 @@ def logspace(
     requires_grad=False,
 ):  # fmt: skip
     """base^start to base^end in `steps` numbers whose logarithms are evenly spaced."""
-    start, end = _numbers(start, end)
+    start, end = _ends("logspace", start, end)
     d = _range_dtype("logspace", start, end, steps, out, dtype)
 
     def make(xp, shape, np_type):

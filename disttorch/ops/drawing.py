@@ -162,6 +162,8 @@ def multinomial(input, num_samples, replacement=False, *, generator=None, out=No
 
     Raises RuntimeError (PyTorch's texts) for other shapes, negative or infinite weights, and too few of them.
     """
+    if out is not None and out.dtype is not dtypes.int64:
+        raise RuntimeError(f"multinomial expects Long tensor out, got: {dtypes.SCALAR_NAMES[out.dtype]}")
     if not 1 <= input._data.ndim <= 2:
         raise RuntimeError("prob_dist must be 1 or 2 dim")
     if not input.dtype.is_floating_point:

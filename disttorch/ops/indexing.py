@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ..autograd.inplace import assign, check_inplace, write
+from ..autograd.inplace import assign, check_apart, check_inplace, write
 from ..autograd.op import Op, ViewOp
 from ..autograd.variable import Tensor, counter, wrap
 from .pointwise import scalar_name
@@ -238,6 +238,7 @@ def index_put(input, indices, values, accumulate=False):
 
 def take(input, index, *, out=None):
     """Elements of the flattened tensor."""
+    check_apart(out, input, index)
     size = input._data.size
     data = index._data
     if data.dtype != np.int64:

@@ -3,7 +3,7 @@
 import numpy as np
 
 from .. import dtypes
-from ..autograd.inplace import write
+from ..autograd.inplace import check_apart, write
 from ..autograd.op import Op
 from ..autograd.variable import Tensor, wrap
 from .indexing import _index
@@ -70,6 +70,7 @@ _C_NAMES = {
 def masked_select(input, mask, *, out=None):
     """The elements where `mask` is true, in one dimension."""
     _check_mask(mask, "masked_select")
+    check_apart(out, input, mask)
     input, mask = broadcast_tensors(input, mask)
     return write(out, _index(input, (mask._data,)).reshape(-1))
 

@@ -328,6 +328,10 @@ def ormqr(input, tau, other, left=True, transpose=False, *, out=None):
         )
     if m != input._data.shape[-2]:
         raise RuntimeError(f"torch.ormqr: other.shape[{-2 if left else -1}] must be equal to input.shape[-2]")
+    if k != min(m, input._data.shape[-1]):
+        raise RuntimeError(
+            f"torch.ormqr: tau.shape[-1] must be equal to min(other.shape[{-2 if left else -1}], input.shape[-1])"
+        )
     q = _reflections(input, tau, m)
     q = adjoint(q) if transpose else q
     return write(out, q @ other if left else other @ q)

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ..autograd.inplace import write
+from ..autograd.inplace import check_apart, write
 from ..autograd.op import Op
 from ..autograd.variable import Tensor
 from .arguments import C_NAMES
@@ -80,6 +80,7 @@ def _check_gather(input, dim, index, name, src=None):
 def gather(input, dim, index, *, sparse_grad=False, out=None):
     """out[i, j, k] = input[i, index[i, j, k], k] for dim 1, and so on."""
     d = _check_gather(input, dim, index, "gather")
+    check_apart(out, input, index)
     if out is not None and out.dtype is not input.dtype:
         have, want = C_NAMES[out.dtype.name], C_NAMES[input.dtype.name]
         raise RuntimeError(f"Expected out tensor to have dtype {want}, but got {have} instead")

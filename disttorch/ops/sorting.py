@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ..autograd.inplace import write
+from ..autograd.inplace import check_apart, write
 from ..autograd.variable import Tensor, wrap
 from .dims import axis
 from .named import pair
@@ -100,6 +100,7 @@ def _need_elements(input, d: int, name: str) -> None:
 
 def kthvalue(input, k, dim=-1, keepdim=False, *, out=None):
     """(value, index) of the k-th smallest element along `dim`, counted from 1."""
+    check_apart(out and out[0], input)
     d = axis(dim, input._data.ndim)
     _need_elements(input, d, "kthvalue")
     size = input._data.shape[d] if input._data.ndim else 1

@@ -105,7 +105,7 @@ def diff(input, n=1, dim=-1, prepend=None, append=None, *, out=None):
                 "diff expects the shape of tensor to prepend or append to match that of input except along the "
                 "differencing dimension"
             )
-    x = cat(parts, d) if len(parts) > 1 else input
+    x = cat(parts, d) if len(parts) > 1 and n else input
     for _ in range(n):
         size = x._data.shape[d]
         if size == 0:

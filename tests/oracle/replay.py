@@ -77,15 +77,16 @@ def all_ops() -> dict:
 
 # -- from PyTorch's values to ours ------------------------------------------------------------------------------------
 class Converter:
-    """Converts arguments; one PyTorch tensor always becomes the same tensor of ours."""
+    """Converts arguments; one PyTorch tensor always becomes the same tensor of ours, and shared memory stays shared."""
 
     def __init__(self):
         self.pairs: dict[int, tuple] = {}
+        self.storages: dict[int, np.ndarray] = {}
 
     def __call__(self, value):
         if isinstance(value, torch.Tensor):
             if id(value) not in self.pairs:
-                self.pairs[id(value)] = (value, tensor_from(value))
+                self.pairs[id(value)] = (value, tensor_from(value, self.storages))
             return self.pairs[id(value)][1]
         if isinstance(value, torch.dtype):
             return getattr(disttorch, str(value).removeprefix("torch."))
@@ -107,22 +108,23 @@ class Converter:
         return value
 
 
-def array_from(t: torch.Tensor) -> np.ndarray:
-    """A copy of a tensor's whole storage, and the view of it that the tensor is (same strides, same offset)."""
+def array_from(t: torch.Tensor, storages: dict) -> np.ndarray:
+    """A copy of a tensor's whole storage (one for each), and the view of it that the tensor is (same strides, offset).
+    """
     t = t.detach().resolve_conj().resolve_neg()
     d = getattr(disttorch, str(t.dtype).removeprefix("torch."))
     whole = torch.empty(0, dtype=torch.uint8).set_(t.untyped_storage()).numpy()
-    flat = whole.copy().view(d.np)
+    flat = storages.setdefault(t.untyped_storage().data_ptr(), whole.copy()).view(d.np)
     strides = tuple(s * d.itemsize for s in t.stride())
     return np.lib.stride_tricks.as_strided(flat[t.storage_offset() :], tuple(t.shape), strides)
 
 
-def tensor_from(t: torch.Tensor):
+def tensor_from(t: torch.Tensor, storages: dict):
     if t.layout != torch.strided or t.device.type != "cpu":
         raise Missing(f"layout {t.layout} on {t.device}")
     if t.ndim > 64:
         raise Missing("more dimensions than NumPy has")
-    out = wrap(array_from(t))
+    out = wrap(array_from(t, storages))
     return out.requires_grad_() if t.requires_grad else out
 
 
@@ -239,7 +241,8 @@ def gradients_differ(ours, theirs, pairs: list) -> str | None:
         want = torch.autograd.grad([b for _, b in chosen], [t for t, _ in leaves], cotangents, allow_unused=True)
     except (RuntimeError, NotImplementedError):  # PyTorch has no gradient here
         return None
-    got = grad([a for a, _ in chosen], [o for _, o in leaves], [tensor_from(c) for c in cotangents], allow_unused=True)
+    mine = [tensor_from(c, {}) for c in cotangents]
+    got = grad([a for a, _ in chosen], [o for _, o in leaves], mine, allow_unused=True)
     for nr, ((t, o), g, w) in enumerate(zip(leaves, got, want, strict=True)):
         filled = disttorch.zeros_like(o) if g is None else g
         if text := difference(filled, _zero_or(w, t), f"gradient {nr}"):
