@@ -177,9 +177,8 @@ def _remake_view(t: Tensor):
 
 def mark_view(out: Tensor, parent: Tensor, function, args: tuple) -> Tensor:
     """Note that `out` shares `parent`'s memory and equals `function(parent, *args)`."""
-    root = parent._root
-    if root is None:
-        root = parent
+    # A detached tensor's views have no part in its source's graph.
+    root = parent if parent._view is None else parent._root
     out._root, out._view, out._root_node = root, (parent, function, args), root._node
     out._counter = counter(root)
     return out
