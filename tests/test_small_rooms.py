@@ -2,6 +2,7 @@
 
 import hashlib
 import http.server
+import subprocess
 import threading
 
 import numpy as np
@@ -265,3 +266,23 @@ def test_the_accelerator(simulated_devices):
     disttorch.accelerator.set_device_index(1)
     assert disttorch.accelerator.current_device_index() == 1
     disttorch.accelerator.synchronize()
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "utils.data.DataLoader",
+        "utils.data.distributed.DistributedSampler",
+        "utils.checkpoint.checkpoint",
+        "nn.utils.rnn.pad_sequence",
+        "nn.parallel.DistributedDataParallel",
+        "optim.lr_scheduler.StepLR",
+        "autograd.functional.jacobian",
+        "cuda.amp.autocast",
+        "vision.transforms.Compose",
+    ],
+)
+def test_rooms_are_reached_from_the_top_alone(name):
+    code = f"import disttorch; print(disttorch.{name})"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=False)
+    assert done.returncode == 0, done.stderr
