@@ -3,6 +3,7 @@
 import hashlib
 import http.server
 import subprocess
+import sys
 import threading
 
 import numpy as np
