@@ -1,6 +1,6 @@
 """Losses of the first steps here, in PyTorch, and in PyTorch in float64: how far rounding carries the two apart.
 
-    python benchmarks/losses.py resnet34-64px --steps 20
+python benchmarks/losses.py resnet34-64px --steps 20
 """
 
 import argparse
