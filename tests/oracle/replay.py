@@ -109,7 +109,9 @@ class Converter:
 
 
 def array_from(t: torch.Tensor, storages: dict) -> np.ndarray:
-    """A copy of a tensor's whole storage (one for each), and the view of it that the tensor is (same strides, offset)."""
+    """A copy of a tensor's whole storage (one for each), and the view of it that the tensor is (same strides,
+    offset).
+    """
     t = t.detach().resolve_conj().resolve_neg()
     d = getattr(disttorch, str(t.dtype).removeprefix("torch."))
     whole = torch.empty(0, dtype=torch.uint8).set_(t.untyped_storage()).numpy()
