@@ -53,11 +53,6 @@ Recurrent: one layer, one direction; x packed (sum(batch_sizes), I), dense = equ
 Sums of rows that meet
     embedding_backward(g, indices, num_embeddings, padding_idx=None) -> gradient of the table; g (*, D), indices (*)
     index_add(target, indices, source): target[indices[i]] += source[i] along axis 0, in place
-Optimizer steps over lists of contiguous arrays, in place
-    sgd_step(params, grads, buffers, lr, momentum=0, dampening=0, weight_decay=0, nesterov=False, maximize=False,
-        first=False)                                         first: buffers are filled with the gradient
-    adam_step(params, grads, exp_avgs, exp_avg_sqs, step, lr, beta1, beta2, eps, weight_decay=0, decoupled=False,
-        max_exp_avg_sqs=None, maximize=False)                step counts from 1; decoupled: AdamW
 
 `set_num_threads(n)` and `get_num_threads()` govern every thread pool the kernels use.
 """

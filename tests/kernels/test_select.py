@@ -44,7 +44,7 @@ def test_portable_on_request():
 
 
 def test_one_warning_says_what_to_install():
-    hide = "import disttorch.kernels.onednn.library as l; l.SONAME = 'libabsent.so'; "
+    hide = "import disttorch.kernels.onednn.binding as l; l.SONAME = 'libabsent.so'; "
     out, err = python(hide + CHOICE)
     assert out == "portable portable"
     assert err.count("RuntimeWarning") == 1

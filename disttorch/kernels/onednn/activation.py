@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from disttorch.kernels.onednn import library as dnnl
+from disttorch.kernels.onednn import binding as dnnl
 from disttorch.kernels.onednn.layouts import FLOAT
 
 # Elements below which NumPy's lower overhead wins.

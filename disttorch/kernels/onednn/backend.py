@@ -3,7 +3,7 @@
 import numpy as np
 
 from disttorch.kernels import threads
-from disttorch.kernels.onednn import library
+from disttorch.kernels.onednn import binding
 from disttorch.kernels.onednn.activation import Activation
 from disttorch.kernels.onednn.convolution import Convolution
 from disttorch.kernels.onednn.linear import Linear
@@ -26,7 +26,7 @@ class OneDNN(Convolution, Pooling, Linear, Normalization, Activation, Recurrent,
 def load():
     """The backend, or None where libdnnl or libgomp is missing."""
     with threads.short_spins():
-        lib = library.load()
+        lib = binding.load()
     if lib is None:
         return None
     threads.use_openmp()

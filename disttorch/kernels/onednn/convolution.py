@@ -5,10 +5,10 @@ from math import prod
 import numpy as np
 
 from disttorch.kernels.geometry import conv_out_size
-from disttorch.kernels.onednn import library as dnnl
+from disttorch.kernels.onednn import binding as dnnl
+from disttorch.kernels.onednn.binding import Unsupported
 from disttorch.kernels.onednn.columns import CHANNELS_PER_ROW, CHANNELS_PER_ROW_FOR_WEIGHTS, Columns, worthwhile
 from disttorch.kernels.onednn.layouts import FLOAT, channels_last, contiguous, dense, empty_channels_last, strides_of
-from disttorch.kernels.onednn.library import Unsupported
 from disttorch.kernels.onednn.plan import dims
 
 

@@ -3,9 +3,9 @@
 import numpy as np
 
 from disttorch.kernels.blas import address
-from disttorch.kernels.onednn import library as dnnl
+from disttorch.kernels.onednn import binding as dnnl
+from disttorch.kernels.onednn.binding import Unsupported
 from disttorch.kernels.onednn.layouts import FLOAT, contiguous, dense, strides_of
-from disttorch.kernels.onednn.library import Unsupported
 from disttorch.kernels.threads import enter_thread, threads_for
 
 # Multiplications below which NumPy's BLAS on one thread wins: oneDNN's GEMM spends some 5 us before it starts.

@@ -4,9 +4,9 @@ from math import isfinite, prod
 
 import numpy as np
 
-from disttorch.kernels.onednn import library as dnnl
+from disttorch.kernels.onednn import binding as dnnl
+from disttorch.kernels.onednn.binding import Unsupported
 from disttorch.kernels.onednn.layouts import FLOAT, channels_last, contiguous, dense, empty_channels_last, strides_of
-from disttorch.kernels.onednn.library import Unsupported
 
 
 class Normalization:

@@ -12,8 +12,8 @@ from ctypes import byref, c_int, c_int64, c_void_p
 import numpy as np
 
 from disttorch.kernels.blas import DATA_OFFSET, address
-from disttorch.kernels.onednn import library as dnnl
-from disttorch.kernels.onednn.library import Unsupported
+from disttorch.kernels.onednn import binding as dnnl
+from disttorch.kernels.onednn.binding import Unsupported
 from disttorch.kernels.threads import PER_ELEMENT, enter_thread, get_num_threads, threads_for
 
 ALIGNMENT = 64  # bytes: a cache line, and AVX-512's register

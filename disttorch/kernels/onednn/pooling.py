@@ -5,9 +5,9 @@ from math import isfinite, prod
 import numpy as np
 
 from disttorch.kernels.geometry import pool_out_shape
-from disttorch.kernels.onednn import library as dnnl
+from disttorch.kernels.onednn import binding as dnnl
+from disttorch.kernels.onednn.binding import Unsupported
 from disttorch.kernels.onednn.layouts import FLOAT, channels_last, dense, empty_channels_last, strides_of
-from disttorch.kernels.onednn.library import Unsupported
 from disttorch.kernels.onednn.plan import dims
 
 

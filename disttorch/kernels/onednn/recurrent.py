@@ -5,9 +5,9 @@ from math import prod
 
 import numpy as np
 
-from disttorch.kernels.onednn import library as dnnl
+from disttorch.kernels.onednn import binding as dnnl
+from disttorch.kernels.onednn.binding import Unsupported
 from disttorch.kernels.onednn.layouts import FLOAT, contiguous, strides_of
-from disttorch.kernels.onednn.library import Unsupported
 from disttorch.kernels.onednn.linear import TINY
 from disttorch.kernels.threads import threads_for
 

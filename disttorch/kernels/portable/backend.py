@@ -5,13 +5,12 @@ from disttorch.kernels.portable.convolution import Convolution
 from disttorch.kernels.portable.linear import Linear
 from disttorch.kernels.portable.loss import Loss
 from disttorch.kernels.portable.normalization import Normalization
-from disttorch.kernels.portable.optimizer import Optimizer
 from disttorch.kernels.portable.pooling import Pooling
 from disttorch.kernels.portable.recurrent import Recurrent
 from disttorch.kernels.portable.scatter import Scatter
 
 
-class Portable(Convolution, Pooling, Linear, Normalization, Activation, Loss, Recurrent, Scatter, Optimizer):
+class Portable(Convolution, Pooling, Linear, Normalization, Activation, Loss, Recurrent, Scatter):
     """Every kernel over the array namespace `xp`.
 
     A faster backend subclasses this, overrides what it covers and calls `super()` for the rest.
