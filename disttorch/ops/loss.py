@@ -284,10 +284,12 @@ def linear_cross_entropy(
         raise RuntimeError(f"expected linear_weight with dimensionality at least 2, got {w.ndim}")
     if x.shape[-1] != w.shape[-1]:
         raise RuntimeError(
-            f"expected input and linear_weight to have equal last dimensions, got {x.shape[-1]} and {w.shape[-1]}, "
-            "respectively"
+            "expected equal input and linear_weight last dimensions (in_features), "
+            f"got {x.shape[-1]} and {w.shape[-1]}, respectively"
         )
     *classes, features = w.shape
+    if linear_bias is not None and linear_bias._data.shape != tuple(classes):
+        raise RuntimeError(f"expected linear_bias shape {tuple(classes)}, got {linear_bias._data.shape}")
     if w.ndim > 2 and x.ndim == 1:
         raise RuntimeError(
             f"K-dimensional loss defined by linear_weight shape {w.shape} requires batched input, (N, {features}), "

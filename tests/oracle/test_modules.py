@@ -2,6 +2,7 @@
 layer.
 """
 
+import dataclasses
 import warnings
 
 import pytest
@@ -21,21 +22,24 @@ with warnings.catch_warnings():
 
 SEED = 1234
 DTYPES = (torch.float32, torch.float64)
-NOT_OURS = ("quantized", "Lazy", "LinearCrossEntropyLoss")
+NOT_OURS = ("quantized", "Lazy")
 
 
 def entries():
     for info in module_db:
-        if not any(part in info.name for part in NOT_OURS) and info.name not in ("nn.SyncBatchNorm",):
+        if not any(part in info.name for part in NOT_OURS):
             for dtype in DTYPES:
                 if dtype in info.dtypes:
                     yield pytest.param(info, dtype, id=f"{info.name}-{str(dtype).removeprefix('torch.')}")
 
 
 class Builder(Converter):
-    """Converts modules and functions of torch.nn.functional too, by their names."""
+    """Converts modules, their options, and functions of torch.nn.functional too, by their names."""
 
     def __call__(self, value):
+        if isinstance(value, torch.nn.LinearCrossEntropyOptions):
+            fields = {f.name: self(getattr(value, f.name)) for f in dataclasses.fields(value)}
+            return disttorch.nn.LinearCrossEntropyOptions(**fields)
         if isinstance(value, torch.nn.Module):
             return build_like(value)
         name = getattr(value, "__name__", None)
