@@ -58,13 +58,17 @@ def apply_inplace(function, t: Tensor, args: tuple = (), kwargs: dict | None = N
         t.requires_grad or any(isinstance(a, Tensor) and a.requires_grad for a in (*args, *kwargs.values()))
     ):
         return assign(t, function(t, *args, **kwargs))
-    # What `t` was, at the same place of the graph: nodes may save it though `t` changes.
     given_up = t._root is None and _unseen(t)
+    return assign(t, function(as_it_was(t, given_up), *args, **kwargs), given_up)
+
+
+def as_it_was(t: Tensor, given_up: bool = False) -> Tensor:
+    """A tensor at the same place of the graph with the same elements, which nodes may save though `t` changes."""
     before = wrap(t._data if given_up else t._data.copy(order="K"), t.device)
     e = edge(t)
     if e is not None:
         before._rg, (before._node, before._nr) = True, e
-    return assign(t, function(before, *args, **kwargs), given_up)
+    return before
 
 
 def assign(t: Tensor, out: Tensor, given_up: bool = False) -> Tensor:

@@ -2,8 +2,9 @@
 
 import numpy as np
 
+from ..autograd.variable import Tensor
 from .elementwise import Elementwise, average_square, lerp
-from .optimizer import check, check_lr, number
+from .optimizer import check, check_lr, check_ways, number
 
 
 def _check(lr, betas, eps, weight_decay):
@@ -12,6 +13,19 @@ def _check(lr, betas, eps, weight_decay):
     for i, beta in enumerate(betas):
         check(f"beta parameter at index {i}", beta, 0 <= number(beta) < 1)
     check("weight_decay value", weight_decay, number(weight_decay) >= 0)
+
+
+def _check_tensors(lr, betas, foreach: bool):
+    """ValueError (PyTorch's texts) for rates and betas that may not be tensors, or not such."""
+    if foreach and isinstance(lr, Tensor):
+        raise ValueError("lr as a Tensor is not supported for capturable=False and foreach=True")
+    if len({isinstance(b, Tensor) for b in betas}) > 1:
+        raise ValueError("betas must be either both floats or both Tensors")
+    for i, beta in enumerate(betas):
+        if isinstance(beta, Tensor):
+            if foreach:
+                raise ValueError(f"betas[{i}] as a Tensor is not supported for capturable=False and foreach=True")
+            check(f"betas[{i}]", beta, beta._data.size == 1, f"Tensor betas[{i}] must be 1-element")
 
 
 class Adam(Elementwise):
@@ -28,8 +42,10 @@ class Adam(Elementwise):
         maximize=False, capturable=False, differentiable=False, fused=None, decoupled_weight_decay=False,
     ):  # fmt: skip
         _check(lr, betas, eps, weight_decay)
+        _check_tensors(lr, betas, foreach and not capturable)
+        check_ways(foreach, fused, differentiable)
         defaults = {
-            "lr": lr, "betas": tuple(number(b) for b in betas), "eps": eps, "weight_decay": weight_decay,
+            "lr": lr, "betas": tuple(betas), "eps": eps, "weight_decay": weight_decay,
             "amsgrad": amsgrad, "maximize": maximize, "foreach": foreach, "capturable": capturable,
             "differentiable": differentiable, "fused": fused, "decoupled_weight_decay": decoupled_weight_decay,
         }  # fmt: skip
@@ -40,7 +56,7 @@ class Adam(Elementwise):
         return {**slots, "max_exp_avg_sq": 0} if group["amsgrad"] else slots
 
     def rule(self, group, step, scalars, fresh):
-        beta1, beta2 = group["betas"]
+        beta1, beta2 = map(number, group["betas"])
         root = (1 - beta2**step) ** 0.5
         eps, size = group["eps"] * root, number(group["lr"]) / (1 - beta1**step) * root
 

@@ -3,7 +3,7 @@
 import numpy as np
 
 from .elementwise import Elementwise, average_square, lerp
-from .optimizer import check, check_lr, number
+from .optimizer import check, check_lr, check_ways, number
 
 
 class Adagrad(Elementwise):
@@ -21,6 +21,7 @@ class Adagrad(Elementwise):
         check("weight_decay value", weight_decay, weight_decay >= 0)
         check("initial_accumulator_value value", initial_accumulator_value, initial_accumulator_value >= 0)
         check("epsilon value", eps, eps >= 0)
+        check_ways(foreach, fused, differentiable)
         defaults = {
             "lr": lr, "lr_decay": lr_decay, "eps": eps, "weight_decay": weight_decay,
             "initial_accumulator_value": initial_accumulator_value, "foreach": foreach, "maximize": maximize,

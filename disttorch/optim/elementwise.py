@@ -15,6 +15,7 @@ from .. import dtypes
 from ..autograd.mode import no_grad
 from ..autograd.variable import Tensor, counter, wrap
 from ..devices import namespace, scope
+from . import differentiable
 from .optimizer import Optimizer, evaluate, number
 
 BLOCK = 1 << 14  # elements: the arrays of 64 KB that a rule reads and makes fit the second-level cache
@@ -52,6 +53,9 @@ class Elementwise(Optimizer):
         loss = evaluate(closure)
         plans = self.__dict__.setdefault("_plans", {})
         for i, group in enumerate(self.param_groups):
+            if group.get("differentiable"):
+                differentiable.step(self, group)
+                continue
             params = [p for p in group["params"] if p._grad is not None]
             plan = plans.get(i)
             if plan is None or not plan.holds(self, params, group):
@@ -85,8 +89,6 @@ class _Plan:
     """How the parameters of a group that have gradients are stepped."""
 
     def __init__(self, optimizer: Elementwise, params: list[Tensor], group: dict):
-        if group.get("differentiable"):
-            raise NotImplementedError("differentiable=True: steps here work on arrays and are not recorded")
         self.params, self.slots = params, optimizer.slots(group)
         kinds = defaultdict(list)
         for p in params:

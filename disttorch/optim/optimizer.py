@@ -66,6 +66,14 @@ def check_lr(lr) -> None:
     check("learning rate", lr, number(lr) >= 0.0)
 
 
+def check_ways(foreach, fused, differentiable) -> None:
+    """RuntimeError (PyTorch's texts) for ways of computing a step that exclude each other."""
+    if fused and differentiable:
+        raise RuntimeError("`fused` does not support `differentiable`")
+    if fused and foreach:
+        raise RuntimeError("`fused` and `foreach` cannot be `True` together.")
+
+
 class Optimizer:
     """Base of all optimizers. A subclass gives `step`, and in `defaults` the settings that a group may override.
 

@@ -2,7 +2,7 @@
 
 from ..kernels.blas import add_scaled
 from .elementwise import Elementwise
-from .optimizer import check, check_lr, number
+from .optimizer import check, check_lr, check_ways, number
 
 
 class SGD(Elementwise):
@@ -26,6 +26,7 @@ class SGD(Elementwise):
         check("weight_decay value", weight_decay, number(weight_decay) >= 0)
         if nesterov and (momentum <= 0 or dampening != 0):
             raise ValueError("Nesterov momentum requires a momentum and zero dampening")
+        check_ways(foreach, fused, differentiable)
         defaults = {
             "lr": lr, "momentum": momentum, "dampening": dampening, "weight_decay": weight_decay, "nesterov": nesterov,
             "maximize": maximize, "foreach": foreach, "differentiable": differentiable, "fused": fused,

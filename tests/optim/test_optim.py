@@ -340,11 +340,3 @@ def test_lbfgs_finds_the_minimum_of_rosenbrocks_function():
     np.testing.assert_allclose(p.detach().numpy(), [1, 1], atol=1e-6)
     with pytest.raises(RuntimeError, match="only 'strong_wolfe' is supported"):
         optim.LBFGS([p], line_search_fn="no").step(closure)
-
-
-def test_what_cannot_be_recorded_says_so():
-    p = made([(2,)])[0]
-    optimizer = optim.Adam([p], differentiable=True)
-    give_gradients([p], 1)
-    with pytest.raises(NotImplementedError, match="differentiable=True"):
-        optimizer.step()

@@ -210,3 +210,110 @@ def test_what_is_refused(bad):
     assert said[0][0] is said[1][0]
     if bad not in (1, 5):  # these name a type that is called otherwise here
         assert said[0][1] == said[1][1]
+
+
+DIFFERENTIABLE = {
+    "SGD": {"lr": 0.1},
+    "Adam": {"lr": 0.05, "weight_decay": 0.1, "amsgrad": True},
+    "AdamW": {"lr": 0.05},
+    "Adamax": {"weight_decay": 0.2},
+    "NAdam": {},
+    "RAdam": {"decoupled_weight_decay": True, "weight_decay": 0.1, "betas": (0.5, 0.9)},
+    "Adagrad": {"lr_decay": 0.1},
+    "Adadelta": {},
+    "RMSprop": {"momentum": 0.9, "centered": True},
+    "Rprop": {},
+    "ASGD": {"t0": 1},
+}
+
+
+@pytest.mark.parametrize("name", DIFFERENTIABLE)
+def test_gradients_through_a_step(name):
+    """One step: PyTorch's next one changes the state in place, which its own gradients of the first need."""
+    found = []
+    for lib in (disttorch, torch):
+        lib.set_default_dtype(lib.float64)
+        try:
+            w = lib.tensor([0.3, -0.7, 1.1], requires_grad=True)
+            p = w * 1
+            optimizer = getattr(lib.optim, name)([p], differentiable=True, **DIFFERENTIABLE[name])
+            (p.grad,) = lib.autograd.grad((p.clone().exp() + p.clone() ** 2).sum(), p, create_graph=True)
+            optimizer.step()
+            found.append((p.detach().numpy(), lib.autograd.grad((p**3).sum(), w)[0].numpy()))
+        finally:
+            lib.set_default_dtype(lib.float32)
+    np.testing.assert_allclose(found[0], found[1], rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("single", [{"foreach": True}, {"foreach": False}, {"capturable": False}, {"fused": True}])
+def test_ways_of_computing_are_accepted(single):
+    """foreach, capturable and fused choose how PyTorch computes; the values are the same here."""
+    ends = []
+    for lib in (disttorch, torch):
+        p = lib.tensor([0.3, -0.7, 1.1], requires_grad=True)
+        optimizer = lib.optim.Adam([p], lr=0.1, **single)
+        for _ in range(3):
+            p.grad = p.detach() * 2
+            optimizer.step()
+        ends.append(p.detach().numpy())
+    np.testing.assert_allclose(ends[0], ends[1], rtol=1e-5)
+
+
+EXCLUSIVE = [
+    lambda lib, w: lib.optim.Adam([w], fused=True, foreach=True),
+    lambda lib, w: lib.optim.SGD([w], fused=True, foreach=True),
+    lambda lib, w: lib.optim.Adagrad([w], fused=True, foreach=True),
+    lambda lib, w: lib.optim.AdamW([w], fused=True, differentiable=True),
+    lambda lib, w: lib.optim.SGD([w], fused=True, differentiable=True),
+    lambda lib, w: lib.optim.Adagrad([w], fused=True, differentiable=True),
+    lambda lib, w: lib.optim.Adam([w], lr=lib.tensor(0.1), foreach=True),
+    lambda lib, w: lib.optim.Adam([w], betas=(lib.tensor(0.1), lib.tensor(0.2)), foreach=True),
+    lambda lib, w: lib.optim.Adam([w], betas=(lib.tensor(0.1), 0.2)),
+    lambda lib, w: lib.optim.Adam([w], differentiable=True, foreach=True).step(),
+]
+
+
+@pytest.mark.parametrize("bad", range(len(EXCLUSIVE)))
+def test_ways_of_computing_that_exclude_each_other(bad):
+    said = []
+    for lib in (disttorch, torch):
+        w = lib.ones(2)
+        w.grad = lib.ones(2)
+        with pytest.raises((RuntimeError, ValueError, AssertionError)) as caught:
+            EXCLUSIVE[bad](lib, w)
+        said.append((caught.type, str(caught.value)))
+    assert said[0] == said[1]
+
+
+@pytest.mark.parametrize("name", [*ALL, "LBFGS", "Muon"])
+def test_pytorch_goes_on_from_our_file(name, tmp_path):
+    """Our state_dict, saved, read by torch.load: PyTorch's optimizer ends where ours does."""
+    arrays, gradients = arrays_for(name)
+    arrays, gradients, kwargs = arrays[:3], [g[:3] for g in gradients], STATEFUL.get(name, {})
+    if name == "LBFGS":
+        gradients = [gradients[0]] * 6
+    run = steps(disttorch, name, kwargs, arrays, gradients[:3], "float64")
+    for mine, values in run:  # noqa: B007
+        pass
+    disttorch.save(mine.state_dict(), tmp_path / "optimizer.pt")
+    params = [torch.tensor(v, requires_grad=True) for v in values]
+    theirs = getattr(torch.optim, name)(params, **kwargs)
+    theirs.load_state_dict(torch.load(tmp_path / "optimizer.pt", weights_only=True))
+    ours = mine.param_groups[0]["params"]
+    for given in gradients[3:6]:
+        for lib, optimizer, ps in ((disttorch, mine, ours), (torch, theirs, params)):
+
+            def closure(lib=lib, ps=ps, given=given):
+                loss = 0.0
+                for p, g in zip(ps, given, strict=True):
+                    g = lib.tensor(g)
+                    p.grad = g + 2 * p.detach()
+                    loss += ((p.detach() + g) * p.detach()).sum().item()
+                return loss
+
+            closure()
+            optimizer.step(closure if name == "LBFGS" else None)
+    for p, q in zip(ours, params, strict=True):
+        np.testing.assert_allclose(
+            p.detach().numpy(), q.detach().numpy(), rtol=1e-6, atol=2e-3 if name == "Muon" else 1e-9
+        )
