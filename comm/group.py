@@ -21,7 +21,7 @@ import numpy as np
 
 from . import clock, observing
 from .call import Call, caller, fingerprint
-from .errors import CommError, GroupClosed, last_words
+from .errors import CommError, GroupClosed, PeerLost, last_words
 from .reduction import check_op
 from .work import Runner, Work
 
@@ -329,13 +329,23 @@ class Group:
         self._closed = True
         for child in self._children:
             child.close()
-        self._leave("")
+        self._leave(self._reason_to_leave())
         self._runner.close()
         with self._lock:
             self._engine.close()
             if self._p2p is not None:
                 self._p2p.close()
         self._on_close()
+
+    def _reason_to_leave(self) -> str:
+        """What the others are told: a rank that is known to be lost, if any, is why."""
+        try:
+            self._watch()
+        except PeerLost as lost:
+            return last_words(lost)
+        except CommError:
+            return ""  # the parent is closed or broken, and has said why
+        return ""
 
     def __enter__(self) -> Group:
         return self

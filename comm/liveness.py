@@ -1,24 +1,44 @@
 """Who is gone: heartbeats through the store, processes of this host that end, and the launcher's notices.
 
-A Monitor is one thread per process. What it finds is raised by `check`, which every wait of a group calls.
+A Monitor is one thread per process. What it finds is raised by `check`, which every wait of a group calls. Each rank
+listens to a few others only, and whoever misses one tells all: a beat costs the store as much however many ranks there
+are.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import select
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from itertools import islice
 
 import msgpack
 
 from . import clock
 from .errors import PeerLost, StoreError
-from .store import PrefixStore, Store
+from .store import Store, rooted
 
 HEARTBEAT_LIMIT = 5.0  # seconds of silence after which a rank counts as lost
-BEAT = 0.25  # seconds between two beats, which also bounds how late a notice is heard
+HEARTBEAT_VARIABLE = "DISTTORCH_HEARTBEAT_LIMIT"  # sets another limit for the whole program
+BEAT = 0.25  # seconds between two beats, which also bounds how late a notice is heard; less where the limit is short
+BEATS = 20  # at least so many in the time of the limit
+MARGIN = 3  # beats by which silence is noticed before the limit, so that everyone knows by then
+WATCHED = 3  # how many of the ranks behind it, of those that are still there, each rank listens to
 NOTICES = "disttorch/deaths"
-STORE_TIMEOUT = 2.0  # seconds that one request of the monitor may take
+GOODBYE = 0.5  # seconds that a store may take to hear a rank's leave
+
+
+def heartbeat_limit(environ: Mapping[str, str] = os.environ) -> float:
+    """Seconds of silence after which a rank counts as lost. Raises ValueError unless what is set is at least 1."""
+    text = environ.get(HEARTBEAT_VARIABLE, str(HEARTBEAT_LIMIT))
+    try:
+        limit = float(text)
+    except ValueError:
+        limit = 0.0
+    if not limit >= 1:
+        raise ValueError(f"{HEARTBEAT_VARIABLE} must be a number of seconds, at least 1, got {text!r}")
+    return limit
 
 
 def notify_death(store: Store, rank: int, reason: str) -> None:
@@ -26,13 +46,8 @@ def notify_death(store: Store, rank: int, reason: str) -> None:
 
     For the launcher, which learns of a worker's end before its peers do.
     """
-    _base(store).append(NOTICES, msgpack.packb([rank, reason[:2000]]))
-
-
-def _base(store: Store) -> Store:
-    while isinstance(store, PrefixStore):
-        store = store.store
-    return store
+    base, _ = rooted(store)
+    base.append(NOTICES, msgpack.packb([rank, reason[:2000]]))
 
 
 class Monitor:
@@ -51,26 +66,29 @@ class Monitor:
         limit: float = HEARTBEAT_LIMIT,
         last_op: Callable[[], str] = str,
     ):
-        self._shared, self._quick = store, store.fresh(STORE_TIMEOUT)
-        self.rank, self.hosts, self.pids, self.limit = rank, hosts, pids, limit
+        base, self._prefix = rooted(store)
+        self.rank, self.hosts, self.limit = rank, hosts, limit
         self.lost: PeerLost | None = None
-        self.on_loss: Callable[[], None] = lambda: None
         self._last_op = last_op
-        self._seen = {peer: (b"", clock.now()) for peer in range(len(hosts)) if peer != rank}
+        self._beat = min(BEAT, limit / BEATS)
+        self._patience = limit - MARGIN * self._beat  # seconds of silence after which a rank is missed
+        self._store = base.fresh(self._patience / 4)
+        self._owned = self._store is not base
+        started = clock.now()
+        self._answered = started  # when the store answered last
+        self._heard = {peer: (b"", started) for peer in range(len(hosts)) if peer != rank}  # last beat, and when
         self._left: set[int] = set()
-        self._processes = {self._open(pid): peer for peer, pid in enumerate(pids) if pid and peer != rank}
+        self._processes = {os.pidfd_open(pid): peer for peer, pid in enumerate(pids) if pid and peer != rank}
         self._wake_read, self._wake_write = os.pipe()
-        self._notices = _base(self._quick)
-        self._known = self._read_notices() if self._notices.check([NOTICES]) else 0
-        self._quick.set(f"beat/{rank}", b"\x90")
-        self._store_answered = clock.now()
+        self._notices_read: int | None = None  # notices of the launcher that are known; None: all there are now are old
         self._stop = False
+        self._turn(0)
         self._thread = clock.spawn(self._run, f"liveness:{rank}")
 
     def check(self) -> None:
         """Raise PeerLost if a rank is known to be gone."""
         if self.lost is not None:
-            raise PeerLost(*self.lost.args)
+            raise PeerLost(*self.lost.__reduce__()[1])
 
     def close(self) -> None:
         """Stop watching, and tell the others that this silence is meant. Idempotent."""
@@ -81,12 +99,8 @@ class Monitor:
         self._thread.join()
         for fd in [*self._processes, self._wake_read, self._wake_write]:
             os.close(fd)
-        if self._notices is not _base(self._shared):
-            self._notices.close()
-
-    @staticmethod
-    def _open(pid: int) -> int:
-        return os.pidfd_open(pid)
+        if self._owned:
+            self._store.close()
 
     def _run(self) -> None:
         poll = select.poll()
@@ -96,61 +110,110 @@ class Monitor:
         number = 0
         while not self._stop:
             number += 1
-            ended = [self._processes[fd] for fd, _ in poll.poll(BEAT * 1000) if fd in self._processes]
-            for fd, peer in self._processes.items():
-                if peer in ended:
-                    poll.unregister(fd)
+            ended = [fd for fd, _ in poll.poll(self._beat * 1000) if fd in self._processes]
+            for fd in ended:
+                poll.unregister(fd)
             try:
-                self._beat(number)
-                self._store_answered = clock.now()
+                self._turn(number)
             except StoreError as error:
-                silent = clock.now() - self._store_answered
-                if silent > self.limit and not self._stop:
-                    self._report(PeerLost(0, self.hosts[0], silent, "", f"the store it serves is gone ({error})"))
-            for peer in ended:
-                if peer not in self._left:
+                self._miss_store(error)
+            for fd in ended:
+                peer = self._processes[fd]
+                if not self._has_left(peer):
                     self._report(PeerLost(peer, self.hosts[peer], 0.0, self._said(peer), "its process ended"))
         self._say_goodbye()
 
-    def _beat(self, number: int) -> None:
-        self._quick.set(f"beat/{self.rank}", msgpack.packb([number, self._last_op()]))
-        peers = [peer for peer in self._seen if peer not in self._left]
-        if self._notices.check([NOTICES]):
-            self._read_notices()
-        beats = self._quick.multi_get([f"beat/{peer}" for peer in peers], STORE_TIMEOUT)
+    def _turn(self, number: int) -> None:
+        """One beat: tell of this rank, and hear of those that it watches and of whom others miss."""
+        watched = self._watched()
+        self._own = msgpack.packb([number, self._last_op()])
+        if self._owned:
+            self._store.timeout = max(self._answered + self._patience - clock.now(), self._beat) / 4 + self._beat
+        notices, lost, *beats = self._tell([NOTICES, f"{self._prefix}lost", *map(self._key, watched)])
         now = clock.now()
-        for peer, beat in zip(peers, beats, strict=True):
-            if beat == b"left":
+        pause = now - self._answered - 2 * self._beat
+        self._answered = now
+        self._read_notices(notices)
+        for fields in _unpacked(lost):
+            gone = PeerLost(*fields)
+            if gone.rank == self.rank:
+                gone.reason = "the others heard nothing of it, which is this rank itself, and gave it up"
+            self._report(gone)
+        for peer, beat in zip(watched, beats, strict=True):
+            known, when = self._heard[peer]
+            if beat == LEFT:
                 self._left.add(peer)
-            elif beat != self._seen[peer][0]:
-                self._seen[peer] = (beat, now)
-            elif (silent := now - self._seen[peer][1]) > self.limit:
-                self._report(PeerLost(peer, self.hosts[peer], silent, self._said(peer), "no heartbeat"))
+            elif beat != known:
+                self._heard[peer] = (beat, now)
+            elif pause > self._beat:  # this rank or the store was busy or stopped: the peer may have beaten meanwhile
+                self._heard[peer] = (beat, when + pause)
+            elif (silent := now - when) > self._patience:
+                self._miss(PeerLost(peer, self.hosts[peer], silent, self._said(peer), "no heartbeat"))
+
+    def _tell(self, keys: list[str]) -> list[bytes]:
+        """Repeat this rank's beat, and return what the keys hold (b"": nothing)."""
+        return self._store.exchange(self._key(self.rank), self._own, keys)
+
+    def _watched(self) -> list[int]:
+        """The next ranks behind this one that have not left."""
+        behind = ((self.rank + step) % len(self.hosts) for step in range(1, len(self.hosts)))
+        return list(islice((peer for peer in behind if peer not in self._left), WATCHED))
+
+    def _key(self, rank: int) -> str:
+        return f"{self._prefix}beat/{rank}"
 
     def _said(self, peer: int) -> str:
-        beat = self._seen[peer][0]
-        return msgpack.unpackb(beat)[1] if beat not in (b"", b"\x90") else ""
+        """What `peer` was doing when it was last heard."""
+        for number, last_op in _unpacked(self._heard[peer][0]):
+            return last_op if number else ""
+        return ""
 
-    def _read_notices(self) -> int:
-        log = self._notices.get(NOTICES, STORE_TIMEOUT)
-        unpacker = msgpack.Unpacker()
-        unpacker.feed(log)
-        notices = list(unpacker)
-        for rank, reason in notices[getattr(self, "_known", len(notices)) :]:
-            if rank != self.rank and 0 <= rank < len(self.hosts):
-                silent = clock.now() - self._seen[rank][1]
+    def _has_left(self, peer: int) -> bool:
+        """Whether the rank, whose process has ended, took its leave before."""
+        try:
+            (beat,) = self._tell([self._key(peer)])
+        except StoreError:
+            return peer in self._left
+        if beat != LEFT:
+            self._heard[peer] = (beat, clock.now())
+        return beat == LEFT
+
+    def _miss(self, lost: PeerLost) -> None:
+        """Report a rank, to all others as well."""
+        if self.lost is None:
+            self._store.append(f"{self._prefix}lost", msgpack.packb(list(lost.args)))
+        self._report(lost)
+
+    def _miss_store(self, error: StoreError) -> None:
+        silent = clock.now() - self._answered
+        if silent > self._patience and not self._stop:
+            self._report(PeerLost(0, self.hosts[0], silent, "", f"the store that it serves is out of reach ({error})"))
+
+    def _read_notices(self, log: bytes) -> None:
+        notices = _unpacked(log)
+        known = len(notices) if self._notices_read is None else self._notices_read
+        self._notices_read = len(notices)
+        for rank, reason in notices[known:]:
+            if rank in self._heard:
+                silent = clock.now() - self._heard[rank][1]
                 self._report(PeerLost(rank, self.hosts[rank], silent, self._said(rank), reason))
-        self._known = len(notices)
-        return self._known
 
     def _report(self, lost: PeerLost) -> None:
         if self.lost is None:
             self.lost = lost
-            self.on_loss()
 
     def _say_goodbye(self) -> None:
-        try:
-            self._quick.multi_get([f"beat/{self.rank}"], 0.1)
-            self._quick.set(f"beat/{self.rank}", b"left")
-        except StoreError:
-            pass  # the store went first: nobody is left to tell
+        if self._owned:
+            self._store.timeout = GOODBYE
+        with contextlib.suppress(StoreError):  # the store went first: nobody is left to tell
+            self._store.set(self._key(self.rank), LEFT)
+
+
+LEFT = b"left"
+
+
+def _unpacked(log: bytes) -> list:
+    """The objects that were packed one after another."""
+    unpacker = msgpack.Unpacker(max_buffer_size=max(len(log), 1))
+    unpacker.feed(log)
+    return list(unpacker)

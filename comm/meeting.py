@@ -15,23 +15,24 @@ from typing import Any, NamedTuple
 
 import msgpack
 
-from . import clock, memory, security
+from . import clock, liveness, memory, security
 from .board import Board, ThreadBoard, board_size
 from .direct import DirectEngine
-from .errors import PeerLost, StoreTimeout
+from .errors import PeerLost, StoreError, StoreTimeout
 from .exchange import MessageEngine
 from .group import TIMEOUT, Group
 from .hierarchy import HierarchicalEngine
 from .interfaces import own_address
-from .liveness import HEARTBEAT_LIMIT, Monitor
+from .liveness import Monitor
 from .memory import Segment
 from .p2p import PointToPoint
 from .solo import SoloEngine
-from .store import PrefixStore, Store
+from .store import PrefixStore, Store, rooted
 from .transport import Mailbox, ThreadMail, ZmqMail
 from .wire import TOKEN
 
 TRANSPORTS = ("auto", "inproc", "ipc", "tcp")
+PAUSE = 1.0  # seconds between two looks at who is alive while the ranks come together
 HOST_VARIABLE = "DISTTORCH_HOST_ID"  # overrides what `host_identity` finds, to test several hosts on one
 
 
@@ -63,7 +64,7 @@ def connect(
     *,
     timeout: float = TIMEOUT,
     transport: str = "auto",
-    heartbeat_limit: float = HEARTBEAT_LIMIT,
+    heartbeat_limit: float | None = None,
     secret: bytes | None = None,
     address: str | None = None,
 ) -> Group:
@@ -71,8 +72,9 @@ def connect(
 
     store: unused keys (wrap it in a PrefixStore to use one store for several groups); timeout: seconds for every
     operation, and for the others to come; transport: "inproc" (threads), "ipc" (shared memory), "tcp", or "auto", the
-    fastest that all ranks can; heartbeat_limit: seconds of silence after which a rank counts as lost; secret: the job's
-    (default: the environment's), which encrypts tcp between hosts; address: where this rank can be reached by tcp.
+    fastest that all ranks can; heartbeat_limit: seconds of silence after which a rank counts as lost (default: 5, or
+    DISTTORCH_HEARTBEAT_LIMIT); secret: the job's (default: the environment's), which encrypts tcp between hosts;
+    address: where this rank can be reached by tcp.
 
     Raises DeadlineExceeded naming the ranks that did not come, SecurityError, ValueError.
     """
@@ -84,7 +86,8 @@ def connect(
         raise ValueError(f"rank must be between 0 and {world_size - 1}, got {rank!r}")
     if world_size == 1:
         return _solo(timeout)
-    return _Meeting(store, rank, world_size, timeout, transport, heartbeat_limit, secret, address).group()
+    limit = liveness.heartbeat_limit() if heartbeat_limit is None else heartbeat_limit
+    return _Meeting(store, rank, world_size, timeout, transport, limit, secret, address).group()
 
 
 def inproc_groups(size: int, *, timeout: float = TIMEOUT) -> list[Group]:
@@ -154,6 +157,8 @@ class _Meeting:
         self.parent: Group | None = parent
         self.limit = clock.Deadline(timeout, "meeting the other ranks")
         self.made: Group | None = None
+        self._check: Callable[[], None] = lambda: None  # raises if a rank is known to be gone
+        self._prefix = rooted(store)[1]
 
     def group(self) -> Group:
         host = socket.gethostname()
@@ -196,13 +201,25 @@ class _Meeting:
         """Tell the others `card`, and return that of all ranks (of `ranks`) in order."""
         ranks = ranks or range(self.size)
         self.store.set(f"{what}/{self.rank}", msgpack.packb(card))
-        keys = [f"{what}/{peer}" for peer in ranks]
-        try:
-            packed = self.store.multi_get(keys, self.limit.remaining())
-        except StoreTimeout as error:
-            missing = [f"rank {peer}" for peer, key in zip(ranks, keys, strict=True) if not self.store.check([key])]
-            raise StoreTimeout(self.limit.what, self.timeout, tuple(missing)) from error
-        return [Card(*msgpack.unpackb(one)) for one in packed]
+        names = {f"{what}/{peer}": f"rank {peer}" for peer in ranks}
+        return [Card(*msgpack.unpackb(one)) for one in self._await(names)]
+
+    def _await(self, names: dict[str, str]) -> list[bytes]:
+        """The values of the keys of `names`, which says whose each is; looks between whiles whether all are alive."""
+        answered = clock.now()
+        while True:
+            self._watch()
+            try:
+                return self.store.multi_get(names, self.limit.remaining(PAUSE))
+            except StoreTimeout as error:
+                missing = tuple(names[str(key).removeprefix(self._prefix)] for key in error.missing)
+                if self.limit.remaining() == 0:
+                    raise StoreTimeout(self.limit.what, self.timeout, missing) from error
+                if missing:
+                    answered = clock.now()
+                elif clock.now() - answered > self.heartbeat_limit:
+                    self._watch()
+                    raise StoreError(f"the store is out of reach while {self.limit.what}: {error}") from None
 
     def _hosts(self) -> list[list[int]]:
         """The ranks of each host, hosts in the order of their first rank."""
@@ -263,9 +280,7 @@ class _Meeting:
 
     def _route(self) -> str:
         """This rank's address for the others, if they are on other hosts."""
-        store = self.store
-        while isinstance(store, PrefixStore):
-            store = store.store
+        store, _ = rooted(self.store)
         return own_address(getattr(store, "host", None))
 
     def _board(self, ranks: list[int]) -> Board:
@@ -276,7 +291,7 @@ class _Meeting:
             block = Segment.create(board_size(len(ranks)))
             self.store.set(key, msgpack.packb([block.fd, block.size]))
         else:
-            fd, size = msgpack.unpackb(self.store.get(key, self.limit.remaining()))
+            fd, size = msgpack.unpackb(self._await({key: f"rank {ranks[0]}"})[0])
             block = Segment.attach(pids[0], fd, size)
         self._show("mapped", self.cards[self.rank], ranks)
         block.release()

@@ -66,6 +66,11 @@ class Store(ABC):
         """How long `get` and `wait` wait from now on."""
         self.timeout = in_seconds(timeout)
 
+    def exchange(self, key: str, value: bytes, keys: Iterable[str]) -> list[bytes]:
+        """Set `key`, and return what `keys` hold now, b"" for one that is missing. Does not wait."""
+        self.set(key, value)
+        return [self.get(name) if self.check([name]) else b"" for name in keys]
+
     def append(self, key: str, value: bytes) -> None:
         """Add `value` at the end of what is there (nothing, if the key is missing)."""
         current = b""
@@ -105,6 +110,10 @@ class Table:
 
     def set(self, key: str, value: bytes) -> None:
         self.data[key] = value
+
+    def exchange(self, key: str, value: bytes, keys: Iterable[str]) -> list[bytes]:
+        self.data[key] = value
+        return [self.data.get(name, b"") for name in keys]
 
     def add(self, key: str, amount: int) -> int:
         try:
@@ -303,3 +312,11 @@ class PrefixStore(Store):
 
     def fresh(self, timeout: float) -> Store:
         return PrefixStore(self.prefix, self.store.fresh(timeout))
+
+
+def rooted(store: Store) -> tuple[Store, str]:
+    """The store below all PrefixStores, and what they put in front of a key."""
+    prefix = ""
+    while isinstance(store, PrefixStore):
+        prefix, store = f"{store.prefix}/{prefix}", store.store
+    return store, prefix

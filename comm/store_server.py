@@ -106,7 +106,7 @@ class StoreServer:
         else:
             if result is not _LATER:
                 self._reply(client, number, True, result)
-            if command in ("set", "add", "compare_set"):
+            if command in ("set", "exchange", "add", "compare_set"):
                 self._wake()
 
     def _reply(self, client: bytes, number: int, ok: bool, result) -> None:
@@ -148,6 +148,7 @@ def _key(key: str) -> str:
 _COMMANDS: dict[str, Callable] = {
     "ping": lambda table: None,
     "set": lambda table, key, value: table.set(_key(key), as_bytes(value)),
+    "exchange": lambda table, key, value, keys: table.exchange(_key(key), as_bytes(value), keys),
     "add": lambda table, key, amount: table.add(_key(key), int(amount)),
     "compare_set": lambda table, key, old, new: table.compare_set(_key(key), as_bytes(old), as_bytes(new)),
     "delete_key": lambda table, key: table.delete_key(key),
@@ -229,6 +230,9 @@ class StoreClient(Store):
     def multi_get(self, keys: Iterable[str], timeout: float | None = None) -> list[bytes]:
         limit = self.timeout if timeout is None else timeout
         return self._request("wait", list(keys), limit, limit=limit)
+
+    def exchange(self, key: str, value: bytes, keys: Iterable[str]) -> list[bytes]:
+        return self._request("exchange", key, as_bytes(value), list(keys))
 
     def add(self, key: str, amount: int) -> int:
         return self._request("add", key, int(amount))
