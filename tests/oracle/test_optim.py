@@ -317,3 +317,38 @@ def test_pytorch_goes_on_from_our_file(name, tmp_path):
         np.testing.assert_allclose(
             p.detach().numpy(), q.detach().numpy(), rtol=1e-6, atol=2e-3 if name == "Muon" else 1e-9
         )
+
+
+def error_cases():
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from torch.testing._internal.common_optimizers import optim_db
+    for info in optim_db:
+        name = info.optim_cls.__name__
+        if hasattr(optim, name):
+            for case in info.optim_error_inputs_func(device="cpu", dtype=torch.float32):
+                yield pytest.param(name, case, id=f"{name}-{case.optimizer_error_input.desc}")
+
+
+@pytest.mark.parametrize(("name", "case"), list(error_cases()))
+def test_error_inputs(name, case):
+    """optim_db's own mistakes: the same kind of error (or warning), in its words."""
+    given, made = case.optimizer_error_input, {}
+
+    def convert(x):
+        if isinstance(x, torch.Tensor):
+            if id(x) not in made:
+                made[id(x)] = disttorch.tensor(x.detach().numpy(), requires_grad=x.requires_grad)
+                if x.grad is not None:
+                    made[id(x)].grad = disttorch.tensor(x.grad.numpy())
+            return made[id(x)]
+        if isinstance(x, dict):
+            return {k: convert(v) for k, v in x.items()}
+        return type(x)(map(convert, x)) if isinstance(x, list | tuple) else x
+
+    params = given.params if given.params is not None else [torch.ones(3, requires_grad=True)]
+    context = pytest.warns if issubclass(case.error_type, Warning) else pytest.raises
+    with context(case.error_type, match=case.error_regex):
+        optimizer = getattr(optim, name)(convert(params), **convert(given.kwargs))
+        if case.error_on.name == "STEP_ERROR":
+            optimizer.step()
