@@ -148,21 +148,27 @@ def _run(node: Node, got: list, wanted, caught, useful, inbox, counts, ready, re
         results = list(_compute(node, tuple(got)))
         if not retain:
             node.release()
+        results.reverse()  # to be taken from the end, so that a leaf may keep a gradient that nobody else holds
     else:
         results = [None] * len(edges)
     got.clear()
-    for i, e in enumerate(edges):
-        if e is not None and (useful is None or id(e[0]) in useful):
-            g, results[i] = results[i], None  # so that a leaf may keep a gradient that nobody else holds
-            if g is not None:
-                target, nr = e
-                if isinstance(target, Tensor):
-                    like = target._data
-                    g = fit(g, (like.shape, like.dtype, target.device))
-                else:
-                    g = fit(g, target.metas[nr])
-            _deliver(e, g, inbox, counts, ready)
-            g = None
+    for e in edges:
+        g = results.pop()
+        if e is None or (useful is not None and id(e[0]) not in useful):
+            continue
+        target, nr = e
+        if g is not None:
+            if isinstance(target, Tensor):
+                like = target._data
+                shape, np_type, where = like.shape, like.dtype, target.device
+            else:
+                shape, np_type, where = target.metas[nr]
+            data = g._data
+            if data.shape != shape or data.dtype is not np_type or g.device is not where:
+                g = fit(g, (shape, np_type, where))
+            data = None
+        _deliver(e, g, inbox, counts, ready)
+        g = None
 
 
 def _compute(node: Node, grads: tuple) -> Sequence:

@@ -9,16 +9,12 @@ from .shape import alias_view
 
 
 def fused(kernel: str, *args):
-    """The kernel of that name on the arrays of `args`: a tensor for each array it gives (None stays None), outside any
-    graph.
+    """The kernel of that name on the arrays of `args`: a tensor for each array it gives (None stays None), in no graph.
+
+    The first argument is a tensor, on whose device all are.
     """
-    where, arrays = None, []
-    for a in args:
-        if isinstance(a, Tensor):
-            where = a.device
-            arrays.append(a._data)
-        else:
-            arrays.append(a)
+    where = args[0].device
+    arrays = [a._data if isinstance(a, Tensor) else a for a in args]
     if where.host:
         result = getattr(for_device("cpu"), kernel)(*arrays)
     else:

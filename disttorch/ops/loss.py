@@ -39,12 +39,22 @@ def reduced(loss: Tensor, reduction: str) -> Tensor:
 
 
 # -- negative log-likelihood of classes -------------------------------------------------------------------------------
+_UNSIGNED = {1: np.dtype(np.uint8), 8: np.dtype(np.uint64)}
+
+
 def _check_target_range(data, classes, ignore_index):
-    """IndexError for a class that is not there; read as unsigned, a negative one is a large one."""
-    if data.size and int(data.view(f"u{data.itemsize}").max()) >= classes:
-        bad = data[((data < 0) | (data >= classes)) & (data != ignore_index)]
-        if bad.size:
-            raise IndexError(f"Target {int(bad.flat[0])} is out of bounds.")
+    """`ignore_index`, or None where no target is ignored; IndexError for a class that is not there.
+
+    Read as unsigned, a negative class is a large one.
+    """
+    if not data.size:
+        return ignore_index
+    if int(np.maximum.reduce(data.view(_UNSIGNED[data.itemsize]), axis=None)) < classes:
+        return None if ignore_index < 0 or ignore_index >= classes else ignore_index
+    bad = data[((data < 0) | (data >= classes)) & (data != ignore_index)]
+    if bad.size:
+        raise IndexError(f"Target {int(bad.flat[0])} is out of bounds.")
+    return ignore_index
 
 
 def _check_classes(input, target, weight):
@@ -234,7 +244,7 @@ def cross_entropy(
                 label_smoothing=label_smoothing,
             )
             return loss.reshape(()) if reduction == "none" else loss
-    _check_target_range(t, x.shape[1], ignore_index)
+    ignore_index = _check_target_range(t, x.shape[1], ignore_index)
     return _cross_entropy(input, target, weight, ignore_index, reduction, float(label_smoothing))
 
 

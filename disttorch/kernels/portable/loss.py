@@ -13,11 +13,13 @@ class Loss:
         """logits (N, C, *S), target int (N, *S) -> (loss, saved); loss is 0-d, or target's shape for "none".
 
         With smoothing e: loss_i = (1 - e) * w[t_i] * -logp[t_i] + e / C * sum_c w[c] * -logp[c]; "mean" divides by the
-        sum of w[t_i] over the targets that are not ignored (NaN when there is none).
+        sum of w[t_i] over the targets that are not ignored (NaN when there is none). ignore_index None: none is.
         """
         xp = self.xp
         log_prob = self.log_softmax_forward(_rows(xp, logits), 1)  # (M, C)
         flat = target.reshape(-1)
+        if weight is None and ignore_index is None and not label_smoothing:
+            return _plain_forward(xp, log_prob, flat, reduction, target.shape, logits.shape)
         kept = flat != ignore_index
         index = flat * kept  # an ignored target may lie outside the classes
         at = xp.arange(flat.size), index
@@ -44,6 +46,8 @@ class Loss:
     @in_float32
     def cross_entropy_backward(self, g, saved):
         """g: 0-d, or target's shape for reduction "none" -> gradient of the logits (N, C, *S)."""
+        if len(saved) == 4:
+            return _plain_backward(self.xp, g, *saved)
         log_prob, at, coefficient, kept, smooth, label_smoothing, divisor, shape = saved
         g = g.reshape(-1)  # (1,) or (M,)
         if divisor is not None:
@@ -60,6 +64,23 @@ class Loss:
             gx -= spread[:, None] * smooth
         gx[at] -= chosen
         return _unrows(self.xp, gx, shape)
+
+
+def _plain_forward(xp, log_prob, target, reduction, shape, logits_shape):
+    """Every target counts, and alike."""
+    at = xp.arange(target.size), target
+    loss = log_prob[at]
+    if reduction == "none":
+        return -loss.reshape(shape), (log_prob, at, 1, logits_shape)
+    count = target.size if reduction == "mean" else 1
+    return xp.asarray(-xp.add.reduce(loss) / count), (log_prob, at, count, logits_shape)
+
+
+def _plain_backward(xp, g, log_prob, at, count, logits_shape):
+    gx = xp.exp(log_prob)
+    gx[at] -= 1
+    gx *= g.reshape(-1, 1) / count
+    return _unrows(xp, gx, logits_shape)
 
 
 def _divide(a, b):
