@@ -75,6 +75,19 @@ for _name in REARRANGING:
     _bind(_name + "_", _rearranged(getattr(ops, _name)))
 
 
+def _reflected(name: str, function):
+    def method(self, other):
+        if not isinstance(self, Tensor):
+            raise TypeError(
+                f"descriptor '{name}' for 'torch._C.TensorBase' objects doesn't apply to a '{type(self).__name__}' "
+                "object"
+            )
+        return function(self, other)
+
+    method.__name__ = method.__qualname__ = name
+    return method
+
+
 class _Operators:
     """What Python's operators and brackets call."""
 
@@ -89,14 +102,9 @@ class _Operators:
     __and__, __or__, __xor__ = ops.bitwise_and, ops.bitwise_or, ops.bitwise_xor
     __lshift__, __rshift__, __invert__ = ops.bitwise_left_shift, ops.bitwise_right_shift, ops.bitwise_not
 
-    def __rand__(self, other):
-        return ops.bitwise_and(self, other)
-
-    def __ror__(self, other):
-        return ops.bitwise_or(self, other)
-
-    def __rxor__(self, other):
-        return ops.bitwise_xor(self, other)
+    __rand__ = _reflected("__rand__", ops.bitwise_and)
+    __ror__ = _reflected("__ror__", ops.bitwise_or)
+    __rxor__ = _reflected("__rxor__", ops.bitwise_xor)
 
     def __rlshift__(self, other):
         return ops.bitwise_left_shift(other, self)
@@ -110,7 +118,8 @@ class _Operators:
     def __rtruediv__(self, other):
         return ops.arithmetic._true_div(other, self)
 
-    __rdiv__ = __rtruediv__
+    def __rdiv__(self, other):
+        return self.reciprocal() * other
 
     def __rfloordiv__(self, other):
         return ops.floor_divide(other, self)

@@ -40,14 +40,26 @@ def check_written(t: Tensor) -> None:
         )
 
 
-def check_apart(out: Tensor | None, *inputs: Tensor) -> None:
-    """RuntimeError (PyTorch's text) if `out=` shares memory with what is read while it is written."""
-    if out is not None and any(np.may_share_memory(out._data, t._data) for t in inputs):
+def check_apart(out: Tensor | None, *inputs: Tensor, numel: int = 0) -> None:
+    """RuntimeError (PyTorch's text) if `out=` shares memory with what is read while it is written.
+
+    numel: how many elements `out` will have; where it has fewer, those behind it in its memory count too.
+    """
+    if out is not None and any(t is out or _overlap(out._data, numel, t._data) for t in inputs):
         raise RuntimeError(
             "unsupported operation: some elements of the input tensor and the written-to tensor refer to a single "
             "memory "
             "location. Please clone() the tensor before performing the operation."
         )
+
+
+def _overlap(data, numel: int, other) -> bool:
+    if np.may_share_memory(data, other):
+        return True
+    if not isinstance(data, np.ndarray) or data.size >= numel:
+        return False
+    start, (low, high) = data.ctypes.data, np.lib.array_utils.byte_bounds(other)
+    return low < start + numel * data.itemsize and start < high
 
 
 def apply_inplace(function, t: Tensor, args: tuple = (), kwargs: dict | None = None) -> Tensor:

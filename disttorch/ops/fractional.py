@@ -3,6 +3,7 @@
 Letters: N batch, C channels, S spatial axes, O output size.
 """
 
+import math
 from itertools import product
 
 import numpy as np
@@ -26,7 +27,7 @@ def _indices(x, samples, kernel: tuple, sizes: tuple):
     axes = x.shape[2:]
     order = range(len(axes)) if len(axes) == 3 else (1, 0)  # in two dimensions the first number is the last axis'
     starts = [_starts(samples[..., nr], n, k, o) for nr, n, k, o in zip(order, axes, kernel, sizes, strict=True)]
-    planes = x.reshape(*x.shape[:2], -1)
+    planes = x.reshape(*x.shape[:2], math.prod(axes))
     best = None
     for offset in product(*map(range, kernel)):
         where = np.int64(0)
@@ -34,7 +35,8 @@ def _indices(x, samples, kernel: tuple, sizes: tuple):
             shape = [1] * len(axes)
             shape[axis] = start.shape[-1]
             where = where * n + (start + offset[axis]).reshape(*x.shape[:2], *shape)
-        value = np.take_along_axis(planes, where.reshape(*x.shape[:2], -1), 2).reshape(where.shape)
+        flat = where.reshape(*x.shape[:2], math.prod(where.shape[2:]))
+        value = np.take_along_axis(planes, flat, 2).reshape(where.shape)
         if best is None:
             best, found = value, where
         else:

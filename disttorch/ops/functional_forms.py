@@ -31,7 +31,6 @@ as_strided_copy = _copying(as_strided)
 detach_copy = _copying(detach)
 diagonal_copy = _copying(diagonal)
 expand_copy = _copying(expand)
-narrow_copy = _copying(narrow)
 permute_copy = _copying(permute)
 select_copy = _copying(select)
 slice_copy = _copying(slice_of)
@@ -46,6 +45,15 @@ unsqueeze_copy = _copying(unsqueeze)
 view_as_complex_copy = _copying(view_as_complex)
 view_as_real_copy = _copying(view_as_real)
 view_copy = _copying(view)
+
+
+def narrow_copy(input, dim, start, length, *, out=None):
+    """`narrow`, as a copy."""
+    if dim >= input._data.ndim > 0:  # this one function speaks so of it
+        raise RuntimeError("Expected dim < static_cast<int64_t>(self_sizes.size()) to be true, but got false.")
+    return write(out, narrow(input, dim, start, length).clone(memory_format=contiguous_format))
+
+
 unsafe_chunk, unsafe_split = chunk, split
 
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ..autograd.inplace import write
+from ..autograd.inplace import check_apart, write
 from ..autograd.op import Op
 from ..autograd.variable import Tensor
 from .dims import axis
@@ -58,6 +58,8 @@ def cat(tensors, dim=0, *, out=None):
                     f"Sizes of tensors must match except in dimension {d}. Expected size {first[k]} but got size "
                     f"{s[k]} for tensor number {i} in the list."
                 )
+    if out is not None:
+        check_apart(out, *tensors, numel=sum(x._data.size for x in kept))
     return write(out, _cat(d, tuple([x._data.shape[d] for x in kept]), *kept))
 
 

@@ -88,6 +88,9 @@ def _logcumsumexp_rule(g, x, out, dim):
 
     if x.dtype.is_complex:
         return _reverse_cumsum(g * conj((-out).exp()), dim) * conj(x.exp())
+    if x.dtype is not dtypes.float64:  # large sums have lost the digits that their exponentials need
+        g, x = g.double(), x.double()
+        out = logcumsumexp(x, dim)
     return part(g) - part(-g)
 
 

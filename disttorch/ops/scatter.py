@@ -80,7 +80,7 @@ def _check_gather(input, dim, index, name, src=None):
 def gather(input, dim, index, *, sparse_grad=False, out=None):
     """out[i, j, k] = input[i, index[i, j, k], k] for dim 1, and so on."""
     d = _check_gather(input, dim, index, "gather")
-    check_apart(out, input, index)
+    check_apart(out, input, index, numel=index._data.size)
     if out is not None and out.dtype is not input.dtype:
         have, want = C_NAMES[out.dtype.name], C_NAMES[input.dtype.name]
         raise RuntimeError(f"Expected out tensor to have dtype {want}, but got {have} instead")
