@@ -41,8 +41,8 @@ DIFFERENT = """
   Simulated devices draw as the CPU does, real ones as Philox with numbers of their own.
 - **Results** agree to rounding: sums are added in another order. Gradients of samples of `Beta` and `Dirichlet` are
   those of the gamma samples they are made of: unbiased, but not PyTorch's estimate.
-- **Files** are PyTorch's zip format both ways. `load` without `weights_only=False` reads tensors and plain containers
-  only; the format from before version 1.6 is not read.
+- **Files** are PyTorch's zip format both ways; the format from before version 1.6 is read too. `load` without
+  `weights_only=False` reads tensors and plain containers only.
 - **`torch.distributed`** runs on ZeroMQ and shared memory; "gloo" and (simulated devices) "nccl" name it too. Objects
   travel as msgpack, not as pickles: numbers, strings, bytes, lists, tuples, dicts and tensors.
 - **`hub.load`** reads a local folder (`source="local"`) and runs no code from the network.

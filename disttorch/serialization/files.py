@@ -4,6 +4,8 @@ archive/data.pkl      the values, with references to storages
 archive/data/0, 1…    the storages, uncompressed
 archive/byteorder     "little"
 archive/version       "3"
+
+`load` also reads PyTorch's older format (`legacy.py`).
 """
 
 import io
@@ -18,9 +20,10 @@ from typing import Any
 import numpy as np
 
 from .. import devices
+from . import legacy
 from .names import StorageType
 from .reader import Damaged, Machine, Refused
-from .rebuild import LoadedStorage, find
+from .rebuild import TENSOR_TYPE, LoadedStorage, find
 from .writer import Writer
 
 ALIGNMENT = 64  # bytes: each storage begins at a multiple, so that files can be mapped
@@ -116,20 +119,19 @@ def _load(file: Any, what: str, map_location: Any, weights_only: bool) -> Any:
     file.seek(-len(start), os.SEEK_CUR)
     if not start:
         raise EOFError(f"Ran out of input: {what} is empty")
-    if start[:2] == b"\x80\x02":
-        raise RuntimeError(
-            f"{what} is in PyTorch's format from before version 1.6: load it with PyTorch and save it again"
-        )
+    old = start[:1] == b"\x80"
+    unpickle, locate = _run_machine if weights_only else _run_code, _locator(map_location)
     try:
+        if old:
+            begin = file.tell()
+            value, end = legacy.read(file.read(), unpickle, locate)
+            file.seek(begin + end)  # several may follow one another in a file
+            return value
         archive = _Archive(file)
-        storages = archive.storages(_locator(map_location))
-        if weights_only:
-            return Machine(archive.pickled, find, storages).run()
-        return _Unpickler(archive.pickled, storages).load()
+        return unpickle(archive.pickled, 0, archive.storages(locate))[0]
     except Damaged as error:
-        raise RuntimeError(
-            f"PytorchStreamReader failed reading zip archive: {what} is damaged or not a checkpoint: {error}"
-        ) from error
+        reading = "" if old else "PytorchStreamReader failed reading zip archive: "
+        raise RuntimeError(f"{reading}{what} is damaged or not a checkpoint: {error}") from error
     except Refused as error:
         raise pickle.UnpicklingError(
             f"Weights only load failed: {what} holds {error}, which is neither a tensor nor a plain container. If you "
@@ -244,20 +246,41 @@ def _placed_by(function: Callable, location: str) -> devices.device:
     )
 
 
+def _run_machine(data: bytes, begin: int, persistent: Callable) -> tuple[Any, int]:
+    """The value of the pickle at `begin`, without running code, and the pickle's end."""
+    machine = Machine(data, find, persistent, begin)
+    return machine.run(), machine.at
+
+
+def _run_code(data: bytes, begin: int, persistent: Callable) -> tuple[Any, int]:
+    """The value of the pickle at `begin`, running whatever it names, and the pickle's end."""
+    stream = io.BytesIO(data)
+    stream.seek(begin)
+    try:
+        return _Unpickler(stream, persistent).load(), stream.tell()
+    except (EOFError, pickle.UnpicklingError) as error:
+        raise Damaged(f"malformed pickle: {error}") from error
+
+
 class _Unpickler(pickle.Unpickler):
     """Ordinary unpickling, for files that the caller trusts; `torch…` names are answered with ours."""
 
-    def __init__(self, data: bytes, persistent: Callable):
-        super().__init__(io.BytesIO(data))
+    def __init__(self, stream: io.BytesIO, persistent: Callable):
+        super().__init__(stream)
         self._persistent = persistent
 
-    def persistent_load(self, reference: Any) -> LoadedStorage:
+    def persistent_load(self, reference: Any) -> Any:
+        if isinstance(reference, tuple) and reference[:1] == ("module",):  # a class, with its source beside it
+            return reference[1]
         return self._persistent(reference)
 
     def find_class(self, module: str, name: str) -> Any:
         try:
-            return find(module, name)
+            found = find(module, name)
+            if found is not TENSOR_TYPE:
+                return found
         except Refused:
-            head, dot, rest = module.partition(".")
-            ours = {"torch": "disttorch", "torchvision": "disttorch.vision"}.get(head, head)
-            return super().find_class(ours + dot + rest, name)
+            pass
+        head, dot, rest = module.partition(".")
+        ours = {"torch": "disttorch", "torchvision": "disttorch.vision"}.get(head, head)
+        return super().find_class(ours + dot + rest, name)

@@ -29,12 +29,13 @@ MAX_MEMO = 1 << 24  # entries that a pickle may number: more than any model has
 
 
 class Machine:
-    """Runs one pickle. `find(module, name)` gives a callable, a class or a value for a global; `persistent(id)` a
-    storage.
+    """Runs the pickle that begins at `begin`; afterwards `at` is its end.
+
+    `find(module, name)` gives a callable, a class or a value for a global; `persistent(id)` a storage.
     """
 
-    def __init__(self, data: bytes, find: Any, persistent: Any):
-        self.data, self.at, self.find, self.persistent = data, 0, find, persistent
+    def __init__(self, data: bytes, find: Any, persistent: Any, begin: int = 0):
+        self.data, self.at, self.find, self.persistent = data, begin, find, persistent
         self.stack: list = []
         self.memo: dict[int, Any] = {}
 

@@ -12,6 +12,8 @@ from ..ops.shape import Size
 from .names import BY_NAME, DTYPE_OF, StorageType
 from .reader import Damaged, Refused
 
+TENSOR_TYPE = object()  # what a file's torch.Tensor is: a name, not to be called
+
 
 class LoadedStorage:
     """A storage's elements in one dimension, on the device where its tensors are to live."""
@@ -52,11 +54,21 @@ def _rebuild_parameter(data: Tensor, requires_grad: bool, *_: Any) -> Tensor:
 
 
 def _rebuild_parameter_with_state(data: Tensor, requires_grad: bool, hooks: Any, state: dict) -> Tensor:
-    parameter = _rebuild_parameter(data, requires_grad)
-    for key, value in state.items():
-        if isinstance(key, str) and not key.startswith("_"):
-            setattr(parameter, key, value)
-    return parameter
+    return _with_attributes(_rebuild_parameter(data, requires_grad), state)
+
+
+def _rebuild_from_type(function: Any, kind: type, args: tuple, state: Any) -> Tensor:
+    """A tensor with attributes that a program gave it."""
+    return _with_attributes(function(*args), state[0] if isinstance(state, tuple) else state)
+
+
+def _with_attributes(t: Tensor, attributes: Any) -> Tensor:
+    if not isinstance(t, Tensor) or not isinstance(attributes, dict):
+        raise Damaged("a tensor with attributes that is no tensor, or whose attributes are no dict")
+    for key, value in attributes.items():
+        if isinstance(key, str) and not key.startswith("_") and not hasattr(t, key):
+            setattr(t, key, value)
+    return t
 
 
 def _encode(text: str, encoding: str) -> bytes:
@@ -75,7 +87,10 @@ def _bytearray(data: Any = b"", encoding: str = "latin1") -> bytearray:
 
 _PLAIN = (set, frozenset, complex, slice, list, dict, tuple, int, float, str, bool)
 _ALLOWED = {
+    ("torch._utils", "_rebuild_tensor"): rebuild_tensor,
     ("torch._utils", "_rebuild_tensor_v2"): rebuild_tensor,
+    ("torch._tensor", "_rebuild_from_type_v2"): _rebuild_from_type,
+    ("torch", "Tensor"): TENSOR_TYPE,
     ("torch._utils", "_rebuild_parameter"): _rebuild_parameter,
     ("torch._utils", "_rebuild_parameter_with_state"): _rebuild_parameter_with_state,
     ("collections", "OrderedDict"): OrderedDict,
