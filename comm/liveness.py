@@ -50,6 +50,20 @@ def notify_death(store: Store, rank: int, reason: str) -> None:
     base.append(NOTICES, msgpack.packb([rank, reason[:2000]]))
 
 
+def forget_deaths(store: Store) -> None:
+    """Take all notices back: the ranks are started again."""
+    base, _ = rooted(store)
+    base.delete_key(NOTICES)
+
+
+def check_notices(store: Store, rank: int, hosts: list[str]) -> None:
+    """Raise PeerLost if the launcher has said that another rank of `hosts` is dead."""
+    base, _ = rooted(store)
+    for dead, reason in _unpacked(base.get(NOTICES)) if base.check([NOTICES]) else []:
+        if dead != rank and dead < len(hosts):
+            raise PeerLost(dead, hosts[dead], 0.0, "joining the group", reason)
+
+
 class Monitor:
     """Watches the other ranks of one world.
 
@@ -80,7 +94,6 @@ class Monitor:
         self._left: set[int] = set()
         self._processes = {os.pidfd_open(pid): peer for peer, pid in enumerate(pids) if pid and peer != rank}
         self._wake_read, self._wake_write = os.pipe()
-        self._notices_read: int | None = None  # notices of the launcher that are known; None: all there are now are old
         self._stop = False
         self._turn(0)
         self._thread = clock.spawn(self._run, f"liveness:{rank}")
@@ -190,10 +203,7 @@ class Monitor:
             self._report(PeerLost(0, self.hosts[0], silent, "", f"the store that it serves is out of reach ({error})"))
 
     def _read_notices(self, log: bytes) -> None:
-        notices = _unpacked(log)
-        known = len(notices) if self._notices_read is None else self._notices_read
-        self._notices_read = len(notices)
-        for rank, reason in notices[known:]:
+        for rank, reason in _unpacked(log):
             if rank in self._heard:
                 silent = clock.now() - self._heard[rank][1]
                 self._report(PeerLost(rank, self.hosts[rank], silent, self._said(rank), reason))

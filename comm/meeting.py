@@ -32,7 +32,7 @@ from .transport import Mailbox, ThreadMail, ZmqMail
 from .wire import TOKEN
 
 TRANSPORTS = ("auto", "inproc", "ipc", "tcp")
-PAUSE = 1.0  # seconds between two looks at who is alive while the ranks come together
+PAUSE = 0.3  # seconds between two looks at who is alive while the ranks come together
 HOST_VARIABLE = "DISTTORCH_HOST_ID"  # overrides what `host_identity` finds, to test several hosts on one
 
 
@@ -157,7 +157,7 @@ class _Meeting:
         self.parent: Group | None = parent
         self.limit = clock.Deadline(timeout, "meeting the other ranks")
         self.made: Group | None = None
-        self._check: Callable[[], None] = lambda: None  # raises if a rank is known to be gone
+        self._check: Callable[[], None] = self._check_notices  # raises if a rank is known to be gone
         self._prefix = rooted(store)[1]
 
     def group(self) -> Group:
@@ -298,6 +298,9 @@ class _Meeting:
         return Board(ranks.index(self.rank), len(ranks), block, self._watch, pids, ranks)
 
     # Who is gone
+
+    def _check_notices(self) -> None:
+        liveness.check_notices(self.store, self.rank, ["?"] * self.size)
 
     def _watchman(self) -> Monitor | None:
         """The thread that watches this world; a sub-group relies on its parent's."""

@@ -19,6 +19,7 @@ from .store import DEFAULT_TIMEOUT, Store, Table, as_bytes
 MAX_MESSAGE = 64 << 20  # bytes; a larger request ends its sender's connection
 POLL = 100  # milliseconds between two looks at expired waits
 TRY_AGAIN = 1.0  # seconds a client waits for an answer beyond the request's own limit
+ANSWER = 10.0  # seconds at most that the answer to a request may take which waits for nothing
 _LIMITS = {"max_bin_len": MAX_MESSAGE, "max_str_len": 4096, "max_array_len": 1 << 20, "max_map_len": 0}
 
 
@@ -201,7 +202,7 @@ class StoreClient(Store):
         return sock
 
     def _request(self, command: str, *arguments, limit: float | None = None):
-        limit = self.timeout if limit is None else limit
+        limit = min(self.timeout, ANSWER) if limit is None else limit
         self._number = number = self._number + 1
         sock = self._socket()
         try:

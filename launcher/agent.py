@@ -6,6 +6,8 @@ import signal
 import tempfile
 from pathlib import Path
 
+from disttorch.comm.liveness import heartbeat_limit
+
 from .clock import monotonic
 from .config import LaunchConfig
 from .console import Consoles
@@ -30,6 +32,10 @@ def launch(config: LaunchConfig) -> int:
     To be called from the main thread. Raises UsageError where nothing could be started, and LaunchError where workers
     cannot be started or the nodes of a job lose one another; nothing is left running then either.
     """
+    try:
+        heartbeat_limit()
+    except ValueError as error:
+        raise UsageError(str(error)) from None
     check_target(config)
     if config.trace:
         check_trace(config.trace)
@@ -134,6 +140,8 @@ class Agent:
                 group.stop(number, 0 if impatient else self._config.shutdown_timeout)
             elif not group.stopping and (self._announce(group) or self._failed_elsewhere()):
                 group.stop(signal.SIGTERM, self._config.shutdown_timeout)
+            for rank in group.stopped():
+                self._rendezvous.tell_stopped_worker(rank, heartbeat_limit())
             group.turn(self._signals.fd, self._until_look)
             self._signals.clear()
             if self._signals.inspection_wanted:

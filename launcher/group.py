@@ -5,6 +5,8 @@ import select
 import signal
 from pathlib import Path
 
+from disttorch.comm.liveness import heartbeat_limit
+
 from .clock import monotonic, now
 from .config import LaunchConfig
 from .console import Consoles
@@ -15,6 +17,7 @@ from .reaper import Reaper, end_sessions
 from .worker import Place, Stream, Worker, worker_command, worker_environment
 
 CHUNK = 1 << 16  # bytes read from a worker at once; a Linux pipe holds as many
+TELL = 0.5  # seconds by which a stopped worker is reported before the limit of silence, so that all know by then
 CHECK_KILLED = 0.05  # seconds between two looks at workers that were killed
 
 
@@ -30,6 +33,8 @@ class WorkerGroup:
         self._streams: list[Stream] = []
         self._asked_at: float | None = None  # when the workers were asked to stop, seconds since the epoch
         self._kill_at = 0.0  # when those that were asked are killed
+        self._patience = heartbeat_limit() - TELL
+        self._told: set[int] = set()  # ranks that were reported as stopped
 
     def start(self, folder: Path, secret: str, traces: Path | None) -> None:
         """Start every worker; its log and error files go to `folder`/its local rank, its trace (None: it makes none) to
@@ -67,6 +72,14 @@ class WorkerGroup:
                 worker.send(signal.SIGKILL)
         return not running
 
+    def stopped(self) -> list[int]:
+        """The ranks that a signal has stopped for longer than ranks may be silent, each once."""
+        since = monotonic() - self._patience
+        late = {worker.rank for worker in self._workers if worker.stopped_at and worker.stopped_at <= since}
+        new = sorted(late - self._told)
+        self._told |= late
+        return new
+
     @property
     def stopping(self) -> bool:
         return self._asked_at is not None
@@ -84,12 +97,17 @@ class WorkerGroup:
             for worker in self._workers:
                 if worker.exit_code is None:
                     worker.send(number)
+                    worker.send(signal.SIGCONT)  # one that was stopped would not hear it
 
     def turn(self, wakeup: int, seconds: float | None) -> None:
         """Carry output until `wakeup` is readable or `seconds` (None: any number) have passed."""
         if self.stopping:
             left = max(0.0, self._kill_at - monotonic()) or CHECK_KILLED
             seconds = left if seconds is None else min(left, seconds)
+        for worker in self._workers:
+            if worker.stopped_at and worker.rank not in self._told:
+                left = max(0.0, worker.stopped_at + self._patience - monotonic())
+                seconds = left if seconds is None else min(left, seconds)
         poll = select.poll()
         poll.register(wakeup, select.POLLIN)
         self._consoles.register(poll)

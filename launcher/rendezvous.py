@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from disttorch.comm import StoreClient, StoreError, StoreServer, StoreTimeout, new_secret
-from disttorch.comm.liveness import notify_death
+from disttorch.comm.liveness import forget_deaths, notify_death
 from disttorch.comm.security import is_loopback
 
 from .clock import monotonic, sleep
@@ -77,6 +77,8 @@ class Rendezvous:
         """Wait for all nodes, and learn this one's place among them."""
         config = self._config
         self._attempt, self._beats = attempt, {}
+        if self.node_rank == 0:
+            self.ask(forget_deaths)
         workers = [config.nproc_per_node]
         if config.nnodes > 1:
             host = config.local_addr or socket.gethostname()
@@ -118,6 +120,10 @@ class Rendezvous:
         cause = f" ({failure.raised.headline})" if failure.raised else ""
         self.ask(lambda store: notify_death(store, failure.rank, f"it {failure.how}{cause}"))
         self.ask(lambda store: store.set(self._key("failed"), b"1"))
+
+    def tell_stopped_worker(self, rank: int, seconds: float) -> None:
+        """Tell every worker that waits for one which a signal has stopped that it waits in vain."""
+        self.ask(lambda store: notify_death(store, rank, f"it has been stopped by a signal for {seconds:.1f} s"))
 
     def others_failed(self) -> bool:
         """Give a sign of life and look at the other nodes: whether one of their workers has failed.

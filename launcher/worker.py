@@ -9,11 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from .clock import now
+from .clock import monotonic, now
 from .config import LaunchConfig
 from .failure import Failure, read_raised, read_stack
 from .logs import LinePrefixer, Route, Routes
 
+CHANGES = os.WEXITED | os.WSTOPPED | os.WCONTINUED  # of a process, that its parent is told
 BOOTSTRAP = str(Path(__file__).with_name("bootstrap.py"))
 
 
@@ -106,6 +107,7 @@ class Worker:
         self.rank = int(environment["RANK"])
         self.exit_code: int | None = None  # -n: ended by signal n
         self.ended_at = 0.0  # seconds since the epoch
+        self.stopped_at: float | None = None  # since when (monotonic) a signal has stopped it
         self._place = place
         self._error_file = Path(environment["TORCHELASTIC_ERROR_FILE"])
         self._stack_file = Path(f"{self._error_file}.stack")
@@ -139,8 +141,12 @@ class Worker:
         It stays a zombie until `reap`, so that its number, which is its session's too, cannot be given to another.
         """
         if self.exit_code is None:
-            status = os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
-            if status is not None:
+            status = os.waitid(os.P_PID, self.pid, CHANGES | os.WNOHANG | os.WNOWAIT)
+            if status is None or status.si_code == os.CLD_CONTINUED:
+                self.stopped_at = None
+            elif status.si_code == os.CLD_STOPPED:
+                self.stopped_at = self.stopped_at or monotonic()
+            else:
                 self.exit_code = status.si_status if status.si_code == os.CLD_EXITED else -status.si_status
                 self.ended_at = now()
         return self.exit_code is not None
