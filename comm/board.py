@@ -5,6 +5,7 @@ Each rank owns one row and writes only there:
     flag     counts the rank's arrivals; "all flags have reached k" is the k-th barrier
     asleep   not 0 while the rank sleeps until somebody's flag changes
     state    ABSENT, READY or GONE, and its last words: why it left
+    reach    1 if the rank may read the memory of all others' processes
     slots    two headers and two staging areas, used in turn: what the rank shows at an arrival
 
 Two slots make one barrier per exchange enough. A rank fills a slot again only at its next arrival but one; everyone has
@@ -16,23 +17,29 @@ from __future__ import annotations
 import os
 import struct
 from collections.abc import Callable
+from typing import NoReturn
 
 import numpy as np
 
 from . import clock
 from .errors import CommError, DeadlineExceeded, PeerLost, departed
-from .memory import Segment, wait_change, wake_all
+from .memory import Segment, can_read, wait_change, wake_all
+from .reduction import BLOCK
+from .windows import DistantWindow, Window
 
 ABSENT, READY, GONE = 0, 1, 2
 LINE = 64  # bytes of a cache line: no two flags share one
 WORDS, HEADER = 2048, 1024  # bytes for flag, state and last words; bytes of one header
 STAGE = 4 << 20  # bytes of one staging area
 ROW = WORDS + 2 * HEADER + 2 * STAGE
-FLAG, ASLEEP, STATE, LAST_WORDS = 0, LINE, 2 * LINE, 3 * LINE
+FLAG, ASLEEP, STATE, REACH, LAST_WORDS = 0, LINE, 2 * LINE, 3 * LINE, 4 * LINE
 SLICE = 0.05  # seconds asleep between two looks at the deadline and at who is alive
 _HEAD = struct.Struct("<HHIIQQ")  # lengths of fingerprint and place; segment serial, descriptor, size, offset
+Where = tuple[int, int, int, int]  # segment serial, descriptor, size, offset
 VIEWS = 64  # lists of staging views kept for the next call
-NOWHERE, STAGED = 0, 0xFFFFFFFF  # segment serials with a meaning of their own: nothing shown; shown in the staging area
+# Segment serials with a meaning of their own: nothing is shown; it is in the staging area; a table of places is in the
+# staging area; it is in the rank's own memory, at the address that `offset` is.
+NOWHERE, STAGED, LISTED, DISTANT = 0, 0xFFFFFFFF, 0xFFFFFFFE, 0xFFFFFFFD
 
 # How often a rank that waits looks again at once before it sleeps: some 50 microseconds alone (sleeping and waking cost
 # 10), hardly where ranks share cores or an interpreter, and whoever is awaited needs this one.
@@ -74,13 +81,15 @@ class Board:
         self._serial = 0
         crowded = size > (os.cpu_count() or 1) or not pids
         self._spins = SPINS_CROWDED if crowded else SPINS_ALONE
+        self._scratch: dict[int, np.ndarray] = {}  # rank -> room for what is read out of its process
+        self._open = False  # all others may read this process's memory
+        others = [pid for peer, pid in enumerate(pids) if peer != rank]
+        self._words[(self._mine + REACH) // 8] = int(all(map(can_read, others)))
         self._words[(self._mine + STATE) // 8] = READY
 
     # Showing things
 
-    def show(
-        self, fingerprint: bytes = b"", place: bytes = b"", where: tuple[int, int, int, int] = (0, 0, 0, 0)
-    ) -> bytes:
+    def show(self, fingerprint: bytes = b"", place: bytes = b"", where: Where = (0, 0, 0, 0)) -> bytes:
         """Fill this rank's slot for the next arrival: its call, and where its data lie (see `locate`).
 
         Returns what is written there, for `shows`.
@@ -114,7 +123,7 @@ class Board:
             views = self._views[key] = [self.staging(rank, dtype, count) for rank in range(self.size)]
         return views
 
-    def shown(self, rank: int) -> tuple[bytes, bytes, tuple[int, int, int, int]]:
+    def shown(self, rank: int) -> tuple[bytes, bytes, Where]:
         """What `rank` shows at the current arrival: fingerprint, place, where."""
         at = self._header(rank)
         length, more, *where = _HEAD.unpack_from(self._bytes, at)
@@ -196,27 +205,43 @@ class Board:
         self._owned[self._serial] = segment
         return segment.bytes[:nbytes]
 
-    def locate(self, address: int, nbytes: int) -> tuple[int, int, int, int] | None:
+    def locate(self, address: int, nbytes: int) -> Where | None:
         """Where the others find the bytes at `address`, or None if they cannot."""
         for serial, segment in self._owned.items():
             offset = address - segment.address
             if offset >= 0 and offset + nbytes <= segment.size:
                 return serial, segment.fd or 0, segment.size, offset
-        return None
+        if not self._open:
+            self._open = all(self._words[self._flags[peer] + REACH // 8] for peer in self._others)
+        return (DISTANT, 0, 0, address) if self._open else None
 
-    def resolve(self, rank: int, where: tuple[int, int, int, int], dtype: np.dtype, count: int) -> np.ndarray:
-        """The `count` elements that `rank` shows in place at `where`."""
+    def resolve(self, rank: int, where: Where, dtype: np.dtype, count: int) -> np.ndarray:
+        """The `count` elements that `rank` shows in a segment at `where`."""
         serial, fd, size, offset = where
         segment = self._owned[serial] if rank == self.rank else self._segments.get((rank, serial))
         if segment is None:
             try:
                 segment = self._segments[rank, serial] = Segment.attach(self.pids[rank], fd, size)
             except OSError as error:
-                self.watch()
-                raise PeerLost(
-                    self.names[rank], "this host", 0.0, "", f"its memory cannot be opened: {error}"
-                ) from None
+                self._lost(rank, error)
         return segment.bytes[offset : offset + count * dtype.itemsize].view(dtype)
+
+    def window(self, rank: int, where: Where, dtype: np.dtype, low: int, high: int) -> Window | DistantWindow:
+        """A window on elements low to high of what `rank` shows at `where`, in a segment or in its own memory."""
+        if where[0] != DISTANT:
+            return Window(self.resolve(rank, where, dtype, high)[low:])
+        scratch = self._scratch.get(rank)
+        if scratch is None:
+            scratch = self._scratch[rank] = np.empty(BLOCK, np.uint8)
+        address = where[3] + low * dtype.itemsize
+        return DistantWindow(self.pids[rank], address, dtype, scratch, lambda error: self._lost(rank, error))
+
+    def _lost(self, rank: int, error: OSError) -> NoReturn:
+        """`rank`'s memory cannot be reached: say why."""
+        self.watch()
+        raise self.departed(rank) or PeerLost(
+            self.names[rank], "this host", 0.0, "", f"its memory cannot be opened: {error}"
+        ) from None
 
     def close(self) -> None:
         """Leave, and let go of all memory."""
@@ -235,10 +260,10 @@ class ThreadBoard(Board):
     def allocate(self, nbytes: int) -> np.ndarray:
         return np.zeros(nbytes, np.uint8)
 
-    def locate(self, address: int, nbytes: int) -> tuple[int, int, int, int] | None:
+    def locate(self, address: int, nbytes: int) -> Where | None:
         return 1, 0, nbytes, address
 
-    def resolve(self, rank: int, where: tuple[int, int, int, int], dtype: np.dtype, count: int) -> np.ndarray:
+    def resolve(self, rank: int, where: Where, dtype: np.dtype, count: int) -> np.ndarray:
         from ctypes import c_uint8
 
         return np.ctypeslib.as_array((c_uint8 * (count * dtype.itemsize)).from_address(where[3])).view(dtype)

@@ -64,3 +64,19 @@ def check_same(calls: dict[int, tuple[bytes, bytes]]) -> None:
     """Raise CollectiveMismatch unless all ranks' (fingerprint, place) agree in the fingerprint."""
     if len({mark for mark, _ in calls.values()}) > 1:
         raise CollectiveMismatch({rank: describe(*call) for rank, call in calls.items()})
+
+
+def check_sizes(table: np.ndarray) -> int:
+    """The largest part of an all_to_all, in elements. table: by rank, what it sends to each, then what it expects.
+
+    Raises ValueError unless all agree.
+    """
+    sends, expects = np.split(table, 2, axis=1)
+    wrong = np.argwhere(sends != expects.T)
+    if len(wrong):
+        sender, receiver = wrong[0]
+        raise ValueError(
+            f"all_to_all: rank {sender} sends {sends[sender, receiver]} elements to rank {receiver}, "
+            f"which expects {expects[receiver, sender]}"
+        )
+    return int(table.max())

@@ -1,8 +1,9 @@
 """Collectives of ranks that share memory: everyone shows its arrays, meets the others, and takes what it needs.
 
-A collective is a series of exchanges. An array that the others can see in place (`Group.allocate`; any array, between
-threads) is shown there and nothing is copied; any other goes through the staging areas, a slice after the other.
-All arrays here are flat. Letters: n ranks, `part` the piece of a stacked array that belongs to one rank.
+A collective is a series of exchanges. An array that the others can reach in place (`Group.allocate`; any array, where
+the kernel lets ranks read one another's memory) is shown there; any other, and any short one, goes through the staging
+areas, a slice after the other. All arrays here are flat. Letters: n ranks, `part` the piece of a stacked array that
+belongs to one rank.
 """
 
 from __future__ import annotations
@@ -11,14 +12,15 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from .board import NOWHERE, STAGE, STAGED, Board
-from .call import Call, check_same, describe
+from .board import DISTANT, LISTED, NOWHERE, STAGE, STAGED, Board, Where
+from .call import Call, check_same, check_sizes, describe
 from .clock import Deadline
-from .reduction import reduce_into
+from .reduction import block_length, reduce_into
+from .windows import DistantWindow, Window
 
 SMALL = 256 << 10  # bytes of all ranks' arrays up to which each rank sums everything itself: one meeting, not two
-View = Callable[[int, int, int, int], np.ndarray]  # (rank, part, low, high) -> those elements of the rank's part
-Where = tuple[int, int, int, int]  # see Board.locate
+ROW = 5  # numbers that tell where a listed part lies: its `Where`, and its elements
+Look = Callable[[int, int], Window | DistantWindow]  # (rank, part) -> a window on the rank's part
 
 
 def bounds(count: int, pieces: int, align: int = 64) -> list[int]:
@@ -28,6 +30,9 @@ def bounds(count: int, pieces: int, align: int = 64) -> list[int]:
     """
     lines = -(-count // align)
     return [min(lines * index // pieces * align, count) for index in range(pieces + 1)]
+
+
+_INT = np.dtype(np.int64)
 
 
 class DirectEngine:
@@ -50,19 +55,45 @@ class DirectEngine:
             self._meet(call, deadline, patient, (STAGED, 0, 0, 0))
             reduce_into([array], views, op)
             return
-        where = self._locate([array])
+        where = self._locate(array)
         step = STAGE // array.dtype.itemsize
         self.board.turn()
         if not where:
             self._stage([array[:step]], step)
         places = self._meet(call, deadline, patient, where or (STAGED, 0, 0, 0))
-        if all(place[0] != STAGED for place in places):
+        serials = {place[0] for place in places}
+        if STAGED in serials:
+            self._reduce_staged(deadline, patient, array, op, step, where, places)
+        elif DISTANT in serials:
+            self._reduce_distant(deadline, patient, array, op, places)
+        else:
             arrays = [self.board.resolve(r, places[r], array.dtype, array.size) for r in self._ranks]
             mine = slice(*bounds(array.size, self.size)[self.rank : self.rank + 2])
             first = [array, *(other for r, other in enumerate(arrays) if r != self.rank)]
             reduce_into([a[mine] for a in first], [a[mine] for a in arrays], op)
             self._meet(None, deadline, patient)
-            return
+
+    def _reduce_distant(
+        self, deadline: Deadline, patient: bool, array: np.ndarray, op: str, places: list[Where]
+    ) -> None:
+        """Each rank reduces its slice of all arrays, which it may only read, then takes the others' slices."""
+        cuts = bounds(array.size, self.size)
+
+        def look(rank: int, piece: int) -> Window | DistantWindow:
+            return self._window(rank, places[rank], array, cuts[piece], cuts[piece + 1])
+
+        mine = array[cuts[self.rank] : cuts[self.rank + 1]]
+        self._combine(mine, [look(rank, self.rank) for rank in self._ranks], op)
+        self._meet(None, deadline, patient)
+        for rank in self._ranks:
+            if rank != self.rank:
+                look(rank, rank).copy(array[cuts[rank] : cuts[rank + 1]])
+        self._meet(None, deadline, patient)
+
+    def _reduce_staged(
+        self, deadline: Deadline, patient: bool, array: np.ndarray, op: str, step: int, where: Where | None,
+        places: list[Where],
+    ) -> None:  # fmt: skip
         for low in range(0, array.size, step):
             piece = array[low : low + step]
             if low:
@@ -71,45 +102,48 @@ class DirectEngine:
                     self._stage([piece], step)
                 self._meet(None, deadline, patient)
             cuts = bounds(piece.size, self.size)
-            self._sum_slice(piece, low, cuts, places, op)
+            self._sum_slice(piece, array, low, cuts, places, op)
             self._meet(None, deadline, patient)
             for r in self._ranks:
                 if r != self.rank:
                     piece[cuts[r] : cuts[r + 1]] = self.board.staging(r, array.dtype, cuts[r + 1] - cuts[r])
 
-    def _sum_slice(self, piece: np.ndarray, low: int, cuts: list[int], places: list[Where], op: str) -> None:
+    def _sum_slice(
+        self, piece: np.ndarray, array: np.ndarray, low: int, cuts: list[int], places: list[Where], op: str
+    ) -> None:
         """Reduce this rank's slice of everyone's piece, into its own and into the other staging area."""
         start, end = cuts[self.rank], cuts[self.rank + 1]
         sources = [
-            self.board.staging(r, piece.dtype, end - start, start * piece.itemsize)
+            Window(self.board.staging(r, piece.dtype, end - start, start * piece.itemsize))
             if places[r][0] == STAGED
-            else self.board.resolve(r, places[r], piece.dtype, low + end)[low + start :]
+            else self._window(r, places[r], array, low + start, low + end)
             for r in self._ranks
         ]
         self.board.turn()
-        reduce_into([piece[start:end], self.board.staging(self.rank, piece.dtype, end - start)], sources, op)
+        self._combine(piece[start:end], sources, op)
+        self.board.staging(self.rank, piece.dtype, end - start)[...] = piece[start:end]
 
     def broadcast(self, call: Call, deadline: Deadline, patient: bool, array: np.ndarray, src: int) -> None:
-        def take(view: View, low: int, high: int) -> None:
+        def take(look: Look, low: int, high: int) -> None:
             if self.rank != src:
-                array[low:high] = view(src, 0, low, high)
+                look(src, 0).copy(array[low:high])
 
         shown = [array] if self.rank == src else []
         self._exchange(call, deadline, patient, shown, 1, array.size, array.dtype, take)
 
     def reduce(self, call: Call, deadline: Deadline, patient: bool, array: np.ndarray, dst: int, op: str) -> None:
-        def take(view: View, low: int, high: int) -> None:
+        def take(look: Look, low: int, high: int) -> None:
             if self.rank == dst:
-                reduce_into([array[low:high]], [view(r, 0, low, high) for r in self._ranks], op)
+                self._combine(array[low:high], [look(r, 0) for r in self._ranks], op)
 
         self._exchange(call, deadline, patient, [array], 1, array.size, array.dtype, take)
 
     def all_gather(
         self, call: Call, deadline: Deadline, patient: bool, outputs: Sequence[np.ndarray], array: np.ndarray
     ) -> None:
-        def take(view: View, low: int, high: int) -> None:
+        def take(look: Look, low: int, high: int) -> None:
             for peer, out in enumerate(outputs):
-                out[low:high] = array[low:high] if peer == self.rank else view(peer, 0, low, high)
+                look(peer, 0).copy(out[low:high])
 
         self._exchange(call, deadline, patient, [array], 1, array.size, array.dtype, take)
 
@@ -124,16 +158,16 @@ class DirectEngine:
     ) -> None:
         """inputs: n arrays on rank `src`, none elsewhere."""
 
-        def take(view: View, low: int, high: int) -> None:
-            output[low:high] = view(src, self.rank, low, high)
+        def take(look: Look, low: int, high: int) -> None:
+            look(src, self.rank).copy(output[low:high])
 
         self._exchange(call, deadline, patient, inputs, self.size, output.size, output.dtype, take)
 
     def reduce_scatter(
         self, call: Call, deadline: Deadline, patient: bool, output: np.ndarray, inputs: Sequence[np.ndarray], op: str
     ) -> None:
-        def take(view: View, low: int, high: int) -> None:
-            reduce_into([output[low:high]], [view(r, self.rank, low, high) for r in self._ranks], op)
+        def take(look: Look, low: int, high: int) -> None:
+            self._combine(output[low:high], [look(r, self.rank) for r in self._ranks], op)
 
         self._exchange(call, deadline, patient, inputs, self.size, output.size, output.dtype, take)
 
@@ -144,19 +178,16 @@ class DirectEngine:
         patient: bool,
         outputs: Sequence[np.ndarray],
         inputs: Sequence[np.ndarray],
-        largest: int,
     ) -> None:
-        """Parts may differ in size; `largest` is the most elements that any rank sends any other."""
+        """Parts may differ in size. Raises ValueError, on all ranks, if what one sends is not what another expects."""
 
-        def take(view: View, low: int, high: int) -> None:
+        def take(look: Look, low: int, high: int) -> None:
             for peer, out in enumerate(outputs):
-                end = min(high, out.size)
-                if low < end:
-                    out[low:end] = view(peer, self.rank, low, end)
+                if low < out.size:
+                    look(peer, self.rank).copy(out[low:high])
 
-        dtype = outputs[0].dtype
-        even = all(part.size == largest for part in (*inputs, *outputs))
-        self._exchange(call, deadline, patient, inputs, self.size, largest, dtype, take, in_place=even)
+        sizes = [part.size for part in (*inputs, *outputs)]
+        self._exchange(call, deadline, patient, inputs, self.size, sizes, outputs[0].dtype, take)
 
     def last_operation(self, peer: int) -> str:
         """What `peer` is last known to have called."""
@@ -179,39 +210,78 @@ class DirectEngine:
         patient: bool,
         parts: Sequence[np.ndarray],
         n_parts: int,
-        count: int,
+        count: int | list[int],
         dtype: np.dtype,
-        take: Callable[[View, int, int], None],
-        in_place: bool = True,
+        take: Callable[[Look, int, int], None],
     ) -> None:
-        """Show `parts` (n_parts arrays of at most `count` elements, or none) and let `take` read everybody's."""
-        step = STAGE // (dtype.itemsize * n_parts)
-        big = count * dtype.itemsize * n_parts * self.size > SMALL
-        where = self._locate(parts) if in_place and big and parts else None
-        self.board.turn()
-        if parts and not where:
-            self._stage([part[:step] for part in parts], step)
-        here = where or ((STAGED, 0, 0, 0) if parts else (NOWHERE, 0, 0, 0))
-        places = self._meet(call, deadline, patient, here)
-        staged = any(place[0] == STAGED for place in places)
-        if not staged:
+        """Show `parts` (n_parts arrays of `count` elements, or none) and let `take` read everybody's.
+
+        take(look, low, high) reads elements low to high, which look(rank, part) shows. Where sizes differ, `count` is
+        a list: of what this rank sends to each, then of what it expects of each. A staging area begins with these
+        sizes and a table of the places where parts lie; then come parts.
+        """
+        board, sizes = self.board, [] if isinstance(count, int) else count
+        lead = -(-(len(sizes) + ROW * n_parts) * 8 // 64) * 64
+        step = (STAGE - lead) // (dtype.itemsize * n_parts)
+        table = self._places(parts) if sum(part.nbytes for part in parts) * self.size > SMALL else None
+        board.turn()
+        if sizes:
+            board.staging(self.rank, _INT, len(sizes))[...] = sizes
+        if not parts:
+            mine: Where = (NOWHERE, 0, 0, 0)
+        elif table is None:
+            mine = (STAGED, 0, 0, 0)
+            self._stage([part[:step] for part in parts], step, lead)
+        elif n_parts == 1:
+            mine = table[0]
+        else:
+            mine = (LISTED, 0, 0, 0)
+            rows = [[*place, part.size] for place, part in zip(table, parts, strict=True)]
+            board.staging(self.rank, _INT, ROW * n_parts, 8 * len(sizes)).reshape(n_parts, ROW)[...] = rows
+        places = self._meet(call, deadline, patient, mine)
+        tables = {
+            rank: board.staging(rank, _INT, ROW * n_parts, 8 * len(sizes)).reshape(n_parts, ROW).tolist()
+            for rank, place in enumerate(places)
+            if place[0] == LISTED
+        }
+        if not isinstance(count, int):
+            count = check_sizes(np.stack([board.staging(rank, _INT, len(sizes)) for rank in self._ranks]))
+        serials = {place[0] for place in places}
+        if STAGED not in serials:
             step = max(count, 1)
 
-        def view(rank: int, part: int, low: int, high: int) -> np.ndarray:
+        def look(rank: int, part: int) -> Window | DistantWindow:
+            if rank == self.rank:
+                return Window(parts[part][low:high])
             if places[rank][0] == STAGED:
-                offset = part * step * dtype.itemsize
-                return self.board.staging(rank, dtype, high - low, offset)
-            return self.board.resolve(rank, places[rank], dtype, n_parts * count)[part * count :][low:high]
+                return Window(board.staging(rank, dtype, high - low, lead + part * step * dtype.itemsize))
+            *where, size = tables[rank][part] if rank in tables else (*places[rank], count)
+            return board.window(rank, (where[0], where[1], where[2], where[3]), dtype, low, min(high, size))
 
         for low in range(0, max(count, 1), step):
             if low:
-                self.board.turn()
-                if parts and not where:
-                    self._stage([part[low : low + step] for part in parts], step)
+                board.turn()
+                if table is None:
+                    self._stage([part[low : low + step] for part in parts], step, lead)
                 self._meet(None, deadline, patient)
-            take(view, low, min(low + step, count))
-        if any(place[0] not in (STAGED, NOWHERE) for place in places):
+            high = min(low + step, count)
+            take(look, low, high)
+        if serials - {STAGED, NOWHERE}:
             self._meet(None, deadline, patient)  # nobody may change what it shows before everyone has read it
+
+    def _window(self, rank: int, place: Where, array: np.ndarray, low: int, high: int) -> Window | DistantWindow:
+        """A window on elements low to high of what `rank` shows for its own like of `array`."""
+        if rank == self.rank:
+            return Window(array[low:high])
+        return self.board.window(rank, place, array.dtype, low, high)
+
+    @staticmethod
+    def _combine(out: np.ndarray, sources: Sequence[Window | DistantWindow], op: str) -> None:
+        """Reduce what the windows show into `out`, block by block."""
+        step = block_length(out.dtype, len(sources))
+        for low in range(0, out.size, step):
+            block = out[low : low + step]
+            reduce_into([block], [source.get(low, low + block.size) for source in sources], op)
 
     def _meet(
         self, call: Call | None, deadline: Deadline, patient: bool, where: Where = (NOWHERE, 0, 0, 0)
@@ -232,16 +302,18 @@ class DirectEngine:
             check_same({board.names[rank]: (mark, place) for rank, (mark, place, _) in enumerate(shown)})
         return [place for _, _, place in shown]
 
-    def _stage(self, parts: Sequence[np.ndarray], step: int) -> None:
-        """Copy `parts` into this rank's staging area, each at a multiple of `step` elements."""
+    def _stage(self, parts: Sequence[np.ndarray], step: int, lead: int = 0) -> None:
+        """Copy `parts` into this rank's staging area from byte `lead` on, each at a multiple of `step` elements."""
         for index, part in enumerate(parts):
             if part.size:
-                self.board.staging(self.rank, part.dtype, part.size, index * step * part.itemsize)[...] = part
+                at = lead + index * step * part.itemsize
+                self.board.staging(self.rank, part.dtype, part.size, at)[...] = part
 
-    def _locate(self, parts: Sequence[np.ndarray]) -> Where | None:
-        """Where the others see `parts` in place: only if they lie one behind the other in shared memory."""
-        address, size = parts[0].__array_interface__["data"][0], parts[0].nbytes
-        for index, part in enumerate(parts[1:], 1):
-            if part.__array_interface__["data"][0] != address + index * size:
-                return None
-        return self.board.locate(address, size * len(parts))
+    def _locate(self, array: np.ndarray) -> Where | None:
+        """Where the others reach `array` in place, or None."""
+        return self.board.locate(array.__array_interface__["data"][0], array.nbytes)
+
+    def _places(self, parts: Sequence[np.ndarray]) -> list[Where] | None:
+        """Where the others reach each of `parts` in place; None if some cannot be reached so."""
+        found = [self._locate(part) for part in parts]
+        return None if None in found else [place for place in found if place is not None]

@@ -13,7 +13,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from .call import Call, describe
+from .call import Call, check_sizes, describe
 from .clock import Deadline
 from .direct import bounds
 from .errors import CollectiveMismatch, CommError, DeadlineExceeded, departed
@@ -148,9 +148,12 @@ class MessageEngine:
         patient: bool,
         outputs: Sequence[np.ndarray],
         inputs: Sequence[np.ndarray],
-        largest: int,
     ) -> None:
-        """Parts may differ in size."""
+        """Parts may differ in size. Raises ValueError, on all ranks, if what one sends is not what another expects."""
+        table = np.empty((self.size, 2 * self.size), np.int64)
+        mine = np.array([part.size for part in (*inputs, *outputs)], np.int64)
+        self.all_gather(call, deadline, patient, list(table), mine)
+        check_sizes(table)
         self._begin()
         outputs[self.rank][...] = inputs[self.rank]
         self._trade(call, deadline, inputs, outputs)

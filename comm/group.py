@@ -169,25 +169,9 @@ class Group:
         ]
         call = Call("all_to_all", fingerprint("all_to_all", dtype, (), "", -1), caller())
 
-        def run(limit: clock.Deadline, patient: bool) -> None:
-            largest = self._agree_on_sizes(call, limit, patient, outs, parts)
-            self._engine.all_to_all(call, limit, patient, outs, parts, largest)
-
-        return self._start(call, run, async_op)
-
-    def _agree_on_sizes(self, call: Call, limit, patient, outs: list, parts: list) -> int:
-        """Check that what each rank sends is what the other expects; returns the largest part, in elements."""
-        mine = np.array([part.size for part in (*parts, *outs)], np.int64)
-        table = np.empty((self.size, 2, self.size), np.int64)  # (rank, sends | expects, peer)
-        self._engine.all_gather(call, limit, patient, list(table.reshape(self.size, -1)), mine)
-        wrong = np.argwhere(table[:, 0] != table[:, 1].T)
-        if len(wrong):
-            sender, receiver = wrong[0]
-            raise ValueError(
-                f"all_to_all: rank {sender} sends {table[sender, 0, receiver]} elements to rank {receiver}, "
-                f"which expects {table[receiver, 1, sender]}"
-            )
-        return int(table.max())
+        return self._start(
+            call, lambda limit, patient: self._engine.all_to_all(call, limit, patient, outs, parts), async_op
+        )
 
     # Objects: whatever msgpack can pack
 

@@ -1,4 +1,4 @@
-"""Memory that several ranks see: anonymous segments, and waiting for a word in one to change.
+"""Memory that several ranks see: anonymous segments, waiting for a word in one to change, reading another process's.
 
 A segment is a memfd: it has no name, so nothing is left when its processes end, however they end. Another process of
 the same user opens it through /proc/<pid>/fd/<fd>, which no other user may.
@@ -7,6 +7,7 @@ the same user opens it through /proc/<pid>/fd/<fd>, which no other user may.
 from __future__ import annotations
 
 import ctypes
+import errno
 import mmap
 import os
 import platform
@@ -106,3 +107,43 @@ def _no_wake(address: int) -> None:
 # wait_change(address, value, seconds): return when the 32-bit word at `address` is no longer `value`, or is written and
 # woken, or time is up, or for no reason: look again. wake_all(address): wake who waits for it. See futex(2).
 wait_change, wake_all = _make_futex() if _FUTEX_NUMBER else (_poll_change, _no_wake)
+
+
+class _Span(ctypes.Structure):
+    _fields_ = (("base", ctypes.c_void_p), ("length", ctypes.c_size_t))
+
+
+def _make_reader():
+    try:
+        call = ctypes.CDLL(None, use_errno=True).process_vm_readv
+    except AttributeError:  # not Linux, or a C library without it
+        return None
+    number, pointer = ctypes.c_ulong, ctypes.POINTER(_Span)
+    call.argtypes, call.restype = (ctypes.c_int, pointer, number, pointer, number, number), ctypes.c_ssize_t
+    return call
+
+
+_read = _make_reader()
+
+
+def can_read(pid: int) -> bool:
+    """True if this process may read the memory of process `pid` with `read_from`."""
+    if _read is None:
+        return False
+    nowhere = _Span(ctypes.addressof(ctypes.c_char()), 1), _Span(None, 1)
+    return _read(pid, nowhere[0], 1, nowhere[1], 1, 0) >= 0 or ctypes.get_errno() == errno.EFAULT
+
+
+def read_from(pid: int, address: int, out: np.ndarray) -> None:
+    """Fill the contiguous array `out` from `address` in process `pid`, one copy; see process_vm_readv(2).
+
+    Raises OSError if that process or its memory is gone, or may not be read.
+    """
+    here, done = out.__array_interface__["data"][0], 0
+    while done < out.nbytes:
+        left = out.nbytes - done
+        count = _read(pid, _Span(here + done, left), 1, _Span(address + done, left), 1, 0)
+        if count <= 0:
+            code = ctypes.get_errno()
+            raise OSError(code, os.strerror(code))
+        done += count

@@ -43,13 +43,18 @@ def is_half(dtype: np.dtype) -> bool:
     return dtype == np.float16 or (dtype.kind == "V" and dtype.names is None)
 
 
+def block_length(dtype: np.dtype, operands: int) -> int:
+    """How many elements to combine at a time."""
+    return max(BLOCK // (dtype.itemsize * operands), 1)
+
+
 def reduce_into(outs: Sequence[np.ndarray], sources: Sequence[np.ndarray], op: str) -> None:
     """Write op(sources[0], sources[1], ...) to every array of `outs`; all are flat, of one dtype and size.
 
     An array of `outs` may be one of `sources` (the same memory from the same place), but not overlap one otherwise.
     """
     dtype, count = sources[0].dtype, sources[0].size
-    step = max(BLOCK // (dtype.itemsize * len(sources)), 1)
+    step = block_length(dtype, len(sources))
     combine = _combine_half if is_half(dtype) else _combine
     if count <= step and len(outs) == 1:
         combine(outs[0], sources, op)

@@ -38,7 +38,7 @@ class SoloEngine:
     ) -> None:
         reduce_into([output], inputs, op)
 
-    def all_to_all(self, call, deadline, patient, outputs: Sequence, inputs: Sequence, largest: int) -> None:
+    def all_to_all(self, call, deadline, patient, outputs: Sequence, inputs: Sequence) -> None:
         outputs[0][...] = inputs[0]
 
     def last_operation(self, peer: int) -> str:
