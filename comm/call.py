@@ -39,10 +39,10 @@ def describe(mark: bytes, place: bytes) -> str:
     """A rank's call as people read it: all_reduce(float32[3, 4], op=sum) at train.py:12."""
     try:
         name, dtype, shape, op, root = msgpack.unpackb(mark, max_array_len=32)
-        text = f"{name}({dtype}{list(shape) if dtype else ''}"
-        text += f", op={op}" if op else ""
-        text += f", root={root}" if root >= 0 else ""
-        return f"{text}) at {place.decode(errors='replace') or '?'}"
+        parts = [f"{dtype}{list(shape)}"] if dtype else []
+        parts += [f"op={op}"] if op else []
+        parts += [f"root={root}"] if root >= 0 else []
+        return f"{name}({', '.join(parts)}) at {place.decode(errors='replace') or '?'}"
     except (ValueError, TypeError, msgpack.UnpackException):
         return f"an unreadable call {mark[:40]!r}"
 

@@ -270,11 +270,15 @@ class MessageEngine:
         return departed(self.names[peer], self._gone[peer])
 
     def _mismatch(self, call: Call, header: Header) -> CollectiveMismatch:
-        """Tell everyone this rank's call, learn theirs, and return the error that names them all."""
+        """The error that names every rank's call, once `header` has shown that they differ."""
+        return self.collect(call, {header.sender: describe(header.mark, header.place)})
+
+    def collect(self, call: Call, calls: dict[int, str]) -> CollectiveMismatch:
+        """Tell everyone this rank's call, and learn theirs beyond those in `calls`."""
         for peer in self._others:
             notice = Header(MISMATCH, self.rank, self._number, mark=call.fingerprint, place=call.place)
             self.mailbox.mail.send(peer, notice)
-        calls = {self.rank: str(call), header.sender: describe(header.mark, header.place)}
+        calls = {**calls, self.rank: str(call)}
         limit = Deadline(TELL, "collecting the calls of a mismatch")
         while len(calls) < self.size:
             try:

@@ -7,14 +7,36 @@ messages between all ranks, after all have met as above, so that a mismatch is n
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 
 from .call import Call
 from .clock import Deadline
 from .direct import DirectEngine
+from .errors import CollectiveMismatch, last_words
 from .exchange import MessageEngine
 from .reduction import is_half
 from .solo import SoloEngine
+
+
+def _naming_all(run: Callable[..., None]) -> Callable[..., None]:
+    """Let an operation's mismatch, which one host or the leaders have noticed, name the calls of all ranks."""
+
+    @functools.wraps(run)
+    def named(self: HierarchicalEngine, call: Call, *arguments: Any) -> None:
+        try:
+            run(self, call, *arguments)
+        except CollectiveMismatch as error:
+            words = last_words(error)
+            self.local.leave(words)  # who waits there for this rank shall tell its call now
+            if self.leaders is not None:
+                self.leaders.leave(words)
+            raise self.everyone.collect(call, error.calls) from None
+
+    return named
 
 
 class HierarchicalEngine:
@@ -38,12 +60,14 @@ class HierarchicalEngine:
         for name in ("all_gather", "gather", "scatter", "reduce_scatter", "all_to_all", "reduce"):
             setattr(self, name, self._after_meeting(getattr(everyone, name)))
 
+    @_naming_all
     def barrier(self, call: Call, deadline: Deadline, patient: bool) -> None:
         self.local.barrier(call, deadline, patient)
         if self.leaders is not None:
             self.leaders.barrier(call, deadline, patient)
         self.local.barrier(call, deadline, patient)
 
+    @_naming_all
     def all_reduce(self, call: Call, deadline: Deadline, patient: bool, array: np.ndarray, op: str) -> None:
         """Sums of half types stay in float32 until the end; the order is by rank within a host, then by host."""
         total = array.astype(np.float32) if is_half(array.dtype) else array
@@ -57,6 +81,7 @@ class HierarchicalEngine:
         if total is not array:
             array[...] = total
 
+    @_naming_all
     def broadcast(self, call: Call, deadline: Deadline, patient: bool, array: np.ndarray, src: int) -> None:
         source = next(index for index, ranks in enumerate(self.hosts) if src in ranks)
         if self._host == source:
