@@ -26,7 +26,8 @@ BEATS = 20  # at least so many in the time of the limit
 MARGIN = 3  # beats by which silence is noticed before the limit, so that everyone knows by then
 WATCHED = 3  # how many of the ranks behind it, of those that are still there, each rank listens to
 NOTICES = "disttorch/deaths"
-GOODBYE = 0.5  # seconds that a store may take to hear a rank's leave
+ANSWER = 1.0  # seconds that the store may take to answer while ranks come together
+HURRY = 0.5  # seconds that the store may take to answer where somebody waits for it
 
 
 def heartbeat_limit(environ: Mapping[str, str] = os.environ) -> float:
@@ -56,24 +57,31 @@ def forget_deaths(store: Store) -> None:
     base.delete_key(NOTICES)
 
 
-def check_notices(store: Store, rank: int, hosts: list[str]) -> None:
-    """Raise PeerLost if the launcher has said that another rank of `hosts` is dead."""
+def quick_store(store: Store) -> Store:
+    """The store below all PrefixStores, over a connection on which nobody waits for keys."""
     base, _ = rooted(store)
-    for dead, reason in _unpacked(base.get(NOTICES)) if base.check([NOTICES]) else []:
-        if dead != rank and dead < len(hosts):
-            raise PeerLost(dead, hosts[dead], 0.0, "joining the group", reason)
+    return base.fresh(ANSWER)
+
+
+def check_notices(quick: Store, rank: int, size: int) -> None:
+    """Raise PeerLost if the launcher has said that another of the `size` ranks is dead."""
+    for dead, reason in _unpacked(quick.get(NOTICES)) if quick.check([NOTICES]) else []:
+        if dead != rank and dead < size:
+            raise PeerLost(dead, "?", 0.0, "joining the group", reason)
 
 
 class Monitor:
     """Watches the other ranks of one world.
 
-    store: where this world beats, already separate from other worlds; hosts, pids: of every rank (pid 0: on another
-    host); limit: seconds of silence; last_op: tells what this rank does, for its peers' error messages.
+    store: where this world beats, already separate from other worlds; quick: for the Monitor's use alone, the same
+    without prefixes (see `quick_store`); hosts, pids: of every rank (pid 0: on another host); limit: seconds of
+    silence; last_op: tells what this rank does, for its peers' error messages.
     """
 
     def __init__(
         self,
         store: Store,
+        quick: Store,
         rank: int,
         hosts: list[str],
         pids: list[int],
@@ -86,8 +94,7 @@ class Monitor:
         self._last_op = last_op
         self._beat = min(BEAT, limit / BEATS)
         self._patience = limit - MARGIN * self._beat  # seconds of silence after which a rank is missed
-        self._store = base.fresh(self._patience / 4)
-        self._owned = self._store is not base
+        self._store, self._owned = quick, quick is not base
         started = clock.now()
         self._answered = started  # when the store answered last
         self._heard = {peer: (b"", started) for peer in range(len(hosts)) if peer != rank}  # last beat, and when
@@ -123,18 +130,20 @@ class Monitor:
         number = 0
         while not self._stop:
             number += 1
-            ended = [fd for fd, _ in poll.poll(self._beat * 1000) if fd in self._processes]
-            for fd in ended:
-                poll.unregister(fd)
+            for fd, _ in poll.poll(self._beat * 1000):
+                if fd in self._processes:
+                    poll.unregister(fd)
+                    self._note_end(self._processes[fd])
             try:
                 self._turn(number)
             except StoreError as error:
                 self._miss_store(error)
-            for fd in ended:
-                peer = self._processes[fd]
-                if not self._has_left(peer):
-                    self._report(PeerLost(peer, self.hosts[peer], 0.0, self._said(peer), "its process ended"))
         self._say_goodbye()
+
+    def _note_end(self, peer: int) -> None:
+        """A rank's process has ended: it is lost, unless it took its leave."""
+        if not self._has_left(peer):
+            self._report(PeerLost(peer, self.hosts[peer], 0.0, self._said(peer), "its process ended"))
 
     def _turn(self, number: int) -> None:
         """One beat: tell of this rank, and hear of those that it watches and of whom others miss."""
@@ -182,7 +191,9 @@ class Monitor:
         return ""
 
     def _has_left(self, peer: int) -> bool:
-        """Whether the rank, whose process has ended, took its leave before."""
+        """Whether the rank, whose process has ended, took its leave before. It may have served the store."""
+        if self._owned:
+            self._store.timeout = HURRY
         try:
             (beat,) = self._tell([self._key(peer)])
         except StoreError:
@@ -214,7 +225,7 @@ class Monitor:
 
     def _say_goodbye(self) -> None:
         if self._owned:
-            self._store.timeout = GOODBYE
+            self._store.timeout = HURRY
         with contextlib.suppress(StoreError):  # the store went first: nobody is left to tell
             self._store.set(self._key(self.rank), LEFT)
 

@@ -6,6 +6,7 @@ others exchange messages over tcp.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import secrets
 import socket
@@ -157,10 +158,22 @@ class _Meeting:
         self.parent: Group | None = parent
         self.limit = clock.Deadline(timeout, "meeting the other ranks")
         self.made: Group | None = None
-        self._check: Callable[[], None] = self._check_notices  # raises if a rank is known to be gone
         self._prefix = rooted(store)[1]
+        self._undo = contextlib.ExitStack()  # what is to be closed if the ranks do not come together
+        self._check: Callable[[], None]  # raises if a rank is known to be gone
+        if parent is None:
+            self._quick = liveness.quick_store(store)
+            self._check = self._check_notices
+        else:
+            self._check = parent.watch
 
     def group(self) -> Group:
+        with self._undo:
+            if self.parent is None and self._quick is not rooted(self.store)[0]:
+                self._undo.callback(self._quick.close)
+            return self._come_together()
+
+    def _come_together(self) -> Group:
         host = socket.gethostname()
         token = secrets.token_bytes(TOKEN)
         self.cards = self._show("who", Card(host, host_identity(), os.getpid(), token, []))
@@ -170,29 +183,24 @@ class _Meeting:
             return self._meet_threads()
         monitor = self._watchman()
         engine: Any
-        departed = None
-        try:
-            if kind == "ipc":
-                mails = self._mails("messages")
-                board = self._board(list(range(self.size)))
-                engine, allocate, departed = DirectEngine(board), board.allocate, board.departed
-            else:
-                hosts = self._hosts() if self.transport == "auto" else []
-                grouped = 1 < len(hosts) < self.size
-                mails = self._mails("messages", "collectives", *["leaders"] * grouped)
-                everyone = MessageEngine(self.rank, self.size, Mailbox(mails[1], self._watch))
-                engine = self._hierarchy(hosts, mails[2], everyone) if grouped else everyone
-                allocate = None
-        except BaseException:
-            if monitor is not None:
-                monitor.close()
-            raise
+        departed = allocate = None
+        if kind == "ipc":
+            mails = self._mails("messages")
+            board = self._board(list(range(self.size)))
+            engine, allocate, departed = DirectEngine(board), board.allocate, board.departed
+        else:
+            hosts = self._hosts() if self.transport == "auto" else []
+            grouped = 1 < len(hosts) < self.size
+            mails = self._mails("messages", "collectives", *["leaders"] * grouped)
+            everyone = MessageEngine(self.rank, self.size, Mailbox(mails[1], self._watch))
+            engine = self._hierarchy(hosts, mails[2], everyone) if grouped else everyone
         p2p = PointToPoint(self.rank, self.size, mails[0], self._watch, departed)
         self.made = Group(
             self.rank, self.size, [card.host for card in self.cards], engine, p2p, kind=kind, timeout=self.timeout,
             watch=self._check, split=self._split, allocate=allocate,
             on_close=monitor.close if monitor is not None else lambda: None,
         )  # fmt: skip
+        self._undo.pop_all()
         return self.made
 
     # Who is there
@@ -260,6 +268,8 @@ class _Meeting:
                 f"ranks on several hosts need a common secret: set {security.SECRET_VARIABLE} on all of them"
             )
         mails = [ZmqMail(self.rank, self.size, self.token, host, secret) for _ in purposes]
+        for mail in mails:
+            self._undo.callback(mail.close)
         cards = self._show("mail", self.cards[self.rank]._replace(addresses=[mail.address for mail in mails]))
         for index, mail in enumerate(mails):
             mail.peers = [card.addresses[index] for card in cards]
@@ -300,17 +310,17 @@ class _Meeting:
     # Who is gone
 
     def _check_notices(self) -> None:
-        liveness.check_notices(self.store, self.rank, ["?"] * self.size)
+        with contextlib.suppress(StoreTimeout):  # whether the store is still there is for others to tell
+            liveness.check_notices(self._quick, self.rank, self.size)
 
     def _watchman(self) -> Monitor | None:
         """The thread that watches this world; a sub-group relies on its parent's."""
         if self.parent is not None:
-            self._check = self.parent.watch
             return None
         mine = self.cards[self.rank].identity
         pids = [card.pid if card.identity == mine and sys.platform == "linux" else 0 for card in self.cards]
         hosts = [card.host for card in self.cards]
-        monitor = Monitor(self.store, self.rank, hosts, pids, self.heartbeat_limit, self._last_operation)
+        monitor = Monitor(self.store, self._quick, self.rank, hosts, pids, self.heartbeat_limit, self._last_operation)
 
         def check() -> None:
             try:
@@ -321,6 +331,7 @@ class _Meeting:
                 raise
 
         self._check = check
+        self._undo.callback(monitor.close)
         return monitor
 
     def _last_operation(self) -> str:
