@@ -16,7 +16,8 @@ from __future__ import annotations
 
 import os
 import struct
-from collections.abc import Callable
+from array import array
+from collections.abc import Callable, Sequence
 from typing import NoReturn
 
 import numpy as np
@@ -41,9 +42,9 @@ VIEWS = 64  # lists of staging views kept for the next call
 # staging area; it is in the rank's own memory, at the address that `offset` is.
 NOWHERE, STAGED, LISTED, DISTANT = 0, 0xFFFFFFFF, 0xFFFFFFFE, 0xFFFFFFFD
 
-# How often a rank that waits looks again at once before it sleeps: some 50 microseconds alone (sleeping and waking cost
-# 10), hardly where ranks share cores or an interpreter, and whoever is awaited needs this one.
-SPINS_ALONE, SPINS_CROWDED = 800, 5
+# How often a rank that waits looks again at once before it sleeps: some 250 microseconds alone (sleeping and waking
+# cost 10 to 100), hardly where ranks share cores or an interpreter, and whoever is awaited needs this one.
+SPINS_ALONE, SPINS_CROWDED = 4000, 5
 
 
 class Board:
@@ -110,7 +111,7 @@ class Board:
 
     def staging(self, rank: int, dtype: np.dtype, count: int, offset: int = 0) -> np.ndarray:
         """`count` elements of the staging area that `rank` shows at the current arrival."""
-        start = rank * ROW + WORDS + 2 * HEADER + self._slot * STAGE + offset
+        start = self._staged(rank) + offset
         return self.memory.bytes[start : start + count * dtype.itemsize].view(dtype)
 
     def all_staging(self, dtype: np.dtype, count: int) -> list[np.ndarray]:
@@ -123,12 +124,25 @@ class Board:
             views = self._views[key] = [self.staging(rank, dtype, count) for rank in range(self.size)]
         return views
 
+    def note(self, numbers: Sequence[int]) -> None:
+        """Write `numbers`, none negative, to the beginning of this rank's staging area, for the next arrival."""
+        start = self._staged(self.rank) // 8
+        self._words[start : start + len(numbers)] = array("Q", numbers)
+
+    def noted(self, rank: int, start: int, stop: int) -> list[int]:
+        """Numbers `start` to `stop` of what `rank` has noted for the current arrival."""
+        at = self._staged(rank) // 8
+        return self._words[at + start : at + stop].tolist()
+
     def shown(self, rank: int) -> tuple[bytes, bytes, Where]:
         """What `rank` shows at the current arrival: fingerprint, place, where."""
         at = self._header(rank)
         length, more, *where = _HEAD.unpack_from(self._bytes, at)
         at += _HEAD.size
         return bytes(self._bytes[at : at + length]), bytes(self._bytes[at + length : at + length + more]), tuple(where)
+
+    def _staged(self, rank: int) -> int:
+        return rank * ROW + WORDS + 2 * HEADER + self._slot * STAGE
 
     def _header(self, rank: int) -> int:
         return rank * ROW + WORDS + self._slot * HEADER

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from functools import lru_cache
 from types import FrameType
 from typing import NamedTuple
@@ -66,17 +67,17 @@ def check_same(calls: dict[int, tuple[bytes, bytes]]) -> None:
         raise CollectiveMismatch({rank: describe(*call) for rank, call in calls.items()})
 
 
-def check_sizes(table: np.ndarray) -> int:
+def check_sizes(table: Sequence[Sequence[int]]) -> int:
     """The largest part of an all_to_all, in elements. table: by rank, what it sends to each, then what it expects.
 
     Raises ValueError unless all agree.
     """
-    sends, expects = np.split(table, 2, axis=1)
-    wrong = np.argwhere(sends != expects.T)
-    if len(wrong):
-        sender, receiver = wrong[0]
-        raise ValueError(
-            f"all_to_all: rank {sender} sends {sends[sender, receiver]} elements to rank {receiver}, "
-            f"which expects {expects[receiver, sender]}"
-        )
-    return int(table.max())
+    n = len(table)
+    for receiver, column in enumerate(zip(*table, strict=True)):
+        if receiver < n and column != tuple(table[receiver][n:]):
+            sender = next(rank for rank in range(n) if column[rank] != table[receiver][n + rank])
+            raise ValueError(
+                f"all_to_all: rank {sender} sends {column[sender]} elements to rank {receiver}, "
+                f"which expects {table[receiver][n + sender]}"
+            )
+    return max(map(max, table))

@@ -32,9 +32,6 @@ def bounds(count: int, pieces: int, align: int = 64) -> list[int]:
     return [min(lines * index // pieces * align, count) for index in range(pieces + 1)]
 
 
-_INT = np.dtype(np.int64)
-
-
 class DirectEngine:
     """Every collective of a group on one board. Each method takes the call, its deadline, and flat arrays."""
 
@@ -225,8 +222,7 @@ class DirectEngine:
         step = (STAGE - lead) // (dtype.itemsize * n_parts)
         table = self._places(parts) if sum(part.nbytes for part in parts) * self.size > SMALL else None
         board.turn()
-        if sizes:
-            board.staging(self.rank, _INT, len(sizes))[...] = sizes
+        notes = [*sizes]
         if not parts:
             mine: Where = (NOWHERE, 0, 0, 0)
         elif table is None:
@@ -236,16 +232,15 @@ class DirectEngine:
             mine = table[0]
         else:
             mine = (LISTED, 0, 0, 0)
-            rows = [[*place, part.size] for place, part in zip(table, parts, strict=True)]
-            board.staging(self.rank, _INT, ROW * n_parts, 8 * len(sizes)).reshape(n_parts, ROW)[...] = rows
+            for place, part in zip(table, parts, strict=True):
+                notes += (*place, part.size)
+        if notes:
+            board.note(notes)
         places = self._meet(call, deadline, patient, mine)
-        tables = {
-            rank: board.staging(rank, _INT, ROW * n_parts, 8 * len(sizes)).reshape(n_parts, ROW).tolist()
-            for rank, place in enumerate(places)
-            if place[0] == LISTED
-        }
+        begin, end = len(sizes), len(sizes) + ROW * n_parts
+        tables = {r: board.noted(r, begin, end) for r, place in enumerate(places) if place[0] == LISTED}
         if not isinstance(count, int):
-            count = check_sizes(np.stack([board.staging(rank, _INT, len(sizes)) for rank in self._ranks]))
+            count = check_sizes([board.noted(rank, 0, begin) for rank in self._ranks])
         serials = {place[0] for place in places}
         if STAGED not in serials:
             step = max(count, 1)
@@ -255,8 +250,10 @@ class DirectEngine:
                 return Window(parts[part][low:high])
             if places[rank][0] == STAGED:
                 return Window(board.staging(rank, dtype, high - low, lead + part * step * dtype.itemsize))
-            *where, size = tables[rank][part] if rank in tables else (*places[rank], count)
-            return board.window(rank, (where[0], where[1], where[2], where[3]), dtype, low, min(high, size))
+            if rank not in tables:
+                return board.window(rank, places[rank], dtype, low, high)
+            serial, fd, nbytes, offset, size = tables[rank][ROW * part : ROW * (part + 1)]
+            return board.window(rank, (serial, fd, nbytes, offset), dtype, low, min(high, size))
 
         for low in range(0, max(count, 1), step):
             if low:

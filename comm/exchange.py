@@ -153,7 +153,7 @@ class MessageEngine:
         table = np.empty((self.size, 2 * self.size), np.int64)
         mine = np.array([part.size for part in (*inputs, *outputs)], np.int64)
         self.all_gather(call, deadline, patient, list(table), mine)
-        check_sizes(table)
+        check_sizes(table.tolist())
         self._begin()
         outputs[self.rank][...] = inputs[self.rank]
         self._trade(call, deadline, inputs, outputs)

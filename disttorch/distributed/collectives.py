@@ -5,6 +5,7 @@ A tensor whose memory is contiguous on the host is used where it is; another pay
 
 from collections.abc import Callable, Sequence
 from datetime import timedelta
+from itertools import accumulate
 from typing import Any
 
 import numpy as np
@@ -306,7 +307,8 @@ def _parts(data: np.ndarray, lengths: Sequence[int] | None, count: int, name: st
             f"Split sizes doesn't match total dim 0 size: {name}_split_sizes={list(lengths)}, {rows} rows, {count} "
             "ranks"
         )
-    return np.split(data, np.cumsum(lengths)[:-1])
+    ends = list(accumulate(lengths))
+    return [data[end - length : end] for end, length in zip(ends, lengths, strict=True)]
 
 
 def monitored_barrier(group=None, timeout=None, wait_all_ranks=False):
