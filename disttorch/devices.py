@@ -11,6 +11,8 @@ from typing import ClassVar
 
 import numpy as np
 
+from . import meta
+
 _TYPES = (
     "cpu, cuda, ipu, xpu, mkldnn, opengl, opencl, ideep, hip, ve, fpga, maia, xla, lazy, vulkan, mps, meta, hpu, "
     "mtia, privateuseone"
@@ -31,8 +33,8 @@ _simulated: int | None = None  # how many devices to simulate; None: none
 class device:
     """A device: `device("cuda:1")`, `device("cuda", 1)`, `device(1)`; equal descriptions are one object.
 
-    Attributes: type ("cpu", "cuda", or another that PyTorch knows: no tensor lives there), index (int or None for "the
-    current one"), host (True where NumPy computes).
+    Attributes: type ("cpu", "cuda", "meta", or another that PyTorch knows: no tensor lives there), index (int or None
+    for "the current one"), host (True where NumPy computes).
     Raises RuntimeError (PyTorch's text) for a malformed description. As a context manager it is the factories' default.
     """
 
@@ -104,6 +106,7 @@ def _parse(text: str, index: int | None) -> tuple[str, int | None]:
 
 
 CPU = device("cpu")
+META = device("meta")  # no values: meta.py
 
 
 @cache
@@ -200,9 +203,11 @@ def resolve(where=None) -> device:
     d = device(where)
     if d.type == "cpu":
         return CPU
+    if d.type == "meta":
+        return META
     if d.type != "cuda":
         raise RuntimeError(
-            f"device type '{d.type}' is not supported here: tensors live on cpu and cuda (real or simulated)"
+            f"device type '{d.type}' is not supported here: tensors live on cpu, cuda (real or simulated) and meta"
         )
     index = _current.cuda if d.index is None else d.index
     check_cuda(index)
@@ -220,16 +225,20 @@ def set_default_device(where) -> None:
 
 def scope(d: device):
     """A context in which `d` is CuPy's current device (nothing to do where NumPy computes)."""
-    return contextlib.nullcontext() if d.host else cupy().cuda.Device(d.index)
+    return contextlib.nullcontext() if d.host or d is META else cupy().cuda.Device(d.index)
 
 
 def namespace(d: device):
     """The array namespace that computes on `d`: numpy or cupy."""
-    return np if d.host else cupy()
+    return np if d.host or d is META else cupy()
 
 
 def to_device(array, source: device, target: device):
-    """`array` copied from `source` to `target` (always a copy if they differ)."""
+    """`array` copied from `source` to `target` (always a copy if they differ). NotImplementedError from META."""
+    if target is META:
+        return meta.unbacked(array.shape, array.dtype)
+    if source is META:
+        raise NotImplementedError(meta.NO_DATA)
     if source.host and target.host:
         return array.copy(order="K")
     if target.host:

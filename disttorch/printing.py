@@ -13,7 +13,7 @@ import numpy as np
 from . import dtypes
 from .autograd.mode import no_grad
 from .autograd.variable import Tensor
-from .devices import CPU, scope, to_device
+from .devices import CPU, META, scope, to_device
 
 RATIO, LARGE, SMALL = 1000.0, 1e8, 1e-4  # max/min, max and min of the magnitudes from which on "scientific" is chosen
 
@@ -151,7 +151,10 @@ def tensor_repr(t: Tensor, name: str = "tensor") -> str:
         prefix = name + "("
         data, default = t._data, dtypes.get_default_dtype()
         suffixes = [f"device='{t.device}'"] if t.device.type != "cpu" else []
-        if data.size == 0:
+        if t.device is META:
+            text, obvious = "...", (default,)
+            suffixes.append(f"size={tuple(data.shape)}")
+        elif data.size == 0:
             text = "[]"
             if data.ndim != 1:
                 suffixes.append(f"size={tuple(data.shape)}")

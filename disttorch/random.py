@@ -9,7 +9,7 @@ import threading
 import warnings
 
 from .autograd.variable import Tensor, wrap
-from .devices import CPU, current_cuda, device, device_count, namespace, resolve
+from .devices import CPU, META, current_cuda, device, device_count, namespace, resolve
 from .streams import MersenneTwister, Philox
 
 CUDA_SEED = 67280421310721  # PyTorch's, until manual_seed is called
@@ -111,6 +111,8 @@ def default(where: device) -> Generator:
 
 def stream(generator: Generator | None, where: device):
     """The stream of words of `generator`, or of the default one for `where`; RuntimeError if they do not match."""
+    if where is META:
+        return MersenneTwister(0)  # whatever is drawn has no values
     if generator is None:
         return default(where)._stream
     if not isinstance(generator, Generator):

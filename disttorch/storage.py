@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from .autograd.variable import Tensor, wrap
-from .devices import CPU, device
+from .devices import CPU, META, device
 
 
 class UntypedStorage:
@@ -38,6 +38,8 @@ class UntypedStorage:
         return cls._over(mapped, CPU)
 
     def data_ptr(self) -> int:
+        if self.device is META:
+            return 0
         return self._owner.ctypes.data if self.device.host else self._owner.data.ptr
 
     def nbytes(self) -> int:

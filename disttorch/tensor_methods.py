@@ -7,7 +7,7 @@ from .autograd.gradients import backward as _backward
 from .autograd.mode import mode, no_grad
 from .autograd.node import register
 from .autograd.variable import Tensor, counter, wrap
-from .devices import CPU
+from .devices import CPU, META, to_device
 from .ops.dims import Size, axis, sizes
 
 
@@ -69,6 +69,8 @@ class TensorMethods:
 
     def data_ptr(self) -> int:
         """The address of the first element."""
+        if self.device is META:
+            return 0
         return self._data.ctypes.data if self.device.host else self._data.data.ptr
 
     def is_contiguous(self, memory_format=None) -> bool:
@@ -114,7 +116,12 @@ class TensorMethods:
         return False
 
     is_neg = is_conj
-    is_sparse = is_quantized = is_meta = is_mkldnn = is_nested = is_mps = is_xpu = False
+
+    @property
+    def is_meta(self) -> bool:
+        return self.device is META
+
+    is_sparse = is_quantized = is_mkldnn = is_nested = is_mps = is_xpu = False
     layout = "torch.strided"
     name = names = None
 
@@ -193,11 +200,13 @@ class TensorMethods:
         """The only element as a Python number."""
         if self._data.size != 1:
             raise RuntimeError(f"a Tensor with {self._data.size} elements cannot be converted to Scalar")
+        if self.device is META:
+            raise RuntimeError("Tensor.item() cannot be called on meta tensors")
         return self._data.item() if self._data.dtype.kind != "V" else float(self._data.reshape(()).astype(np.float32))
 
     def tolist(self):
         """Nested lists of Python numbers (a number for a 0-dimensional tensor)."""
-        data = self._data if self.device.host else self._data.get()
+        data = self._data if self.device.host else to_device(self._data, self.device, CPU)
         return data.tolist() if data.dtype.kind != "V" else data.astype(np.float32).tolist()
 
     def numpy(self, *, force=False):
@@ -224,7 +233,7 @@ class TensorMethods:
             raise RuntimeError("Boolean value of Tensor with no values is ambiguous")
         if self._data.size > 1:
             raise RuntimeError("Boolean value of Tensor with more than one value is ambiguous")
-        return bool(self._data)
+        return bool(self._data) if self.device is not META else bool(self.item())
 
     def __float__(self):
         return float(self.item())
@@ -261,7 +270,7 @@ class TensorMethods:
         return tensor_repr(self)
 
     def __format__(self, spec):
-        if self._data.ndim == 0 and type(self) is Tensor:
+        if self._data.ndim == 0 and type(self) is Tensor and self.device is not META:
             return format(self.item(), spec)
         return object.__format__(self, spec)
 
@@ -375,7 +384,7 @@ class TensorMethods:
             return memo[id(self)]
         with no_grad():
             out = type(self).__new__(type(self))
-            out._data, out.device, out._rg = self._data.copy(order="K"), self.device, self._rg
+            out._data, out.device, out._rg = self.detach().clone()._data, self.device, self._rg
             memo[id(self)] = out
             if self._grad is not None:
                 out._grad = self._grad.clone()

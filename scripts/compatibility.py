@@ -36,7 +36,9 @@ DIFFERENT = """
   `jit.save` raise NotImplementedError. There is no `fx`, `export`, `onnx`, quantisation or `_C`.
 - **Sparse tensors are dense.** `sparse_coo_tensor` makes a dense tensor with the same values, `to_sparse` returns the
   tensor, `spmm` is the dense product, `is_sparse` is False.
-- **Devices** are the CPU and CUDA, real (CuPy) or simulated. Other devices can be named, and no tensor can live there.
+- **Devices** are the CPU, CUDA, real (CuPy) or simulated, and `meta`. Other devices can be named, and no tensor can
+  live there. On `meta`, what does not go element by element finds its shape by computing on zeros, and refuses more than
+  16,777,216 elements.
 - **Random numbers** on the CPU are PyTorch's, bit for bit (float64 logarithms and cosines may differ in the last bit).
   Simulated devices draw as the CPU does, real ones as Philox with numbers of their own.
 - **Results** agree to rounding: sums are added in another order. Gradients of samples of `Beta` and `Dirichlet` are

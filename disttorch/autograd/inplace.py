@@ -9,7 +9,7 @@ import sys
 import numpy as np
 
 from .. import dtypes
-from ..devices import scope
+from ..devices import META, scope
 from .mode import mode, no_grad
 from .node import Node, SavedOutput
 from .variable import Tensor, counter, edge, wrap
@@ -76,7 +76,7 @@ def apply_inplace(function, t: Tensor, args: tuple = (), kwargs: dict | None = N
 
 def as_it_was(t: Tensor, given_up: bool = False) -> Tensor:
     """A tensor at the same place of the graph with the same elements, which nodes may save though `t` changes."""
-    before = wrap(t._data if given_up else t._data.copy(order="K"), t.device)
+    before = wrap(t._data if given_up or t.device is META else t._data.copy(order="K"), t.device)
     e = edge(t)
     if e is not None:
         before._rg, (before._node, before._nr) = True, e
@@ -124,6 +124,8 @@ def _adopt_saved(node: Node, t: Tensor, data) -> None:
 
 def replace_memory(t: Tensor, out: Tensor, given_up: bool = False) -> None:
     """Put the elements of `out` where those of `t` are; nothing is copied if nobody else can see the memory of `t`."""
+    if t.device is META:
+        return
     own = out._data.dtype == t._data.dtype and out._root is None and out._data.base is None
     if own and (given_up or (t._root is None and _unseen(t))):
         t._data = out._data

@@ -14,7 +14,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ..devices import device, scope
+from .. import meta
+from ..devices import META, device, scope
 from .mode import mode
 from .node import FREED, FREED_TEXT, Node, Saved, SavedInputs, SavedOutput, save, unpack
 from .variable import Tensor, edge, mark_view, wrap
@@ -63,6 +64,8 @@ class Op:
             arrays.append(a)
         if where.host:
             result = self.forward(*arrays)
+        elif where is META:
+            result = self.on_meta(arrays)
         else:
             with scope(where):
                 result = self.forward(*arrays)
@@ -76,6 +79,11 @@ class Op:
         if mode.grad:
             self.record(outs, args, result[count:])
         return outs if count > 1 else outs[0]
+
+    def on_meta(self, arrays: list):
+        """The forward on the meta device: shapes and dtypes alone."""
+        name = f"aten::{self.node_type.__name__.partition('Backward')[0].lower()}"
+        return meta.run(name, self.forward, arrays)
 
     def record(self, outs: tuple, args: tuple, kept: tuple):
         """Give the outputs their node, if any input requires a gradient."""
@@ -132,6 +140,9 @@ class Op:
 
 class ViewOp(Op):
     """An operation whose result shares its first argument's memory (or is a copy, where the layout forces one)."""
+
+    def on_meta(self, arrays: list):
+        return meta.run("", self.forward, arrays, cheap=True)
 
     def __call__(self, x, *args):
         out = super().__call__(x, *args)

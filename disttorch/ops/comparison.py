@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from .. import meta
 from ..autograd.op import Op
 from ..autograd.variable import Tensor, wrap
 from ..dtypes import bool_
@@ -84,12 +85,14 @@ def isclose(input, other, rtol=1e-05, atol=1e-08, equal_nan=False):
 
 def allclose(input, other, rtol=1e-05, atol=1e-08, equal_nan=False) -> bool:
     """Whether `isclose` holds for every element."""
+    meta.refuse("aten::allclose", input)
     return bool(isclose(input, other, rtol, atol, equal_nan)._data.all())
 
 
 def equal(input, other) -> bool:
     """Whether two tensors have the same shape and elements."""
     common_device(input, other)
+    meta.refuse("aten::equal", input)
     return input._data.shape == other._data.shape and bool((input._data == other._data).all())
 
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from .. import dtypes
 from ..autograd.variable import Tensor, wrap
-from ..devices import CPU, cupy, device, namespace, resolve, scope
+from ..devices import CPU, META, cupy, device, namespace, resolve, scope, to_device
 from .creation import as_dtype, leaf
 
 _KINDS = {bool: dtypes.BOOL, int: dtypes.INTEGER, float: dtypes.FLOATING, complex: dtypes.COMPLEX}
@@ -40,6 +40,8 @@ def tensor(data, *, dtype=None, device=None, requires_grad=False, pin_memory=Fal
 def _placed(array: np.ndarray, where: device) -> Tensor:
     if where.host:
         return wrap(array, where)
+    if where is META:
+        return wrap(to_device(array, CPU, where), where)
     with scope(where):
         return wrap(cupy().asarray(array), where)
 

@@ -2,13 +2,13 @@
 
 import numpy as np
 
-from .. import dtypes
+from .. import dtypes, meta
 from ..autograd.inplace import assign, check_inplace, write
 from ..autograd.mode import mode
 from ..autograd.op import Op
 from ..autograd.sweep import sum_to
 from ..autograd.variable import Tensor, alias, counter, wrap
-from ..devices import device, resolve, scope, to_device
+from ..devices import META, device, resolve, scope, to_device
 from .dims import sizes
 from .pointwise import cast_array
 
@@ -19,7 +19,15 @@ contiguous_format, channels_last, preserve_format, channels_last_3d = (
     "torch.channels_last_3d",
 )
 
-_clone = Op("CloneBackward0", lambda x, order: x.copy(order), x=lambda g: g)
+
+class _Copy(Op):
+    """An operation that reads each element once, and no more."""
+
+    def on_meta(self, arrays):
+        return meta.pointwise(self.forward, *arrays)
+
+
+_clone = _Copy("CloneBackward0", lambda x, order: x.copy(order), x=lambda g: g)
 _channels_last = Op(
     "CloneBackward0", lambda x: np.moveaxis(np.ascontiguousarray(np.moveaxis(x, 1, -1)), -1, 1), x=lambda g: g
 )
@@ -43,7 +51,7 @@ def _converted(x, to):
     return cast_array(x, to) if x.dtype != to.np else x.copy("K")
 
 
-_convert = Op("ToCopyBackward0", _converted, params=("x", "to"), x=lambda g: g)  # the sweep casts back
+_convert = _Copy("ToCopyBackward0", _converted, params=("x", "to"), x=lambda g: g)  # the sweep casts back
 
 
 def convert(input, dtype):
@@ -143,6 +151,8 @@ def copy_(self, src, non_blocking=False):
         if src.dtype is not self.dtype:
             src = _convert(src, self.dtype)
         return assign(self, _copied(self, src))
+    if self.device is META:
+        return self
     with scope(self.device), np.errstate(all="ignore"):
         data = src._data
         self._data[...] = data.real if data.dtype.kind == "c" and self._data.dtype.kind not in "cb" else data

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from .. import dtypes
+from .. import dtypes, meta
 from ..autograd.inplace import write
 from ..autograd.variable import Tensor, wrap
-from ..devices import namespace, resolve, scope
+from ..devices import META, namespace, resolve, scope
 from .copying import channels_last, channels_last_3d, contiguous_format, preserve_format
 from .fill import element
 
@@ -68,8 +68,11 @@ def created(name, shape, make, out, dtype, layout, device, requires_grad) -> Ten
         d, where = out.dtype, out.device
     else:
         d, where = d or dtypes.get_default_dtype(), resolve(device)
-    with scope(where):
-        t = wrap(make(namespace(where), shape, d.np), where)
+    if where is META:
+        t = wrap(meta.unbacked(shape, d.np), where)
+    else:
+        with scope(where):
+            t = wrap(make(namespace(where), shape, d.np), where)
     return write(out, t) if out is not None else leaf(t, requires_grad)
 
 
@@ -215,7 +218,7 @@ def like(name, input, make, dtype, layout, device, requires_grad, memory_format=
     out = created(
         name, shape, fresh, None, as_dtype(name, dtype) or input.dtype, layout, device or input.device, False
     )  # fmt: skip
-    if make is not None:
+    if make is not None and out.device is not META:
         with scope(out.device):
             out._data[...] = make
     return leaf(out, requires_grad)

@@ -12,7 +12,7 @@ from ..autograd.inplace import assign, check_inplace, replace_memory
 from ..autograd.mode import mode
 from ..autograd.op import Op
 from ..autograd.variable import Tensor, counter, wrap
-from ..devices import namespace, scope
+from ..devices import META, namespace, scope
 
 C_NAMES = {  # the names that PyTorch's texts use for values
     "bool": "bool", "uint8": "uint8_t", "int8": "int8_t", "int16": "int16_t", "int32": "int", "int64": "int64_t",
@@ -74,6 +74,8 @@ def element(value, d: dtypes.dtype):
 def _overwrite(self: Tensor, op: Op, make) -> Tensor:
     """Replace the elements by `make()`, an array of this shape and dtype."""
     check_inplace(self)
+    if self.device is META:
+        return self
     with scope(self.device):
         new = make()
     if mode.grad and self.requires_grad:
@@ -105,6 +107,8 @@ def fill_(self, value):
 
 def _constant(self, op, value):
     check_inplace(self)
+    if self.device is META:
+        return self
     with scope(self.device):
         if mode.grad and self.requires_grad:
             return assign(self, op(self, namespace(self.device).full(self._data.shape, value, self._data.dtype)))
@@ -135,6 +139,9 @@ _fill_diagonal = Op("FillDiagonalBackward0", lambda x, new: new, x=lambda g: fil
 # -- random ----------------------------------------------------------------------------------------------------------
 def _draw(self: Tensor, op: Op, generator, sampler, *args) -> Tensor:
     """Overwrite by `sampler(stream, shape, dtype, *args)`, in the order in which the elements lie in memory."""
+    if self.device is META:
+        check_inplace(self)
+        return self
     words = random.stream(generator, self.device)
 
     def make():

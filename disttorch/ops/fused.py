@@ -3,7 +3,7 @@ means.
 """
 
 from ..autograd.variable import Tensor, wrap
-from ..devices import scope
+from ..devices import META, scope
 from ..kernels import for_device
 from .shape import alias_view
 
@@ -15,7 +15,7 @@ def fused(kernel: str, *args):
     """
     where = args[0].device
     arrays = [a._data if isinstance(a, Tensor) else a for a in args]
-    if where.host:
+    if where.host or where is META:
         result = getattr(for_device("cpu"), kernel)(*arrays)
     else:
         with scope(where):

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from .. import meta
 from ..autograd.inplace import assign, check_apart, check_inplace, write
 from ..autograd.op import Op, ViewOp
 from ..autograd.variable import Tensor, counter, wrap
@@ -16,6 +17,7 @@ def _key(index, shape: tuple):
         if isinstance(p, Tensor):
             data = p._data
             if data.dtype.kind == "b":
+                meta.refuse("aten::nonzero", p)
                 if data.ndim == 0:
                     key.append(bool(data))
                     basic = False

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from .. import dtypes
+from .. import dtypes, meta
 from ..autograd.inplace import check_apart, write
 from ..autograd.op import Op
 from ..autograd.variable import Tensor, wrap
@@ -70,6 +70,7 @@ _C_NAMES = {
 def masked_select(input, mask, *, out=None):
     """The elements where `mask` is true, in one dimension."""
     _check_mask(mask, "masked_select")
+    meta.refuse("aten::masked_select", input, mask)
     check_apart(out, input, mask)
     input, mask = broadcast_tensors(input, mask)
     return write(out, _index(input, (mask._data,)).reshape(-1))
@@ -109,6 +110,7 @@ def masked_scatter(input, mask, source):
 
 def nonzero(input, *, out=None, as_tuple=False):
     """The indices of the elements that are not 0: a row each, or with `as_tuple` a tensor per dimension."""
+    meta.refuse("aten::nonzero", input)
     data = input._data
     found = np.nonzero(np.atleast_1d(data))
     if as_tuple:

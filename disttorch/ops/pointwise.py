@@ -9,12 +9,12 @@ import warnings
 
 import numpy as np
 
-from .. import dtypes
+from .. import dtypes, meta
 from ..autograd.inplace import apply_inplace, assign, write
 from ..autograd.mode import mode
 from ..autograd.op import Op, raise_devices
 from ..autograd.variable import Tensor, counter, wrap
-from ..devices import CPU, device, scope, to_device
+from ..devices import CPU, META, device, scope, to_device
 from ..dtypes import BOOL, COMPLEX, FLOATING, FROM_NUMPY, INTEGER
 
 _NUMBERS = (bool, int, float, complex, np.generic)
@@ -96,7 +96,7 @@ def operand(x, d: dtypes.dtype, where: device):
     """An operand as an array of dtype `d` on `where`."""
     if not isinstance(x, Tensor):
         array = scalar_array(x, d)
-        return array if where.host else array.item()
+        return array if where.host or where is META else array.item()
     data = x._data if x.device is where else to_device(x._data, x.device, where)
     return cast_array(data, d)
 
@@ -137,6 +137,8 @@ def _run(ufunc, where: device, *arrays):
     try:
         if where.host:
             return ufunc(*arrays)
+        if where is META:
+            return meta.pointwise(ufunc, *arrays)
         with scope(where):
             return ufunc(*arrays)
     except ValueError:
@@ -202,7 +204,9 @@ def binary(name: str, ufunc, *, x, y, floats=False, bools=True, result=None, nod
             b = other._data
             fits = other.device is self.device and b.dtype is a.dtype and (not floats or a.dtype.kind == "f")
         else:
-            b, fits = other, a.dtype.kind == "f" and type(other) in plain and a.dtype.itemsize > 2
+            b, kind = other, a.dtype.kind
+            fits = kind == "f" and type(other) in plain and a.dtype.itemsize > 2
+            fits = fits or (a.dtype == np.int64 and type(other) is int and kind in direct_kinds)  # a module's counter
         if not fits or not direct or not a.flags.writeable:
             return assign(self, function(self, other))
         try:
@@ -261,11 +265,7 @@ def unary(name: str, forward, *, x=None, floats=True, node=None, refuse=(), resu
                 a = a.astype(dtypes.get_default_dtype().np)
             if d in refuse:
                 raise RuntimeError(f"\"{refuse[d]}\" not implemented for '{dtypes.SCALAR_NAMES[d]}'")
-        if where.host:
-            data = forward(a)
-        else:
-            with scope(where):
-                data = forward(a)
+        data = forward(a) if where.host else _run(forward, where, a)
         t = wrap(data if type(data) is np.ndarray else np.asarray(data) if where.host else data, where)
         if mode.grad and result is None:
             op.record((t,), (input,), ())

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from .. import dtypes
+from .. import dtypes, meta
 from ..autograd.inplace import write
 from ..autograd.variable import Tensor, wrap
 from .arguments import C_NAMES, need_tensor
@@ -18,6 +18,7 @@ def _results(parts, where, wanted):
 
 def unique(input, sorted=True, return_inverse=False, return_counts=False, dim=None):
     """The distinct elements in order (or slices along `dim`), with where each came from and how often if asked for."""
+    meta.refuse("aten::_unique2", input)
     a = input._data
     if dim is not None:
         dim = axis(dim, a.ndim)
@@ -34,6 +35,7 @@ def unique(input, sorted=True, return_inverse=False, return_counts=False, dim=No
 
 def unique_consecutive(input, return_inverse=False, return_counts=False, dim=None):
     """Runs of equal elements (or slices along `dim`) reduced to one each."""
+    meta.refuse("aten::unique_consecutive", input)
     a = input._data
     if dim is None:
         rows = a.reshape(-1, 1)
@@ -138,6 +140,7 @@ def bucketize(input, boundaries, *, out_int32=False, right=False, out=None):
 def bincount(input, weights=None, minlength=0):
     """How often (or with which summed weight) each value of a 1-D tensor of non-negative integers occurs."""
     need_tensor(input, "bincount", "input", 1)
+    meta.refuse("aten::bincount", input)
     a = input._data
     if minlength < 0:
         raise RuntimeError("minlength should be >= 0")

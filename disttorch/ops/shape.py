@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from .. import dtypes
+from .. import dtypes, meta
 from ..autograd.op import Op, ViewOp
 from ..autograd.variable import Tensor, mark_view, wrap
 from .dims import Size, axes, axis, sizes
@@ -52,8 +52,10 @@ def view(input, *shape, dtype=None):
         return view_dtype(input, dtype or shape[0])
     data = input._data
     shape = infer_shape(sizes(shape), data.size)
+    if data.flags.c_contiguous or input._root is None:
+        return _reshape(input, shape)
     # Kernels lay activations out channels-last; only where the user's own view made the strides is a copy an error.
-    if not data.flags.c_contiguous and input._root is not None and not np.may_share_memory(data.reshape(shape), data):
+    if not np.may_share_memory(data.reshape(shape), data):
         raise RuntimeError(
             "view size is not compatible with input tensor's size and stride (at least one dimension spans across two "
             "contiguous "
@@ -308,6 +310,8 @@ def repeat_interleave(input, repeats, dim=None, *, output_size=None):
     if dim is None:
         input, dim = flatten(input) if input._data.ndim else input.reshape(1), 0
     d = axis(dim, input._data.ndim)
+    if output_size is None:
+        meta.refuse("aten::repeat_interleave.Tensor", repeats)
     counts = repeats._data if isinstance(repeats, Tensor) else repeats
     index = np.repeat(np.arange(input._data.shape[d]), counts)
     return input.index_select(d, wrap(index, input.device))

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from .. import devices, dtypes
+from .. import devices, dtypes, meta
 from ..autograd.variable import Tensor, wrap
 from ..ops.shape import Size
 from .names import BY_NAME, DTYPE_OF, StorageType
@@ -38,13 +38,22 @@ def rebuild_tensor(
             f"{array.size} elements"
         )
     if all(size):
-        view = np.lib.stride_tricks.as_strided if storage.device.host else devices.cupy().lib.stride_tricks.as_strided
+        view = devices.namespace(storage.device).lib.stride_tricks.as_strided
         data = view(array[offset:], tuple(size), tuple(st * array.itemsize for st in stride))
     else:
         data = array[:0].reshape(tuple(size))
     t = wrap(data, storage.device)
     t._rg = bool(requires_grad)
     return t
+
+
+def _rebuild_meta(dtype: dtypes.dtype, size: tuple, stride: tuple, requires_grad: bool) -> Tensor:
+    """A tensor without values."""
+    count = 1 + sum((s - 1) * st for s, st in zip(size, stride, strict=True)) if all(size) else 0
+    if not isinstance(dtype, dtypes.dtype) or min((*size, *stride, 0)) < 0 or not 0 <= count < 1 << 40:
+        raise Damaged("a meta tensor of an unknown dtype or an impossible size")
+    storage = LoadedStorage(meta.unbacked((count,), dtype.np), devices.META)
+    return rebuild_tensor(storage, 0, size, stride, requires_grad)
 
 
 def _rebuild_parameter(data: Tensor, requires_grad: bool, *_: Any) -> Tensor:
@@ -91,6 +100,7 @@ _ALLOWED = {
     ("torch._utils", "_rebuild_tensor_v2"): rebuild_tensor,
     ("torch._tensor", "_rebuild_from_type_v2"): _rebuild_from_type,
     ("torch", "Tensor"): TENSOR_TYPE,
+    ("torch._utils", "_rebuild_meta_tensor_no_storage"): _rebuild_meta,
     ("torch._utils", "_rebuild_parameter"): _rebuild_parameter,
     ("torch._utils", "_rebuild_parameter_with_state"): _rebuild_parameter_with_state,
     ("collections", "OrderedDict"): OrderedDict,

@@ -66,6 +66,10 @@ class Writer(pickle._Pickler):
             if extra:
                 return Global("torch._utils", "_rebuild_parameter_with_state"), (*args, extra)
             return Global("torch._utils", "_rebuild_parameter"), args
+        if t.is_meta:
+            strides = tuple(s // t._data.itemsize for s in t._data.strides)
+            args = (t.dtype, tuple(t._data.shape), strides, t.requires_grad)
+            return Global("torch._utils", "_rebuild_meta_tensor_no_storage"), args
         storage, offset, stride = self._storage(t)
         return Global("torch._utils", "_rebuild_tensor_v2"), (
             storage,

@@ -10,7 +10,7 @@ import pytest
 import disttorch as torch
 from disttorch import nn
 
-SKIPPED = {"Module", "RNNBase", "RNNCellBase", "NonDynamicallyQuantizableLinear"}
+SKIPPED = {"Module", "RNNBase", "RNNCellBase", "NonDynamicallyQuantizableLinear", "LinearCrossEntropyOptions"}
 
 # After manual_seed(0).
 LINEAR = [
@@ -29,6 +29,7 @@ def layers():
         "TransformerEncoderLayer": (4, 2), "TransformerDecoderLayer": (4, 2), "Unflatten": (1, (2, 2)), "Fold": (4, 2),
         "Unfold": (2,), "PixelShuffle": (2,), "PixelUnshuffle": (2,), "ChannelShuffle": (2,), "GroupNorm": (2, 4),
         "LayerNorm": (3,), "RMSNorm": (3,), "LocalResponseNorm": (2,), "CrossMapLRN2d": (2,), "LazyLinear": (3,),
+        "LinearCrossEntropyLoss": (2, 3),
     }  # fmt: skip
     for name in nn.modules.__all__:
         if name in SKIPPED:

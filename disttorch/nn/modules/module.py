@@ -1,6 +1,6 @@
 """Module: parameters, buffers and modules by name, and a forward."""
 
-from ... import dtypes
+from ... import devices, dtypes
 from ...autograd.mode import no_grad
 from ...autograd.variable import Tensor
 from ...ops import empty_like
@@ -410,6 +410,11 @@ class Module(Hooks, State):
             )
 
         def convert(t):
+            if t.device.type == "meta" and device is not None and devices.device(device).type != "meta":
+                raise NotImplementedError(
+                    "Cannot copy out of meta tensor; no data! Please use torch.nn.Module.to_empty() instead of "
+                    "torch.nn.Module.to() when moving module from meta to a different device."
+                )
             floating = t.dtype.is_floating_point or t.dtype.is_complex
             form = memory_format if memory_format is not None and t.ndim in (4, 5) else None
             return t.to(device=device, dtype=dtype if floating else None, memory_format=form)

@@ -185,6 +185,13 @@ def _load_one(module, name: str, target: Tensor, key: str, value, assign: bool) 
                 "current model is "
                 f"{target.shape}."
             )
+        if target.device.type == "meta" and value.device.type != "meta" and not assign:
+            warnings.warn(
+                f"for {key}: copying from a non-meta parameter in the checkpoint to a meta parameter in the current "
+                "model, which is a no-op. (Did you mean to pass `assign=True` to assign items in the state dictionary "
+                "to their corresponding key in the module instead of copying them in place?)",
+                stacklevel=2,
+            )
     try:
         with no_grad():
             if assign:
