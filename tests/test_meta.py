@@ -22,7 +22,8 @@ def test_factories_take_no_memory():
     assert x.T[5:, None].shape == (HUGE - 5, 1, HUGE)
     for made in (
         disttorch.zeros(3, device="meta"), disttorch.ones(3, device="meta"), disttorch.full((3,), 2.0, device="meta"),
-        disttorch.rand(3, device="meta"), disttorch.randn(3, device="meta"), disttorch.tensor([1.0, 2, 3], device="meta"),
+        disttorch.rand(3, device="meta"), disttorch.randn(3, device="meta"),
+        disttorch.tensor([1.0, 2, 3], device="meta"),
         disttorch.ones(3).to("meta"), disttorch.empty_like(disttorch.ones(3), device="meta"),
         disttorch.linspace(0, 1, 3, device="meta"), disttorch.zeros_like(disttorch.empty(3, device="meta")),
     ):  # fmt: skip

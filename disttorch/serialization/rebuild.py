@@ -4,8 +4,6 @@ import codecs
 from collections import Counter, OrderedDict, defaultdict
 from typing import Any
 
-import numpy as np
-
 from .. import devices, dtypes, meta
 from ..autograd.variable import Tensor, wrap
 from ..ops.shape import Size
