@@ -12,6 +12,7 @@ steps from the same weights are compared too.
 import argparse
 import json
 import multiprocessing
+import os
 import platform
 import statistics
 import time
@@ -31,7 +32,12 @@ def library(name: str) -> Any:
 
 
 def serve(name: str, threads: int, inference: bool, pipe: Any) -> None:
-    """A process with one library: builds what it is told and times steps when asked."""
+    """A process with one library: builds what it is told and times steps when asked.
+
+    Both libraries run on the same cores: those of a shared machine differ in speed from one minute to the next.
+    """
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:threads])
     torch = library(name)
     torch.set_num_threads(threads)
     step: Any = None

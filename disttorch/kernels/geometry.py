@@ -1,5 +1,6 @@
 """Sizes of windows sliding over an axis: pure integer arithmetic shared by every backend."""
 
+from functools import lru_cache
 from itertools import product
 
 
@@ -19,6 +20,7 @@ def pool_out_size(size, kernel, stride, padding, dilation, ceil_mode):
     return out
 
 
+@lru_cache(1024)
 def pool_out_shape(spatial, kernel, stride, padding, dilation, ceil_mode):
     return tuple(
         pool_out_size(*axis, ceil_mode) for axis in zip(spatial, kernel, stride, padding, dilation, strict=True)

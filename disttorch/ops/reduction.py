@@ -70,9 +70,15 @@ def _count(shape, dims) -> int:
     return math.prod([shape[d] for d in dims]) if shape else 1
 
 
+def _average(a, axis, keepdims, dtype):
+    """NumPy's mean without its warning about one of nothing, which is NaN."""
+    total = np.sum(a, axis=axis, keepdims=keepdims, dtype=dtype)
+    return total / total.dtype.type(_count(a.shape, range(a.ndim) if axis is None else axis))
+
+
 _mean, _mean_over = _pair(
     "Mean",
-    _accumulated(np.mean),
+    _accumulated(_average),
     lambda g, x_shape, dim, keepdim: _spread(g, x_shape, dim, keepdim) / _count(x_shape, dim),
 )
 
@@ -91,12 +97,7 @@ def mean(input, dim=None, keepdim=False, *, dtype=None, out=None):
     """Mean over `dim` (all if None) of a floating or complex tensor."""
     _need_float(input, "mean", dtype)
     input = _typed(input, dtype)
-    with np.errstate(all="ignore"):
-        import warnings
-
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", RuntimeWarning)
-            return write(out, (_mean if dim is None else _mean_over)(input, axes(dim, input._data.ndim), keepdim))
+    return write(out, (_mean if dim is None else _mean_over)(input, axes(dim, input._data.ndim), keepdim))
 
 
 def nanmean(input, dim=None, keepdim=False, *, dtype=None, out=None):
