@@ -6,6 +6,7 @@ CommError
 ├── DeadlineExceeded     (also TimeoutError) an operation did not end in time
 │   └── StoreTimeout     (also StoreError) a key did not appear in time
 ├── StoreError           the store refused, or cannot be reached
+│   └── QueueEmpty       nothing to take from a queue of the store
 ├── GroupClosed          the group was closed, or an earlier failure broke it
 ├── MessageError         bytes that are not a valid message; dropped and counted inside a group
 └── SecurityError        an address or key that the rules do not allow
@@ -70,6 +71,18 @@ class StoreError(CommError):
 
 class StoreTimeout(StoreError, DeadlineExceeded):
     """A key did not appear, or the store did not answer, in time."""
+
+    def __str__(self) -> str:
+        if self.what == WAITING:
+            return f"wait timeout after {1000 * self.limit:.0f}ms, keys: {', '.join(f'/{key}' for key in self.missing)}"
+        return super().__str__() if self.missing else self.what
+
+
+WAITING = "waiting for keys of the store"
+
+
+class QueueEmpty(StoreError):
+    """There is nothing in the queue, and the caller does not want to wait."""
 
 
 class GroupClosed(CommError):

@@ -23,7 +23,7 @@ HEARTBEAT_LIMIT = 5.0  # seconds of silence after which a rank counts as lost
 HEARTBEAT_VARIABLE = "DISTTORCH_HEARTBEAT_LIMIT"  # sets another limit for the whole program
 BEAT = 0.25  # seconds between two beats, which also bounds how late a notice is heard; less where the limit is short
 BEATS = 20  # at least so many in the time of the limit
-MARGIN = 3  # beats by which silence is noticed before the limit, so that everyone knows by then
+MARGIN = 4  # beats by which silence is noticed before the limit, so that everyone knows by then
 WATCHED = 3  # how many of the ranks behind it, of those that are still there, each rank listens to
 NOTICES = "disttorch/deaths"
 ANSWER = 1.0  # seconds that the store may take to answer while ranks come together
@@ -150,7 +150,7 @@ class Monitor:
         watched = self._watched()
         self._own = msgpack.packb([number, self._last_op()])
         if self._owned:
-            self._store.timeout = max(self._answered + self._patience - clock.now(), self._beat) / 4 + self._beat
+            self._store.patience = max(self._answered + self._patience - clock.now(), self._beat) / 4 + self._beat
         notices, lost, *beats = self._tell([NOTICES, f"{self._prefix}lost", *map(self._key, watched)])
         now = clock.now()
         pause = now - self._answered - 2 * self._beat
@@ -193,7 +193,7 @@ class Monitor:
     def _has_left(self, peer: int) -> bool:
         """Whether the rank, whose process has ended, took its leave before. It may have served the store."""
         if self._owned:
-            self._store.timeout = HURRY
+            self._store.patience = HURRY
         try:
             (beat,) = self._tell([self._key(peer)])
         except StoreError:
@@ -225,7 +225,7 @@ class Monitor:
 
     def _say_goodbye(self) -> None:
         if self._owned:
-            self._store.timeout = HURRY
+            self._store.patience = HURRY
         with contextlib.suppress(StoreError):  # the store went first: nobody is left to tell
             self._store.set(self._key(self.rank), LEFT)
 

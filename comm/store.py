@@ -6,53 +6,91 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
-from abc import ABC, abstractmethod
+import sys
+from collections import defaultdict, deque
 from collections.abc import Iterable
 from datetime import timedelta
 from typing import Any
 
 from . import clock
-from .errors import StoreError, StoreTimeout
+from .errors import WAITING, QueueEmpty, StoreError, StoreTimeout
 
 DEFAULT_TIMEOUT = 300.0  # seconds, PyTorch's default for a store
+OPENED, CLOSED = "refcount/", "\0closed"  # keys of a FileStore's own: stores open now, stores closed so far
 FILE_POLL = 0.01  # seconds between two looks at a FileStore's file
 
 
-class Store(ABC):
-    """Keys are str, values bytes. Safe to use from several threads. Waiting methods raise StoreTimeout."""
+class Store:
+    """Keys are str, values bytes. Safe to use from several threads. Waiting methods raise StoreTimeout.
 
-    timeout: float = DEFAULT_TIMEOUT  # seconds that `get` and `wait` wait when no other limit is given
+    A program may derive a store of its own; what it does not define raises NotImplementedError.
+    """
 
-    @abstractmethod
+    patience: float = DEFAULT_TIMEOUT  # seconds that `get` and `wait` wait when no other limit is given
+
     def set(self, key: str, value: bytes) -> None:
         """Store `value`, replacing what was there."""
+        raise _missing()
 
-    @abstractmethod
     def multi_get(self, keys: Iterable[str], timeout: float | None = None) -> list[bytes]:
         """The values of all `keys`, waiting until every one is set."""
+        raise _missing()
 
-    @abstractmethod
     def add(self, key: str, amount: int) -> int:
         """Add to a counter (a missing one is 0) and return the new value; `get` shows it as decimal digits."""
+        raise _missing()
 
-    @abstractmethod
     def compare_set(self, key: str, expected: bytes, desired: bytes) -> bytes:
         """Set `desired` if the value is `expected` (or the key is missing and `expected` empty); return what is there
         afterwards (`expected` if the key is missing)."""
+        raise _missing()
 
-    @abstractmethod
     def delete_key(self, key: str) -> bool:
         """Remove the key; True if it was there."""
+        raise _missing()
 
-    @abstractmethod
     def check(self, keys: Iterable[str]) -> bool:
         """True if all keys are set. Does not wait."""
+        raise _missing()
 
-    @abstractmethod
+    def list_keys(self) -> list[str]:
+        """The keys that are set."""
+        raise _missing()
+
+    def queue_push(self, key: str, value: bytes) -> None:
+        """Put a value at the end of a queue."""
+        raise _missing()
+
+    def queue_len(self, key: str) -> int:
+        """How many values a queue holds."""
+        raise _missing()
+
+    def _queue_take(self, key: str) -> bytes | None:
+        """The first value of a queue, taken out; None if there is none."""
+        raise _missing()
+
+    # What follows from these
+
+    def queue_pop(self, key: str, block: bool = True) -> bytes:
+        """Take the first value out of a queue, waiting for one. QueueEmpty if there is none and `block` is False."""
+        deadline = clock.Deadline(self.patience, WAITING)
+        while (value := self._queue_take(key)) is None:
+            if not block:
+                raise QueueEmpty("queue is empty")
+            self.wait([key], deadline.remaining())
+        return value
+
     def num_keys(self) -> int:
         """How many keys are set."""
+        return len(self.list_keys())
+
+    def multi_set(self, keys: Iterable[str], values: Iterable[bytes]) -> None:
+        """Set several keys."""
+        for key, value in zip(keys, values, strict=True):
+            self.set(key, value)
 
     def get(self, key: str, timeout: float | None = None) -> bytes:
         """The value of `key`, waiting until it is set."""
@@ -62,9 +100,24 @@ class Store(ABC):
         """Wait until all keys are set. Raises StoreTimeout naming those that are missing."""
         self.multi_get(keys, in_seconds(timeout))
 
+    def barrier(self, key: str, world_size: int, timeout: timedelta | float | None = None) -> None:
+        """Return when `world_size` callers have called it with this key."""
+        if self.add(f"{key}/arrived", 1) == world_size:
+            self.set(f"{key}/complete", b"1")
+        self.wait([f"{key}/complete"], timeout)
+
+    @property
+    def timeout(self) -> timedelta:
+        """How long `get` and `wait` wait."""
+        return timedelta(seconds=self.patience)
+
     def set_timeout(self, timeout: timedelta | float) -> None:
         """How long `get` and `wait` wait from now on."""
-        self.timeout = in_seconds(timeout)
+        self.patience = in_seconds(timeout)
+
+    def has_extended_api(self) -> bool:
+        """Whether append, multi_get and multi_set are there."""
+        return type(self).multi_get is not Store.multi_get
 
     def exchange(self, key: str, value: bytes, keys: Iterable[str]) -> list[bytes]:
         """Set `key`, and return what `keys` hold now, b"" for one that is missing. Does not wait."""
@@ -73,7 +126,7 @@ class Store(ABC):
 
     def append(self, key: str, value: bytes) -> None:
         """Add `value` at the end of what is there (nothing, if the key is missing)."""
-        current = b""
+        current, value = b"", as_bytes(value)
         while True:
             seen = self.compare_set(key, current, current + value)
             if seen == current + value:
@@ -84,8 +137,16 @@ class Store(ABC):
         """A store on the same keys for one thread's use, whose every request takes at most `timeout` seconds."""
         return self
 
-    def close(self) -> None:  # noqa: B027  a store that holds nothing has nothing to release
+    def clone(self) -> Store:
+        """A store on the same keys, which a thread may have for itself."""
+        return self.fresh(self.patience)
+
+    def close(self) -> None:
         """Release what the store holds on this side."""
+
+
+def _missing() -> NotImplementedError:
+    return NotImplementedError("Not implemented.")  # PyTorch's text; a RuntimeError, as there
 
 
 def in_seconds(timeout: timedelta | float | None) -> Any:
@@ -107,6 +168,7 @@ class Table:
 
     def __init__(self) -> None:
         self.data: dict[str, bytes] = {}
+        self.queues: defaultdict[str, deque[bytes]] = defaultdict(deque)
 
     def set(self, key: str, value: bytes) -> None:
         self.data[key] = value
@@ -133,17 +195,29 @@ class Table:
         return self.data.pop(key, None) is not None
 
     def check(self, keys: Iterable[str]) -> bool:
-        return all(key in self.data for key in keys)
+        return all(key in self.data or self.queue_len(key) for key in keys)
 
-    def num_keys(self) -> int:
-        return len(self.data)
+    def list_keys(self) -> list[str]:
+        return list(self.data)
+
+    def queue_push(self, key: str, value: bytes) -> None:
+        self.queues[key].append(value)
+
+    def queue_take(self, key: str) -> bytes | None:
+        return self.queues[key].popleft() if self.queue_len(key) else None
+
+    def queue_len(self, key: str) -> int:
+        return len(self.queues[key]) if key in self.queues else 0
+
+    def values(self, keys: Iterable[str]) -> list[bytes]:
+        return [self.data.get(key, b"") for key in keys]
 
 
 class HashStore(Store):
     """A store inside this process, for ranks that are threads."""
 
     def __init__(self, timeout: float = DEFAULT_TIMEOUT):
-        self.timeout = timeout
+        self.patience = timeout
         self._table = Table()
         self._changed = clock.Condition()
 
@@ -154,12 +228,12 @@ class HashStore(Store):
 
     def multi_get(self, keys: Iterable[str], timeout: float | None = None) -> list[bytes]:
         keys = list(keys)
-        limit = self.timeout if timeout is None else timeout
+        limit = self.patience if timeout is None else timeout
         with self._changed:
             if not self._changed.wait_for(lambda: self._table.check(keys), limit):
-                missing = tuple(key for key in keys if key not in self._table.data)
-                raise StoreTimeout("waiting for keys of the store", limit, missing)
-            return [self._table.data[key] for key in keys]
+                missing = tuple(key for key in keys if not self._table.check([key]))
+                raise StoreTimeout(WAITING, limit, missing)
+            return self._table.values(keys)
 
     def add(self, key: str, amount: int) -> int:
         with self._changed:
@@ -181,25 +255,39 @@ class HashStore(Store):
         with self._changed:
             return self._table.check(keys)
 
-    def num_keys(self) -> int:
+    def list_keys(self) -> list[str]:
         with self._changed:
-            return self._table.num_keys()
+            return self._table.list_keys()
+
+    def queue_push(self, key: str, value: bytes) -> None:
+        with self._changed:
+            self._table.queue_push(key, as_bytes(value))
+            self._changed.notify_all()
+
+    def queue_len(self, key: str) -> int:
+        with self._changed:
+            return self._table.queue_len(key)
+
+    def _queue_take(self, key: str) -> bytes | None:
+        with self._changed:
+            return self._table.queue_take(key)
 
 
 class FileStore(Store):
     """A store in a file that all processes can reach; each change is appended under an advisory lock.
 
-    The file goes when the last of `world_size` stores closes (never, if world_size is 0). A file left by an earlier
-    job that was killed must be removed first, as with PyTorch.
+    The file goes with the last store on it, once `world_size` have closed (-1: never). A file left by an earlier job
+    that was killed must be removed first, as with PyTorch.
     """
 
-    def __init__(self, path: str | os.PathLike, world_size: int = 0, timeout: float = DEFAULT_TIMEOUT):
+    def __init__(self, file_name: str | os.PathLike, world_size: int = -1, timeout: float = DEFAULT_TIMEOUT):
         import msgpack
 
-        self.timeout, self.path, self.world_size = timeout, os.fspath(path), world_size
+        self.patience, self.path, self.world_size = timeout, os.fspath(file_name), world_size
         self._msgpack = msgpack
         self._table, self._lock, self._read_to = Table(), clock.Lock(), 0
         self._file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        self.add(OPENED, 1)
 
     def _transact(self, request, *args):
         """Run one request of the table on the file's newest state; append the keys that it changed."""
@@ -238,7 +326,7 @@ class FileStore(Store):
 
     def multi_get(self, keys: Iterable[str], timeout: float | None = None) -> list[bytes]:
         keys = list(keys)
-        deadline = clock.Deadline(self.timeout if timeout is None else timeout, "waiting for keys of the file store")
+        deadline = clock.Deadline(self.patience if timeout is None else timeout, WAITING)
         while not self._transact(self._table.check, keys):
             if deadline.remaining() == 0:
                 missing = tuple(key for key in keys if key not in self._table.data)
@@ -258,65 +346,101 @@ class FileStore(Store):
     def check(self, keys: Iterable[str]) -> bool:
         return self._transact(self._table.check, list(keys))
 
-    def num_keys(self) -> int:
-        return self._transact(lambda: sum(not key.startswith("\0") for key in self._table.data))
+    def list_keys(self) -> list[str]:
+        return self._transact(lambda: [key for key in self._table.data if key != CLOSED])
 
     def close(self) -> None:
-        if self._file < 0:
+        if getattr(self, "_file", -1) < 0:
             return
-        if self._transact(self._table.add, "\0closed", 1) == self.world_size:
-            os.unlink(self.path)
+        closed, opened = self.add(CLOSED, 1), self.add(OPENED, -1)
+        if opened == 0 and closed >= self.world_size >= 0:
+            with contextlib.suppress(FileNotFoundError):  # somebody has removed it
+                os.unlink(self.path)
         with self._lock:
             os.close(self._file)
             self._file = -1
+
+    def __del__(self) -> None:
+        if not sys.is_finalizing():
+            self.close()
 
 
 class PrefixStore(Store):
     """A view of another store in which every key starts with `prefix/`."""
 
     def __init__(self, prefix: str, store: Store):
-        self.prefix, self.store = prefix, store
+        self.prefix, self.underlying_store = prefix, store
 
     @property
-    def timeout(self) -> float:  # type: ignore[override]
-        return self.store.timeout
+    def patience(self) -> float:  # type: ignore[override]
+        return self.underlying_store.patience
 
-    @timeout.setter
-    def timeout(self, value: float) -> None:
-        self.store.timeout = value
+    @patience.setter
+    def patience(self, value: float) -> None:
+        self.underlying_store.patience = value
 
     def _name(self, key: str) -> str:
         return f"{self.prefix}/{key}"
 
+    def _names(self, keys: Iterable[str]) -> list[str]:
+        return [self._name(key) for key in keys]
+
     def set(self, key: str, value: bytes) -> None:
-        self.store.set(self._name(key), value)
+        self.underlying_store.set(self._name(key), as_bytes(value))
 
     def multi_get(self, keys: Iterable[str], timeout: float | None = None) -> list[bytes]:
-        return self.store.multi_get([self._name(key) for key in keys], timeout)
+        limit = () if timeout is None else (timeout,)
+        return self.underlying_store.multi_get(self._names(keys), *limit)
+
+    def multi_set(self, keys: Iterable[str], values: Iterable[bytes]) -> None:
+        self.underlying_store.multi_set(self._names(keys), [as_bytes(value) for value in values])
+
+    def append(self, key: str, value: bytes) -> None:
+        self.underlying_store.append(self._name(key), as_bytes(value))
 
     def add(self, key: str, amount: int) -> int:
-        return self.store.add(self._name(key), amount)
+        return self.underlying_store.add(self._name(key), amount)
 
     def compare_set(self, key: str, expected: bytes, desired: bytes) -> bytes:
-        return self.store.compare_set(self._name(key), expected, desired)
+        return self.underlying_store.compare_set(self._name(key), as_bytes(expected), as_bytes(desired))
 
     def delete_key(self, key: str) -> bool:
-        return self.store.delete_key(self._name(key))
+        return self.underlying_store.delete_key(self._name(key))
 
     def check(self, keys: Iterable[str]) -> bool:
-        return self.store.check([self._name(key) for key in keys])
+        return self.underlying_store.check(self._names(keys))
+
+    def exchange(self, key: str, value: bytes, keys: Iterable[str]) -> list[bytes]:
+        return self.underlying_store.exchange(self._name(key), value, self._names(keys))
+
+    def queue_push(self, key: str, value: bytes) -> None:
+        self.underlying_store.queue_push(self._name(key), as_bytes(value))
+
+    def queue_len(self, key: str) -> int:
+        return self.underlying_store.queue_len(self._name(key))
+
+    def _queue_take(self, key: str) -> bytes | None:
+        return self.underlying_store._queue_take(self._name(key))
 
     def num_keys(self) -> int:
         """The number of keys of the whole underlying store, as in PyTorch."""
-        return self.store.num_keys()
+        return self.underlying_store.num_keys()
+
+    def list_keys(self) -> list[str]:
+        """The keys that start with the prefix, without it."""
+        start = self._name("")
+        return [key.removeprefix(start) for key in self.underlying_store.list_keys() if key.startswith(start)]
+
+    def has_extended_api(self) -> bool:
+        return self.underlying_store.has_extended_api()
 
     def fresh(self, timeout: float) -> Store:
-        return PrefixStore(self.prefix, self.store.fresh(timeout))
+        return PrefixStore(self.prefix, self.underlying_store.fresh(timeout))
 
 
 def rooted(store: Store) -> tuple[Store, str]:
     """The store below all PrefixStores, and what they put in front of a key."""
     prefix = ""
     while isinstance(store, PrefixStore):
-        prefix, store = f"{store.prefix}/{prefix}", store.store
+        prefix, store = f"{store.prefix}/{prefix}", store.underlying_store
     return store, prefix

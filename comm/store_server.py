@@ -13,7 +13,7 @@ import msgpack
 import zmq
 
 from . import clock, security
-from .errors import StoreError, StoreTimeout
+from .errors import WAITING, StoreError, StoreTimeout
 from .store import DEFAULT_TIMEOUT, Store, Table, as_bytes
 
 MAX_MESSAGE = 64 << 20  # bytes; a larger request ends its sender's connection
@@ -51,7 +51,8 @@ class StoreServer:
             self._socket.bind(f"tcp://{_bind_address(host)}:{port}")
         except zmq.ZMQError as error:
             self._context.destroy(linger=0)
-            raise StoreError(f"cannot serve the store on {host}:{port}: {error}") from None
+            text = "The server socket has failed to listen on any local network address"
+            raise StoreError(f"{text}. host: {host}, port: {port}: {error}") from None
         self.port = int(self._socket.getsockopt_string(zmq.LAST_ENDPOINT).rsplit(":", 1)[1])
         self._stop = clock.Event()
         self._bell = self._pair(zmq.Socket.bind)  # rung by `close`, so that it need not wait for the thread's next look
@@ -107,7 +108,7 @@ class StoreServer:
         else:
             if result is not _LATER:
                 self._reply(client, number, True, result)
-            if command in ("set", "exchange", "add", "compare_set"):
+            if command in ("set", "exchange", "add", "compare_set", "queue_push"):
                 self._wake()
 
     def _reply(self, client: bytes, number: int, ok: bool, result) -> None:
@@ -115,7 +116,7 @@ class StoreServer:
 
     def _wait(self, client: bytes, number: int, keys: list[str], limit: float):
         if self.table.check(keys):
-            return [self.table.data[key] for key in keys]
+            return self.table.values(keys)
         self._waiting.append((clock.now() + limit, client, number, keys))
         return _LATER
 
@@ -124,7 +125,7 @@ class StoreServer:
         for entry in self._waiting:
             _, client, number, keys = entry
             if self.table.check(keys):
-                self._reply(client, number, True, [self.table.data[key] for key in keys])
+                self._reply(client, number, True, self.table.values(keys))
             else:
                 still.append(entry)
         self._waiting = still
@@ -134,7 +135,7 @@ class StoreServer:
             expired = [entry for entry in self._waiting if entry[0] < clock.now()]
             self._waiting = [entry for entry in self._waiting if entry not in expired]
             for _, client, number, keys in expired:
-                self._reply(client, number, False, [key for key in keys if key not in self.table.data])
+                self._reply(client, number, False, [key for key in keys if not self.table.check([key])])
 
 
 _LATER = object()  # the answer comes when the keys do
@@ -154,7 +155,10 @@ _COMMANDS: dict[str, Callable] = {
     "compare_set": lambda table, key, old, new: table.compare_set(_key(key), as_bytes(old), as_bytes(new)),
     "delete_key": lambda table, key: table.delete_key(key),
     "check": lambda table, keys: table.check(keys),
-    "num_keys": lambda table: table.num_keys(),
+    "list_keys": lambda table: table.list_keys(),
+    "queue_push": lambda table, key, value: table.queue_push(_key(key), as_bytes(value)),
+    "queue_take": lambda table, key: table.queue_take(_key(key)),
+    "queue_len": lambda table, key: table.queue_len(_key(key)),
 }
 
 
@@ -171,7 +175,7 @@ class StoreClient(Store):
     """
 
     def __init__(self, host: str, port: int, timeout: float = DEFAULT_TIMEOUT, *, secret: bytes | None = None):
-        self.host, self.port, self.timeout = host, int(port), timeout
+        self.host, self.port, self.patience = host, int(port), timeout
         self._secret = secret or security.job_secret()
         self._context, self._pid = zmq.Context(), os.getpid()
         self._idle: list[zmq.Socket] = []
@@ -179,7 +183,14 @@ class StoreClient(Store):
         self._closed = False
         try:
             self._request("ping", limit=timeout)
-        except StoreError:
+        except StoreTimeout as error:
+            self.close()
+            raise StoreTimeout(
+                f"The client socket has timed out after {1000 * timeout:.0f}ms while trying to connect to "
+                f"({host}, {port}): {error}",
+                timeout,
+            ) from None
+        except BaseException:
             self.close()
             raise
 
@@ -202,7 +213,7 @@ class StoreClient(Store):
         return sock
 
     def _request(self, command: str, *arguments, limit: float | None = None):
-        limit = min(self.timeout, ANSWER) if limit is None else limit
+        limit = min(self.patience, ANSWER) if limit is None else limit
         self._number = number = self._number + 1
         sock = self._socket()
         try:
@@ -222,14 +233,14 @@ class StoreClient(Store):
         if ok:
             return result
         if command == "wait":
-            raise StoreTimeout(f"waiting for keys of the store at {self.host}:{self.port}", limit, tuple(result))
+            raise StoreTimeout(WAITING, limit, tuple(result))
         raise StoreError(result)
 
     def set(self, key: str, value: bytes) -> None:
         self._request("set", key, as_bytes(value))
 
     def multi_get(self, keys: Iterable[str], timeout: float | None = None) -> list[bytes]:
-        limit = self.timeout if timeout is None else timeout
+        limit = self.patience if timeout is None else timeout
         return self._request("wait", list(keys), limit, limit=limit)
 
     def exchange(self, key: str, value: bytes, keys: Iterable[str]) -> list[bytes]:
@@ -247,8 +258,17 @@ class StoreClient(Store):
     def check(self, keys: Iterable[str]) -> bool:
         return self._request("check", list(keys))
 
-    def num_keys(self) -> int:
-        return self._request("num_keys")
+    def list_keys(self) -> list[str]:
+        return self._request("list_keys")
+
+    def queue_push(self, key: str, value: bytes) -> None:
+        self._request("queue_push", key, as_bytes(value))
+
+    def queue_len(self, key: str) -> int:
+        return self._request("queue_len", key)
+
+    def _queue_take(self, key: str) -> bytes | None:
+        return self._request("queue_take", key)
 
     def fresh(self, timeout: float) -> StoreClient:
         return StoreClient(self.host, self.port, timeout, secret=self._secret)

@@ -21,9 +21,9 @@ from .worker import Place
 
 JOIN_TIMEOUT = 300.0  # seconds that nodes may be started apart
 LEAVE_TIMEOUT = 5.0  # seconds that a node may take to tell how it ended, beyond the time to stop its workers
-SILENCE = 5.0  # seconds without a sign of life after which a node is taken for lost
+SILENCE = 6.0  # seconds without a sign of life after which a node is taken for lost; workers are to say so first
 TRY = 0.5  # seconds of one attempt at what another node may not be ready for
-ANSWER = 5.0  # seconds that the store may take to answer
+ANSWER = 6.0  # seconds that the store may take to answer
 
 T = TypeVar("T")
 
@@ -213,7 +213,7 @@ class Rendezvous:
                 self._client = StoreClient(host, port, TRY, secret=secret.encode())
             except StoreTimeout:
                 continue
-            self._client.timeout = ANSWER
+            self._client.patience = ANSWER
             self.secret = secret
             return
         raise RendezvousError(

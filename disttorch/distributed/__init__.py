@@ -10,7 +10,7 @@ _HOMES = {
         "get_world_size "
         "is_initialized rank_scope"
     ),
-    "rendezvous": (
+    "groups": (
         "destroy_process_group init_process_group is_available is_gloo_available is_mpi_available is_nccl_available "
         "is_torchelastic_launched new_group new_subgroups new_subgroups_by_enumeration"
     ),

@@ -315,6 +315,6 @@ def monitored_barrier(group=None, timeout=None, wait_all_ranks=False):
     """A barrier whose failure names the ranks that did not come."""
     if _outside(group):
         return
-    from .rendezvous import seconds
+    from .groups import seconds
 
     resolve(group).comm.barrier(async_op=True).wait(seconds(timeout))

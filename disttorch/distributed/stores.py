@@ -1,18 +1,27 @@
 """The key-value stores under PyTorch's names and signatures."""
 
+import sys
+import time
 from datetime import timedelta
+from weakref import WeakValueDictionary
 
-from ..comm import FileStore, HashStore, PrefixStore, Store, StoreClient, StoreServer
+from ..comm import FileStore, HashStore, PrefixStore, Store, StoreClient, StoreServer, StoreTimeout
 
 __all__ = ["FileStore", "HashStore", "PrefixStore", "Store", "TCPStore"]
+
+LOOK = 0.01  # seconds between two looks of a master at who has connected
+_servers: WeakValueDictionary[int, StoreServer] = WeakValueDictionary()  # by port: what several tenants may share
 
 
 class TCPStore(StoreClient):
     """A store at host_name:port, served by the process that says `is_master=True`.
 
     `port` 0 lets the master choose one (read it from `.port`); `timeout` bounds every wait; with `wait_for_workers` the
-    constructor returns when `world_size` processes have connected.
+    master's constructor returns when `world_size` processes, itself included, have connected. `multi_tenant`: several
+    masters of this process share one server. The server ends with the store that has started it.
     """
+
+    libuvBackend = False
 
     def __init__(
         self,
@@ -27,15 +36,30 @@ class TCPStore(StoreClient):
         use_libuv: bool = True,
     ):
         limit = timeout.total_seconds() if isinstance(timeout, timedelta) else float(timeout)
-        self._server = StoreServer(host_name, port) if is_master else None
+        self._server = _servers.get(port) if is_master and multi_tenant else None
+        if is_master and self._server is None:
+            self._server = StoreServer(host_name, port)
+            _servers[self._server.port] = self._server
         super().__init__(host_name, self._server.port if self._server else port, limit)
         if wait_for_workers and world_size:
-            arrived = self.add("tcpstore/arrived", 1)
-            if arrived == world_size:
-                self.set("tcpstore/complete", b"1")
-            self.wait(["tcpstore/complete"])
+            self._meet(world_size, limit if is_master else 0.0)
+
+    def _meet(self, world_size: int, limit: float) -> None:
+        end = time.monotonic() + limit
+        there = self.add("init/", 1)
+        while limit and there < world_size:
+            if time.monotonic() > end:
+                text = f"Timed out after {limit:g} seconds waiting for clients. {there}/{world_size} clients joined."
+                raise StoreTimeout(text, limit)
+            time.sleep(LOOK)
+            there = self.add("init/", 0)
 
     def close(self) -> None:
         super().close()
-        if self._server is not None:
-            self._server.close()
+        server, self._server = self._server, None
+        if server is not None:
+            server.close()
+
+    def __del__(self) -> None:
+        if not sys.is_finalizing() and "_closed" in self.__dict__:
+            self.close()

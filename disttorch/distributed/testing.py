@@ -12,8 +12,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from ..comm import testing
+from .groups import adopt
 from .process_group import rank_scope, world
-from .rendezvous import adopt
 
 
 def run_ranks(
