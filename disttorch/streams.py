@@ -2,6 +2,8 @@
 and the counter-based Philox for real CUDA devices. The distributions in `sampling` draw from either.
 """
 
+from functools import cached_property
+
 import numpy as np
 
 STATE_BYTES = 5056  # of PyTorch's CPUGeneratorImplState
@@ -21,13 +23,26 @@ class MersenneTwister:
     xp = np
 
     def __init__(self, seed: int):
-        self._bits = np.random.MT19937(0)
-        self._draw = np.random.Generator(self._bits).bytes
         self.reseed(seed)
 
     def reseed(self, seed: int) -> None:
         self.seed, self.spare, self._fresh = seed, None, True
-        np.random.RandomState(self._bits).seed(seed & 0xFFFFFFFF)
+        if "_bits" in self.__dict__:
+            self._sow(self._bits)
+
+    @cached_property
+    def _bits(self):
+        """NumPy's generator, made when it is first needed: a tenth of the time of `import disttorch` is numpy.random."""
+        bits = np.random.MT19937(0)
+        self._sow(bits)
+        return bits
+
+    def _sow(self, bits) -> None:
+        np.random.RandomState(bits).seed(self.seed & 0xFFFFFFFF)
+
+    @cached_property
+    def _draw(self):
+        return np.random.Generator(self._bits).bytes
 
     def words(self, n: int):
         """`n` uniformly distributed words (uint32)."""
