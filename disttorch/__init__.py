@@ -64,8 +64,8 @@ from .version import __version__
 
 _ROOMS = frozenset(
     "accelerator alias amp autograd backends comm compiler cuda distributed distributions fft func futures hub jit "
-    "launcher linalg multiprocessing nn optim overrides profiler random serialization sparse special testing utils "
-    "version vision".split()
+    "launcher linalg masked multiprocessing nn onnx optim overrides profiler random serialization signal sparse "
+    "special testing utils version vision".split()
 )
 _HOMES = {  # names that live in rooms which are imported when first used
     "amp": "autocast",

@@ -1,89 +1,33 @@
 """torch.fft: discrete Fourier transforms, computed by numpy.fft.
 
-Every transform is one of three linear operations (complex to complex, real to half-complex, half-complex to
-real), whose gradients are such operations again. `norm` is "backward" (default), "ortho" or "forward".
+`norm` is "backward" (default: divided by the size on the way back), "ortho" or "forward".
 """
-
-import numpy as np
 
 from . import dtypes
 from .autograd.inplace import write
-from .autograd.op import Op
 from .autograd.variable import Tensor, wrap
 from .devices import namespace, resolve, scope
-from .ops import cat, conj, roll
+from .ops import conj, roll
 from .ops.creation import as_dtype, leaf
 from .ops.dims import axis
-
-_SWAPPED = {"backward": "forward", "forward": "backward", "ortho": "ortho"}
-
-
-def _transform(a, dims, norm, forward):
-    return (np.fft.fftn if forward else np.fft.ifftn)(a, axes=dims, norm=norm)
-
-
-_c2c = Op(
-    "FftC2CBackward0",
-    _transform,
-    params=("x", "dims", "norm", "forward"),
-    x=lambda g, dims, norm, forward: _c2c(g, dims, _SWAPPED[norm], not forward),
-)
-
-
-def _half(a, dims, norm):
-    return np.fft.rfftn(a, axes=dims, norm=norm)
-
-
-def _half_rule(g, x_shape, dims, norm):
-    missing = x_shape[dims[-1]] - g._data.shape[dims[-1]]
-    return _c2c(_padded(g, dims[-1], missing), dims, _SWAPPED[norm], False).real
-
-
-_r2c = Op("FftR2CBackward0", _half, params=("x", "dims", "norm"), x=_half_rule)
-
-
-def _whole(a, dims, norm, last):
-    sizes = [a.shape[d] for d in dims[:-1]] + [last]
-    return np.fft.irfftn(a, s=sizes, axes=dims, norm=norm)
-
-
-def _whole_rule(g, dims, norm, last):
-    half = _r2c(g, dims, _SWAPPED[norm])
-    doubled = last - half._data.shape[dims[-1]]  # frequencies that stand for their conjugates too
-    if doubled <= 0:
-        return half
-    d = dims[-1]
-    rest = half._data.shape[d] - 1 - doubled
-    parts = [half.narrow(d, 0, 1), half.narrow(d, 1, doubled) * 2, half.narrow(d, 1 + doubled, rest)]
-    return cat(parts if rest else parts[:2], d)
-
-
-_c2r = Op("FftC2RBackward0", _whole, params=("x", "dims", "norm", "last"), x=_whole_rule)
+from .ops.fourier import SWAPPED, c2c, c2r, padded, r2c
 
 
 # -- arguments -------------------------------------------------------------------------------------------------------
-def _padded(x: Tensor, d: int, count: int) -> Tensor:
-    if count <= 0:
-        return x
-    shape = list(x._data.shape)
-    shape[d] = count
-    return cat([x, x.new_zeros(shape)], d)
-
-
 def _resized(x: Tensor, dims, sizes) -> Tensor:
     for d, n in zip(dims, sizes, strict=True):
         have = x._data.shape[d]
         if n < have:
             x = x.narrow(d, 0, n)
         elif n > have:
-            x = _padded(x, d, n - have)
+            x = padded(x, d, n - have)
     return x
 
 
 def _norm(norm) -> str:
     if norm is None:
         return "backward"
-    if norm not in _SWAPPED:
+    if norm not in SWAPPED:
         raise RuntimeError(f'Invalid normalization mode: "{norm}"')
     return norm
 
@@ -140,13 +84,13 @@ def _complex(name, forward):
             raise IndexError(f"Dimension specified as {dim} but tensor has no dimensions")
         size = x._data.shape[d] if n is None else n
         _check_sizes([size])
-        return write(out, _c2c(_resized(x, (d,), (size,)), (d,), _norm(norm), forward))
+        return write(out, c2c(_resized(x, (d,), (size,)), (d,), _norm(norm), forward))
 
     def several(input, s=None, dim=None, norm=None, *, out=None):
         x = _floating(input, True, name)
         dims, sizes = _shape_and_dims(x, s, dim)
         x = _resized(x, dims, sizes)
-        return write(out, _c2c(x, dims, _norm(norm), forward) if dims else x.to(x.dtype.to_complex()))
+        return write(out, c2c(x, dims, _norm(norm), forward) if dims else x.to(x.dtype.to_complex()))
 
     return one, several
 
@@ -179,7 +123,7 @@ def _rfftn(name, input, s, dim, norm):
     dims, sizes = _shape_and_dims(x, s, dim)
     if not dims:
         raise RuntimeError(f"{name} must transform at least one axis")
-    return _r2c(_resized(x, dims, sizes), dims, _norm(norm))
+    return r2c(_resized(x, dims, sizes), dims, _norm(norm))
 
 
 def irfft(input, n=None, dim=-1, norm=None, *, out=None):
@@ -203,7 +147,7 @@ def _irfftn(name, input, s, dim, norm):
     last = given[-1] if given is not None and given[-1] != -1 else 2 * (x._data.shape[dims[-1]] - 1)
     _check_sizes([last])
     x = _resized(x, dims, [*sizes[:-1], last // 2 + 1])
-    return _c2r(x, dims, _norm(norm), last)
+    return c2r(x, dims, _norm(norm), last)
 
 
 def hfft(input, n=None, dim=-1, norm=None, *, out=None):
@@ -211,24 +155,24 @@ def hfft(input, n=None, dim=-1, norm=None, *, out=None):
     return write(
         out,
         _irfftn(
-            "hfft", conj(_floating(input, True, "hfft")), None if n is None else (n,), (dim,), _SWAPPED[_norm(norm)]
+            "hfft", conj(_floating(input, True, "hfft")), None if n is None else (n,), (dim,), SWAPPED[_norm(norm)]
         ),
     )
 
 
 def ihfft(input, n=None, dim=-1, norm=None, *, out=None):
     """The inverse of `hfft`."""
-    return write(out, conj(_rfftn("ihfft", input, None if n is None else (n,), (dim,), _SWAPPED[_norm(norm)])))
+    return write(out, conj(_rfftn("ihfft", input, None if n is None else (n,), (dim,), SWAPPED[_norm(norm)])))
 
 
 def hfftn(input, s=None, dim=None, norm=None, *, out=None):
     """The real transform of a tensor with Hermitian symmetry in its last dimension."""
-    return write(out, _irfftn("hfftn", conj(_floating(input, True, "hfftn")), s, dim, _SWAPPED[_norm(norm)]))
+    return write(out, _irfftn("hfftn", conj(_floating(input, True, "hfftn")), s, dim, SWAPPED[_norm(norm)]))
 
 
 def ihfftn(input, s=None, dim=None, norm=None, *, out=None):
     """The inverse of `hfftn`."""
-    return write(out, conj(_rfftn("ihfftn", input, s, dim, _SWAPPED[_norm(norm)])))
+    return write(out, conj(_rfftn("ihfftn", input, s, dim, SWAPPED[_norm(norm)])))
 
 
 fft2, ifft2, rfft2, irfft2, hfft2, ihfft2 = map(_second, (fftn, ifftn, rfftn, irfftn, hfftn, ihfftn))

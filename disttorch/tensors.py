@@ -25,10 +25,10 @@ nanmedian nanquantile nansum narrow narrow_copy ne neg negative nextafter nonzer
 ormqr outer permute pinverse polygamma positive pow prelu prod put qr quantile rad2deg random_ ravel real reciprocal
 relu remainder renorm repeat repeat_interleave reshape reshape_as resolve_conj resolve_neg roll rot90 round rsqrt
 scatter scatter_add scatter_reduce searchsorted select select_scatter sgn sigmoid sign signbit sin sinc sinh
-slice_scatter slogdet softmax sort split split_with_sizes sqrt square squeeze std sub subtract sum sum_to_size svd
-swapaxes swapdims t take take_along_dim tan tanh tensor_split tile to to_dense topk trace transpose triangular_solve
-tril triu true_divide trunc type_as unbind unflatten unfold uniform_ unique unique_consecutive unsafe_chunk
-unsafe_split unsqueeze var vdot view view_as view_as_complex view_as_real vsplit where xlogy zero_
+slice_scatter slogdet softmax sort split split_with_sizes sqrt square squeeze std stft istft sub subtract sum
+sum_to_size svd swapaxes swapdims t take take_along_dim tan tanh tensor_split tile to to_dense topk trace transpose
+triangular_solve tril triu true_divide trunc type_as unbind unflatten unfold uniform_ unique unique_consecutive
+unsafe_chunk unsafe_split unsqueeze var vdot view view_as view_as_complex view_as_real vsplit where xlogy zero_
 """.split()
 
 # Methods with an in-place form `<name>_`.

@@ -18,16 +18,17 @@ LONGEST = 500  # lines of a file
 # that hold a module, the longest counts.
 MAP = """
 errors version clock
+meta
 devices dtypes streams sampling
 kernels
 autograd
 random
 ops
 tensors tensor_methods typed printing storage multiprocessing
-fft linalg special backends
+fft linalg special backends signal masked
 futures sparse overrides
 nn optim utils cuda serialization amp distributions testing func hub autograd.functional autograd.gradcheck
-programs jit compiler accelerator
+programs jit compiler accelerator onnx
 autograd.profiler profiler
 nn.parallel distributed
 .

@@ -48,7 +48,9 @@ from .shape import *
 from .softmax import *
 from .solving import *
 from .sorting import *
+from .spectrogram import *
 from .statistics import *
+from .tapers import *
 from .turning import *
 from .unary import *
 from .windows import *

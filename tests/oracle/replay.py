@@ -261,12 +261,19 @@ def gradients_differ(ours, theirs, pairs: list, exact: Exact | None = None) -> s
     got = grad([a for a, _ in chosen], [o for _, o in leaves], mine, allow_unused=True)
     best = functools.cache(lambda: _exact_gradients(exact, [t for t, _ in leaves], cotangents))
     for nr, ((t, o), g, w) in enumerate(zip(leaves, got, want, strict=True)):
+        if w is None and not _reachable(t):
+            continue
         filled = disttorch.zeros_like(o) if g is None else g
         if text := difference(
             filled, _zero_or(w, t), f"gradient {nr}", exact=lambda nr=nr, t=t: best() and _zero_or(best()[nr], t)
         ):
             return text
     return None
+
+
+def _reachable(t: torch.Tensor) -> bool:
+    """Whether PyTorch can send a gradient to a tensor; to some detached views of complex tensors it cannot."""
+    return torch.autograd.grad(t.abs().sum(), t, allow_unused=True)[0] is not None
 
 
 def _exact_gradients(exact: Exact | None, inputs: list, cotangents: list) -> list | None:
