@@ -18,6 +18,8 @@ class FunctionCtx:
     _non_differentiable: tuple = ()
     _node: Any = None  # a weak reference: the node holds its ctx
     _saved: Any = ()
+    _for_forward: tuple = ()
+    _pushing = False  # inside `jvp`
     materialize_grads = True
     needs_input_grad: tuple = ()
 
@@ -29,6 +31,10 @@ class FunctionCtx:
                     f"save_for_backward can only save variables, but argument is of type {type(t).__name__}"
                 )
         self._to_save = tensors
+
+    def save_for_forward(self, *tensors):
+        """Keep tensors for `jvp`, where `saved_tensors` gives them."""
+        self._for_forward = tensors
 
     def mark_dirty(self, *tensors):
         """Name the inputs that `forward` changes in place; call it in `forward`, and return them."""
@@ -45,6 +51,8 @@ class FunctionCtx:
     @property
     def saved_tensors(self) -> tuple:
         """What `save_for_backward` kept. RuntimeError if it was modified in place or freed since."""
+        if self._pushing and self._for_forward:
+            return self._for_forward
         if self._saved is FREED:
             raise RuntimeError(FREED_TEXT)
         node = self._node() if self._node is not None else None
@@ -68,9 +76,18 @@ class FunctionNode(Node):
         if self.ctx._saved:
             self.ctx._saved = FREED
 
+    def push(self, tangents: list) -> Any:
+        """The tangents of the outputs, by the Function's `jvp`."""
+        self.ctx._pushing = True
+        try:
+            return self.function.jvp(self.ctx, *tangents)
+        finally:
+            self.ctx._pushing = False
+
     def backward(self, grads: tuple) -> tuple:
         if self.ctx.materialize_grads:
-            grads = tuple([zeros(m) if g is None else g for g, m in zip(grads, self.metas, strict=True)])
+            metas = self.metas  # None: an output that is no tensor, whose gradient is None
+            grads = tuple([zeros(m) if g is None and m else g for g, m in zip(grads, metas, strict=True)])
         name = self.function.__name__ + "Backward"
         results = self.function.backward(self.ctx, *grads)
         if not isinstance(results, tuple):
@@ -95,7 +112,8 @@ class Function:
     """Base of custom operations: `forward(ctx, *args)` and `backward(ctx, *grads)`, called through `apply`.
 
     With `setup_context(ctx, inputs, output)` defined, `forward` takes no ctx. `backward` gives one gradient (or None)
-    per argument of `forward`.
+    per argument of `forward`; `jvp(ctx, *tangents)`, which is optional, the tangents of the outputs for
+    `autograd.forward_ad`.
     """
 
     @staticmethod
@@ -111,6 +129,12 @@ class Function:
         raise NotImplementedError(
             "You must implement either the backward or vjp method for your custom autograd.Function to use it with "
             "backward mode AD."
+        )
+
+    @staticmethod
+    def jvp(ctx, *grad_inputs):
+        raise NotImplementedError(
+            "You must implement the jvp function for custom autograd.Function to use it with forward mode AD."
         )
 
     def __call__(self, *args, **kwargs):
@@ -153,11 +177,12 @@ def _attach(node: FunctionNode, ctx: FunctionCtx, edges: tuple, args: tuple, out
         if isinstance(out, Tensor) and not any(out is d for d in ctx._dirty) and any(out is a for a in args):
             out = alias(out)
         attached.append(out)
-    tensors = [o for o in attached if isinstance(o, Tensor)]
-    node.metas = tuple([(o._data.shape, o._data.dtype, o.device) for o in tensors])
+    node.metas = tuple([(o._data.shape, o._data.dtype, o.device) if isinstance(o, Tensor) else None for o in attached])
     fixed = {id(t) for t in ctx._non_differentiable}
     numbers = {}
-    for nr, out in enumerate(tensors):
+    for nr, out in enumerate(attached):
+        if not isinstance(out, Tensor):
+            continue
         numbers[id(out)] = nr
         if id(out) not in fixed and out._data.dtype.kind in "fcV":
             out._rg, out._node, out._nr, out._view = True, node, nr, None

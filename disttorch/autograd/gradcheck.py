@@ -28,17 +28,21 @@ def gradcheck(
 
     inputs: a tensor or a sequence; those that require a gradient should be float64. Also checks that a backward pass
     repeats itself (to `nondet_tol`) and is zero for zero gradients. Whole Jacobians are compared, also with
-    `fast_mode`; gradients of unused outputs are zeros here, never undefined. Raises GradcheckError, or returns False
-    without `raise_exception`; ValueError if no input requires a gradient, NotImplementedError for forward-mode
-    differentiation.
+    `fast_mode`; gradients of unused outputs are zeros here, never undefined. check_forward_ad: also the products that
+    `forward_ad` gives (batched ones are those, one after another). Raises GradcheckError, or returns False without
+    `raise_exception`; ValueError if no input requires a gradient.
     """
-    if check_forward_ad or check_batched_forward_grad:
-        raise NotImplementedError(
-            "forward-mode differentiation is not supported; call gradcheck without check_forward_ad"
-        )
+    if not (check_forward_ad or check_backward_ad):
+        raise AssertionError("Expected at least one of check_forward_ad or check_backward_ad to be True")
+    if check_batched_grad and not check_backward_ad:
+        raise AssertionError("Setting check_batched_grad=True requires check_backward_ad to be True")
+    if check_batched_forward_grad and not check_forward_ad:
+        raise AssertionError("Setting check_batched_forward_grad=True requires check_forward_ad to be True")
     inputs = (inputs,) if isinstance(inputs, Tensor) else tuple(inputs)
     _check_inputs(inputs)
     try:
+        if check_forward_ad:
+            _check_forward(func, inputs, eps, atol, rtol)
         if check_backward_ad:
             _check(func, inputs, eps, atol, rtol, nondet_tol, check_grad_dtypes)
             _check_zero(func, inputs)
@@ -136,23 +140,48 @@ def _arrays(func, inputs: tuple) -> list:
 
 def _numerical(func, inputs: tuple, x: Tensor, eps: float) -> list:
     """A Jacobian of every output of func with respect to x, by central differences."""
-    data, columns = x._data, []
-    for index in np.ndindex(data.shape):
+    data = x._data
+
+    def slopes(index, direction):
         kept = data[index].copy()
+        data[index] = kept + eps * direction
+        above = [a.copy() for a in _arrays(func, inputs)]
+        data[index] = kept - eps * direction
+        below = _arrays(func, inputs)
+        data[index] = kept
+        return [(a - b) / (2 * eps) for a, b in zip(above, below, strict=True)]
+
+    return _columns(data, slopes)
+
+
+def _pushed(func, inputs: tuple, x: Tensor) -> list:
+    """A Jacobian of every output of func with respect to x, by forward-mode differentiation."""
+    from .forward_ad import dual_level, make_dual, unpack_dual
+
+    def slopes(index, direction):
+        tangent = np.zeros_like(x._data)
+        tangent[index] = direction
+        with dual_level():
+            given = [make_dual(x, wrap(tangent, x.device)) if t is x else t for t in inputs]
+            pairs = [(r, unpack_dual(r).tangent) for r in _tensors(func(*given))]
+        return [np.zeros_like(r._data) if t is None else t._data for r, t in pairs]
+
+    return _columns(x._data, slopes)
+
+
+def _columns(data, slopes) -> list:
+    """A Jacobian's columns: slopes(index, direction) of each output, by real and imaginary parts of either."""
+    columns = []
+    for index in np.ndindex(data.shape):
         column = None
         for direction in (1, 1j) if data.dtype.kind == "c" else (1,):
-            data[index] = kept + eps * direction
-            above = [a.copy() for a in _arrays(func, inputs)]
-            data[index] = kept - eps * direction
-            below = _arrays(func, inputs)
-            slopes = [((a - b) / (2 * eps)).reshape(-1) for a, b in zip(above, below, strict=True)]
+            found = [s.reshape(-1) for s in slopes(index, direction)]
             if column is None:
-                column = [{"": s} if s.dtype.kind != "c" else {"real": s.real, "imag": s.imag} for s in slopes]
+                column = [{"": s} if s.dtype.kind != "c" else {"real": s.real, "imag": s.imag} for s in found]
                 continue
-            for part, s in zip(column, slopes, strict=True):
+            for part, s in zip(column, found, strict=True):
                 for name, values in [("", s)] if s.dtype.kind != "c" else [("real", s.real), ("imag", s.imag)]:
                     part[name] = part[name] + 1j * values
-        data[index] = kept
         columns.append(column)
     return columns
 
@@ -207,14 +236,26 @@ def _check(func, inputs: tuple, eps, atol, rtol, nondet_tol, check_grad_dtypes) 
                     raise GradcheckError("Gradient has dtype mismatch")
 
 
-def _mismatch(part, output, input, numerical, analytical) -> str:
+def _check_forward(func, inputs: tuple, eps, atol, rtol) -> None:
+    for at, x in enumerate(inputs):
+        if not (isinstance(x, Tensor) and x.requires_grad):
+            continue
+        for numerical, found in zip(_numerical(func, inputs, x, eps), _pushed(func, inputs, x), strict=True):
+            for nr, (expected, parts) in enumerate(zip(numerical, found, strict=True)):
+                for part, values in parts.items():
+                    if not np.allclose(values, expected[part], rtol, atol, equal_nan=True):
+                        text = _mismatch(part, nr, at, expected[part], values, " computed with forward mode")
+                        raise GradcheckError(text)
+
+
+def _mismatch(part, output, input, numerical, analytical, how: str = "") -> str:
     told = (
         f"While considering the {'imaginary' if part == 'imag' else part} part of complex outputs only, "
         if part
         else ""
     )
     return (
-        f"{told}Jacobian mismatch for output {output} with respect to input {input},\n"
+        f"{told}Jacobian{how} mismatch for output {output} with respect to input {input},\n"
         f"numerical:{wrap(numerical)!r}\nanalytical:{wrap(np.asarray(analytical))!r}\n"
     )
 

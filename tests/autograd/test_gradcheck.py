@@ -68,8 +68,6 @@ def test_inputs_are_checked():
         gradcheck(lambda x: x * 2, leaf(2, dtype=disttorch.float32), atol=1, rtol=1)
     with pytest.raises(RuntimeError, match="The 0th input has a dimension with stride 0"):
         gradcheck(lambda x: x * 2, disttorch.ones(1, dtype=disttorch.float64).expand(3).requires_grad_())
-    with pytest.raises(NotImplementedError, match="forward-mode"):
-        gradcheck(lambda x: x * 2, leaf(2), check_forward_ad=True)
 
 
 def test_non_contiguous_inputs_and_batched_gradients():
