@@ -47,6 +47,24 @@ def test_what_is_not_there_is_named(name):
     assert run(f"import {name}").startswith(f"ModuleNotFoundError: No module named '{name}': disttorch answers for it")
 
 
+def test_modules_that_are_no_files_here():
+    code = """
+    import torch.backends.cudnn as cudnn
+    import torch.nn.modules.sparse, torch.onnx
+    from torch.nn.modules.pixelshuffle import PixelShuffle
+    cudnn.benchmark = True
+    with torch.backends.cudnn.flags(benchmark=False):
+        print(cudnn.benchmark, end=" ")
+    nn = torch.nn
+    print(cudnn.benchmark, nn.modules.sparse.Embedding is nn.Embedding, PixelShuffle is nn.PixelShuffle, end=" ")
+    print(nn.modules.activation.MultiheadAttention is nn.MultiheadAttention, nn.modules.sparse.__spec__.name)
+    torch.onnx.export(nn.Linear(1, 1), torch.ones(1, 1), "model.onnx")
+    """
+    assert run(code).startswith("NotImplementedError: torch.onnx.export: models run as Python here")
+    code = code.replace("torch.onnx.export", "torch.onnx.is_in_onnx_export() or (lambda *_: 0)")
+    assert run(code) == "False True True True True disttorch.nn.modules.embedding"
+
+
 def test_other_modules_are_left_alone():
     assert run("import torchfoo") == "ModuleNotFoundError: No module named 'torchfoo'"
 

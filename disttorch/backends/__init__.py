@@ -1,10 +1,19 @@
 """Switches of compute backends that scripts set. Those without a meaning here are kept and read back."""
 
-from types import SimpleNamespace
+import sys
+from importlib.machinery import ModuleSpec
+from types import ModuleType, SimpleNamespace
 
 
-class _Switches(SimpleNamespace):
-    """Settings as attributes, and `is_available()`."""
+class _Switches(ModuleType):
+    """A module (`import torch.backends.cudnn`) of settings, and `is_available()`."""
+
+    def __init__(self, name: str, _available, **settings):
+        super().__init__(f"{__name__}.{name}")
+        self.__spec__ = ModuleSpec(self.__name__, None)
+        self._available = _available
+        vars(self).update(settings)
+        sys.modules[self.__name__] = self
 
     def is_available(self) -> bool:
         return self._available()
@@ -41,15 +50,16 @@ def _onednn() -> bool:
 
 
 cudnn = _Switches(
-    _available=_cuda, enabled=True, benchmark=False, deterministic=True, allow_tf32=True, version=lambda: None
+    "cudnn", _available=_cuda, enabled=True, benchmark=False, deterministic=True, allow_tf32=True, version=lambda: None
 )
 cuda = _Switches(
+    "cuda",
     _available=_cuda,
     matmul=SimpleNamespace(
         allow_tf32=False, allow_fp16_reduced_precision_reduction=True, allow_bf16_reduced_precision_reduction=True
     ),
 )
-mps = _Switches(_available=lambda: False)
-mkl = _Switches(_available=lambda: False)
-mkldnn = _Switches(_available=_onednn, enabled=True)
-openmp = _Switches(_available=_onednn)
+mps = _Switches("mps", _available=lambda: False)
+mkl = _Switches("mkl", _available=lambda: False)
+mkldnn = _Switches("mkldnn", _available=_onednn, enabled=True)
+openmp = _Switches("openmp", _available=_onednn)

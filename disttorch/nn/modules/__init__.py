@@ -1,5 +1,6 @@
 """The layers: one file for each kind, all handed on here."""
 
+from . import places
 from .activation import (
     CELU,
     ELU,
