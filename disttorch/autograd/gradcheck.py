@@ -147,9 +147,9 @@ def _numerical(func, inputs: tuple, x: Tensor, eps: float) -> list:
         data[index] = kept + eps * direction
         above = [a.copy() for a in _arrays(func, inputs)]
         data[index] = kept - eps * direction
-        below = _arrays(func, inputs)
-        data[index] = kept
-        return [(a - b) / (2 * eps) for a, b in zip(above, below, strict=True)]
+        found = [(a - b) / (2 * eps) for a, b in zip(above, _arrays(func, inputs), strict=True)]
+        data[index] = kept  # not before: results may be views of it
+        return found
 
     return _columns(data, slopes)
 
