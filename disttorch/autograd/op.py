@@ -9,7 +9,6 @@ operations, so they can be differentiated again. A gradient that comes out broad
 its input's shape and dtype by the sweep.
 """
 
-import inspect
 from collections.abc import Sequence
 
 import numpy as np
@@ -22,6 +21,7 @@ from .variable import Tensor, edge, mark_view, wrap
 
 # What a gradient may ask for: an input (or setting), an output, a further array, an input's shape, or `*xs`.
 INPUT, OUTPUT, KEPT, SHAPE, INPUTS = "input", "output", "kept", "shape", "inputs"
+_VARIADIC = 0x04  # of code.co_flags: the function takes *args
 
 
 class Op:
@@ -40,10 +40,7 @@ class Op:
 
     def __init__(self, name, forward, *, outputs=("out",), keeps=(), joint=None, inputs=None, params=None, **gradients):
         self.forward, self.outputs, self.joint, self.gradients = forward, outputs, joint, gradients
-        names = list(params or inspect.signature(forward).parameters)
-        variadic = not params and any(
-            p.kind is p.VAR_POSITIONAL for p in inspect.signature(forward).parameters.values()
-        )
+        names, variadic = (list(params), False) if params else _parameters(forward)
         self.variadic = names.index(names[-1]) if variadic else None
         self.params = names[:-1] if variadic else names
         self.single = len(outputs) == 1 and not keeps
@@ -138,6 +135,18 @@ class Op:
         return plan
 
 
+def _parameters(function) -> tuple[list, bool]:
+    """The names of a function's parameters, and whether the last takes any number; a tenth of inspect.signature's
+    time, of which importing the operations would be full.
+    """
+    while hasattr(function, "__wrapped__"):
+        function = function.__wrapped__
+    code = function.__code__
+    names, last = code.co_varnames, code.co_argcount + code.co_kwonlyargcount
+    variadic = bool(code.co_flags & _VARIADIC)
+    return [*names[: code.co_argcount], *names[last : last + variadic]], variadic
+
+
 class ViewOp(Op):
     """An operation whose result shares its first argument's memory (or is a copy, where the layout forces one)."""
 
@@ -161,11 +170,11 @@ class _Plan:
     def __init__(self, op: Op, needs: tuple | None):
         wanted: list[tuple] = []  # (position of the input or None, function, its sources)
         if op.joint is not None:
-            wanted.append((None, op.joint, list(inspect.signature(op.joint).parameters)))
+            wanted.append((None, op.joint, _parameters(op.joint)[0]))
         else:
             for position, rule in enumerate(op.gradients.values()):
                 if needs is not None and needs[position]:
-                    wanted.append((position, rule, list(inspect.signature(rule).parameters)))
+                    wanted.append((position, rule, _parameters(rule)[0]))
         keep: dict = {}
         self.rules: list[tuple] = []  # (position, rule, which of the kept values it reads; None: all, as they come)
         for position, rule, names in wanted:
