@@ -23,7 +23,12 @@ Pooling; x (N, C, *S); `saved` is opaque
     adaptive_max_pool_forward(x, output_size) -> (y, indices);  adaptive_max_pool_backward(g, indices, x_shape) -> gx
 Matrix products; x (*, in), w (out, in)
     matmul(a, b) -> numpy.matmul's result; transposed views cost no copy
-    linear_forward(x, w, b=None) -> y;     linear_backward(g, x, w, needs=(True, True, True)) -> (gx, gw, gb)
+    linear_forward(x, w, b=None, activation=None) -> y         activation: None, "relu" or "gelu"
+    linear_backward(g, x, w, needs=(True, True, True)) -> (gx, gw, gb)
+    linear_parts_backward(gs, x, w, needs=(True, True, True)) -> (gx, gw, gb)     g in equal parts of its last axis
+Attention; q (*, L, E), k (*, S, E), v (*, S, F); bias is added to the scores, keep (scaled) multiplies the weights
+    attention_forward(q, k, v, bias, keep, scale) -> (y (*, L, F), weights (*, L, S))
+    attention_backward(g, q, k, v, keep, weights, scale, needs=(True,) * 4) -> (gq, gk, gv, scores' gradient)
 Normalisation; mean and var (biased) are (C,), or x's leading shape for layer_norm over the last `dims` axes
     batch_norm_forward(x, weight, bias, eps, mean=None, var=None) -> (y, mean, var)      None: the batch's own
     batch_norm_backward(g, x, weight, mean, var, eps, training=True, needs=(True, True, True)) -> (gx, gw, gb)

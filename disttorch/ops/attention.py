@@ -12,52 +12,28 @@ from ..autograd.op import Op
 from ..autograd.variable import wrap
 from .arguments import C_NAMES, need_tensor
 from .dropout import _mask
-from .fused import by_parts
+from .fused import by_parts, fused
 from .matmul import kernels_of, matmul
 from .softmax import softmax
 
 
 def _forward(q, k, v, bias, keep, scale):
     """bias: what is added to the scores, or None; keep: the dropout's mask, already scaled, or None -> y, weights."""
-    kernels = kernels_of(q)
-    scores = kernels.matmul(q, np.swapaxes(k, -1, -2))
-    scores *= scores.dtype.type(scale)
-    if bias is not None:
-        scores = scores + bias
-    weights = kernels.softmax_forward(scores, scores.ndim - 1)
-    if bias is not None:  # a query that may see no key gets zeros
-        blind = np.isneginf(scores).all(-1, keepdims=True)
-        if blind.any():
-            weights = np.where(blind, weights.dtype.type(0), weights)
-    return kernels.matmul(weights if keep is None else weights * keep, v), weights
+    return kernels_of(q).attention_forward(q, k, v, bias, keep, scale)
 
 
 def _rule(g, needs, q, k, v, bias, keep, scale, weights):
-    if mode.grad:
+    if not mode.grad:
+        return fused("attention_backward", g, q, k, v, keep, weights, scale, needs)
 
-        def meaning(q, k, v, bias):
-            scores = matmul(q, k.transpose(-2, -1)) * scale
-            found = softmax(scores if bias is None else scores + bias, -1)
-            if bias is not None:
-                found = found.masked_fill(wrap(weights == 0, q.device), 0)
-            return matmul(found if keep is None else found * keep, v)
+    def meaning(q, k, v, bias):
+        scores = matmul(q, k.transpose(-2, -1)) * scale
+        found = softmax(scores if bias is None else scores + bias, -1)
+        if bias is not None:
+            found = found.masked_fill(wrap(weights == 0, q.device), 0)
+        return matmul(found if keep is None else found * keep, v)
 
-        return by_parts(meaning, (q, k, v, bias), needs, g)
-    a, b, c, d = g._data, q._data, k._data, v._data
-    kernels = kernels_of(a)
-    dropped = weights if keep is None else weights * keep._data
-    gv = kernels.matmul(np.swapaxes(dropped, -1, -2), a) if needs[2] else None
-    gq = gk = gb = None
-    if needs[0] or needs[1] or needs[3]:
-        by_weights = kernels.matmul(a, np.swapaxes(d, -1, -2))
-        if keep is not None:
-            by_weights *= keep._data
-        scores = kernels.softmax_backward(by_weights, weights, weights.ndim - 1)
-        gb = scores.copy() if needs[3] else None
-        scores *= scores.dtype.type(scale)
-        gq = kernels.matmul(scores, c) if needs[0] else None
-        gk = kernels.matmul(np.swapaxes(scores, -1, -2), b) if needs[1] else None
-    return [None if x is None else wrap(x, g.device) for x in (gq, gk, gv, gb)]
+    return by_parts(meaning, (q, k, v, bias), needs, g)
 
 
 _attention = Op(

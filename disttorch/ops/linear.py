@@ -3,8 +3,12 @@
 from .. import dtypes
 from ..autograd.mode import mode
 from ..autograd.op import Op
+from ..autograd.variable import wrap
+from ..devices import scope
+from .activation import gelu, relu
 from .arguments import C_NAMES, need_tensor
 from .fused import fused
+from .joining import cat
 from .matmul import _mm, kernels_of, matmul
 
 
@@ -26,6 +30,67 @@ def _rule(g, needs, x, w):
 # The bias is the first edge, as of PyTorch's addmm.
 _linear = Op("AddmmBackward0", _forward, joint=_rule, inputs=("b", "x", "w"))
 _linear_plain = Op("MmBackward0", _forward, joint=_rule, inputs=("b", "x", "w"))
+
+
+def _parts_rule(g, needs, x, w):
+    if mode.grad or g[0]._data.dtype.kind == "c":
+        return _rule(cat(g, -1), needs, x, w)
+    kernels, where = kernels_of(x._data), x.device
+    with scope(where):
+        found = kernels.linear_parts_backward([t._data for t in g], x._data, w._data, (needs[1], needs[2], needs[0]))
+    gx, gw, gb = (None if a is None else wrap(a, where) for a in found)
+    return gb, gx, gw
+
+
+def _parts_forward(x, w, b):
+    kernels, each = kernels_of(x), len(w) // 3
+    own = [slice(k * each, (k + 1) * each) for k in range(3)]
+    return tuple([kernels.linear_forward(x, w[at], None if b is None else b[at]) for at in own])
+
+
+# Three products on a third of the weights each take no longer than one, and leave nothing to cut apart.
+_parts = Op("AddmmBackward0", _parts_forward, outputs=("q", "k", "v"), joint=_parts_rule, inputs=("b", "x", "w"))
+
+
+def projections(input, weight, bias=None):
+    """linear(input, weight, bias) in three equal parts of the last dimension, each contiguous."""
+    x, w = input._data, weight._data
+    if (
+        x.ndim != 3
+        or x.shape[-1] != w.shape[1]
+        or x.dtype != w.dtype
+        or (bias is not None and bias._data.dtype != w.dtype)
+    ):
+        return linear(input, weight, bias).chunk(3, -1)
+    return _parts(input, weight, bias)
+
+
+def _relu_rule(g, needs, x, w, out):
+    if mode.grad:
+        return _rule(g * (out.detach() > 0), needs, x, w)
+    return _rule(fused("relu_backward", g, out), needs, x, w)
+
+
+_linear_relu = Op(
+    "ReluBackward0",
+    lambda x, w, b: kernels_of(x).linear_forward(x, w, b, "relu"),
+    joint=_relu_rule,
+    inputs=("b", "x", "w"),
+)
+
+
+def linear_activated(input, weight, bias, activation):
+    """relu or gelu of linear(input, weight, bias), in one pass where the gradient does not need what lies between."""
+    x, w = input._data, weight._data
+    plain = bias is not None and x.ndim > 1 and x.shape[-1] == w.shape[1] and x.dtype == w.dtype == bias._data.dtype
+    if plain and x.dtype.kind == "f":
+        if activation == "relu":
+            return _linear_relu(input, weight, bias)
+        if not mode.grad:
+            with scope(input.device):
+                return wrap(kernels_of(x).linear_forward(x, w, bias._data, "gelu"), input.device)
+    y = linear(input, weight, bias)
+    return relu(y) if activation == "relu" else gelu(y)
 
 
 def linear(input, weight, bias=None):

@@ -10,8 +10,8 @@ from .. import dtypes
 from .attention import scaled_dot_product_attention
 from .dropout import dropout
 from .joining import cat
-from .linear import linear
-from .matmul import bmm
+from .linear import linear, projections
+from .matmul import matmul
 from .padding import pad
 from .softmax import softmax
 
@@ -68,33 +68,34 @@ def _added(mask, name: str, dtype, other=None, other_name=""):
 
 
 def _projected(query, key, value, weight, bias):
-    """Queries, keys and values from one weight (3 E, E): in one product for self-attention."""
+    """Queries, keys and values from one weight (3 E, E)."""
     if key is value and query is key:
-        return linear(query, weight, bias).chunk(3, -1)
+        return projections(query, weight, bias)
     weights = weight.chunk(3)
     biases = (None,) * 3 if bias is None else bias.chunk(3)
     return [linear(x, w, b) for x, w, b in zip((query, key, value), weights, biases, strict=True)]
 
 
-def _heads(x, batch, heads, head_dim):
-    """(L, N, E) -> (N * H, L, D)."""
-    return x.reshape(x.shape[0], batch * heads, head_dim).transpose(0, 1)
+def _heads(x, heads, head_dim):
+    """(L, N, E) -> (N, H, L, D), a view."""
+    return x.reshape(*x.shape[:2], heads, head_dim).permute(1, 2, 0, 3)
 
 
-def _static(x, name, count, head_dim):
-    _expect(x.size(0) == count, f"expecting {name}.size(0) of {count}, but got {x.size(0)}")
+def _static(x, name, batch, heads, head_dim):
+    """(N * H, S, D) -> (N, H, S, D)."""
+    _expect(x.size(0) == batch * heads, f"expecting {name}.size(0) of {batch * heads}, but got {x.size(0)}")
     _expect(x.size(2) == head_dim, f"expecting {name}.size(2) of {head_dim}, but got {x.size(2)}")
-    return x
+    return x.reshape(batch, heads, *x.shape[1:])
 
 
-def _sized_mask(mask, target, source, batch_heads):
-    """The mask with three dimensions; RuntimeError if its sizes are not those of the attention."""
+def _sized_mask(mask, target, source, batch, heads):
+    """The mask as (L, S) or (N, H, L, S); RuntimeError if its sizes are not those of the attention."""
     if mask is None:
         return None
-    expected = (target, source) if mask.dim() == 2 else (batch_heads, target, source)
+    expected = (target, source) if mask.dim() == 2 else (batch * heads, target, source)
     if tuple(mask.shape) != expected:
         raise RuntimeError(f"The shape of the {mask.dim()}D attn_mask is {mask.shape}, but should be {expected}.")
-    return mask.unsqueeze(0) if mask.dim() == 2 else mask
+    return mask if mask.dim() == 2 else mask.reshape(batch, heads, target, source)
 
 
 def multi_head_attention_forward(
@@ -146,8 +147,7 @@ def multi_head_attention_forward(
         _expect(key.shape == value.shape, f"key shape {key.shape} does not match value shape {value.shape}")
         _expect(in_proj_weight is not None, "use_separate_proj_weight is False but in_proj_weight is None")
         q, k, v = _projected(query, key, value, in_proj_weight, in_proj_bias)
-    rows = batch * num_heads
-    attn_mask = _sized_mask(attn_mask, target, source, rows)
+    attn_mask = _sized_mask(attn_mask, target, source, batch, num_heads)
 
     extra = 0  # keys beyond those that were given
     if bias_k is not None and bias_v is not None:
@@ -157,52 +157,47 @@ def multi_head_attention_forward(
     else:
         _expect(bias_k is None, "bias_k is set but bias_v is None")
         _expect(bias_v is None, "bias_v is set but bias_k is None")
-    q = _heads(q, batch, num_heads, head_dim)
-    k = _heads(k, batch, num_heads, head_dim) if static_k is None else _static(static_k, "static_k", rows, head_dim)
-    v = _heads(v, batch, num_heads, head_dim) if static_v is None else _static(static_v, "static_v", rows, head_dim)
+    sizes = (batch, num_heads, head_dim)
+    q = _heads(q, num_heads, head_dim)
+    k = _heads(k, num_heads, head_dim) if static_k is None else _static(static_k, "static_k", *sizes)
+    v = _heads(v, num_heads, head_dim) if static_v is None else _static(static_v, "static_v", *sizes)
     if add_zero_attn:
-        k, v = (cat([t, t.new_zeros((rows, 1, head_dim))], 1) for t in (k, v))
+        k, v = (cat([t, t.new_zeros((batch, num_heads, 1, head_dim))], 2) for t in (k, v))
         extra += 1
     if extra:
         attn_mask, key_padding_mask = (None if m is None else pad(m, (0, extra)) for m in (attn_mask, key_padding_mask))
-    source = k.shape[1]
+    source = k.shape[2]
     if key_padding_mask is not None:
         for d, size in enumerate((batch, source)):
             _expect(
                 key_padding_mask.shape[d] == size,
                 f"Expected key_padded_mask.shape[{d}] to be {size}, but got {key_padding_mask.shape[d]}",
             )
-        padding = key_padding_mask.reshape(batch, 1, 1, source).expand(-1, num_heads, -1, -1).reshape(rows, 1, source)
+        padding = key_padding_mask.reshape(batch, 1, 1, source)
         attn_mask = padding if attn_mask is None else attn_mask + padding
 
-    found, weights = (_with_weights if need_weights else _without_weights)(
-        q, k, v, attn_mask, dropout_p if training else 0.0, is_causal, (batch, num_heads)
-    )
-    found = linear(found.transpose(0, 1).reshape(target, batch, embed), out_proj_weight, out_proj_bias)
-    if weights is not None:
-        weights = weights.reshape(batch, num_heads, target, source)
-        weights = weights.mean(1) if average_attn_weights else weights
+    attend = _with_weights if need_weights else _without_weights
+    found, weights = attend(q, k, v, attn_mask, dropout_p if training else 0.0, is_causal)
+    found = linear(found.permute(2, 0, 1, 3).reshape(target, batch, embed), out_proj_weight, out_proj_bias)
+    if weights is not None and average_attn_weights:
+        weights = weights.mean(1)
     if not batched:
         return found.squeeze(1), None if weights is None else weights.squeeze(0)
     return found, weights
 
 
-def _with_weights(q, k, v, mask, dropout_p, is_causal, split):
-    """-> (N * H, L, D), weights (N * H, L, S)."""
-    scores = bmm(q * math.sqrt(1.0 / q.shape[-1]), k.transpose(-2, -1))
+def _with_weights(q, k, v, mask, dropout_p, is_causal):
+    """-> (N, H, L, D), weights (N, H, L, S)."""
+    scores = matmul(q * math.sqrt(1.0 / q.shape[-1]), k.transpose(-2, -1))
     weights = softmax(scores if mask is None else scores + mask, -1)
     if dropout_p > 0.0:
         weights = dropout(weights, dropout_p)
-    return bmm(weights, v), weights
+    return matmul(weights, v), weights
 
 
-def _without_weights(q, k, v, mask, dropout_p, is_causal, split):
-    """-> (N * H, L, D), None."""
-    if mask is not None:
-        mask = mask.unsqueeze(0) if mask.shape[0] == 1 else mask.reshape(*split, -1, k.shape[1])
-    q, k, v = (t.reshape(*split, *t.shape[1:]) for t in (q, k, v))
-    found = scaled_dot_product_attention(q, k, v, mask, dropout_p, is_causal)
-    return found.reshape(-1, *found.shape[2:]), None
+def _without_weights(q, k, v, mask, dropout_p, is_causal):
+    """-> (N, H, L, D), None."""
+    return scaled_dot_product_attention(q, k, v, mask, dropout_p, is_causal), None
 
 
 __all__: list[str] = []

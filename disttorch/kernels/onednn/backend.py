@@ -5,6 +5,7 @@ import numpy as np
 from disttorch.kernels import threads
 from disttorch.kernels.onednn import binding
 from disttorch.kernels.onednn.activation import Activation
+from disttorch.kernels.onednn.attention import Attention
 from disttorch.kernels.onednn.convolution import Convolution
 from disttorch.kernels.onednn.linear import Linear
 from disttorch.kernels.onednn.normalization import Normalization
@@ -14,7 +15,7 @@ from disttorch.kernels.onednn.recurrent import Recurrent
 from disttorch.kernels.portable import Portable
 
 
-class OneDNN(Convolution, Pooling, Linear, Normalization, Activation, Recurrent, Portable):
+class OneDNN(Convolution, Pooling, Linear, Attention, Normalization, Activation, Recurrent, Portable):
     name = "onednn"
 
     def __init__(self, lib):

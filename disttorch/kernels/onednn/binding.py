@@ -16,7 +16,7 @@ F32 = 3
 FORMAT_ANY = 1
 TRAINING, BACKWARD = 64, 128
 CONVOLUTION_DIRECT = 1
-RELU, TANH, LOGISTIC, GELU_TANH, GELU_ERF = 0x20, 0x21, 0x29, 0x2B, 0x31
+RELU, TANH, LINEAR, LOGISTIC, GELU_TANH, GELU_ERF = 0x20, 0x21, 0x26, 0x29, 0x2B, 0x31
 RELU_FROM_DST, TANH_FROM_DST, LOGISTIC_FROM_DST = 0x100, 0x101, 0x104
 POOL_MAX, POOL_AVG_INCLUDE, POOL_AVG_EXCLUDE = 0x1FF, 0x2FF, 0x3FF
 SOFTMAX, LOG_SOFTMAX = 0x30000, 0x30001
@@ -43,6 +43,10 @@ _SIGNATURES = {
     "dnnl_memory_set_data_handle": (_P, _P),
     "dnnl_primitive_attr_create": (_OUT,),
     "dnnl_primitive_attr_set_scratchpad_mode": (_P, c_int),
+    "dnnl_primitive_attr_set_post_ops": (_P, _P),
+    "dnnl_post_ops_create": (_OUT,),
+    "dnnl_post_ops_append_eltwise": (_P, c_int, c_float, c_float),
+    "dnnl_post_ops_destroy": (_P,),
     "dnnl_primitive_create": (_OUT, _P),
     "dnnl_primitive_destroy": (_P,),
     "dnnl_primitive_execute": (_P, _P, c_int, _P),
@@ -61,6 +65,7 @@ _SIGNATURES = {
     "dnnl_softmax_backward_primitive_desc_create": (_OUT, _P, c_int, *[_P] * 3, c_int, _P, _P),
     "dnnl_eltwise_forward_primitive_desc_create": (_OUT, _P, c_int, c_int, _P, _P, c_float, c_float, _P),
     "dnnl_eltwise_backward_primitive_desc_create": (_OUT, _P, c_int, *[_P] * 3, c_float, c_float, _P, _P),
+    "dnnl_inner_product_forward_primitive_desc_create": (_OUT, _P, c_int, *[_P] * 5),
     "dnnl_matmul_primitive_desc_create": (_OUT, _P, *[_P] * 5),
     "dnnl_reorder_primitive_desc_create": (_OUT, *[_P] * 5),
     "dnnl_lstm_forward_primitive_desc_create": (_OUT, _P, c_int, c_int, *[_P] * 11, c_uint, _P),

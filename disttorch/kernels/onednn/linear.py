@@ -1,4 +1,7 @@
-"""Matrix products: oneDNN's GEMM for two matrices, its matmul primitive for batches, NumPy's BLAS for tiny ones."""
+"""Matrix products: oneDNN's GEMM for two matrices, its primitives where they are faster or do more in one pass (bias
+and activation, batches, gradients of wide weights), NumPy's BLAS for tiny ones."""
+
+from math import isfinite
 
 import numpy as np
 
@@ -6,10 +9,15 @@ from disttorch.kernels.blas import address
 from disttorch.kernels.onednn import binding as dnnl
 from disttorch.kernels.onednn.binding import Unsupported
 from disttorch.kernels.onednn.layouts import FLOAT, contiguous, dense, strides_of
-from disttorch.kernels.threads import enter_thread, threads_for
+from disttorch.kernels.threads import PER_ELEMENT, enter_thread, threads_for
 
 # Multiplications below which NumPy's BLAS on one thread wins: oneDNN's GEMM spends some 5 us before it starts.
 TINY = 1 << 19
+# Rows from which bringing the weights into oneDNN's own layout pays.
+MANY_ROWS = 256
+# Elements of a weights' gradient from which the primitive beats the GEMM.
+WIDE = 1 << 17
+_ACTIVATIONS = {"relu": dnnl.RELU, "gelu": dnnl.GELU_ERF}
 
 
 class Linear:
@@ -24,40 +32,119 @@ class Linear:
         except Unsupported:
             return super().matmul(a, b)
 
-    def linear_forward(self, x, w, b=None):
-        if x.dtype is not FLOAT or w.dtype is not FLOAT or not x.size:
-            return super().linear_forward(x, w, b)
+    def linear_forward(self, x, w, b=None, activation=None):
+        if not (_floats(x, w, b) and x.size):
+            return super().linear_forward(x, w, b, activation)
+        turned = _is_turned(x)
+        x = x.swapaxes(0, 1) if turned else x
         rows = x if x.ndim == 2 else x.reshape(-1, x.shape[-1])
-        y = self._gemm(rows, w.T, b)
-        return y if x.ndim == 2 else y.reshape(*x.shape[:-1], w.shape[0])
+        if len(rows) >= MANY_ROWS and rows.size * len(w) >= TINY and b is not None and _is_safe(rows, w, b, activation):
+            y = self._with_bias(np.ascontiguousarray(rows), w, b, activation)
+        else:
+            y = self._gemm(rows, w.T, b)
+            if activation is not None:
+                y = self.relu_forward(y) if activation == "relu" else self.gelu_forward(y)
+        y = y if x.ndim == 2 else y.reshape(*x.shape[:-1], w.shape[0])
+        return y.swapaxes(0, 1) if turned else y
 
     def linear_backward(self, g, x, w, needs=(True, True, True)):
-        if g.dtype is not FLOAT or x.dtype is not FLOAT or w.dtype is not FLOAT or not (g.size and x.size):
+        if not (_floats(g, x, w) and g.size and x.size):
             return super().linear_backward(g, x, w, needs)
+        turned = _is_turned(x)
+        if turned:
+            g, x = g.swapaxes(0, 1), x.swapaxes(0, 1)
         rows = g if g.ndim == 2 else g.reshape(-1, g.shape[-1])
         gx = gw = None
         if needs[0]:
             gx = self._gemm(rows, w)
             if g.ndim != 2:
                 gx = gx.reshape(x.shape)
+            if turned:
+                gx = gx.swapaxes(0, 1)
         if needs[1]:
-            gw = self._gemm(rows.T, x if x.ndim == 2 else x.reshape(-1, x.shape[-1]))
-        return gx, gw, np.add.reduce(rows, axis=0) if needs[2] else None
+            gw = self._weights_gradient(rows, x if x.ndim == 2 else x.reshape(-1, x.shape[-1]))
+        return gx, gw, self._column_sums(rows) if needs[2] else None
 
-    def _gemm(self, a, b, bias=None):
-        """a (M, K) @ b (K, N) + bias (N,)."""
+    def linear_parts_backward(self, gs, x, w, needs=(True, True, True)):
+        if not (_floats(x, w, *gs) and x.size and w.size):
+            return super().linear_parts_backward(gs, x, w, needs)
+        turned = _is_turned(x)
+        if turned:
+            gs, x = [g.swapaxes(0, 1) for g in gs], x.swapaxes(0, 1)
+        rows, parts = x.reshape(-1, x.shape[-1]), [g.reshape(-1, g.shape[-1]) for g in gs]
+        each = len(w) // len(gs)
+        gx = np.empty(rows.shape, FLOAT) if needs[0] else None
+        gw = np.empty(w.shape, FLOAT) if needs[1] else None
+        gb = np.empty(len(w), FLOAT) if needs[2] else None
+        for k, part in enumerate(parts):
+            own = slice(k * each, (k + 1) * each)
+            if needs[0]:
+                self._gemm(part, w[own], out=gx, add=k > 0)
+            if needs[1]:
+                self._gemm(part.T, rows, out=gw[own])
+            if needs[2]:
+                gb[own] = self._column_sums(part)
+        if needs[0]:
+            gx = gx.reshape(x.shape)
+            gx = gx.swapaxes(0, 1) if turned else gx
+        return gx, gw, gb
+
+    def _with_bias(self, rows, w, b, activation):
+        """rows @ w.T + b and the activation in one pass."""
+        y = np.empty((len(rows), len(w)), FLOAT)
+        strides = strides_of(w.shape, w.strides, contiguous(w.shape))
+        if min(strides) < 1:
+            w, strides = np.ascontiguousarray(w), contiguous(w.shape)
+        key = ("linear", rows.shape, w.shape, strides, activation)
+        self.engine.run(
+            key,
+            lambda plan: _linear(plan, rows.shape, w.shape, strides, activation),
+            rows,
+            w,
+            np.ascontiguousarray(b),
+            y,
+            work=rows.size * len(w),
+        )
+        return y
+
+    def _weights_gradient(self, g, x):
+        """g.T @ x."""
+        if g.shape[1] * x.shape[1] < WIDE or len(g) < MANY_ROWS or not (g.flags.c_contiguous and x.flags.c_contiguous):
+            return self._gemm(g.T, x)
+        gw = np.empty((g.shape[1], x.shape[1]), FLOAT)
+        key = ("weights_gradient", g.shape, x.shape)
+        self.engine.run(key, lambda plan: _matmul(plan, g.T, x, gw), g.T, x, gw, work=gw.size * len(g))
+        return gw
+
+    def _column_sums(self, rows):
+        """The sum over rows, as a product: BLAS reads faster than NumPy adds."""
+        if rows.size < TINY // 8 or not rows.flags.c_contiguous:
+            return np.add.reduce(rows, axis=0)
+        ones, sums = np.ones((1, len(rows)), FLOAT), np.empty(rows.shape[1], FLOAT)
+        enter_thread(threads_for(PER_ELEMENT * rows.size))
+        self.engine.lib.dnnl_sgemm(
+            b"N", b"N", 1, rows.shape[1], len(rows), 1.0, address(ones), len(rows), address(rows), rows.shape[1], 0.0,
+            address(sums), rows.shape[1],
+        )  # fmt: skip
+        return sums
+
+    def _gemm(self, a, b, bias=None, out=None, add=False):
+        """a (M, K) @ b (K, N) + bias (N,), into `out` (contiguous) if given, or added to it."""
         m, k = a.shape
         n = b.shape[1]
+        if out is None:
+            out = np.empty((m, n), FLOAT)
         if m * n * k < TINY:
-            out = np.matmul(a, b)
+            if add:
+                out += np.matmul(a, b)
+            else:
+                np.matmul(a, b, out=out)
             if bias is not None:
                 out += bias
             return out
-        out = np.empty((m, n), FLOAT)
-        beta = 0.0
+        beta = 1.0 if add or bias is not None else 0.0
         if bias is not None:
             out[...] = bias
-            beta = 1.0
         a, a_flag, lda = _operand(a)
         b, b_flag, ldb = _operand(b)
         enter_thread(threads_for(m * n * k))
@@ -78,6 +165,43 @@ class Linear:
         key = ("matmul", a.shape, a.strides, b.shape, b.strides)
         self.engine.run(key, lambda plan: _matmul(plan, a, b, out), a, b, out, work=out.size * a.shape[-1])
         return out
+
+
+def _floats(*arrays):
+    return all(a is None or a.dtype is FLOAT for a in arrays)
+
+
+def _is_safe(x, w, b, activation):
+    """Whether oneDNN may apply the activation: it passes over NaN, which PyTorch's carry on.
+
+    Finite sums of squares bound every product's value (Cauchy and Schwarz), so no NaN can arise.
+    """
+    return activation is None or all(isfinite(_square(a)) for a in (x, w, b))
+
+
+@np.errstate(all="ignore")
+def _square(a):
+    a = a if a.flags.c_contiguous else a.T if a.T.flags.c_contiguous else np.ascontiguousarray(a)
+    flat = a.reshape(-1)
+    return np.dot(flat, flat)
+
+
+def _is_turned(x):
+    """Whether x is a contiguous (N, L, E) seen as (L, N, E): its rows are taken as they lie."""
+    return x.ndim == 3 and not x.flags.c_contiguous and x.swapaxes(0, 1).flags.c_contiguous
+
+
+def _linear(plan, x_shape, w_shape, w_strides, activation):
+    rows, width = x_shape[0], w_shape[0]
+    x, w = plan.array(plan.layout(x_shape, contiguous(x_shape))), plan.array(plan.layout(w_shape, w_strides))
+    b, y = plan.array(plan.layout((width,), (1,))), plan.array(plan.layout((rows, width), (width, 1)))
+    after = None if activation is None else plan.engine.followed_by(_ACTIVATIONS[activation])
+    free = plan.layout(w_shape)
+    desc = plan.describe(
+        "inner_product_forward", dnnl.TRAINING, x.layout, free, b.layout, y.layout, attributes=after
+    )  # fmt: skip
+    weights = plan.input(w, desc, dnnl.QUERY_WEIGHTS)
+    plan.step(desc, {dnnl.SRC: x, dnnl.WEIGHTS: weights, dnnl.BIAS: b, dnnl.DST: y})
 
 
 def _matmul(plan, a, b, out):

@@ -46,13 +46,30 @@ class Engine:
         self.lib = lib
         self.handle = c_void_p()
         self.check(lib.dnnl_engine_create(byref(self.handle), 1, 0))  # dnnl_cpu
-        self.attributes = c_void_p()
-        self.check(lib.dnnl_primitive_attr_create(byref(self.attributes)))
-        self.check(lib.dnnl_primitive_attr_set_scratchpad_mode(self.attributes, SCRATCHPAD_USER))
+        self.attributes = self._new_attributes()
+        self._followed = {}  # (algorithm, alpha) -> attributes
         self.thread = _Thread()
         self._idle = {}  # key -> plans not running, None where oneDNN has no implementation
         self._threads = get_num_threads()  # for which those plans were made
         self._lock = threading.Lock()  # of that dictionary's growth
+
+    def _new_attributes(self):
+        attributes = c_void_p()
+        self.check(self.lib.dnnl_primitive_attr_create(byref(attributes)))
+        self.check(self.lib.dnnl_primitive_attr_set_scratchpad_mode(attributes, SCRATCHPAD_USER))
+        return attributes
+
+    def followed_by(self, algorithm, alpha=0.0):
+        """Attributes of a primitive whose result goes through an elementwise function before it is written."""
+        attributes = self._followed.get((algorithm, alpha))
+        if attributes is None:
+            attributes, functions = self._new_attributes(), c_void_p()
+            self.check(self.lib.dnnl_post_ops_create(byref(functions)))
+            self.check(self.lib.dnnl_post_ops_append_eltwise(functions, algorithm, alpha, 0.0))
+            self.check(self.lib.dnnl_primitive_attr_set_post_ops(attributes, functions))  # copies them
+            self.lib.dnnl_post_ops_destroy(functions)
+            self._followed[algorithm, alpha] = attributes
+        return attributes
 
     def check(self, status):
         if status:
@@ -168,11 +185,11 @@ class Plan:
         self._size += -(-self.size(layout) // ALIGNMENT) * ALIGNMENT
         return memory
 
-    def describe(self, operation, *arguments):
+    def describe(self, operation, *arguments, attributes=None):
         """A primitive descriptor of `operation`; reference implementations are refused, they are slower than NumPy."""
         desc = c_void_p()
         create = getattr(self.lib, f"dnnl_{operation}_primitive_desc_create")
-        self.engine.check(create(byref(desc), self.engine.handle, *arguments, self.engine.attributes))
+        self.engine.check(create(byref(desc), self.engine.handle, *arguments, attributes or self.engine.attributes))
         self._descs.append(desc)
         name = ctypes.c_char_p()
         self.lib.dnnl_primitive_desc_query(desc, dnnl.QUERY_IMPL, 0, byref(name))

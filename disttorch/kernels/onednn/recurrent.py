@@ -60,10 +60,10 @@ class Recurrent:
             self._sizes[key] = plan.size(plan.wanted(desc, dnnl.QUERY_WORKSPACE))
         return self._sizes[key]
 
-    def _product(self, w, batch_sizes):
+    def _step_product(self, w, batch_sizes):
         problem = (batch_sizes[0], *w.shape)  # n, k, m
         if w.dtype is not FLOAT or batch_sizes[-1] != batch_sizes[0] or prod(problem) < TINY:
-            return super()._product(w, batch_sizes)
+            return super()._step_product(w, batch_sizes)
         work, run = prod(problem), self.engine.run
         key = ("product", problem, threads_for(work))
         if key not in self._sizes:

@@ -1,6 +1,7 @@
 """The portable backend: the families of kernels put together over one array namespace."""
 
 from disttorch.kernels.portable.activation import Activation
+from disttorch.kernels.portable.attention import Attention
 from disttorch.kernels.portable.convolution import Convolution
 from disttorch.kernels.portable.linear import Linear
 from disttorch.kernels.portable.loss import Loss
@@ -10,7 +11,7 @@ from disttorch.kernels.portable.recurrent import Recurrent
 from disttorch.kernels.portable.scatter import Scatter
 
 
-class Portable(Convolution, Pooling, Linear, Normalization, Activation, Loss, Recurrent, Scatter):
+class Portable(Convolution, Pooling, Linear, Attention, Normalization, Activation, Loss, Recurrent, Scatter):
     """Every kernel over the array namespace `xp`.
 
     A faster backend subclasses this, overrides what it covers and calls `super()` for the rest.

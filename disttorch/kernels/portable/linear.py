@@ -9,11 +9,13 @@ class Linear:
         return self.xp.matmul(a, b)
 
     @in_float32
-    def linear_forward(self, x, w, b=None):
+    def linear_forward(self, x, w, b=None, activation=None):
         y = x @ w.T
         if b is not None:
             y += b
-        return y
+        if activation is None:
+            return y
+        return self.relu_forward(y) if activation == "relu" else self.gelu_forward(y)
 
     @in_float32
     def linear_backward(self, g, x, w, needs=(True, True, True)):
@@ -24,3 +26,14 @@ class Linear:
         gw = g2.T @ x.reshape(rows, inner) if needs[1] else None
         gb = g2.sum(axis=0) if needs[2] else None
         return gx, gw, gb
+
+    def linear_parts_backward(self, gs, x, w, needs=(True, True, True)):
+        """`linear_backward` where g comes in equal parts of its last axis."""
+        each = len(w) // len(gs)
+        found = [self.linear_backward(g, x, w[k * each : (k + 1) * each], needs) for k, g in enumerate(gs)]
+        gx, gw, gb = zip(*found, strict=True)
+        return (
+            sum(gx[1:], gx[0]) if needs[0] else None,
+            self.xp.concatenate(gw) if needs[1] else None,
+            self.xp.concatenate(gb) if needs[2] else None,
+        )

@@ -22,7 +22,7 @@ class Recurrent:
         y = xp.empty((x.shape[0], hidden), gates.dtype)
         cells, tanhs = xp.empty_like(y), xp.empty_like(y)
         h, c = h0.copy(), c0.copy()
-        product, from_h = self._product(w_hh.T, batch_sizes), xp.empty((len(h0), 4 * hidden), gates.dtype)
+        product, from_h = self._step_product(w_hh.T, batch_sizes), xp.empty((len(h0), 4 * hidden), gates.dtype)
         for at in _steps(batch_sizes, reverse):
             n = at.stop - at.start
             a = gates[at]
@@ -48,7 +48,7 @@ class Recurrent:
         gates, cells, tanhs = saved
         ga = xp.empty_like(gates)
         gh, gc = gh.copy(), gc.copy()
-        product = self._product(w_hh, batch_sizes)
+        product = self._step_product(w_hh, batch_sizes)
         buffer, slopes = xp.empty_like(gh), xp.empty((len(gh), 4 * hidden), gates.dtype)
         for at in reversed(_steps(batch_sizes, reverse)):
             n = at.stop - at.start
@@ -87,7 +87,7 @@ class Recurrent:
         y = xp.empty((x.shape[0], hidden), gates.dtype)
         inner = xp.empty_like(y)  # W_hn h + b_hn
         h = h0.copy()
-        product, from_h = self._product(w_hh.T, batch_sizes), xp.empty((len(h0), 3 * hidden), gates.dtype)
+        product, from_h = self._step_product(w_hh.T, batch_sizes), xp.empty((len(h0), 3 * hidden), gates.dtype)
         for at in _steps(batch_sizes, reverse):
             m = at.stop - at.start
             a, b = gates[at], from_h[:m]
@@ -115,7 +115,7 @@ class Recurrent:
         previous = _previous_hidden(xp, y, h0, batch_sizes, reverse)
         gi, ghid = xp.empty_like(gates), xp.empty_like(gates)  # gradients of the two projections
         gh = gh.copy()
-        product, from_gates = self._product(w_hh, batch_sizes), xp.empty_like(gh)
+        product, from_gates = self._step_product(w_hh, batch_sizes), xp.empty_like(gh)
         for at in reversed(_steps(batch_sizes, reverse)):
             r, z, n = (gates[at, k * hidden : (k + 1) * hidden] for k in range(3))
             gr, gz, gn = (gi[at, k * hidden : (k + 1) * hidden] for k in range(3))
@@ -139,7 +139,7 @@ class Recurrent:
         xp = self.xp
         y = _projection(self, x, w_ih, b_ih, b_hh)
         h = h0.copy()
-        product, from_h = self._product(w_hh.T, batch_sizes), xp.empty_like(h)
+        product, from_h = self._step_product(w_hh.T, batch_sizes), xp.empty_like(h)
         for at in _steps(batch_sizes, reverse):
             n = at.stop - at.start
             a = y[at]
@@ -160,7 +160,7 @@ class Recurrent:
         xp = self.xp
         slope = 1 - y * y if nonlinearity == "tanh" else (y > 0).astype(y.dtype)
         gh = gh.copy()
-        product = self._product(w_hh, batch_sizes)
+        product = self._step_product(w_hh, batch_sizes)
         for at in reversed(_steps(batch_sizes, reverse)):
             dh = gh[: at.stop - at.start]
             dh += gy[at]
@@ -169,7 +169,7 @@ class Recurrent:
         previous = _previous_hidden(xp, y, h0, batch_sizes, reverse)
         return _gradients(self, slope, slope, x, previous, w_ih, bias, (gh,))
 
-    def _product(self, w, batch_sizes):
+    def _step_product(self, w, batch_sizes):
         """A function (a, out) that writes a @ w for each step; a backend may first bring w into a layout of its own."""
 
         def product(a, out):

@@ -141,7 +141,7 @@ class RNNBase(Module):
 
     def _check(self, data, states: list, expected: list, packed: bool):
         weight = getattr(self, self._all_weights[0][0])
-        if data.dtype is not weight.dtype and not _autocast():
+        if data.dtype is not weight.dtype and not autocasting():
             raise ValueError(
                 f"RNN input dtype ({data.dtype}) does not match weight dtype ({weight.dtype}). Convert input: "
                 f"input.to({weight.dtype}), or convert model: model.to({data.dtype})"
@@ -167,7 +167,8 @@ class RNNBase(Module):
         return function(data, batch_sizes, state, *settings)
 
 
-def _autocast() -> bool:
+def autocasting() -> bool:
+    """Whether autocast is on."""
     import sys
 
     amp = sys.modules.get("disttorch.amp")  # not loaded: not in use

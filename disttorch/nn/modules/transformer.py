@@ -3,14 +3,17 @@
 from copy import deepcopy
 
 from ...ops import full, triu
+from ...ops.linear import linear_activated
 from .. import functional as F
 from .. import init
 from .attention import MultiheadAttention
 from .container import ModuleList
 from .dropout import Dropout
+from .hooks import everywhere
 from .linear import Linear
 from .module import Module
 from .normalization import LayerNorm
+from .rnn import autocasting
 
 
 def _later_hidden(size: int, device=None, dtype=None):
@@ -37,6 +40,16 @@ def _activation(given):
     if given not in ("relu", "gelu"):
         raise RuntimeError(f"activation should be relu/gelu, not {given}")
     return getattr(F, given)
+
+
+_FUSED = {F.relu: "relu", F.gelu: "gelu"}  # activations that a linear layer can apply itself
+
+
+def _is_plain(module: Linear) -> bool:
+    """Whether calling it does no more than to compute `linear`."""
+    hooks = module._forward_hooks or module._forward_pre_hooks or module._backward_hooks or module._backward_pre_hooks
+    own = type(module) is not Linear or "forward" in module.__dict__
+    return not (own or hooks or everywhere.calls or autocasting())
 
 
 def _clones(module: Module, n: int) -> ModuleList:
@@ -74,7 +87,12 @@ class _Layer(Module):
         return dropout(found[0])
 
     def _feed_forward(self, x):
-        return self.linear2(self.dropout(self.activation(self.linear1(x))))
+        fused, first = _FUSED.get(self.activation), self.linear1
+        if fused is not None and _is_plain(first):
+            inner = linear_activated(x, first.weight, first.bias, fused)
+        else:
+            inner = self.activation(first(x))
+        return self.linear2(self.dropout(inner))
 
 
 class TransformerEncoderLayer(_Layer):
