@@ -264,8 +264,16 @@ def any_integers(stream, shape, dtype):
     return x.astype(dtype).reshape(shape)
 
 
-def permutation(stream, n: int):
-    """The integers 0 to n - 1 (int64) in random order (Fisher and Yates, 1938)."""
+def interchanged(places):
+    """0 to n (int64) after entry i and entry places[i] have changed places, for each i of `places` (n) in turn."""
+    order = list(range(len(places) + 1))
+    for i, j in enumerate(places.tolist()):
+        order[i], order[j] = order[j], order[i]
+    return np.array(order)
+
+
+def permutation(stream, n: int, interchanged=interchanged):
+    """The integers 0 to n - 1 (int64) in random order (Fisher and Yates, 1938), by a function like `interchanged`."""
     if stream.xp is not np:
         return stream.xp.argsort(words64(stream, n)).astype(np.int64)
     if n < 2:
@@ -274,10 +282,7 @@ def permutation(stream, n: int):
         steps = stream.words(n - 1) % np.arange(n, 1, -1, dtype=np.uint32)
     else:
         steps = words64(stream, n - 1) % np.arange(n, 1, -1, dtype=np.uint64)
-    order = list(range(n))
-    for i, j in enumerate((steps.astype(np.int64) + np.arange(n - 1)).tolist()):
-        order[i], order[j] = order[j], order[i]
-    return np.array(order)
+    return interchanged(steps.astype(np.int64) + np.arange(n - 1))
 
 
 # -- others -----------------------------------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ import pytest
 
 from disttorch import devices, random, sampling
 from disttorch.autograd.variable import wrap
+from disttorch.kernels.interchange import interchanged
 from disttorch.streams import MersenneTwister, Philox
 
 F4, F8, I4, I8 = np.dtype("f4"), np.dtype("f8"), np.dtype("i4"), np.dtype("i8")
@@ -45,6 +46,15 @@ def test_a_mixed_sequence_gives_pytorchs_numbers():
     assert sampling.any_integers(s, (2,), I4).tolist() == [351544500, 1087879144]
     assert sampling.poisson(s, np.array([2.0, 20.0])).tolist() == [1.0, 30.0]
     assert sampling.uniform(s, (1,), F4).tolist() == [0.7365944981575012]
+
+
+@pytest.mark.parametrize("n", [2, 3, 64, 1000])
+def test_both_ways_of_permuting_agree(n):
+    once, again = MersenneTwister(n), MersenneTwister(n)
+    expected = sampling.permutation(once, n)
+    np.testing.assert_array_equal(sampling.permutation(again, n, interchanged), expected)
+    assert sorted(expected.tolist()) == list(range(n))
+    assert once.state().tolist() == again.state().tolist()
 
 
 def test_philox_gives_the_known_answer():

@@ -7,6 +7,7 @@ from ..autograd.inplace import write
 from ..autograd.op import Op
 from ..autograd.variable import Tensor, wrap
 from ..devices import scope
+from ..kernels.interchange import interchanged
 from . import fill
 from .creation import as_dtype, as_shape, empty, empty_like, leaf, sized
 from .shape import broadcast_shapes
@@ -77,7 +78,7 @@ def randperm(
     t = empty((n,), dtype=d, layout=layout, device=device)
     words = random.stream(generator, t.device)
     with scope(t.device):
-        t._data[...] = sampling.permutation(words, n)
+        t._data[...] = sampling.permutation(words, n, interchanged)
     return write(out, t) if out is not None else leaf(t, requires_grad)
 
 
