@@ -81,9 +81,9 @@ class Board:
         self._views: dict[tuple[int, np.dtype, int], list[np.ndarray]] = {}
         self._serial = 0
         crowded = size > (os.cpu_count() or 1) or not pids
-        self._spins = SPINS_CROWDED if crowded else SPINS_ALONE
+        self.spins = SPINS_CROWDED if crowded else SPINS_ALONE
         self._scratch: dict[int, np.ndarray] = {}  # rank -> room for what is read out of its process
-        self._open = False  # all others may read this process's memory
+        self._open = False
         others = [pid for peer, pid in enumerate(pids) if peer != rank]
         self._words[(self._mine + REACH) // 8] = int(all(map(can_read, others)))
         self._words[(self._mine + STATE) // 8] = READY
@@ -166,7 +166,7 @@ class Board:
         for peer in self._others:
             flag = self._flags[peer]
             if words[flag] < target:
-                for _ in range(0 if patient else self._spins):
+                for _ in range(0 if patient else self.spins):
                     if words[flag] >= target:
                         break
                 else:
@@ -184,21 +184,26 @@ class Board:
                 self.watch()  # who is known to be dead explains more than who left because of it
                 raise left
             self.watch()
+            for other in self._others:
+                if (failed := self.departed(other, only_failed=True)) is not None:
+                    raise failed  # it has arrived, and given up since
             try:
                 deadline.check()
             except DeadlineExceeded:
                 missing = tuple(f"rank {self.names[r]}" for r in self._others if words[self._flags[r]] < target)
-                raise DeadlineExceeded(deadline.what, deadline.limit, missing) from None
+                raise DeadlineExceeded(str(deadline.what), deadline.limit, missing) from None
             wait_change(self.memory.address + peer * ROW, seen, deadline.remaining(SLICE))
 
-    def departed(self, peer: int) -> CommError | None:
-        """The error that tells why `peer` will not arrive again; None while it may."""
+    def departed(self, peer: int, only_failed: bool = False) -> CommError | None:
+        """The error that tells why `peer` will not arrive again; None while it may, and (`only_failed`) if it has
+        merely closed the group.
+        """
         state = self._words[self._flags[peer] + STATE // 8]
         if state < GONE:
             return None
         start = peer * ROW + LAST_WORDS
         words = bytes(self._bytes[start : start + WORDS - LAST_WORDS]).split(b"\0", 1)[0].decode(errors="replace")
-        return departed(self.names[peer], words)
+        return None if only_failed and not words else departed(self.names[peer], words)
 
     def leave(self, words: str = "") -> None:
         """Tell the others that this rank will not arrive again; `words` say why, if something failed."""
@@ -225,9 +230,13 @@ class Board:
             offset = address - segment.address
             if offset >= 0 and offset + nbytes <= segment.size:
                 return serial, segment.fd or 0, segment.size, offset
+        return (DISTANT, 0, 0, address) if self.open() else None
+
+    def open(self) -> bool:
+        """True if all ranks may read one another's memory. May change to True until all boards are made."""
         if not self._open:
-            self._open = all(self._words[self._flags[peer] + REACH // 8] for peer in self._others)
-        return (DISTANT, 0, 0, address) if self._open else None
+            self._open = all(self._words[flag + REACH // 8] for flag in self._flags)
+        return self._open
 
     def resolve(self, rank: int, where: Where, dtype: np.dtype, count: int) -> np.ndarray:
         """The `count` elements that `rank` shows in a segment at `where`."""
@@ -244,11 +253,14 @@ class Board:
         """A window on elements low to high of what `rank` shows at `where`, in a segment or in its own memory."""
         if where[0] != DISTANT:
             return Window(self.resolve(rank, where, dtype, high)[low:])
+        return self.distant(rank, where[3] + low * dtype.itemsize, dtype, high - low)
+
+    def distant(self, rank: int, address: int, dtype: np.dtype, count: int) -> DistantWindow:
+        """A window on `count` elements at `address` in `rank`'s process."""
         scratch = self._scratch.get(rank)
         if scratch is None:
             scratch = self._scratch[rank] = np.empty(BLOCK, np.uint8)
-        address = where[3] + low * dtype.itemsize
-        return DistantWindow(self.pids[rank], address, dtype, scratch, lambda error: self._lost(rank, error))
+        return DistantWindow(self.pids[rank], address, dtype, count, scratch, lambda error: self._lost(rank, error))
 
     def _lost(self, rank: int, error: OSError) -> NoReturn:
         """`rank`'s memory cannot be reached: say why."""

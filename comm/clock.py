@@ -8,6 +8,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from typing import Any
 
 from .errors import DeadlineExceeded
 
@@ -34,7 +35,8 @@ class Deadline:
 
     __slots__ = ("end", "limit", "what")
 
-    def __init__(self, limit: float, what: str):
+    def __init__(self, limit: float, what: Any):
+        """what: the operation, as text or as what str() makes the text of."""
         self.limit, self.what, self.end = limit, what, now() + limit
 
     def remaining(self, at_most: float = 3600.0) -> float:
@@ -44,4 +46,4 @@ class Deadline:
     def check(self, missing: tuple = ()) -> None:
         """Raise DeadlineExceeded, naming who is `missing`, once the moment has passed."""
         if now() >= self.end:
-            raise DeadlineExceeded(self.what, self.limit, missing)
+            raise DeadlineExceeded(str(self.what), self.limit, missing)

@@ -27,9 +27,10 @@ from .interfaces import own_address
 from .liveness import Monitor
 from .memory import Segment
 from .p2p import PointToPoint
+from .rings import RingMail, rings_size
 from .solo import SoloEngine
 from .store import PrefixStore, Store, rooted
-from .transport import Mailbox, ThreadMail, ZmqMail
+from .transport import Mail, Mailbox, ThreadMail, ZmqMail
 from .wire import TOKEN
 
 TRANSPORTS = ("auto", "inproc", "ipc", "tcp")
@@ -183,17 +184,18 @@ class _Meeting:
             return self._meet_threads()
         monitor = self._watchman()
         engine: Any
+        mails: Sequence[Mail]
         departed = allocate = None
         if kind == "ipc":
-            mails = self._mails("messages")
             board = self._board(list(range(self.size)))
+            mails = [RingMail(board)] if board.open() else self._mails("messages")
             engine, allocate, departed = DirectEngine(board), board.allocate, board.departed
         else:
             hosts = self._hosts() if self.transport == "auto" else []
             grouped = 1 < len(hosts) < self.size
-            mails = self._mails("messages", "collectives", *["leaders"] * grouped)
+            mails = sockets = self._mails("messages", "collectives", *["leaders"] * grouped)
             everyone = MessageEngine(self.rank, self.size, Mailbox(mails[1], self._watch))
-            engine = self._hierarchy(hosts, mails[2], everyone) if grouped else everyone
+            engine = self._hierarchy(hosts, sockets[2], everyone) if grouped else everyone
         p2p = PointToPoint(self.rank, self.size, mails[0], self._watch, departed)
         self.made = Group(
             self.rank, self.size, [card.host for card in self.cards], engine, p2p, kind=kind, timeout=self.timeout,
@@ -298,14 +300,15 @@ class _Meeting:
         pids = [self.cards[rank].pid for rank in ranks]
         key = f"board/{ranks[0]}"
         if self.rank == ranks[0]:
-            block = Segment.create(board_size(len(ranks)))
+            block = Segment.create(board_size(len(ranks)) + rings_size(len(ranks)))
             self.store.set(key, msgpack.packb([block.fd, block.size]))
         else:
             fd, size = msgpack.unpackb(self._await({key: f"rank {ranks[0]}"})[0])
             block = Segment.attach(pids[0], fd, size)
+        board = Board(ranks.index(self.rank), len(ranks), block, self._watch, pids, ranks)
         self._show("mapped", self.cards[self.rank], ranks)
         block.release()
-        return Board(ranks.index(self.rank), len(ranks), block, self._watch, pids, ranks)
+        return board
 
     # Who is gone
 

@@ -9,7 +9,7 @@ import numpy as np
 from . import clock
 from .call import Call, describe
 from .errors import CollectiveMismatch, CommError, GroupClosed, departed
-from .transport import SLICE, Mail, Mailbox
+from .transport import SLICE, Mail, Mailbox, Message
 from .wire import DATA, GOODBYE, MAX_WORDS, Header
 from .work import Work
 
@@ -20,7 +20,7 @@ class Receive(Work):
     def __init__(self, owner: PointToPoint, call: Call, array: np.ndarray, src: int | None, tag: int, limit: float):
         super().__init__(call.name)
         self.call, self.array, self.src, self.tag, self._owner = call, array, src, tag, owner
-        self._deadline = clock.Deadline(limit, str(call))
+        self._deadline = clock.Deadline(limit, call)
         self._first: Header | None = None
         self._filled = 0
 
@@ -30,8 +30,9 @@ class Receive(Work):
             return header.sender == self._first.sender and header.number == self._first.number
         return header.tag == self.tag and header.offset == 0 and self.src in (None, header.sender)
 
-    def accept(self, header: Header, data: np.ndarray) -> None:
+    def accept(self, message: Message) -> None:
         """Take one piece in."""
+        header, size = message.header, message.data.size
         if self._first is None:
             self._first = header
             if header.mark != self.call.fingerprint:
@@ -40,8 +41,8 @@ class Receive(Work):
                 detail = "a message and its receiver differ in dtype or shape"
                 self.complete(None, CollectiveMismatch(calls, detail))
                 return
-        self.array[header.offset : header.offset + data.size] = data
-        self._filled += data.size
+        message.copy(self.array[header.offset : header.offset + size])
+        self._filled += size
         if self._filled == self.array.size:
             self.complete(header.sender)
 
@@ -62,20 +63,27 @@ class Receive(Work):
 class Send(Work):
     """A send under way; done when its array may be changed again."""
 
-    def __init__(self, owner: PointToPoint, call: Call, limit: float):
+    def __init__(self, owner: PointToPoint, call: Call, dst: int, tickets: list, limit: float):
         super().__init__(call.name)
-        self._owner, self._deadline = owner, clock.Deadline(limit, str(call))
+        self.dst, self._owner, self._tickets = dst, owner, tickets
+        self._deadline = clock.Deadline(limit, call)
+        self.is_completed()
 
     def is_completed(self) -> bool:
-        if not self._done.is_set() and not self._owner.mailbox.unsent():
+        if not self._done.is_set() and all(ticket.done for ticket in self._tickets):
             self.complete()
         return self._done.is_set()
 
     def _finish(self, timeout: float | None) -> None:
-        if not self._done.is_set():
-            limit = self._deadline if timeout is None else clock.Deadline(timeout, f"waiting for {self.name}")
-            self._owner.mailbox.flush(limit)
-            self.complete()
+        limit = self._deadline if timeout is None else clock.Deadline(timeout, f"waiting for {self.name}")
+        while not self.is_completed():
+            if not self._owner.progress(0.0):  # whoever sends to us may wait for that before it receives
+                ticket = next((ticket for ticket in self._tickets if not ticket.done), None)
+                if ticket is not None:
+                    self._owner.mailbox.mail.wait_ticket(ticket, limit.remaining(SLICE))
+                if not self.is_completed():
+                    self._owner.watch_for(self.dst)
+                    limit.check((f"rank {self.dst}",))
 
 
 class PointToPoint:
@@ -102,8 +110,9 @@ class PointToPoint:
         with self._lock:
             self._number += 1
             header = Header(DATA, self.rank, self._number, tag, mark=call.fingerprint, place=call.place)
-            self.mailbox.send(dst, header, flat)
-        return Send(self, call, limit)
+            self.mailbox.unsent()
+            tickets = self.mailbox.send(dst, header, flat)
+        return Send(self, call, dst, tickets, limit)
 
     def receive(self, call: Call, flat: np.ndarray, src: int | None, tag: int, limit: float) -> Receive:
         """Post a receive into a flat uint8 array."""
@@ -115,8 +124,13 @@ class PointToPoint:
     def progress(self, seconds: float) -> bool:
         """Hand arrived messages to the posted receives, waiting at most `seconds` for one; True if one came."""
         with self._lock:
-            came = self._match() or self.mailbox.pump(seconds)
-            return self._match() or came
+            if self._match():
+                return True
+            came = self.mailbox.pump(seconds)
+            if came:
+                self._match()
+                self.mailbox.keep()
+            return came
 
     def _match(self) -> bool:
         moved = False
@@ -124,7 +138,7 @@ class PointToPoint:
             self._gone[notice.header.sender] = notice.header.place.decode(errors="replace")
         for work in list(self._posted):
             while not work._done.is_set() and (message := self.mailbox.pop(work.wants)) is not None:
-                work.accept(*message)
+                work.accept(message)
                 moved = True
             if work._done.is_set():
                 self._posted.remove(work)
@@ -135,7 +149,7 @@ class PointToPoint:
         self.mailbox.watch()
         peers = [src] if src is not None else [peer for peer in range(self.size) if peer != self.rank]
         errors = [error for error in map(self._departed, peers) if error is not None]
-        if len(errors) == len(peers):
+        if len(errors) == len(peers) and not self.progress(0.0):  # what they sent before they left still counts
             raise errors[0]
 
     def _departed(self, peer: int) -> CommError | None:

@@ -16,6 +16,7 @@ import numpy as np
 
 from . import clock, security, wire
 from .errors import MessageError
+from .windows import DistantWindow
 from .wire import PIECE, Header
 
 SLICE = 0.05  # seconds waited between two looks at the deadline and at who is alive
@@ -26,16 +27,25 @@ RECEIVE_QUEUE = 64  # messages per sender that may lie unread before the sender'
 
 
 class Message(NamedTuple):
-    """A header and its payload, as flat uint8."""
+    """A header and its payload, as flat uint8, or a window on it."""
 
     header: Header
-    data: np.ndarray
+    data: np.ndarray | DistantWindow
+
+    def copy(self, out: np.ndarray) -> None:
+        """Put the payload into `out`."""
+        if isinstance(self.data, DistantWindow):
+            self.data.copy(out)
+        else:
+            out[...] = self.data
 
 
 class Mail(ABC):
     """Messages to and from the ranks of one group."""
 
     dropped = 0  # messages so far that were no message of this group
+    piece = PIECE  # bytes of payload in one message at most
+    lends = False  # whether what is received has to be copied before `release`
 
     @abstractmethod
     def send(self, peer: int, header: Header, data: np.ndarray | None = None) -> Any:
@@ -43,7 +53,10 @@ class Mail(ABC):
 
     @abstractmethod
     def receive(self, seconds: float) -> Message | None:
-        """The next message of anyone, or None after `seconds`."""
+        """The next message of anyone, or None after `seconds`, or sooner. Its data are good until `release`."""
+
+    def release(self) -> None:  # noqa: B027  where messages own their data
+        """Nobody looks any more at the data of the message last received."""
 
     def wait_ticket(self, ticket: Any, seconds: float) -> None:  # noqa: B027  where there are no tickets
         """Wait at most `seconds` for a ticket that `send` returned."""
@@ -175,14 +188,18 @@ class Mailbox:
         self.mail, self.watch = mail, watch
         self._arrived: list[Message] = []
         self._tickets: deque = deque()
+        self._lent: Message | None = None  # the last one, if its data are its sender's
 
-    def send(self, peer: int, header: Header, data: np.ndarray) -> None:
-        """Start sending all of `data` (flat uint8), in pieces; `flush` before changing it."""
-        for offset in range(0, max(data.size, 1), PIECE):
+    def send(self, peer: int, header: Header, data: np.ndarray) -> list[Any]:
+        """Start sending all of `data` (flat uint8), in pieces; `flush`, or wait for the tickets, before changing it."""
+        step, tickets = self.mail.piece, []
+        for offset in range(0, max(data.size, 1), step):
             piece = header._replace(offset=offset, total=data.size)
-            ticket = self.mail.send(peer, piece, data[offset : offset + PIECE])
+            ticket = self.mail.send(peer, piece, data[offset : offset + step])
             if ticket is not None:
-                self._tickets.append(ticket)
+                tickets.append(ticket)
+        self._tickets.extend(tickets)
+        return tickets
 
     def unsent(self) -> bool:
         """True while arrays given to `send` are still in use."""
@@ -202,7 +219,18 @@ class Mailbox:
         message = self.mail.receive(seconds)
         if message is not None:
             self._arrived.append(message)
+            self._lent = message if self.mail.lends else None
         return message is not None
+
+    def keep(self) -> None:
+        """Let go of what the sender of the last message still holds for us, with a copy if nobody has taken it."""
+        last = self._lent
+        if last is not None and self._arrived and self._arrived[-1] is last:
+            own = np.empty(last.data.size, np.uint8)
+            last.copy(own)
+            self._arrived[-1] = Message(last.header, own)
+        self._lent = None
+        self.mail.release()
 
     def has(self, wanted: Callable[[Header], bool]) -> bool:
         """True if a message that is `wanted` has arrived."""

@@ -27,11 +27,14 @@ class Window:
 class DistantWindow:
     """An array of another process, out of which the kernel copies what is asked for.
 
-    scratch: bytes to put it in; lost: called with the error, raises one, if it cannot be read.
+    size: elements; scratch: bytes to put some in; lost: called with the error, raises one, if it cannot be read.
     """
 
-    def __init__(self, pid: int, address: int, dtype: np.dtype, scratch: np.ndarray, lost: Callable[[OSError], None]):
-        self.pid, self.address, self.dtype, self._scratch, self._lost = pid, address, dtype, scratch, lost
+    def __init__(
+        self, pid: int, address: int, dtype: np.dtype, size: int, scratch: np.ndarray, lost: Callable[[OSError], None]
+    ):
+        self.pid, self.address, self.dtype, self.size = pid, address, dtype, size
+        self._scratch, self._lost = scratch, lost
 
     def get(self, low: int, high: int) -> np.ndarray:
         """These elements; good until the next `get`."""

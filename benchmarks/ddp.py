@@ -1,0 +1,150 @@
+"""What DistributedDataParallel adds to a training step, beside PyTorch's DDP on Gloo.
+
+    python benchmarks/ddp.py                               # LeNet and ResNet-34; 2 workers, 1 thread each
+    python benchmarks/ddp.py lenet-64 --samples 15 --bucket-cap-mb 1 5 25 --json out.json
+
+"Alone": every worker trains its own copy of the network, at the same time, without communication; so both columns share
+the machine's cores and memory in the same way, and the difference is what DDP costs. The two kinds of step take turns,
+and so do the libraries; a figure is the median of the samples, and of a sample the slowest worker counts.
+"""
+
+import argparse
+import json
+import multiprocessing
+import socket
+import statistics
+import time
+from pathlib import Path
+from typing import Any
+
+from training import library
+from workloads import WORKLOADS
+
+NAMES = ["lenet-64", "resnet34-64px"]
+
+
+def serve(name: str, rank: int, n: int, port: int, pipe: Any) -> None:
+    """One worker of one library: builds what it is told and times steps when asked."""
+    torch = library(name)
+    torch.set_num_threads(1)
+    dist = torch.distributed
+    dist.init_process_group("gloo", init_method=f"tcp://127.0.0.1:{port}", rank=rank, world_size=n)
+    steps: dict[str, Any] = {}
+    while (order := pipe.recv()) is not None:
+        if order[0] == "build":
+            steps = {kind: training_step(torch, order[1], cap) for kind, cap in order[2].items()}
+            for step in steps.values():
+                for _ in range(4):  # buckets are settled after the first
+                    step()
+            pipe.send(None)
+        else:
+            step = steps[order[1]]
+            dist.barrier()
+            start = time.perf_counter()
+            for _ in range(order[2]):
+                step()
+            pipe.send((time.perf_counter() - start) / order[2])
+    dist.destroy_process_group()
+
+
+def training_step(torch: Any, workload: str, cap: float | None) -> Any:
+    """A function that trains one step. cap: DDP's bucket size in MB (0: its default); None: without DDP."""
+    torch.manual_seed(0)
+    model, x, y, loss_of = WORKLOADS[workload].build(torch)
+    if cap is not None:
+        settings = {"bucket_cap_mb": cap} if cap else {}
+        model = torch.nn.parallel.DistributedDataParallel(model, **settings)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9)
+
+    def step() -> None:
+        optimizer.zero_grad()
+        loss_of(model(x), y).backward()
+        optimizer.step()
+
+    return step
+
+
+class Workers:
+    """The n workers of one library."""
+
+    def __init__(self, name: str, n: int):
+        context = multiprocessing.get_context("spawn")
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            port = server.getsockname()[1]
+        self.pipes, self.processes = [], []
+        for rank in range(n):
+            ours, theirs = context.Pipe()
+            process = context.Process(target=serve, args=(name, rank, n, port, theirs), daemon=True)
+            process.start()
+            self.pipes.append(ours)
+            self.processes.append(process)
+
+    def ask(self, *order: Any) -> list[Any]:
+        """Give all workers an order and return their answers."""
+        for pipe in self.pipes:
+            pipe.send(order)
+        return [pipe.recv() for pipe in self.pipes]
+
+    def close(self) -> None:
+        for pipe in self.pipes:
+            pipe.send(None)
+        for process in self.processes:
+            process.join(20)
+
+
+def measure(workers: dict[str, Workers], workload: str, caps: list[float], samples: int) -> list[dict[str, Any]]:
+    """A row for each bucket size: milliseconds of a step alone and with DDP, for every library."""
+    kinds: dict[str, float | None] = {"alone": None, **{f"ddp {cap:g}": cap for cap in caps}}
+    for team in workers.values():
+        team.ask("build", workload, kinds)
+    steps = WORKLOADS[workload].steps
+    times: dict[tuple[str, str], list[float]] = {(name, kind): [] for name in workers for kind in kinds}
+    for _ in range(samples):
+        for name, team in workers.items():
+            for kind in kinds:
+                times[name, kind].append(max(team.ask("time", kind, steps)) * 1e3)
+    rows = []
+    for cap in caps:
+        row: dict[str, Any] = {"workload": workload, "bucket_cap_mb": cap}
+        for name in workers:
+            alone, ddp = times[name, "alone"], times[name, f"ddp {cap:g}"]
+            row[name] = {
+                "alone_ms": statistics.median(alone),
+                "ddp_ms": statistics.median(ddp),
+                "added": statistics.median(b / a - 1 for a, b in zip(alone, ddp, strict=True)),
+            }
+        rows.append(row)
+    return rows
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("workloads", nargs="*", default=NAMES, help=f"of {', '.join(WORKLOADS)}")
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--samples", type=int, default=9)
+    parser.add_argument("--libraries", nargs="+", default=["disttorch", "torch"])
+    parser.add_argument("--bucket-cap-mb", nargs="+", type=float, default=[0], help="0: each library's default")
+    parser.add_argument("--json", help="file to write the rows to")
+    options = parser.parse_args()
+    workers = {name: Workers(name, options.workers) for name in options.libraries}
+    rows = []
+    try:
+        for workload in options.workloads:
+            rows += measure(workers, workload, options.bucket_cap_mb, options.samples)
+    finally:
+        for team in workers.values():
+            team.close()
+    print(f"{options.workers} workers of one thread each: milliseconds a step, alone and with DDP, and what DDP adds")
+    for row in rows:
+        cells = [
+            f"{name} {row[name]['alone_ms']:8.2f} {row[name]['ddp_ms']:8.2f} {row[name]['added']:+7.1%}"
+            for name in workers
+        ]
+        print(f"{row['workload']:16} bucket {row['bucket_cap_mb'] or 'default':>8}  {'   '.join(cells)}")
+    if options.json:
+        Path(options.json).write_text(json.dumps(rows, indent=1))
+
+
+if __name__ == "__main__":
+    main()
