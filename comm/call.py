@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from types import FrameType
 from typing import NamedTuple
@@ -67,17 +67,22 @@ def check_same(calls: dict[int, tuple[bytes, bytes]]) -> None:
         raise CollectiveMismatch({rank: describe(*call) for rank, call in calls.items()})
 
 
-def check_sizes(table: Sequence[Sequence[int]]) -> int:
-    """The largest part of an all_to_all, in elements. table: by rank, what it sends to each, then what it expects.
+def check_sizes(table: Sequence[Sequence[int]], said: Callable[[int], str]) -> int:
+    """The largest part of an all_to_all, in elements. table: by rank, what it sends to each, then what it expects;
+    said: a rank's call.
 
-    Raises ValueError unless all agree.
+    Raises CollectiveMismatch unless all agree.
     """
     n = len(table)
     for receiver, column in enumerate(zip(*table, strict=True)):
         if receiver < n and column != tuple(table[receiver][n:]):
             sender = next(rank for rank in range(n) if column[rank] != table[receiver][n + rank])
-            raise ValueError(
+            raise CollectiveMismatch(
+                {
+                    rank: f"{said(rank)} sends {list(row[:n])} and expects {list(row[n:])} elements"
+                    for rank, row in enumerate(table)
+                },
                 f"all_to_all: rank {sender} sends {column[sender]} elements to rank {receiver}, "
-                f"which expects {table[receiver][n + sender]}"
+                f"which expects {table[receiver][n + sender]}",
             )
     return max(map(max, table))

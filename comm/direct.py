@@ -44,6 +44,8 @@ class DirectEngine:
         self.board.turn()
         self._meet(call, deadline, patient)
 
+    monitored_barrier = barrier  # whose error names all who have not come
+
     def all_reduce(self, call: Call, deadline: Deadline, patient: bool, array: np.ndarray, op: str) -> None:
         if array.nbytes * self.size <= SMALL:
             self.board.turn()
@@ -176,7 +178,7 @@ class DirectEngine:
         outputs: Sequence[np.ndarray],
         inputs: Sequence[np.ndarray],
     ) -> None:
-        """Parts may differ in size. Raises ValueError, on all ranks, if what one sends is not what another expects."""
+        """Parts may differ in size. Raises CollectiveMismatch if what one sends is not what another expects."""
 
         def take(look: Look, low: int, high: int) -> None:
             for peer, out in enumerate(outputs):
@@ -240,7 +242,7 @@ class DirectEngine:
         begin, end = len(sizes), len(sizes) + ROW * n_parts
         tables = {r: board.noted(r, begin, end) for r, place in enumerate(places) if place[0] == LISTED}
         if not isinstance(count, int):
-            count = check_sizes([board.noted(rank, 0, begin) for rank in self._ranks])
+            count = check_sizes([board.noted(rank, 0, begin) for rank in self._ranks], self.last_operation)
         serials = {place[0] for place in places}
         if STAGED not in serials:
             step = max(count, 1)

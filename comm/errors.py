@@ -4,6 +4,7 @@ CommError
 ├── PeerLost             a rank died, stopped, left, or cannot be reached
 ├── CollectiveMismatch   ranks called different things at the same place in the sequence
 ├── DeadlineExceeded     (also TimeoutError) an operation did not end in time
+│   ├── RanksMissing     ranks did not come to a monitored barrier
 │   └── StoreTimeout     (also StoreError) a key did not appear in time
 ├── StoreError           the store refused, or cannot be reached
 │   └── QueueEmpty       nothing to take from a queue of the store
@@ -63,6 +64,15 @@ class DeadlineExceeded(CommError, TimeoutError):
         if self.missing:
             text += f"; still waiting for {', '.join(str(name) for name in self.missing)}"
         return f"{text} (the limit is the argument `{self.knob}`)"
+
+
+class RanksMissing(DeadlineExceeded):
+    """Ranks that did not come to a monitored barrier. The text is PyTorch's."""
+
+    def __str__(self) -> str:
+        names = ", ".join(str(name).removeprefix("rank ") for name in self.missing)
+        plural = "Ranks" if len(self.missing) > 1 else "Rank"
+        return f"{plural} {names} failed to pass monitoredBarrier in {1000 * self.limit:.0f} ms"
 
 
 class StoreError(CommError):

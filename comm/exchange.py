@@ -55,6 +55,26 @@ class MessageEngine:
         self._begin()
         self._agree(call, deadline)
 
+    def monitored_barrier(self, call: Call, deadline: Deadline, patient: bool) -> None:
+        """Everyone tells rank 0 that it has come, and rank 0 tells everyone that all have."""
+        self._begin()
+        nothing = np.empty(0, np.uint8)
+        if self.rank:
+            self._send(call, 0, nothing)
+            deadline.end += TELL  # rank 0 knows better than this rank who is missing
+            self._receive(call, deadline, 0, nothing)
+            return
+        missing = []
+        for peer in self._others:
+            try:
+                self._receive(call, deadline, peer, nothing)
+            except DeadlineExceeded:
+                missing.append(f"rank {self.names[peer]}")
+        if missing:
+            raise DeadlineExceeded(deadline.what, deadline.limit, tuple(missing))
+        for peer in self._others:
+            self._send(call, peer, nothing)
+
     def all_reduce(self, call: Call, deadline: Deadline, patient: bool, array: np.ndarray, op: str) -> None:
         self._begin()
         few = self.size <= FEW or is_half(array.dtype)
@@ -149,11 +169,11 @@ class MessageEngine:
         outputs: Sequence[np.ndarray],
         inputs: Sequence[np.ndarray],
     ) -> None:
-        """Parts may differ in size. Raises ValueError, on all ranks, if what one sends is not what another expects."""
+        """Parts may differ in size. Raises CollectiveMismatch if what one sends is not what another expects."""
         table = np.empty((self.size, 2 * self.size), np.int64)
         mine = np.array([part.size for part in (*inputs, *outputs)], np.int64)
         self.all_gather(call, deadline, patient, list(table), mine)
-        check_sizes(table.tolist())
+        check_sizes(table.tolist(), lambda rank: str(call) if rank == self.rank else self.last_operation(rank))
         self._begin()
         outputs[self.rank][...] = inputs[self.rank]
         self._trade(call, deadline, inputs, outputs)

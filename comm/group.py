@@ -11,23 +11,22 @@ this rank's part is done; with `async_op=True` it returns a `Work` at once, and 
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 from weakref import WeakSet
 
-import msgpack
 import numpy as np
 
 from . import clock, observing
 from .call import Call, caller, fingerprint
 from .errors import CommError, GroupClosed, PeerLost, last_words
+from .objects import Objects
 from .reduction import check_op
 from .work import Runner, Work
 
 TIMEOUT = 1800.0  # seconds; generous, because liveness, not the clock, finds the dead
 HISTORY = 1000  # operations remembered per rank
-MAX_OBJECT = 1 << 30  # bytes of one packed object
 
 
 _groups: WeakSet[Group] = WeakSet()  # all that are alive, for `report`
@@ -41,7 +40,7 @@ class Record(NamedTuple):
     began: float
 
 
-class Group:
+class Group(Objects):
     """`size` ranks, of which this is number `rank`. Made by `comm.connect` or `comm.inproc_groups`.
 
     hosts: the host of every rank; timeout: default limit of every operation, in seconds.
@@ -58,9 +57,9 @@ class Group:
         kind: str,
         timeout: float = TIMEOUT,
         watch: Callable[[], None] = lambda: None,
-        split: Callable[[list[int], int], Group],
+        split: Callable[[list[int], int | str], Group],
         allocate: Callable[[int], np.ndarray] | None = None,
-        on_close: Callable[[], None] = lambda: None,
+        on_close: Callable[[float], None] = lambda patience: None,
     ):
         self.rank, self.size, self.hosts, self.kind, self.timeout = rank, size, tuple(hosts), kind, timeout
         self._engine, self._p2p, self._watch = engine, p2p, watch
@@ -69,7 +68,8 @@ class Group:
         self._lock = clock.Lock()
         self._failure: BaseException | None = None
         self._closed = False
-        self._number = self._splits = 0
+        self._number = 0
+        self._splits: Counter[Any] = Counter()  # how many groups were made by all ranks (None), by these ranks alone
         self._children: list[Group] = []
         self.history: deque[Record] = deque(maxlen=HISTORY)
         self.pending: Record | None = None  # the collective under way, or the one that failed
@@ -85,6 +85,19 @@ class Group:
         """Return when all ranks have called it."""
         call = self._call("barrier")
         return self._start(call, lambda limit, patient: self._engine.barrier(call, limit, patient), async_op)
+
+    def monitored_barrier(self, timeout: float | None = None) -> None:
+        """A barrier that takes at most `timeout` seconds; its DeadlineExceeded names, on rank 0, all who did not come.
+
+        The other ranks learn the names from rank 0, or name it.
+        """
+        call = self._call("monitored_barrier")
+        seconds = self.timeout if timeout is None else timeout
+        self._start(
+            call,
+            lambda _, patient: self._engine.monitored_barrier(call, clock.Deadline(seconds, call.name), patient),
+            False,
+        )
 
     def all_reduce(self, array: np.ndarray, op: str = "sum", *, async_op: bool = False) -> Work | None:
         """Replace `array` by its reduction over all ranks.
@@ -173,65 +186,6 @@ class Group:
             call, lambda limit, patient: self._engine.all_to_all(call, limit, patient, outs, parts), async_op
         )
 
-    # Objects: whatever msgpack can pack
-
-    def all_gather_object(self, obj: Any) -> list[Any]:
-        """Every rank's `obj`, by rank. TypeError for an object that msgpack cannot pack."""
-        return self._gather_objects("all_gather_object", obj, None) or []
-
-    def gather_object(self, obj: Any, dst: int) -> list[Any] | None:
-        """Every rank's `obj`, by rank, on rank `dst`; None elsewhere."""
-        return self._gather_objects("gather_object", obj, self._check_rank(dst, "dst"))
-
-    def broadcast_object(self, obj: Any, src: int) -> Any:
-        """Rank `src`'s `obj`, on all ranks."""
-        src = self._check_rank(src, "src")
-        call = self._call("broadcast_object", root=src)
-        data = _pack(obj) if self.rank == src else b""
-
-        def run(limit: clock.Deadline, patient: bool) -> np.ndarray:
-            size = np.array([len(data)], np.int64)
-            self._engine.broadcast(call, limit, patient, size, src)
-            raw = np.frombuffer(data, np.uint8) if self.rank == src else np.empty(_object_size(int(size[0])), np.uint8)
-            self._engine.broadcast(call, limit, patient, raw, src)
-            return raw
-
-        return _unpack(self._start(call, run, False))
-
-    def send_object(self, obj: Any, dst: int, tag: int = 0) -> None:
-        """Send an object that msgpack can pack; for `recv_object`."""
-        data = np.frombuffer(_pack(obj), np.uint8)
-        self.send(np.array([data.size], np.int64), dst, tag)
-        self.send(data, dst, tag)
-
-    def recv_object(self, src: int | None = None, tag: int = 0) -> tuple[Any, int]:
-        """The next object that `src` (None: anyone) sent with this tag, and its sender."""
-        size = np.empty(1, np.int64)
-        sender = self.recv(size, src, tag)
-        raw = np.empty(_object_size(int(size[0])), np.uint8)
-        self.recv(raw, sender, tag)
-        return _unpack(raw), sender
-
-    def _gather_objects(self, name: str, obj: Any, dst: int | None) -> list[Any] | None:
-        data = np.frombuffer(_pack(obj), np.uint8)
-        call = self._call(name, root=-1 if dst is None else dst)
-
-        def run(limit: clock.Deadline, patient: bool) -> list[np.ndarray]:
-            sizes = np.empty(self.size, np.int64)
-            self._engine.all_gather(call, limit, patient, list(sizes[:, None]), np.array([data.size], np.int64))
-            longest = max(_object_size(int(size)) for size in sizes)
-            padded = np.zeros(longest, np.uint8)
-            padded[: data.size] = data
-            outs = list(np.empty((self.size, longest), np.uint8)) if dst in (None, self.rank) else []
-            if dst is None:
-                self._engine.all_gather(call, limit, patient, outs, padded)
-            else:
-                self._engine.gather(call, limit, patient, padded, outs, dst)
-            return [out[:size] for out, size in zip(outs, sizes, strict=bool(outs))]
-
-        found = self._start(call, run, False)
-        return [_unpack(raw) for raw in found] if dst in (None, self.rank) else None
-
     # Point to point
 
     def send(self, array: np.ndarray, dst: int, tag: int = 0) -> None:
@@ -268,16 +222,25 @@ class Group:
 
     # The group itself
 
-    def split(self, ranks: Sequence[int]) -> Group | None:
-        """A group of some of the ranks, in the given order. All ranks must call it alike; None on those not in it."""
+    def split(self, ranks: Sequence[int], *, by_members: bool = False, timeout: float | None = None) -> Group | None:
+        """A group of some of the ranks, in the given order. All ranks must call it alike; None on those not in it.
+
+        by_members: only those that will be in it call it; timeout: for its operations, in seconds (default: this
+        group's).
+        """
         ranks = [self._check_rank(rank, "ranks") for rank in ranks]
         if not ranks or len(set(ranks)) != len(ranks):
             raise ValueError(f"ranks must be distinct and at least one, got {ranks}")
         self._check_open()
-        self._splits += 1
+        if not by_members:
+            self._splits[None] += 1
         if self.rank not in ranks:
             return None
-        child = self._make_split(ranks, self._splits)
+        if by_members:
+            self._splits[tuple(ranks)] += 1
+        child = self._make_split(ranks, f"m{self._splits[tuple(ranks)]}" if by_members else self._splits[None])
+        if timeout is not None:
+            child.timeout = timeout
         self._children.append(child)
         return child
 
@@ -306,8 +269,12 @@ class Group:
             self._failure = CommError(reason)
             self._leave(reason)
 
-    def close(self) -> None:
-        """Leave the group and release all it holds. Whoever still waits for this rank gets GroupClosed. Idempotent."""
+    def close(self, patience: float = 0.0) -> None:
+        """Leave the group and release all it holds. Whoever still waits for this rank gets GroupClosed. Idempotent.
+
+        patience: seconds in which the other ranks may leave too before this returns; for the one that serves the store,
+        without which they could not tell who is alive.
+        """
         if self._closed:
             return
         self._closed = True
@@ -319,7 +286,7 @@ class Group:
             self._engine.close()
             if self._p2p is not None:
                 self._p2p.close()
-        self._on_close()
+        self._on_close(patience)
 
     def _reason_to_leave(self) -> str:
         """What the others are told: a rank that is known to be lost, if any, is why."""
@@ -463,21 +430,3 @@ def _typed(array: np.ndarray, dtype: np.dtype, name: str) -> np.ndarray:
     if isinstance(array, np.ndarray) and array.dtype != dtype:
         raise TypeError(f"{name} must have dtype {dtype}, got {array.dtype}")
     return array
-
-
-def _pack(obj: Any) -> bytes:
-    try:
-        return msgpack.packb(obj)
-    except (TypeError, ValueError, OverflowError) as error:
-        raise TypeError(f"the object cannot be sent: {error}; plain data (None, bool, int, float, str, bytes, list, "
-                        f"dict) can") from None  # fmt: skip
-
-
-def _unpack(raw: np.ndarray) -> Any:
-    return msgpack.unpackb(raw.tobytes(), strict_map_key=False)
-
-
-def _object_size(size: int) -> int:
-    if not 0 <= size <= MAX_OBJECT:
-        raise CommError(f"an object of {size} bytes; at most {MAX_OBJECT} are allowed")
-    return int(size)

@@ -68,6 +68,10 @@ class HierarchicalEngine:
         self.local.barrier(call, deadline, patient)
 
     @_naming_all
+    def monitored_barrier(self, call: Call, deadline: Deadline, patient: bool) -> None:
+        self.everyone.monitored_barrier(call, deadline, patient)
+
+    @_naming_all
     def all_reduce(self, call: Call, deadline: Deadline, patient: bool, array: np.ndarray, op: str) -> None:
         """Sums of half types stay in float32 until the end; the order is by rank within a host, then by host."""
         total = array.astype(np.float32) if is_half(array.dtype) else array

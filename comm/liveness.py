@@ -27,6 +27,7 @@ MARGIN = 4  # beats by which silence is noticed before the limit, so that everyo
 WATCHED = 3  # how many of the ranks behind it, of those that are still there, each rank listens to
 NOTICES = "disttorch/deaths"
 ANSWER = 1.0  # seconds that the store may take to answer while ranks come together
+LOOK = 0.01  # seconds between two looks at who has left, while this rank waits for that
 HURRY = 0.5  # seconds that the store may take to answer where somebody waits for it
 
 
@@ -94,6 +95,7 @@ class Monitor:
         self._last_op = last_op
         self._beat = min(BEAT, limit / BEATS)
         self._patience = limit - MARGIN * self._beat  # seconds of silence after which a rank is missed
+        self._store_patience = self._patience - 2 * self._beat  # an attempt at it may take as long again
         self._store, self._owned = quick, quick is not base
         started = clock.now()
         self._answered = started  # when the store answered last
@@ -101,7 +103,8 @@ class Monitor:
         self._left: set[int] = set()
         self._processes = {os.pidfd_open(pid): peer for peer, pid in enumerate(pids) if pid and peer != rank}
         self._wake_read, self._wake_write = os.pipe()
-        self._stop = False
+        self._stop = self._leaving = False
+        self._all_left = clock.Event()
         self._turn(0)
         self._thread = clock.spawn(self._run, f"liveness:{rank}")
 
@@ -110,10 +113,17 @@ class Monitor:
         if self.lost is not None:
             raise PeerLost(*self.lost.__reduce__()[1])
 
-    def close(self) -> None:
-        """Stop watching, and tell the others that this silence is meant. Idempotent."""
+    def close(self, patience: float = 0.0) -> None:
+        """Stop watching, and tell the others that this silence is meant. Idempotent.
+
+        patience: seconds in which the others may leave as well, unless one of them is lost.
+        """
         if self._stop:
             return
+        if patience and self.lost is None:
+            self._leaving = True
+            os.write(self._wake_write, b"x")
+            self._all_left.wait(patience)
         self._stop = True
         os.write(self._wake_write, b"x")
         self._thread.join()
@@ -130,14 +140,18 @@ class Monitor:
         number = 0
         while not self._stop:
             number += 1
-            for fd, _ in poll.poll(self._beat * 1000):
-                if fd in self._processes:
+            for fd, _ in poll.poll(1000 * (LOOK if self._leaving else self._beat)):
+                if fd == self._wake_read:
+                    os.read(fd, 1)
+                elif fd in self._processes:
                     poll.unregister(fd)
                     self._note_end(self._processes[fd])
             try:
                 self._turn(number)
             except StoreError as error:
                 self._miss_store(error)
+            if self.lost is not None or len(self._left) == len(self._heard):
+                self._all_left.set()
         self._say_goodbye()
 
     def _note_end(self, peer: int) -> None:
@@ -148,9 +162,10 @@ class Monitor:
     def _turn(self, number: int) -> None:
         """One beat: tell of this rank, and hear of those that it watches and of whom others miss."""
         watched = self._watched()
-        self._own = msgpack.packb([number, self._last_op()])
+        self._own = LEFT if self._leaving else msgpack.packb([number, self._last_op()])
         if self._owned:
-            self._store.patience = max(self._answered + self._patience - clock.now(), self._beat) / 4 + self._beat
+            left = self._answered + self._store_patience - clock.now()
+            self._store.patience = max(left, self._beat) / 4 + self._beat
         notices, lost, *beats = self._tell([NOTICES, f"{self._prefix}lost", *map(self._key, watched)])
         now = clock.now()
         pause = now - self._answered - 2 * self._beat
@@ -177,9 +192,10 @@ class Monitor:
         return self._store.exchange(self._key(self.rank), self._own, keys)
 
     def _watched(self) -> list[int]:
-        """The next ranks behind this one that have not left."""
+        """The next ranks behind this one that have not left; all of them while this one waits for their leave."""
         behind = ((self.rank + step) % len(self.hosts) for step in range(1, len(self.hosts)))
-        return list(islice((peer for peer in behind if peer not in self._left), WATCHED))
+        count = len(self.hosts) if self._leaving else WATCHED
+        return list(islice((peer for peer in behind if peer not in self._left), count))
 
     def _key(self, rank: int) -> str:
         return f"{self._prefix}beat/{rank}"
@@ -210,7 +226,7 @@ class Monitor:
 
     def _miss_store(self, error: StoreError) -> None:
         silent = clock.now() - self._answered
-        if silent > self._patience and not self._stop:
+        if silent > self._store_patience and not self._stop:
             self._report(PeerLost(0, self.hosts[0], silent, "", f"the store that it serves is out of reach ({error})"))
 
     def _read_notices(self, log: bytes) -> None:

@@ -119,7 +119,7 @@ class Shared:
         self._children: dict[Any, Shared] = {}
         self._lock = clock.Lock()
 
-    def child(self, number: int, ranks: Sequence[int]) -> Shared:
+    def child(self, number: int | str, ranks: Sequence[int]) -> Shared:
         """The shared things of the sub-group that is made by the number-th split."""
         key = (number, *ranks)
         with self._lock:
@@ -135,7 +135,7 @@ _SHARED_LOCK = clock.Lock()
 def _thread_group(shared: Shared, rank: int, timeout: float, watch: Callable[[], None] = lambda: None) -> Group:
     group: Group
 
-    def split(ranks: list[int], number: int) -> Group:
+    def split(ranks: list[int], number: int | str) -> Group:
         if len(ranks) == 1:
             return _solo(timeout)
         return _thread_group(shared.child(number, ranks), ranks.index(rank), timeout, lambda: group.watch())
@@ -200,7 +200,7 @@ class _Meeting:
         self.made = Group(
             self.rank, self.size, [card.host for card in self.cards], engine, p2p, kind=kind, timeout=self.timeout,
             watch=self._check, split=self._split, allocate=allocate,
-            on_close=monitor.close if monitor is not None else lambda: None,
+            on_close=monitor.close if monitor is not None else lambda patience: None,
         )  # fmt: skip
         self._undo.pop_all()
         return self.made
@@ -346,7 +346,7 @@ class _Meeting:
         else:
             self.made.watch()
 
-    def _split(self, ranks: list[int], number: int) -> Group:
+    def _split(self, ranks: list[int], number: int | str) -> Group:
         if len(ranks) == 1:
             return _solo(self.timeout)
         store = PrefixStore(f"split{number}/{'-'.join(map(str, ranks))}", self.store)

@@ -15,6 +15,8 @@ class SoloEngine:
     def barrier(self, call, deadline, patient) -> None:
         pass
 
+    monitored_barrier = barrier
+
     def all_reduce(self, call, deadline, patient, array: np.ndarray, op: str) -> None:
         pass  # every reduction of one operand is that operand
 

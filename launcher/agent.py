@@ -142,6 +142,8 @@ class Agent:
                 group.stop(signal.SIGTERM, self._config.shutdown_timeout)
             for rank in group.stopped():
                 self._rendezvous.tell_stopped_worker(rank, heartbeat_limit())
+            for rank in group.end_stopped():
+                self._tell(f"disttorch: killing rank {rank}, which a signal has stopped; all others here have ended\n")
             group.turn(self._signals.fd, self._until_look)
             self._signals.clear()
             if self._signals.inspection_wanted:

@@ -80,6 +80,15 @@ class WorkerGroup:
         self._told |= late
         return new
 
+    def end_stopped(self) -> list[int]:
+        """Kill the workers that were reported as stopped, once all others here have ended; their ranks."""
+        running = [worker for worker in self._workers if worker.exit_code is None]
+        if self._place.world_size == 1 or not all(w.stopped_at and w.rank in self._told for w in running):
+            return []
+        for worker in running:
+            worker.send(signal.SIGKILL)
+        return [worker.rank for worker in running]
+
     @property
     def stopping(self) -> bool:
         return self._asked_at is not None

@@ -6,18 +6,23 @@ from importlib import import_module
 
 _HOMES = {
     "process_group": (
-        "GroupMember ProcessGroup get_backend get_global_rank get_group_rank get_process_group_ranks get_rank "
-        "get_world_size "
-        "is_initialized rank_scope"
+        "DEFAULT_TIMEOUT GroupMember ProcessGroup get_backend get_global_rank get_group_rank get_node_local_rank "
+        "get_pg_count get_process_group_ranks get_rank get_world_size group is_initialized rank_scope"
     ),
+    "backends": (
+        "Backend DebugLevel get_backend_config get_debug_level get_default_backend_for_device is_available "
+        "is_backend_available is_gloo_available is_mpi_available is_nccl_available is_torchelastic_launched "
+        "is_ucc_available is_xccl_available set_debug_level set_debug_level_from_env supports_complex"
+    ),
+    "meeting": "register_rendezvous_handler rendezvous",
     "groups": (
-        "destroy_process_group init_process_group is_available is_gloo_available is_mpi_available is_nccl_available "
-        "is_torchelastic_launched new_group new_subgroups new_subgroups_by_enumeration"
+        "destroy_process_group init_process_group new_group new_subgroups new_subgroups_by_enumeration split_group"
     ),
+    "reduce_ops": "RedOpType ReduceOp reduce_op _make_nccl_premul_sum",
     "collectives": (
-        "ReduceOp Work all_gather all_gather_into_tensor all_reduce all_to_all all_to_all_single barrier broadcast "
-        "gather "
-        "monitored_barrier reduce reduce_op reduce_scatter reduce_scatter_tensor scatter"
+        "Work all_gather all_gather_coalesced all_gather_into_tensor all_reduce all_reduce_coalesced all_to_all "
+        "all_to_all_single barrier broadcast gather monitored_barrier reduce reduce_scatter reduce_scatter_tensor "
+        "scatter"
     ),
     "point_to_point": "P2POp batch_isend_irecv irecv isend recv send",
     "objects": (
@@ -32,25 +37,16 @@ _ERRORS = {
     "DistBackendError": "CommError",
     "DistNetworkError": "CommError",
     "DistStoreError": "StoreError",
+    "QueueEmptyError": "QueueEmpty",
 }
 
-__all__ = sorted([*_HOME_OF, *_ERRORS])
-
-
-class _GroupType(type):
-    @property
-    def WORLD(cls):
-        from .process_group import world
-
-        return world().default
-
-
-class group(metaclass=_GroupType):
-    """`group.WORLD` is the default process group."""
+__all__ = sorted([name for name in (*_HOME_OF, *_ERRORS) if name[0] != "_"])
 
 
 def __getattr__(name: str):
-    if name in ("algorithms", "elastic", "launch", "optim", "run"):
+    if name == "default_pg_timeout":
+        name = "DEFAULT_TIMEOUT"
+    if name in ("algorithms", "distributed_c10d", "elastic", "launch", "optim", "run"):
         return import_module(f".{name}", __name__)
     if name in _HOME_OF:
         value = getattr(import_module(f".{_HOME_OF[name]}", __name__), name)

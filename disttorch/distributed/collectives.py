@@ -11,18 +11,11 @@ from typing import Any
 import numpy as np
 
 from ..autograd.variable import Tensor, counter
+from ..comm.errors import DeadlineExceeded, RanksMissing
 from ..devices import CPU, scope, to_device
 from ..futures import Future
-from .process_group import GroupMember, ProcessGroup, get_group_rank, resolve
-
-
-class ReduceOp:
-    """Ways to combine the ranks' elements."""
-
-    SUM, AVG, PRODUCT, MIN, MAX, BAND, BOR, BXOR = "sum", "avg", "product", "min", "max", "band", "bor", "bxor"
-
-
-reduce_op = ReduceOp
+from .process_group import GroupMember, ProcessGroup, get_group_rank, resolve, seconds
+from .reduce_ops import ReduceOp, plain
 
 
 class Work:
@@ -30,8 +23,9 @@ class Work:
     out.
     """
 
-    def __init__(self, pending: Sequence[Any], finish: Callable[[], None]):
+    def __init__(self, pending: Sequence[Any], finish: Callable[[], None], tensors: Sequence[Tensor] = ()):
         self._pending, self._finish, self._finished = list(pending), finish, False
+        self._tensors = tensors
 
     def wait(self, timeout: timedelta | float | None = None) -> bool:
         """True once it has ended well; raises its error, or DeadlineExceeded after `timeout`."""
@@ -57,11 +51,16 @@ class Work:
         self.wait()
         return self._pending[0].result()
 
+    def result(self) -> list[Tensor]:
+        """The tensors that were filled, after the end."""
+        self.wait()
+        return list(self._tensors)
+
     synchronize = wait
 
     def get_future(self) -> Future:
         """A future of the result; what follows from it (`then`) is computed by whoever waits for it."""
-        return WorkFuture(self.wait)
+        return WorkFuture(self.result)
 
 
 class WorkFuture(Future):
@@ -121,19 +120,29 @@ class _Loan:
 def check_tensor(t: Any, what: str) -> None:
     if not isinstance(t, Tensor):
         raise TypeError(
-            f"Invalid function argument. Expected parameter `{what}` of type torch.Tensor, but got {type(t)} instead."
+            f"Invalid function argument. Expected parameter `{what}` of type torch.Tensor\n"
+            f"             but got {type(t)} instead."
         )
 
 
 def check_list(tensors: Any, what: str) -> None:
     if not isinstance(tensors, (list, tuple)) or not all(isinstance(t, Tensor) for t in tensors):
-        raise TypeError(f"Invalid function argument. Expected parameter `{what}` of type List[torch.Tensor].")
+        kind = [type(t) for t in tensors] if isinstance(tensors, (list, tuple)) else type(tensors)
+        raise TypeError(
+            f"Invalid function argument. Expected parameter `{what}` of type List[torch.Tensor]\n"
+            f"             but got {kind} instead."
+        )
+
+
+def _factored(array: np.ndarray, factor: float | None) -> np.ndarray:
+    """The array multiplied by the factor of a premultiplied sum, if there is one."""
+    return array if factor is None else (array * array.dtype.type(factor)).astype(array.dtype, copy=False)
 
 
 def _done(pending: Any, loan: _Loan, async_op: bool) -> Work | None:
     """What a collective returns: a handle, or nothing once its results are in place."""
     if async_op:
-        return Work([pending], loan.settle)
+        return Work([pending], loan.settle, [t for t, _ in loan._back])
     loan.settle()
     return None
 
@@ -150,7 +159,7 @@ def _root(group: ProcessGroup, rank: int | None, group_rank: int | None, name: s
 
 
 def _outside(group: Any) -> bool:
-    return group is GroupMember.NON_GROUP_MEMBER
+    return group == GroupMember.NON_GROUP_MEMBER
 
 
 def barrier(group=None, async_op=False, device_ids=None, timeout=None):
@@ -176,7 +185,11 @@ def all_reduce(tensor, op=ReduceOp.SUM, group=None, async_op=False):
     if _outside(group):
         return None
     g, loan = resolve(group), _Loan()
-    return _done(g.comm.all_reduce(loan.write(tensor, "tensor"), op, async_op=async_op), loan, async_op)
+    array = loan.write(tensor, "tensor")
+    name, factor = plain(op, array.dtype, "all_reduce")
+    if factor is not None:
+        array[...] = _factored(array, factor)
+    return _done(g.comm.all_reduce(array, name, async_op=async_op), loan, async_op)
 
 
 def reduce(tensor, dst=None, op=ReduceOp.SUM, group=None, async_op=False, group_dst=None):
@@ -185,7 +198,11 @@ def reduce(tensor, dst=None, op=ReduceOp.SUM, group=None, async_op=False, group_
         return None
     g, loan = resolve(group), _Loan()
     root = _root(g, dst, group_dst, "dst")
-    return _done(g.comm.reduce(loan.write(tensor, "tensor"), root, op, async_op=async_op), loan, async_op)
+    array = loan.write(tensor, "tensor")
+    name, factor = plain(op, array.dtype, "reduce")
+    if factor is not None:
+        array[...] = _factored(array, factor)
+    return _done(g.comm.reduce(array, root, name, async_op=async_op), loan, async_op)
 
 
 def all_gather(tensor_list, tensor, group=None, async_op=False):
@@ -253,10 +270,10 @@ def reduce_scatter(output, input_list, op=ReduceOp.SUM, group=None, async_op=Fal
         return None
     check_list(input_list, "input_list")
     g, loan = resolve(group), _Loan()
-    inputs = [loan.read(t, "input_list") for t in input_list]
-    return _done(
-        g.comm.reduce_scatter(loan.write(output, "output", fresh=True), inputs, op, async_op=async_op), loan, async_op
-    )
+    into = loan.write(output, "output", fresh=True)
+    name, factor = plain(op, into.dtype, "reduce_scatter")
+    inputs = [_factored(loan.read(t, "input_list"), factor) for t in input_list]
+    return _done(g.comm.reduce_scatter(into, inputs, name, async_op=async_op), loan, async_op)
 
 
 def reduce_scatter_tensor(output, input, op=ReduceOp.SUM, group=None, async_op=False):
@@ -266,10 +283,10 @@ def reduce_scatter_tensor(output, input, op=ReduceOp.SUM, group=None, async_op=F
     g, loan = resolve(group), _Loan()
     if input._data.size != output._data.size * g.size():
         raise ValueError("input tensor must be the same size as output size times world size")
-    parts = list(loan.read(input, "input").reshape(g.size(), *output._data.shape))
-    return _done(
-        g.comm.reduce_scatter(loan.write(output, "output", fresh=True), parts, op, async_op=async_op), loan, async_op
-    )
+    into = loan.write(output, "output", fresh=True)
+    name, factor = plain(op, into.dtype, "reduce_scatter_tensor")
+    parts = list(_factored(loan.read(input, "input"), factor).reshape(g.size(), *output._data.shape))
+    return _done(g.comm.reduce_scatter(into, parts, name, async_op=async_op), loan, async_op)
 
 
 def all_to_all(output_tensor_list, input_tensor_list, group=None, async_op=False):
@@ -312,9 +329,48 @@ def _parts(data: np.ndarray, lengths: Sequence[int] | None, count: int, name: st
 
 
 def monitored_barrier(group=None, timeout=None, wait_all_ranks=False):
-    """A barrier whose failure names the ranks that did not come."""
+    """A barrier whose failure names the ranks that did not come, all of them whatever `wait_all_ranks` says.
+
+    timeout: seconds or timedelta, by default the group's.
+    """
     if _outside(group):
         return
-    from .groups import seconds
+    g = resolve(group)
+    limit = g.comm.timeout if timeout is None else seconds(timeout)
+    try:
+        g.comm.monitored_barrier(limit)
+    except DeadlineExceeded as late:
+        if not late.missing:
+            raise
+        missing = tuple(f"rank {g.ranks[int(str(name).split()[-1])]}" for name in late.missing)
+        raise RanksMissing(late.what, late.limit, missing) from None
 
-    resolve(group).comm.barrier(async_op=True).wait(seconds(timeout))
+
+def all_reduce_coalesced(tensors, op=ReduceOp.SUM, group=None, async_op=False):
+    """all_reduce of several tensors."""
+    check_list(tensors, "tensor")
+    return _together([all_reduce(t, op, group, async_op=True) for t in tensors], async_op)
+
+
+def all_gather_coalesced(output_tensor_lists, input_tensor_list, group=None, async_op=False):
+    """all_gather of several tensors: output_tensor_lists[r][i] becomes rank r's input_tensor_list[i]."""
+    check_list(input_tensor_list, "tensor_list")
+    for tensors in output_tensor_lists:
+        check_list(tensors, "output_tensor_lists")
+    works = [
+        all_gather([tensors[i] for tensors in output_tensor_lists], t, group, async_op=True)
+        for i, t in enumerate(input_tensor_list)
+    ]
+    return _together(works, async_op)
+
+
+def _together(works: list, async_op: bool) -> Work | None:
+    """One handle for several works, or nothing once all have ended. Nothing outside the group."""
+    inside = [work for work in works if work is not None]
+    if not inside:
+        return None
+    whole = Work(inside, lambda: None)
+    if async_op:
+        return whole
+    whole.wait()
+    return None

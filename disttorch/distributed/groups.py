@@ -1,95 +1,15 @@
-"""Making and ending process groups: `init_process_group` and its ways of meeting (env://, tcp://, file://, a store)."""
+"""Making and ending process groups."""
 
 import atexit
 import os
-from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
-from urllib.parse import parse_qs, urlparse
 
-from ..comm import FileStore, PrefixStore, StoreClient, StoreServer, connect
-from .process_group import GroupMember, ProcessGroup, resolve, world
-
-BACKENDS = ("zmq", "gloo", "nccl", "mpi", "undefined")
-DEFAULT_TIMEOUT = timedelta(minutes=30)
-
-
-def seconds(timeout: timedelta | float | None) -> float:
-    """A timeout in seconds; ValueError unless it is positive."""
-    value = DEFAULT_TIMEOUT if timeout is None else timeout
-    value = value.total_seconds() if isinstance(value, timedelta) else float(value)
-    if value <= 0:
-        raise ValueError(f"timeout must be positive, got {timeout}")
-    return value
-
-
-def check_backend(backend: str | None) -> str:
-    """The name of a backend that can be had here: our own (`zmq`, alias `gloo`; `nccl` on simulated devices)."""
-    name = "gloo" if backend is None else str(backend).lower()
-    name = name.split(",")[0].partition(":")[2] or name  # "cpu:gloo,cuda:nccl"
-    if name not in BACKENDS:
-        raise ValueError(f"Invalid backend: '{backend}'. Must be one of {', '.join(BACKENDS[:4])}")
-    if name == "mpi":
-        raise RuntimeError("Distributed package doesn't have MPI built in: use the backend 'zmq'")
-    return "gloo" if name == "undefined" else name
-
-
-def _from_environment(environ: Mapping[str, str], rank: int, world_size: int) -> tuple[int, int, str, int]:
-    """(rank, world size, address, port) from RANK, WORLD_SIZE, MASTER_ADDR and MASTER_PORT."""
-
-    def need(name: str) -> str:
-        if name not in environ:
-            raise ValueError(
-                f"Error initializing torch.distributed using env:// rendezvous: environment variable {name} expected, "
-                "but not set"
-            )
-        return environ[name]
-
-    rank = int(need("RANK")) if rank < 0 else rank
-    world_size = int(need("WORLD_SIZE")) if world_size < 0 else world_size
-    return rank, world_size, need("MASTER_ADDR"), int(need("MASTER_PORT"))
-
-
-def _tcp_store(rank: int, world_size: int, host: str, port: int, timeout: float, serve: bool, owned: list) -> Any:
-    """A client of the store at host:port, which rank 0 serves (unless the launcher does)."""
-    if serve:
-        server = StoreServer(host, port)
-        owned.append(server)
-        port = server.port
-    client = StoreClient(host, port, timeout)
-    owned.append(client)
-    return client
-
-
-def _meet(init_method: str, rank: int, world_size: int, timeout: float, owned: list) -> tuple[Any, int, int]:
-    """The store that an init_method names, with rank and world size."""
-    url = urlparse(init_method)
-    query = {k: int(v[0]) for k, v in parse_qs(url.query).items() if k in ("rank", "world_size")}
-    rank, world_size = query.get("rank", rank), query.get("world_size", world_size)
-    if url.scheme == "env":
-        rank, world_size, host, port = _from_environment(os.environ, rank, world_size)
-        served = os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True"
-        served = served and os.environ.get("DISTTORCH_AGENT_PORT", str(port)) == str(port)
-        serve = rank == 0 and not served
-        return _tcp_store(rank, world_size, host, port, timeout, serve, owned), rank, world_size
-    if rank < 0 or world_size < 0:
-        missing = "rank" if rank < 0 else "world_size"
-        raise ValueError(
-            f"Error initializing torch.distributed using {url.scheme}:// rendezvous: {missing} parameter missing"
-        )
-    if url.scheme == "tcp":
-        if not url.port:
-            raise ValueError("Error initializing torch.distributed using tcp:// rendezvous: port number missing")
-        return (
-            _tcp_store(rank, world_size, url.hostname or "127.0.0.1", url.port, timeout, rank == 0, owned),
-            rank,
-            world_size,
-        )
-    if url.scheme == "file":
-        store = FileStore(url.path, world_size, timeout)
-        owned.append(store)
-        return store, rank, world_size
-    raise RuntimeError(f"No rendezvous handler for {url.scheme}://")
+from ..comm import PrefixStore, connect
+from ..comm.liveness import heartbeat_limit
+from .backends import check_backend
+from .meeting import rendezvous
+from .process_group import GroupMember, ProcessGroup, resolve, seconds, world
 
 
 def init_process_group(
@@ -106,8 +26,9 @@ def init_process_group(
     """Join the job's default process group; blocks until all `world_size` ranks are there.
 
     Without `init_method` and `store`: env://, which reads RANK, WORLD_SIZE, MASTER_ADDR, MASTER_PORT (the launcher sets
-    them). `timeout` (default 30 minutes) bounds this call and every later operation. Raises ValueError for bad or
-    missing settings, DeadlineExceeded naming the ranks that did not come.
+    them). With the backend "mpi" the ranks are those that mpiexec has started, whatever else is said. `timeout`
+    (default 30 minutes) bounds this call and every later operation. Raises ValueError for bad or missing settings,
+    DeadlineExceeded naming the ranks that did not come.
     """
     me = world()
     if me.default is not None:
@@ -118,15 +39,22 @@ def init_process_group(
     name = check_backend(backend)
     owned: list = []
     try:
+        if name == "mpi":
+            from ..comm.mpi import mpi_group
+
+            adopt(mpi_group(limit), name)
+            return
         if store is None:
-            store, rank, world_size = _meet(init_method or "env://", rank, world_size, limit, owned)
+            store, rank, world_size = next(rendezvous(init_method or "env://", rank, world_size, timeout=limit))
+            owned.append(store)
         elif rank < 0 or world_size <= 0:
             raise AssertionError("world_size must be positive and rank must be non-negative if using store")
         if not 0 <= rank < world_size:
             raise ValueError(f"rank must be between 0 and world_size - 1 = {world_size - 1}, got {rank}")
         me.made += 1
         attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
-        group = connect(PrefixStore(f"world/{attempt}/{me.made}/{group_name}", store), rank, world_size, timeout=limit)
+        meeting = PrefixStore(f"world/{attempt}/{me.made}/{group_name}", store)
+        group = connect(meeting, rank, world_size, timeout=limit)
     except BaseException:
         _close(owned)
         raise
@@ -145,9 +73,15 @@ def adopt(comm_group: Any, backend: str = "gloo", store: Any = None, owned: list
 
 def _leave_at_exit(me) -> None:
     if me.default is not None:
-        me.default.comm.close()
-        _close(me.owned)
+        _leave(me)
         me.default = None
+
+
+def _leave(me) -> None:
+    """Close the default group. The rank that serves the store stays while the others need it to see who is alive."""
+    serves = any(getattr(thing, "serves", False) for thing in me.owned)
+    me.default.comm.close(heartbeat_limit() if serves else 0.0)
+    _close(me.owned)
 
 
 def _close(owned: list) -> None:
@@ -159,10 +93,11 @@ def _close(owned: list) -> None:
 def destroy_process_group(group: ProcessGroup | None = None) -> None:
     """Leave a group and release what it holds; the default one (None) with all that were made from it."""
     me = world()
+    if group is None and me.default is None:
+        raise AssertionError("Process group cannot be None")
     target = resolve(group)
     if target is me.default:
-        target.comm.close()
-        _close(me.owned)
+        _leave(me)
         me.default, me.groups = None, []
         atexit.unregister(_leave_at_exit)
     else:
@@ -178,27 +113,34 @@ def new_group(
     use_local_synchronization: bool = False,
     group_desc: str | None = None,
     device_id: Any = None,
+    sort_ranks: bool = True,
 ) -> Any:
-    """A group of some of the job's ranks (all if None). Every rank of the job must call it, in the same order.
+    """A group of some of the job's ranks (all if None), in ascending order unless `sort_ranks` is False.
 
-    Ranks that are not in it get GroupMember.NON_GROUP_MEMBER.
+    Every rank of the job must call it, in the same order; with `use_local_synchronization` only those that will be in
+    it. Ranks that are not in it get GroupMember.NON_GROUP_MEMBER. timeout: of its operations (default: the default
+    group's).
     """
     parent = resolve(None)
-    chosen = list(parent.ranks) if ranks is None else sorted(ranks)
+    chosen = list(parent.ranks if ranks is None else ranks)
     for r in chosen:
         if not 0 <= r < parent.size():
-            raise ValueError(f"The new group's rank should be within the world_size set by init_process_group, got {r}")
+            last = parent.size() - 1
+            raise ValueError(f"Rank {r} is out of range. Valid ranks are 0 to {last} (world_size={parent.size()})")
     if len(set(chosen)) != len(chosen):
-        raise ValueError(f"new_group: ranks must not repeat, got {ranks}")
-    made = parent.comm.split(chosen)
+        raise ValueError(f"ranks list must not contain duplicate entries, got {chosen}")
+    chosen = sorted(chosen) if sort_ranks else chosen
+    limit = None if timeout is None else seconds(timeout)
+    made = parent.comm.split(chosen, by_members=use_local_synchronization, timeout=limit)
     if made is None:
         return GroupMember.NON_GROUP_MEMBER
     group = ProcessGroup(
         made,
         chosen,
         check_backend(backend or parent.backend),
-        group_desc or f"group_{len(world().groups)}",
+        f"group_{len(world().groups)}",
         parent.store,
+        group_desc or "undefined",
     )
     world().groups.append(group)
     return group
@@ -213,13 +155,16 @@ def new_subgroups(
     group_desc: str | None = None,
 ) -> tuple[Any, list]:
     """Groups of `group_size` neighbouring ranks each (by default the ranks of one host); (this rank's, all)."""
-    total = resolve(group).size()
+    ranks = resolve(group).ranks
+    total = len(ranks)
     size = group_size or int(os.environ.get("LOCAL_WORLD_SIZE", total))
     if size <= 0:
         raise ValueError(f"The arg 'group_size' ({size}) must be positive")
+    if size > total:
+        raise ValueError(f"The arg 'group_size' ({size}) must not exceed the world size ({total})")
     if total % size:
         raise ValueError(f"The world size ({total}) must be divisible by 'group_size={size}'")
-    return new_subgroups_by_enumeration([list(range(s, s + size)) for s in range(0, total, size)], timeout, backend)
+    return new_subgroups_by_enumeration([ranks[s : s + size] for s in range(0, total, size)], timeout, backend)
 
 
 def new_subgroups_by_enumeration(
@@ -234,32 +179,34 @@ def new_subgroups_by_enumeration(
     if not flat:
         raise ValueError("The arg 'ranks_per_subgroup_list' cannot be empty")
     if len(set(flat)) != len(flat):
-        raise ValueError("ranks_per_subgroup_list: a rank may be in one subgroup only")
+        twice = next(rank for rank in flat if flat.count(rank) > 1)
+        raise ValueError(f"Rank {twice} has appeared in more than one subgroup of ranks_per_subgroup_list")
     groups = [new_group(ranks, timeout, backend) for ranks in ranks_per_subgroup_list]
-    mine = next((g for g in groups if g is not GroupMember.NON_GROUP_MEMBER), None)
+    mine = next((g for g in groups if g != GroupMember.NON_GROUP_MEMBER), None)
     return mine, groups
 
 
-def is_available() -> bool:
-    """True: the package is always there."""
-    return True
+def split_group(
+    parent_pg: ProcessGroup | None = None,
+    split_ranks: list[list[int]] | None = None,
+    timeout: timedelta | float | None = None,
+    pg_options: Any = None,
+    group_desc: str | None = None,
+) -> ProcessGroup | None:
+    """This rank's group of those that `split_ranks` (ranks of the parent group) lists; None if it is in none.
 
-
-def is_torchelastic_launched() -> bool:
-    """Whether this process was started by the launcher."""
-    return "TORCHELASTIC_RUN_ID" in os.environ
-
-
-def is_gloo_available() -> bool:
-    return True
-
-
-def is_nccl_available() -> bool:
-    """Whether the backend name "nccl" serves here: on simulated devices it does, by our own transport."""
-    from .. import devices
-
-    return devices.device_count() > 0
-
-
-def is_mpi_available() -> bool:
-    return False
+    Every rank of the parent must call it alike.
+    """
+    parent = resolve(parent_pg)
+    if not split_ranks:
+        raise ValueError("split_ranks cannot be None or empty")
+    mine = None
+    for ranks in split_ranks:
+        limit = None if timeout is None else seconds(timeout)
+        made = parent.comm.split(sorted(ranks), timeout=limit)
+        if made is not None:
+            chosen = [parent.ranks[rank] for rank in sorted(ranks)]
+            name = f"group_{len(world().groups)}"
+            mine = ProcessGroup(made, chosen, parent.backend, name, parent.store, group_desc or "undefined")
+            world().groups.append(mine)
+    return mine

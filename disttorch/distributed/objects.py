@@ -102,7 +102,7 @@ def scatter_object_list(
         if scatter_object_input_list is None or len(scatter_object_input_list) != g.size():
             raise ValueError(f"scatter_object_input_list must hold one object for each of the {g.size()} ranks")
         given = [dumps(obj) for obj in scatter_object_input_list]
-    scatter_object_output_list[0] = loads(g.comm.broadcast_object(given, root)[g.rank()])
+    scatter_object_output_list[0] = loads(g.comm.scatter_object(given, root))
 
 
 def send_object_list(object_list: list, dst=None, group=None, device=None, group_dst=None) -> None:

@@ -4,16 +4,30 @@ A process has one world; a thread that stands for a rank (`run_ranks` with threa
 """
 
 import contextlib
+import os
 import threading
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Any
+
+DEFAULT_TIMEOUT = timedelta(minutes=30)
+
+
+def seconds(timeout: timedelta | float | None) -> float:
+    """A timeout in seconds (None: the default one's); ValueError unless it is positive."""
+    value = DEFAULT_TIMEOUT if timeout is None else timeout
+    value = value.total_seconds() if isinstance(value, timedelta) else float(value)
+    if value <= 0:
+        raise ValueError(f"timeout must be positive, got {timeout}")
+    return value
 
 
 class ProcessGroup:
     """Some of the ranks of the job. `ranks` are their global numbers, in the group's order."""
 
-    def __init__(self, comm_group: Any, ranks: list[int], backend: str, name: str, store: Any = None):
+    def __init__(self, comm_group: Any, ranks: list[int], backend: str, name: str, store: Any = None, desc: str = ""):
         self.comm, self.ranks, self.backend, self.group_name, self.store = comm_group, ranks, backend, name, store
+        self.group_desc = desc or "undefined"
 
     def rank(self) -> int:
         return self.comm.rank
@@ -28,11 +42,24 @@ class ProcessGroup:
         return f"<ProcessGroup {self.group_name} ({self.backend}): rank {self.rank()} of {self.size()}>"
 
 
-class GroupMember:
+class _WithWorld(type):
+    @property
+    def WORLD(cls) -> ProcessGroup | None:
+        return world().default
+
+    @WORLD.setter
+    def WORLD(cls, group: ProcessGroup | None) -> None:
+        world().default = group
+
+
+class group(metaclass=_WithWorld):
+    """`group.WORLD` is the default process group."""
+
+
+class GroupMember(metaclass=_WithWorld):
     """Names for "the default group" and "a group that this rank is not in"."""
 
-    WORLD: ProcessGroup | None = None
-    NON_GROUP_MEMBER = object()
+    NON_GROUP_MEMBER: Any = -100  # PyTorch's value
 
 
 class World:
@@ -69,7 +96,7 @@ def resolve(group: ProcessGroup | None) -> ProcessGroup:
     """The group meant: the default one for None. ValueError (PyTorch's texts) where there is none, or we are not in
     it.
     """
-    if group is GroupMember.NON_GROUP_MEMBER:
+    if group == GroupMember.NON_GROUP_MEMBER:
         raise ValueError("Invalid process group specified: this rank is not a member of the group")
     if group is None:
         group = world().default
@@ -87,16 +114,33 @@ def is_initialized() -> bool:
 
 def get_rank(group: ProcessGroup | None = None) -> int:
     """This process's number in the group; -1 if it is not in it."""
-    return -1 if group is GroupMember.NON_GROUP_MEMBER else resolve(group).rank()
+    return -1 if group == GroupMember.NON_GROUP_MEMBER else resolve(group).rank()
 
 
 def get_world_size(group: ProcessGroup | None = None) -> int:
     """How many processes the group has; -1 if this one is not in it."""
-    return -1 if group is GroupMember.NON_GROUP_MEMBER else resolve(group).size()
+    return -1 if group == GroupMember.NON_GROUP_MEMBER else resolve(group).size()
 
 
 def get_backend(group: ProcessGroup | None = None) -> str:
     return resolve(group).backend
+
+
+def get_pg_count() -> int:
+    """How many process groups this rank has, the default one included."""
+    return len(world().groups)
+
+
+def get_node_local_rank(fallback_rank: int | None = None) -> int:
+    """This process's number on its host, from LOCAL_RANK; RuntimeError where that is not set and no fallback given."""
+    if "LOCAL_RANK" in os.environ:
+        return int(os.environ["LOCAL_RANK"])
+    if fallback_rank is not None:
+        return int(fallback_rank)
+    raise RuntimeError(
+        "LOCAL_RANK is not in the environment. Consider passing fallback_rank to allow `get_node_local_rank` to work, "
+        "assuming you are not running in a multi-device context and want the code to run locally instead."
+    )
 
 
 def get_process_group_ranks(group: ProcessGroup | None = None) -> list[int]:

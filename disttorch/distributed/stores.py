@@ -44,6 +44,11 @@ class TCPStore(StoreClient):
         if wait_for_workers and world_size:
             self._meet(world_size, limit if is_master else 0.0)
 
+    @property
+    def serves(self) -> bool:
+        """Whether this process serves the store."""
+        return self._server is not None
+
     def _meet(self, world_size: int, limit: float) -> None:
         end = time.monotonic() + limit
         there = self.add("init/", 1)

@@ -184,7 +184,7 @@ def _problem(fault: Fault, rank: int, end: dict, seconds: float) -> str:
         if end["lost"] not in fault.lost_to(rank):
             return f"named the wrong rank: {end['text']}"
     elif fault.moment == "start-up" and not fault.launcher and end["error"] in ("StoreTimeout", "StoreError"):
-        limit = MEETING + 2 * SOON  # whom nobody has met yet can only be missed
+        limit = MEETING + 4 * SOON  # whom nobody has met yet can only be missed
     else:
         return f"reported {end['error']}: {end['text']}"
     return f"needed {seconds:.2f} s, allowed are {limit:g}" if seconds > limit else ""

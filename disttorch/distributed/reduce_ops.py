@@ -1,0 +1,61 @@
+"""ReduceOp: ways to combine the ranks' elements, and which dtypes each is for."""
+
+from enum import Enum
+from typing import Any
+
+import numpy as np
+
+RedOpType = Enum("RedOpType", "SUM AVG PRODUCT MIN MAX BAND BOR BXOR PREMUL_SUM", start=0)
+_COMPLEX = (RedOpType.SUM, RedOpType.AVG, RedOpType.PREMUL_SUM)
+_BITWISE = (RedOpType.BAND, RedOpType.BOR, RedOpType.BXOR)
+
+
+class ReduceOp:
+    """`ReduceOp.SUM` and so on; `_make_nccl_premul_sum(factor)` makes a sum of elements that are multiplied before."""
+
+    SUM, AVG, PRODUCT, MIN, MAX, BAND, BOR, BXOR, PREMUL_SUM = RedOpType
+    RedOpType = RedOpType
+
+    def __init__(self, op: RedOpType, factor: Any = None):
+        self.op, self.factor = op, factor
+
+    def __eq__(self, other: object) -> bool:
+        return self.op == getattr(other, "op", other)
+
+    def __hash__(self) -> int:
+        return hash(self.op)
+
+    def __repr__(self) -> str:
+        return repr(self.op)
+
+
+reduce_op = ReduceOp
+
+
+def _make_nccl_premul_sum(factor: Any) -> ReduceOp:
+    """A sum of elements multiplied by `factor`, a number or a tensor of one element."""
+    return ReduceOp(RedOpType.PREMUL_SUM, float(factor))
+
+
+def plain(op: Any, dtype: np.dtype, what: str) -> tuple[str, float | None]:
+    """The operation's name for `comm`, and the factor of a premultiplied sum.
+
+    Raises TypeError for anything but a ReduceOp, ValueError and RuntimeError (PyTorch's texts) for a dtype that it is
+    not for. what: the collective.
+    """
+    kind, factor = getattr(op, "op", op), getattr(op, "factor", None)
+    if isinstance(kind, str) and kind.upper() in RedOpType.__members__:
+        kind = RedOpType[kind.upper()]
+    if not isinstance(kind, RedOpType):
+        raise TypeError(f"{what}(): op must be a ReduceOp, got {op!r}")
+    if dtype.kind == "c" and kind not in _COMPLEX:
+        raise ValueError(f"{what} does not support {kind} on complex tensors")
+    if kind in _BITWISE and dtype.kind not in "biu":
+        raise RuntimeError(f"Cannot use ReduceOp.{kind.name} with non-integral dtype")
+    if kind is RedOpType.AVG and dtype.kind in "biu":
+        raise RuntimeError(f"Cannot use ReduceOp.AVG with integral dtype {dtype}: an average need not be one")
+    if kind is RedOpType.PREMUL_SUM:
+        if factor is None:
+            raise ValueError("ReduceOp.PREMUL_SUM needs a factor: make it with _make_nccl_premul_sum(factor)")
+        return "sum", factor
+    return kind.name.lower(), None
