@@ -1,5 +1,7 @@
 """What a tensor can be asked that is no operation: its layout, ways to Python and NumPy, hooks, copies, pickles."""
 
+import math
+
 import numpy as np
 
 from . import dtypes, ops
@@ -46,8 +48,13 @@ class TensorMethods:
 
     def stride(self, dim=None):
         """Steps in elements from one entry of each dimension to the next."""
-        item = self._data.itemsize
-        steps = tuple([s // item for s in self._data.strides])
+        data = self._data
+        if data.size == 0:  # NumPy's are zeros
+            shape = [max(n, 1) for n in data.shape]
+            steps = tuple([math.prod(shape[i + 1 :]) for i in range(len(shape))])
+        else:
+            item = data.itemsize
+            steps = tuple([s // item for s in data.strides])
         return steps if dim is None else steps[dim]
 
     def storage_offset(self) -> int:
@@ -309,6 +316,11 @@ class TensorMethods:
     def new_empty(self, *size, dtype=None, device=None, requires_grad=False, **_):
         return ops.empty(*size, dtype=dtype or self.dtype, device=device or self.device, requires_grad=requires_grad)
 
+    def new_empty_strided(self, size, stride, *, dtype=None, device=None, requires_grad=False, **_):
+        return ops.empty_strided(
+            size, stride, dtype=dtype or self.dtype, device=device or self.device, requires_grad=requires_grad
+        )
+
     def new_zeros(self, *size, dtype=None, device=None, requires_grad=False, **_):
         return ops.zeros(*size, dtype=dtype or self.dtype, device=device or self.device, requires_grad=requires_grad)
 
@@ -431,6 +443,8 @@ class TensorMethods:
     # -- further in-place forms ---------------------------------------------------------------------------------------
     def resize_(self, *size, memory_format=None):
         """Another shape; elements are kept in order, new ones are uninitialised."""
+        if self.requires_grad:
+            raise RuntimeError("cannot resize variables that require grad")
         shape = sizes(size)
         flat = self._data.reshape(-1)
         count = int(np.prod(shape, dtype=np.int64))

@@ -113,7 +113,7 @@ class _Operators:
         return ops.bitwise_right_shift(other, self)
 
     def __rsub__(self, other):
-        return ops.arithmetic._sub(other, self)
+        return ops.arithmetic._rsub(self, other)
 
     def __rtruediv__(self, other):
         return ops.arithmetic._true_div(other, self)

@@ -11,7 +11,7 @@ import numpy as np
 from .. import dtypes
 from ..devices import META, scope
 from .mode import mode, no_grad
-from .node import Node, SavedOutput
+from .node import Node, SavedOutput, short_name
 from .variable import Tensor, counter, edge, wrap
 
 
@@ -23,8 +23,28 @@ def check_inplace(t: Tensor) -> None:
         return
     if t._node is None and t._rg:
         raise RuntimeError("a leaf Variable that requires grad is being used in an in-place operation.")
-    root = t._root
-    if t._view is not None and root._rg and root._node is None:
+    if t._view is not None:
+        _check_view(t, t._root)
+
+
+def _check_view(t: Tensor, root: Tensor) -> None:
+    """The part of `check_inplace` for views."""
+    if getattr(t._view[1], "several", False) and edge(t) is not None:
+        raise RuntimeError(
+            f"Output {t._nr} of {short_name(t._node)} is a view and is being modified inplace. This view is the output "
+            "of a function that returns multiple views. Such functions do not allow the output views to be modified "
+            "inplace. You should replace the inplace operation by an out-of-place one."
+        )
+    if not root._rg:
+        return
+    if t._node is None and t._root_node is root._node:
+        raise RuntimeError(
+            "A view was created in no_grad mode and is being modified inplace with grad mode enabled. Given that this "
+            "use case is ambiguous and error-prone, it is forbidden. You can clarify your code by moving both the view "
+            "and the inplace either both inside the no_grad block (if you don't want the inplace to be tracked) or "
+            "both outside (if you want the inplace to be tracked)."
+        )
+    if root._node is None:
         raise RuntimeError("a view of a leaf Variable that requires grad is being used in an in-place operation.")
 
 

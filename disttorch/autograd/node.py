@@ -173,16 +173,21 @@ def unpack(value, node: Node):
     return value.unpack(node) if isinstance(value, Saved) else value
 
 
+def short_name(node: Node) -> str:
+    """A node's name as error texts have it: Exp for ExpBackward0."""
+    return node.name().replace("Backward", "").removesuffix("0")
+
+
 def raise_modified(data, where, producer, now: int, expected: int, nr: int):
     kind = "torch.cuda." if where.type == "cuda" else "torch."
-    source = "" if producer is None else f", which is output {nr} of {producer.name()},"
+    source = "" if producer is None else f", which is output {nr} of {short_name(producer)},"
     raise RuntimeError(
         "one of the variables needed for gradient computation has been modified by an inplace operation: "
         f"[{kind}{dtypes.FROM_NUMPY[data.dtype].type_name} {list(data.shape)}]{source} is at version {now}; expected "
         "version "
         f"{expected} instead. Hint: enable anomaly detection to find the operation that failed to compute its "
         "gradient, with "
-        "torch.autograd.set_detect_anomaly(True)."
+        "torch.autograd.set_detect_anomaly(True, check_nan=False)."
     )
 
 

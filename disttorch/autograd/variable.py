@@ -18,7 +18,7 @@ class Tensor:
     """A multi-dimensional array of one element type on one device, with automatic differentiation."""
 
     _data: np.ndarray  # or cupy.ndarray
-    device: device
+    device: device = CPU
     _rg = False  # requires_grad
     _node: Any = None  # grad_fn; None for a leaf
     _nr = 0  # which output of `_node`

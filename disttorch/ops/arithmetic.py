@@ -67,10 +67,21 @@ def sub_(self, other, *, alpha=1):
 add.inplace, sub.inplace = add_, sub_
 
 
+_rsub = binary(
+    "sub",
+    lambda x, y: np.subtract(y, x),
+    node="RsubBackward1",
+    x=lambda g: -g,
+    y=lambda g: g,
+    bools=False,
+    numbers="either",
+)
+
+
 def rsub(input, other, *, alpha=1):
     """other - alpha * input."""
     check_operands("rsub", input, other, "other")
-    return sub(other, input, alpha=alpha)
+    return _rsub(input, other) if alpha == 1 else sub(other, input, alpha=alpha)
 
 
 def div(input, other, *, rounding_mode=None, out=None):

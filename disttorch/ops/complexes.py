@@ -66,7 +66,7 @@ def complex(real, imag, *, out=None):
     """real + i imag."""
     need_tensor(real, "complex", "real", 1)
     need_tensor(imag, "complex", "imag", 2)
-    if not real.dtype.is_floating_point or real.dtype is dtypes.bfloat16:
+    if any(not t.dtype.is_floating_point or t.dtype is dtypes.bfloat16 for t in (real, imag)):
         raise RuntimeError(
             f"Expected both inputs to be Half, Float or Double tensors but got {scalar_name(real)} and "
             f"{scalar_name(imag)}"
@@ -89,6 +89,11 @@ def polar(abs, angle, *, out=None):
     """abs * exp(i angle)."""
     need_tensor(abs, "polar", "abs", 1)
     need_tensor(angle, "polar", "angle", 2)
+    if any(not t.dtype.is_floating_point or t.dtype is dtypes.bfloat16 for t in (abs, angle)):
+        raise RuntimeError(
+            f"Expected both inputs to be Half, Float or Double tensors but got {scalar_name(abs)} and "
+            f"{scalar_name(angle)}"
+        )
     return complex(abs * angle.cos(), abs * angle.sin(), out=out)
 
 

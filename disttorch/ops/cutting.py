@@ -15,6 +15,10 @@ _narrow = ViewOp(
 )
 
 
+_split = ViewOp("SplitBackward0", _narrow.forward, x=_narrow.gradients["x"])
+_split.several = True
+
+
 def _place(g, shape, dim, start, length):
     z = np.zeros_like(g, shape=shape)
     z[(slice(None),) * dim + (slice(start, start + length),)] = g
@@ -90,6 +94,10 @@ _select = ViewOp(
 )
 
 
+_unbind = ViewOp("UnbindBackward0", _select.forward, x=_select.gradients["x"])
+_unbind.several = True
+
+
 def split(tensor, split_size_or_sections, dim=0):
     """Cut into pieces of one size (the last may be smaller), or of the sizes given; views."""
     d = axis(dim, tensor._data.ndim)
@@ -109,7 +117,7 @@ def split(tensor, split_size_or_sections, dim=0):
                 f"{d}), but got split_sizes={lengths}"
             )
     starts = np.cumsum([0, *lengths]).tolist()
-    return tuple([_narrow(tensor, d, s, n) for s, n in zip(starts, lengths, strict=False)])
+    return tuple([_split(tensor, d, s, n) for s, n in zip(starts, lengths, strict=False)])
 
 
 split_with_sizes = split
@@ -167,7 +175,7 @@ def unbind(input, dim=0):
     if input._data.ndim == 0:
         raise IndexError(f"Dimension specified as {dim} but tensor has no dimensions")
     d = axis(dim, input._data.ndim)
-    return tuple([_select(input, d, i) for i in range(input._data.shape[d])])
+    return tuple([_unbind(input, d, i) for i in range(input._data.shape[d])])
 
 
 __all__ = [

@@ -8,7 +8,7 @@ from ..autograd.op import Op
 from ..autograd.variable import Tensor, wrap
 from .arguments import C_NAMES, need_tensor
 from .dims import axes, axis
-from .named import named, pair
+from .named import named, pair, with_node
 from .reduction import _reduce, _spread
 from .scatter import gather
 
@@ -127,7 +127,7 @@ def _extreme(name, arg, whole, between):
             values = gather(input, d, index)
             if not keepdim:
                 values, index = values.squeeze(d), index.squeeze(d)
-            result = pair(name)(values, index)
+            result = pair(name)(with_node(values, f"{name.capitalize()}Backward0"), index)
         if out is not None:
             return pair(name)(*[write(o, r) for o, r in zip(out, result, strict=True)])
         return result

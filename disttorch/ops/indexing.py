@@ -141,6 +141,8 @@ def _is_rows(key) -> bool:
 
 _slice = ViewOp("SliceBackward0", lambda x, key: x[key], x=lambda g, x_shape, key: _slice_back(g, x_shape, key))
 _slice_back = Op("SliceBackwardBackward0", _put, params=("g", "shape", "key"), g=lambda g, key: _slice(g, key))
+_select = ViewOp("SelectBackward0", _slice.forward, x=_slice.gradients["x"])
+_insert = ViewOp("UnsqueezeBackward0", _slice.forward, x=_slice.gradients["x"])
 _index = Op(
     "IndexBackward0",
     lambda x, key: x[key],
@@ -150,15 +152,23 @@ _index_back = Op("IndexPutBackward0", _accumulate, params=("g", "shape", "key"),
 _rows_back = Op("IndexPutBackward0", _rows, params=("g", "shape", "key"), g=lambda g, key: _index(g, key))
 
 
+def _view_of(key: tuple) -> ViewOp:
+    """The operation that PyTorch's indexing, which goes from left to right, ends with."""
+    last = next((k for k in reversed(key) if k is not Ellipsis and k != slice(None)), slice(None))
+    return _insert if last is None else _select if isinstance(last, int) else _slice
+
+
 def getitem(self, index):
     """tensor[index]: ints, slices, None and ... give views; tensors and lists of indices or a mask give copies."""
     if type(index) is int:
         shape = self._data.shape
         if shape and -shape[0] <= index < shape[0]:
-            return _slice(self, (index, ...))
+            return _select(self, (index, ...))
     key, basic = _key(index, self._data.shape)
     try:
-        return (_slice if basic else _index)(self, (*key, ...) if basic and Ellipsis not in key else key)
+        if basic:
+            return _view_of(key)(self, (*key, ...) if Ellipsis not in key else key)
+        return _index(self, key)
     except IndexError:
         raise _index_error(key, self._data.shape) or IndexError(
             f"invalid index {index!r} for shape {list(self._data.shape)}"
@@ -185,7 +195,6 @@ _erase = Op(
 
 def setitem(self, index, value):
     """tensor[index] = value, with the value broadcast to the indexed part."""
-    check_inplace(self)
     key, basic = _key(index, self._data.shape)
     if basic:
         part = getitem(self, index)
@@ -201,6 +210,7 @@ def setitem(self, index, value):
 
             fill_(part, value)
         return
+    check_inplace(self)
     if not isinstance(value, Tensor):
         value = wrap(np.asarray(value, self._data.dtype), self.device)
     else:

@@ -18,6 +18,18 @@ def _repr(self) -> str:
     return f"torch.return_types.{type(self).__name__}(\n{parts})"
 
 
+@cache
+def _renamed(kind: type, name: str) -> type:
+    return type(name, (kind,), {})
+
+
+def with_node(t, name: str):
+    """`t`, its node called `name` as PyTorch calls it, where an operation is made of others here."""
+    if t._node is not None:
+        t._node.__class__ = _renamed(type(t._node), name)
+    return t
+
+
 def pair(name: str):
     """The type of (values, indices)."""
     return named(name, "values", "indices")

@@ -10,7 +10,7 @@ import warnings
 import numpy as np
 
 from .. import dtypes, meta
-from ..autograd.inplace import apply_inplace, assign, write
+from ..autograd.inplace import apply_inplace, assign, check_inplace, write
 from ..autograd.mode import mode
 from ..autograd.op import Op, raise_devices
 from ..autograd.variable import Tensor, counter, wrap
@@ -195,6 +195,8 @@ def binary(name: str, ufunc, *, x, y, floats=False, bools=True, result=None, nod
         return t if out is None else write(out, t)
 
     def method(self, other):
+        if self._view is not None and mode.grad:
+            check_inplace(self)
         a = self._data
         if (
             mode.grad and (self.requires_grad or (isinstance(other, Tensor) and other.requires_grad))

@@ -70,7 +70,7 @@ def _count(shape, dims) -> int:
     return math.prod([shape[d] for d in dims]) if shape else 1
 
 
-def _average(a, axis, keepdims, dtype):
+def _average(a, axis, keepdims, dtype=None):
     """NumPy's mean without its warning about one of nothing, which is NaN."""
     total = np.sum(a, axis=axis, keepdims=keepdims, dtype=dtype)
     return total / total.dtype.type(_count(a.shape, range(a.ndim) if axis is None else axis))

@@ -5,13 +5,13 @@ import numpy as np
 from ..autograd.inplace import check_apart, write
 from ..autograd.variable import Tensor, wrap
 from .dims import axis
-from .named import pair
+from .named import pair, with_node
 from .scatter import gather
 
 
 def _give(name: str, values: Tensor, indices: Tensor, out):
     if out is None:
-        return pair(name)(values, indices)
+        return pair(name)(with_node(values, f"{name.capitalize()}Backward0"), indices)
     return pair(name)(write(out[0], values), write(out[1], indices))
 
 
