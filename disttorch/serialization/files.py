@@ -135,7 +135,7 @@ def _load(file: Any, what: str, map_location: Any, weights_only: bool) -> Any:
     except Refused as error:
         raise pickle.UnpicklingError(
             f"Weights only load failed: {what} holds {error}, which is neither a tensor nor a plain container. If you "
-            "trust the file, "
+            "trust that class or function, allow it by torch.serialization.safe_globals([...]); if you trust the file, "
             "load(..., weights_only=False) reads it, running whatever code it names."
         ) from error
 

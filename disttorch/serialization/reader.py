@@ -1,5 +1,5 @@
-"""A machine for pickles that runs no code: it knows containers, numbers, strings and PyTorch's tensors, and nothing
-else.
+"""A machine for pickles that runs no code: it knows containers, numbers, strings and PyTorch's tensors, what the
+program calls safe, and nothing else.
 
 Sizes are checked against the bytes that are there before memory is taken. Opcodes: the pickletools module documents
 them.
@@ -10,6 +10,7 @@ from collections import Counter, OrderedDict, defaultdict
 from typing import Any
 
 from ..ops.shape import Size
+from .safe import is_safe
 
 
 class Refused(Exception):
@@ -124,6 +125,8 @@ class Machine:
             value.__dict__.update(state)  # a state_dict's _metadata
         elif hasattr(value, "_set_loaded_state"):
             value._set_loaded_state(state)
+        elif is_safe(type(value)):
+            _set_state(value, state)
         else:
             raise Refused(f"state of a {type(value).__name__}")
 
@@ -155,13 +158,28 @@ class Machine:
 
     def new_object(self) -> None:
         args, kind = self.stack.pop(), self.stack.pop()
-        if kind not in (OrderedDict, Size, set, defaultdict, Counter):
+        if kind in (OrderedDict, Size, set, defaultdict, Counter):
+            self.stack.append(kind(*args))
+        elif is_safe(kind):
+            self.stack.append(kind.__new__(kind, *args))
+        else:
             raise Refused(f"an object of {kind}")
-        self.stack.append(kind(*args))
 
     def stack_global(self) -> None:
         name, module = self.stack.pop(), self.stack.pop()
         self.global_(module, name)
+
+
+def _set_state(value: Any, state: Any) -> None:
+    """What unpickling does with the state of an object."""
+    if hasattr(value, "__setstate__"):
+        value.__setstate__(state)
+        return
+    attributes, slots = state if isinstance(state, tuple) else (state, None)
+    if attributes:
+        value.__dict__.update(attributes)
+    for name, one in (slots or {}).items():
+        setattr(value, name, one)
 
 
 _HANDLERS = {

@@ -9,6 +9,7 @@ from ..autograd.variable import Tensor, wrap
 from ..ops.shape import Size
 from .names import BY_NAME, DTYPE_OF, StorageType
 from .reader import Damaged, Refused
+from .safe import find_safe
 
 TENSOR_TYPE = object()  # what a file's torch.Tensor is: a name, not to be called
 
@@ -115,7 +116,7 @@ _ALLOWED = {
 
 
 def find(module: str, name: str) -> Any:
-    """What a global of a file stands for; Refused for all but tensors and plain containers."""
+    """What a global of a file stands for; Refused for all but tensors, plain containers and what is safe."""
     if (module, name) in _ALLOWED:
         return _ALLOWED[module, name]
     if module in ("torch", "torch.storage") and name in DTYPE_OF:
@@ -124,4 +125,7 @@ def find(module: str, name: str) -> Any:
         return StorageType(dtypes.uint8)
     if module == "torch" and name in BY_NAME:
         return BY_NAME[name]
-    raise Refused(f"{module}.{name}")
+    found = find_safe(module, name)
+    if found is None:
+        raise Refused(f"{module}.{name}")
+    return found
