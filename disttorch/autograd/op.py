@@ -150,6 +150,8 @@ def _parameters(function) -> tuple[list, bool]:
 class ViewOp(Op):
     """An operation whose result shares its first argument's memory (or is a copy, where the layout forces one)."""
 
+    several = False  # whether it is one of several views that a function gives, which may not be changed in place
+
     def on_meta(self, arrays: list):
         return meta.run("", self.forward, arrays, cheap=True)
 
