@@ -2,6 +2,7 @@
 
 import ctypes
 import functools
+import math
 from ctypes import c_float, c_int64, c_void_p
 
 import numpy as np
@@ -10,13 +11,13 @@ FLOAT = np.dtype(np.float32)
 DATA_OFFSET = object.__basicsize__  # where a NumPy array object holds its data pointer
 
 
-def openblas(name, *arguments):
+def openblas(name, *arguments, result=None):
     """A function of NumPy's OpenBLAS; None where NumPy was built on another BLAS, or one with 32-bit integers."""
     library = ctypes.CDLL(np._core._multiarray_umath.__file__)
     for full in (f"scipy_{name}64_", f"{name}64_"):
         function = getattr(library, full, None)
         if function is not None:
-            function.argtypes, function.restype = arguments, None
+            function.argtypes, function.restype = arguments, result
             return function
     return None
 
@@ -24,6 +25,29 @@ def openblas(name, *arguments):
 @functools.cache
 def _saxpy():
     return openblas("cblas_saxpy", c_int64, c_float, c_void_p, c_int64, c_void_p, c_int64)
+
+
+@functools.cache
+def _saxpby():
+    """OpenBLAS's y = a x + b y; None where it does not round a product before it is added, as two operations do."""
+    saxpby = openblas("cblas_saxpby", c_int64, c_float, c_void_p, c_int64, c_float, c_void_p, c_int64)
+    if saxpby is None:
+        return None
+    x, y = np.linspace(1, 2, 1001, dtype=FLOAT), np.linspace(-3, 1, 1001, dtype=FLOAT)
+    expected = y * FLOAT.type(0.9) + x
+    saxpby(y.size, 1.0, address(x), 1, 0.9, address(y), 1)
+    return saxpby if np.array_equal(y, expected) else None
+
+
+def decay_and_add(y, a, x):
+    """y = a * y + x in place for arrays of one shape, each operation rounded, in one pass where that can be."""
+    if isinstance(y, np.ndarray) and y.dtype is x.dtype is FLOAT and y.flags.c_contiguous and x.flags.c_contiguous:
+        saxpby = _saxpby()
+        if saxpby is not None:
+            saxpby(y.size, 1.0, address(x), 1, a, address(y), 1)
+            return
+    y *= a
+    y += x
 
 
 def add_scaled(y, a, x):
@@ -37,6 +61,20 @@ def add_scaled(y, a, x):
             saxpy(y.size, a, address(x), 1, address(y), 1)
             return
     y += a * x
+
+
+@functools.cache
+def _sasum():
+    return openblas("cblas_sasum", c_int64, c_void_p, c_int64, result=c_float)
+
+
+@np.errstate(all="ignore")
+def is_finite(x):
+    """Whether the sum of a float32 array's magnitudes is finite: False for NaN, for inf, and for an enormous sum."""
+    total = _sasum()
+    if total is None or not (x.flags.c_contiguous or np.moveaxis(x, 1, -1).flags.c_contiguous):
+        return math.isfinite(np.add.reduce(x, axis=None))
+    return math.isfinite(total(x.size, address(x), 1))
 
 
 def address(array):

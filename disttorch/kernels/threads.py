@@ -6,9 +6,11 @@ done by one thread of OpenMP's too: on a busy machine each meeting of two thread
 """
 
 import contextlib
+import contextvars
 import ctypes
 import os
 import threading
+from collections import deque
 
 from disttorch.kernels.blas import openblas
 
@@ -90,6 +92,40 @@ def enter_thread(count):
     if _thread.count != count:
         _setting.omp(count)
         _thread.count = count
+
+
+def share(function, items):
+    """Call `function(*item)` for every item, in as many threads as are set, and return when all calls have.
+
+    The threads are started here, which takes some 100 us: OpenMP's cannot run Python. For calls that take some 50 us each
+    in code that lets go of the interpreter's lock, such as NumPy's on large arrays. Which thread takes which item is not
+    fixed, so no call may depend on another. The caller's context (NumPy's way with floating-point errors) holds in all
+    threads. Without oneDNN one thread does all: OpenBLAS, whose threads then share its calls, lets one caller in at a
+    time.
+    """
+    count = min(_setting.count, len(items)) if _setting.omp and not _setting.forked else 1
+    todo, errors = deque(items), []
+
+    def work():
+        try:
+            while True:
+                try:
+                    item = todo.popleft()
+                except IndexError:
+                    return
+                function(*item)
+        except BaseException as error:
+            errors.append(error)
+            todo.clear()
+
+    others = [threading.Thread(target=contextvars.copy_context().run, args=(work,)) for _ in range(count - 1)]
+    for other in others:
+        other.start()
+    work()
+    for other in others:
+        other.join()
+    if errors:
+        raise errors[0]
 
 
 def _after_fork():

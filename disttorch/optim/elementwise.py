@@ -15,10 +15,12 @@ from .. import dtypes
 from ..autograd.mode import no_grad
 from ..autograd.variable import Tensor, counter, wrap
 from ..devices import namespace, scope
+from ..kernels.threads import share
 from . import differentiable
 from .optimizer import Optimizer, evaluate, number
 
-BLOCK = 1 << 14  # elements: the arrays of 64 KB that a rule reads and makes fit the second-level cache
+BLOCK = 1 << 16  # elements: the arrays of 256 KB that a rule reads and makes fit the second-level cache
+MANY = 12  # blocks: below, waking another thread costs more than it saves
 SMALL = 1 << 13  # elements: below, an operation's start costs more than gathering and putting back
 
 
@@ -180,8 +182,15 @@ class _Unit:
         return int(self.numbers[0][0].flat[0])
 
     def apply(self, update) -> None:
-        for p, state in zip(self.params, self.states, strict=True):
-            _run(update, [p._data, p._grad._data, *[state[n]._data for n in self.slots]], self.block)
+        whole = [
+            [p._data, p._grad._data, *[state[n]._data for n in self.slots]]
+            for p, state in zip(self.params, self.states, strict=True)
+        ]
+        if len(set(map(id, self.params))) == len(whole):
+            _run(update, whole, self.block)
+        else:  # a parameter given twice is stepped twice, one step after the other
+            for arrays in whole:
+                _run(update, [arrays], self.block)
 
 
 class _Scalars:
@@ -232,22 +241,38 @@ class _Pack(_Unit):
         xp = namespace(self.params[0].device)
         xp.concatenate([p._data for p in self.params], axis=None, out=self.p)
         xp.concatenate([p._grad._data for p in self.params], axis=None, out=self.g)
-        _run(update, [self.p, self.g, *self.flat], self.block)
+        _run(update, [[self.p, self.g, *self.flat]], self.block)
         for p, part, shape in zip(self.params, self.parts, self.shapes, strict=True):
             p._data[...] = self.p[part].reshape(shape)
 
 
-def _run(update, arrays: list, block: int) -> None:
-    """Apply `update` to the arrays, in blocks; those of two-byte floats in float32, rounded at the end."""
-    if arrays[0].dtype.itemsize == 2:
-        wide = [a.astype(np.float32) for a in arrays]
-        _run(update, wide, block)
-        for i, (narrow, a) in enumerate(zip(arrays, wide, strict=True)):
-            if i != 1:  # the gradient stays as it is
-                narrow[...] = a
-        return
-    for parts in _blocks(arrays, block):
-        update(*parts)
+def _run(update, parameters: list, block: int) -> None:
+    """Apply `update` to the arrays of each parameter, in blocks; two-byte floats in float32, rounded at the end.
+
+    The blocks of large parameters are shared among threads: every element is computed alike, whoever does it.
+    """
+    alone, shared = [], []
+    for arrays in parameters:
+        if arrays[0].dtype.itemsize == 2:
+            _run_wide(update, arrays, block)
+            continue
+        parts = _blocks(arrays, block)
+        (alone if len(parts) == 1 else shared).extend(parts)
+    for arrays in alone:
+        update(*arrays)
+    if len(shared) < MANY:
+        for arrays in shared:
+            update(*arrays)
+    else:
+        share(update, shared)
+
+
+def _run_wide(update, arrays: list, block: int) -> None:
+    wide = [a.astype(np.float32) for a in arrays]
+    _run(update, [wide], block)
+    for i, (narrow, a) in enumerate(zip(arrays, wide, strict=True)):
+        if i != 1:  # the gradient stays as it is
+            narrow[...] = a
 
 
 def _blocks(arrays: list, block: int):
@@ -261,15 +286,15 @@ def _blocks(arrays: list, block: int):
         arrays = [a.reshape(-1).view(real) for a in [arrays[0], np.ascontiguousarray(arrays[1]), *arrays[2:]]]
     size = arrays[0].size
     if size <= block or not isinstance(arrays[0], np.ndarray):
-        return (arrays,)
+        return [arrays]
     if not all(a.flags.c_contiguous for a in arrays):
         order = sorted(range(arrays[0].ndim), key=lambda i: -arrays[0].strides[i])
         arrays = [a.transpose(order) for a in arrays]
         arrays[1] = np.ascontiguousarray(arrays[1])
         if not all(a.flags.c_contiguous for a in arrays):
-            return (arrays,)
+            return [arrays]
     flat = [a.reshape(-1) for a in arrays]
-    return ([a[i : i + block] for a in flat] for i in range(0, size, block))
+    return [[a[i : i + block] for a in flat] for i in range(0, size, block)]
 
 
 def lerp(a, b, weight: float) -> None:

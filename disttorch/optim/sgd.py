@@ -1,6 +1,6 @@
 """Gradient descent: SGD with momentum, and averaged SGD."""
 
-from ..kernels.blas import add_scaled
+from ..kernels.blas import add_scaled, decay_and_add
 from .elementwise import Elementwise
 from .optimizer import check, check_lr, check_ways, number
 
@@ -47,8 +47,7 @@ class SGD(Elementwise):
             if fresh:
                 v[...] = g
             else:
-                v *= momentum
-                v += g if part == 1 else part * g
+                decay_and_add(v, momentum, g if part == 1 else part * g)
             add_scaled(p, -lr, g + momentum * v if nesterov else v)
 
         return update

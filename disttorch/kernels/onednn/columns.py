@@ -2,7 +2,7 @@
 
 Deep layers see few pixels through millions of weights: there, bringing the weights into oneDNN's blocked layout and
 their gradient back costs more than the convolution. Columns are ordered (C, *K) as the weights are, so a weight array
-(O, C, *K) is the GEMM's operand as it stands.
+(O, C, *K) is the GEMM's operand as it stands. It is the left one where few rows meet it: oneDNN packs the right one.
 """
 
 from math import prod
@@ -10,6 +10,7 @@ from math import prod
 import numpy as np
 
 from disttorch.kernels.geometry import window_slices
+from disttorch.kernels.onednn import binding as dnnl
 from disttorch.kernels.onednn.layouts import FLOAT
 
 # Weights (elements) from which their reordering is worth avoiding, and how many output channels there must be for each
@@ -17,6 +18,7 @@ from disttorch.kernels.onednn.layouts import FLOAT
 # LeNet's last layers.
 WEIGHTS = 1 << 15
 CHANNELS_PER_ROW, CHANNELS_PER_ROW_FOR_WEIGHTS = 4, 1
+FEW_ROWS = 32  # output positions up to which the gradient of the input, too, is better computed transposed
 
 
 def worthwhile(y_shape, w_shape, groups, channels_per_row):
@@ -28,7 +30,9 @@ def worthwhile(y_shape, w_shape, groups, channels_per_row):
 class Columns:
     def _columns_forward(self, x, w, b, y_shape, geometry):
         columns = _columns(x, w.shape[2:], geometry, y_shape[2:])
-        y = self._gemm(columns, w.reshape(w.shape[0], -1).T, b)
+        y = np.ascontiguousarray(self._product(w.reshape(w.shape[0], -1), columns).T)
+        if b is not None:
+            y += b
         return _channels_first(y.reshape(y_shape[0], *y_shape[2:], w.shape[0]))
 
     def _columns_backward_weight(self, g, x, w_shape, geometry):
@@ -38,11 +42,31 @@ class Columns:
     def _columns_backward_input(self, g, w, x_shape, geometry):
         stride, padding, dilation, _ = geometry
         (n, c, *spatial), kernel, out = x_shape, w.shape[2:], g.shape[2:]
-        columns = self._gemm(_rows(g), w.reshape(w.shape[0], -1)).reshape(n, *out, c, -1)
+        rows, matrix = _rows(g), w.reshape(w.shape[0], -1)
+        if len(rows) <= FEW_ROWS:
+            columns = np.ascontiguousarray(self._product(matrix.T, rows).T)
+        else:
+            columns = self._gemm(rows, matrix)
+        columns = columns.reshape(n, *out, c, -1)
         padded = np.zeros((n, *_padded(spatial, padding), c), FLOAT)
         for k, window in enumerate(window_slices(kernel, stride, dilation, out)):
             padded[(slice(None), *window)] += columns[..., k]
         return _channels_first(padded[_inner(spatial, padding)])
+
+    def _product(self, a, b):
+        """a @ b.T, for a the weights or their transpose and b contiguous."""
+        out = np.empty((a.shape[0], b.shape[0]), FLOAT)
+        key = ("product", a.shape, a.strides, b.shape)
+        self.engine.run(key, lambda plan: _product(plan, a, b), a, b, out, work=out.size * a.shape[1])
+        return out
+
+
+def _product(plan, a, b):
+    (m, k), n = a.shape, b.shape[0]
+    left = plan.array(plan.layout(a.shape, tuple(s // 4 for s in a.strides)))
+    right, out = plan.array(plan.layout((k, n), (1, k))), plan.array(plan.layout((m, n), (n, 1)))
+    desc = plan.describe("matmul", left.layout, right.layout, None, out.layout)
+    plan.step(desc, {dnnl.SRC: left, dnnl.WEIGHTS: right, dnnl.DST: out})
 
 
 def _columns(x, kernel, geometry, out):

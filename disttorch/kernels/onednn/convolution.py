@@ -97,7 +97,7 @@ def _forward(plan, x, w, b, y_shape, geometry):
     source, weights = _activation(plan, x), _weights(plan, w.shape, geometry, w.strides)
     target = plan.array(plan.layout(y_shape, channels_last(y_shape)))
     bias = plan.array(plan.layout(b.shape, (1,))) if b is not None else None
-    desc = _describe_forward(plan, x.shape, w.shape, y_shape, geometry, _deep(w.shape, y_shape), bias)
+    desc = _describe_forward(plan, x.shape, w.shape, y_shape, geometry, _blocked(w.shape, y_shape), bias)
     written = plan.output(target, desc, dnnl.QUERY_DST)
     arguments = {
         dnnl.SRC: plan.input(source, desc, dnnl.QUERY_SRC),
@@ -113,7 +113,7 @@ def _forward(plan, x, w, b, y_shape, geometry):
 def _backward_input(plan, g, w, x_shape, geometry):
     gradient, weights = _activation(plan, g), _weights(plan, w.shape, geometry, w.strides)
     target = plan.array(plan.layout(x_shape, channels_last(x_shape)))
-    free = 4 < w.shape[1] < 16 or _deep(w.shape, g.shape)
+    free = _blocked(w.shape, g.shape)
     source_layout, weights_layout, target_layout = _layouts(plan, x_shape, w.shape, g.shape, geometry, free)
     desc = plan.describe(
         "convolution_backward_data",
@@ -185,9 +185,14 @@ def _layouts(plan, x_shape, w_shape, y_shape, geometry, free):
     )
 
 
-def _deep(w_shape, y_shape):
-    """Small planes of many channels: oneDNN's blocked kernels are so much faster that reordering activations pays."""
-    return w_shape[1] >= 256 and prod(w_shape[2:]) > 1 and prod(y_shape[2:]) <= 64
+def _blocked(w_shape, y_shape):
+    """Whether oneDNN's blocked kernels are so much faster that reordering the activations pays.
+
+    So they are with fewer channels than a register holds, where those for channels last do not use a second thread,
+    and with many channels in small planes.
+    """
+    channels = w_shape[1]
+    return 4 < channels < 16 or (channels >= 128 and prod(w_shape[2:]) > 1 and prod(y_shape[2:]) <= 64)
 
 
 def _activation(plan, x):

@@ -1,9 +1,10 @@
 """Pooling by oneDNN, channels last; ceil_mode's extra windows become padding on the right."""
 
-from math import isfinite, prod
+from math import prod
 
 import numpy as np
 
+from disttorch.kernels.blas import is_finite
 from disttorch.kernels.geometry import pool_out_shape
 from disttorch.kernels.onednn import binding as dnnl
 from disttorch.kernels.onednn.binding import Unsupported
@@ -15,7 +16,7 @@ class Pooling:
     """`saved` of max_pool_forward: oneDNN's workspace (an opaque uint8 array), or portable's int32 array."""
 
     def max_pool_forward(self, x, kernel, stride, padding, dilation, ceil_mode=False):
-        if x.dtype is FLOAT and x.size and _is_finite(x):
+        if x.dtype is FLOAT and x.size and is_finite(x):  # oneDNN's maximum passes over NaN and -inf
             x = dense(x)
             window = (kernel, stride, padding, dilation)
             out = (*x.shape[:2], *pool_out_shape(x.shape[2:], *window, ceil_mode))
@@ -85,12 +86,6 @@ class Pooling:
         return super().avg_pool_backward(
             g, x_shape, kernel, stride, padding, ceil_mode, count_include_pad, divisor_override
         )
-
-
-@np.errstate(all="ignore")
-def _is_finite(x):
-    """Whether x's sum is finite: oneDNN's maximum passes over NaN and -inf, which PyTorch's reports."""
-    return isfinite(np.add.reduce(x, axis=None))
 
 
 def _winner_size(kernel):
