@@ -65,7 +65,7 @@ from .version import __version__
 _ROOMS = frozenset(
     "accelerator alias amp autograd backends comm compiler cuda distributed distributions fft func futures hub jit "
     "launcher linalg masked multiprocessing nn onnx optim overrides profiler random serialization signal sparse "
-    "special testing utils version vision".split()
+    "special testing types utils version vision".split()
 )
 _HOMES = {  # names that live in rooms which are imported when first used
     "amp": "autocast",

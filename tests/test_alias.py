@@ -65,6 +65,28 @@ def test_modules_that_are_no_files_here():
     assert run(code) == "False True True True True disttorch.nn.modules.embedding"
 
 
+def test_names_for_annotations_and_choices():
+    code = """
+    import torch
+    from torch.types import Device, Number
+    from torch.utils.hooks import RemovableHandle
+    from torch.nn.attention import SDPBackend, sdpa_kernel
+    from torchvision.models import ResNet50_Weights, resnet50
+    x = torch.ones(1, 1, 2, 2)
+    with sdpa_kernel([SDPBackend.MATH, SDPBackend.FLASH_ATTENTION]):
+        y = torch.nn.functional.scaled_dot_product_attention(x, x, x)
+    print(torch.equal(x, y), isinstance(1, Number), ResNet50_Weights.DEFAULT.name, end=" ")
+    print(isinstance(torch.nn.ReLU().register_forward_hook(print), RemovableHandle))
+    try:
+        resnet50(weights=ResNet50_Weights.DEFAULT)
+    except NotImplementedError as error:
+        print(error)
+    """
+    printed = run(code).splitlines()
+    assert printed[0] == "True True IMAGENET1K_V2 True"
+    assert printed[1].startswith("resnet50: no trained weights come with disttorch")
+
+
 def test_other_modules_are_left_alone():
     assert run("import torchfoo") == "ModuleNotFoundError: No module named 'torchfoo'"
 

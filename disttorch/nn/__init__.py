@@ -8,7 +8,7 @@ from .parameter import Buffer, Parameter, UninitializedBuffer, UninitializedPara
 def __getattr__(name: str):  # the parallel classes bring in `disttorch.comm`, so they are imported when first used
     from importlib import import_module
 
-    if name == "parallel":
+    if name in ("attention", "parallel"):
         return import_module(f".{name}", __name__)
     if name in ("DataParallel", "SyncBatchNorm"):
         return getattr(import_module(".parallel", __name__), name)

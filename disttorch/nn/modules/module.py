@@ -19,7 +19,7 @@ from .hooks import (  # noqa: F401  programs look for the global hooks here
     register_module_parameter_registration_hook,
     registered,
 )
-from .state import State
+from .state import State, _IncompatibleKeys  # noqa: F401  programs look for it here too
 
 # What every module has from the start, beside `training`.
 TABLES = [

@@ -1,5 +1,6 @@
 """Networks for pictures, with torchvision's names, arguments and state_dict keys."""
 
+from disttorch.vision.models import weights
 from disttorch.vision.models.alexnet import AlexNet, alexnet
 from disttorch.vision.models.lenet import LeNet
 from disttorch.vision.models.mobilenetv2 import MobileNetV2, mobilenet_v2
@@ -27,6 +28,7 @@ from disttorch.vision.models.vgg import (
     vgg19_bn,
 )
 from disttorch.vision.models.vision_transformer import VisionTransformer, vit_b_16, vit_b_32, vit_l_16, vit_l_32
+from disttorch.vision.models.weights import *
 
 __all__ = [
     "VGG",
@@ -59,3 +61,4 @@ __all__ = [
     "wide_resnet50_2",
     "wide_resnet101_2",
 ]
+__all__ += weights.__all__
