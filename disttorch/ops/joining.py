@@ -33,8 +33,8 @@ def _alike(tensors, name):
         if not isinstance(x, Tensor):
             raise TypeError(f"expected Tensor as element {i} in argument 0, but got {type(x).__name__}")
     common_device(*tensors)
-    d = tensors[0].dtype
-    if any(x.dtype is not d for x in tensors):
+    first = tensors[0]._data.dtype
+    if any([x._data.dtype is not first for x in tensors]):
         d = result_dtype(*tensors)
         tensors = [x.to(d) for x in tensors]
     return tensors

@@ -34,7 +34,7 @@ def _accumulated(function):
 
     def forward(a, dim, keepdim):
         if a.dtype.itemsize == 2 and a.dtype.kind in "fV":
-            return np.asarray(_reduce(function, a.astype(np.float32), dim, keepdim)).astype(a.dtype)
+            return np.asarray(_reduce(function, a.astype(np.float32), dim, keepdim, dtype=np.float32)).astype(a.dtype)
         return _reduce(function, a, dim, keepdim, dtype=a.dtype)
 
     return forward
@@ -45,7 +45,11 @@ def _pair(name, forward, rule):
     return [Op(f"{name}Backward{k}", forward, params=("x", "dim", "keepdim"), x=rule) for k in (0, 1)]
 
 
-_sum, _sum_over = _pair("Sum", _accumulated(np.sum), lambda g, x_shape, dim, keepdim: _spread(g, x_shape, dim, keepdim))
+def _total(a, axis, keepdims, dtype):
+    return a.sum(axis=axis, keepdims=keepdims, dtype=dtype)
+
+
+_sum, _sum_over = _pair("Sum", _accumulated(_total), lambda g, x_shape, dim, keepdim: _spread(g, x_shape, dim, keepdim))
 
 
 def _typed(input, dtype, whole=dtypes.int64):
@@ -72,7 +76,7 @@ def _count(shape, dims) -> int:
 
 def _average(a, axis, keepdims, dtype=None):
     """NumPy's mean without its warning about one of nothing, which is NaN."""
-    total = np.sum(a, axis=axis, keepdims=keepdims, dtype=dtype)
+    total = _total(a, axis, keepdims, dtype)
     return total / total.dtype.type(_count(a.shape, range(a.ndim) if axis is None else axis))
 
 

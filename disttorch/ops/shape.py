@@ -194,7 +194,9 @@ def _drop(x, dims):
 
 
 _squeeze = ViewOp("SqueezeBackward1", _drop, params=("x", "dims"), x=lambda g, x_shape: g.reshape(x_shape))
-_unsqueeze = ViewOp("UnsqueezeBackward0", lambda x, d: np.expand_dims(x, d), x=lambda g, x_shape: g.reshape(x_shape))
+_unsqueeze = ViewOp(
+    "UnsqueezeBackward0", lambda x, d: x[(slice(None),) * d + (None,)], x=lambda g, x_shape: g.reshape(x_shape)
+)
 
 
 def squeeze(input, dim=None):
