@@ -98,6 +98,29 @@ _unbind = ViewOp("UnbindBackward0", _select.forward, x=_select.gradients["x"])
 _unbind.several = True
 
 
+def _joined(g, dim):
+    from .joining import cat
+
+    return cat(g, dim)
+
+
+def _stacked(g, dim):
+    from .joining import stack
+
+    return stack(g, dim)
+
+
+# The node of all pieces: it puts their gradients together at once, where each piece's own would add zeros to the rest.
+_split_node = Op("SplitBackward0", _narrow.forward, params=("x", "dim"), x=_joined)
+_unbind_node = Op("UnbindBackward0", _select.forward, params=("x", "dim"), x=_stacked)
+
+
+def _together(op, x, dim, pieces):
+    if len(pieces) > 1 and pieces[0]._node is not None:
+        op.record(pieces, (x, dim), ())
+    return tuple(pieces)
+
+
 def split(tensor, split_size_or_sections, dim=0):
     """Cut into pieces of one size (the last may be smaller), or of the sizes given; views."""
     d = axis(dim, tensor._data.ndim)
@@ -117,7 +140,7 @@ def split(tensor, split_size_or_sections, dim=0):
                 f"{d}), but got split_sizes={lengths}"
             )
     starts = np.cumsum([0, *lengths]).tolist()
-    return tuple([_split(tensor, d, s, n) for s, n in zip(starts, lengths, strict=False)])
+    return _together(_split_node, tensor, d, [_split(tensor, d, s, n) for s, n in zip(starts, lengths, strict=False)])
 
 
 split_with_sizes = split
@@ -175,7 +198,7 @@ def unbind(input, dim=0):
     if input._data.ndim == 0:
         raise IndexError(f"Dimension specified as {dim} but tensor has no dimensions")
     d = axis(dim, input._data.ndim)
-    return tuple([_unbind(input, d, i) for i in range(input._data.shape[d])])
+    return _together(_unbind_node, input, d, [_unbind(input, d, i) for i in range(input._data.shape[d])])
 
 
 __all__ = [

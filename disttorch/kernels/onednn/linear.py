@@ -13,10 +13,10 @@ from disttorch.kernels.threads import PER_ELEMENT, enter_thread, threads_for
 
 # Multiplications below which NumPy's BLAS on one thread wins: oneDNN's GEMM spends some 5 us before it starts.
 TINY = 1 << 19
-# Rows from which bringing the weights into oneDNN's own layout pays.
-MANY_ROWS = 256
-# Elements of a weights' gradient from which the primitive beats the GEMM.
-WIDE = 1 << 17
+# Rows from which a primitive takes over from the GEMM, and from which bringing the weights into its own layout pays.
+MANY_ROWS, REORDERED_ROWS = 256, 512
+# Elements of a weights' gradient from which its transpose is the quicker one to compute where it is wide.
+WIDE = 1 << 15
 _ACTIVATIONS = {"relu": dnnl.RELU, "gelu": dnnl.GELU_ERF}
 
 
@@ -108,12 +108,12 @@ class Linear:
         return y
 
     def _weights_gradient(self, g, x):
-        """g.T @ x."""
-        if g.shape[1] * x.shape[1] < WIDE or len(g) < MANY_ROWS or not (g.flags.c_contiguous and x.flags.c_contiguous):
+        """g.T @ x: as the transpose of x.T @ g if there are more outputs than inputs, which the GEMM packs faster."""
+        (rows, out), inner = g.shape, x.shape[1]
+        if out <= inner or out * inner < WIDE or rows < REORDERED_ROWS:
             return self._gemm(g.T, x)
-        gw = np.empty((g.shape[1], x.shape[1]), FLOAT)
-        key = ("weights_gradient", g.shape, x.shape)
-        self.engine.run(key, lambda plan: _matmul(plan, g.T, x, gw), g.T, x, gw, work=gw.size * len(g))
+        turned, gw = self._gemm(x.T, g), np.empty((out, inner), FLOAT)
+        self.engine.run(("transpose", gw.shape), lambda plan: _transpose(plan, gw.shape), turned, gw)
         return gw
 
     def _column_sums(self, rows):
@@ -196,12 +196,16 @@ def _linear(plan, x_shape, w_shape, w_strides, activation):
     x, w = plan.array(plan.layout(x_shape, contiguous(x_shape))), plan.array(plan.layout(w_shape, w_strides))
     b, y = plan.array(plan.layout((width,), (1,))), plan.array(plan.layout((rows, width), (width, 1)))
     after = None if activation is None else plan.engine.followed_by(_ACTIVATIONS[activation])
-    free = plan.layout(w_shape)
-    desc = plan.describe(
-        "inner_product_forward", dnnl.TRAINING, x.layout, free, b.layout, y.layout, attributes=after
-    )  # fmt: skip
+    chosen = plan.layout(w_shape) if rows >= REORDERED_ROWS else w.layout
+    described = (dnnl.TRAINING, x.layout, chosen, b.layout, y.layout)
+    desc = plan.describe("inner_product_forward", *described, attributes=after)
     weights = plan.input(w, desc, dnnl.QUERY_WEIGHTS)
     plan.step(desc, {dnnl.SRC: x, dnnl.WEIGHTS: weights, dnnl.BIAS: b, dnnl.DST: y})
+
+
+def _transpose(plan, shape):
+    source = plan.array(plan.layout(shape, (1, shape[0])))
+    plan.reorder(source, plan.array(plan.layout(shape, contiguous(shape))))
 
 
 def _matmul(plan, a, b, out):
