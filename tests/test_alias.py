@@ -87,6 +87,10 @@ def test_names_for_annotations_and_choices():
     assert printed[1].startswith("resnet50: no trained weights come with disttorch")
 
 
+def test_libraries_that_tell_what_is_used():
+    assert run("import torch; print(torch._C._log_api_usage_once('library.function'))") == "None"
+
+
 def test_other_modules_are_left_alone():
     assert run("import torchfoo") == "ModuleNotFoundError: No module named 'torchfoo'"
 

@@ -17,7 +17,7 @@ LONGEST = 500  # lines of a file
 # From the ground up, `.` being disttorch/__init__.py. A room leans on its own floor and on those below; of the names
 # that hold a module, the longest counts.
 MAP = """
-errors version clock
+errors version clock _C
 meta
 devices dtypes streams sampling
 kernels
