@@ -38,7 +38,6 @@ SIZES = [1 << 10, 64 << 10, 1 << 20, 4 << 20, 26_000_000 // 4096 * 4096, 105_000
 OPS = ["all_reduce", "broadcast", "reduce", "all_gather", "all_gather_into_tensor", "gather", "scatter"]
 OPS += ["reduce_scatter", "reduce_scatter_tensor", "all_to_all", "all_to_all_single", "send_recv", "barrier"]
 WHOLE = ("broadcast", "reduce", "send_recv", "barrier")  # operations whose bus bandwidth is S/t
-SETTINGS = {"tcp": "DISTTORCH_HOST_ID", "open": "DISTTORCH_INSECURE"}  # what makes ours one of these peers
 TIME = 0.6  # seconds that the calls of one operation and size take about
 
 
@@ -165,7 +164,7 @@ def free_port() -> int:
 def run_peer(kind: str, n: int, ops: Sequence[str], sizes: Sequence[int], hosts: Sequence[Host]) -> dict[str, float]:
     """Run one peer's ranks, spread evenly over `hosts`, and return the slowest rank's medians."""
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "TORCH_CPP_LOG_LEVEL": "ERROR"}
-    environment["DISTTORCH_JOB_SECRET"] = "" if kind == "open" else "a secret for benchmarks only"
+    environment |= {"DISTTORCH_INSECURE": "1"} if kind == "open" else {"DISTTORCH_JOB_SECRET": "for benchmarks only"}
     if any(host.command for host in hosts):
         environment["GLOO_SOCKET_IFNAME"] = LINK
     with tempfile.TemporaryDirectory() as out:
@@ -175,7 +174,7 @@ def run_peer(kind: str, n: int, ops: Sequence[str], sizes: Sequence[int], hosts:
         for rank in range(n):
             host = rank * len(hosts) // n
             commands.append([*hosts[host].command, *arguments, "--rank", str(rank), "--ranks", str(n)])
-            settings.append({SETTINGS[kind]: f"{rank + 1}"} if kind in SETTINGS else {})
+            settings.append({"DISTTORCH_HOST_ID": str(rank)} if kind == "tcp" else {})
         if kind == "mpi":
             commands = [[mpirun(), "--allow-run-as-root", "--oversubscribe", "-n", str(n), *arguments]]
         ranks = [subprocess.Popen(c, env=environment | s) for c, s in zip(commands, settings, strict=False)]

@@ -265,9 +265,10 @@ class _Meeting:
         local = len({card.identity for card in self.cards}) == 1 and self.address is None
         host = "127.0.0.1" if local else self.address or self._route()
         secret = None if security.is_loopback(host) else self.secret
-        if secret is None and not security.is_loopback(host):
+        if secret is None and not security.is_loopback(host) and not security.insecure():
             raise security.SecurityError(
-                f"ranks on several hosts need a common secret: set {security.SECRET_VARIABLE} on all of them"
+                f"ranks on several hosts need a common secret: set {security.SECRET_VARIABLE} on all of them "
+                f"(or {security.OPEN_VARIABLE}=1, to do without encryption)"
             )
         mails = [ZmqMail(self.rank, self.size, self.token, host, secret) for _ in purposes]
         for mail in mails:

@@ -12,10 +12,13 @@ import ipaddress
 import os
 import secrets
 import socket
+import warnings
+from functools import lru_cache
 
 from .errors import SecurityError
 
 SECRET_VARIABLE = "DISTTORCH_JOB_SECRET"
+OPEN_VARIABLE = "DISTTORCH_INSECURE"  # "1": talk to other hosts without a secret, unencrypted
 MINIMUM_SECRET = 16  # bytes; shorter ones could be guessed
 
 
@@ -63,6 +66,18 @@ def secure_client(sock, secret: bytes | None) -> None:
     if secret is not None:
         sock.curve_serverkey = curve_pair(secret, "server")[0]
         sock.curve_publickey, sock.curve_secretkey = curve_pair(secret, "client")
+
+
+@lru_cache(maxsize=1)
+def insecure() -> bool:
+    """True if the environment asks to do without a secret; warns, once, that anyone in the network can then join."""
+    if os.environ.get(OPEN_VARIABLE) != "1":
+        return False
+    warnings.warn(
+        f"{OPEN_VARIABLE}=1: without {SECRET_VARIABLE} messages between hosts are neither encrypted nor authenticated",
+        stacklevel=2,
+    )
+    return True
 
 
 def is_loopback(host: str) -> bool:

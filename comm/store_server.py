@@ -32,7 +32,7 @@ class StoreServer:
 
     def __init__(self, host: str = "127.0.0.1", port: int = 0, *, secret: bytes | None = None, insecure: bool = False):
         secret = secret or security.job_secret()
-        if secret is None and not insecure and not security.is_loopback(host):
+        if secret is None and not security.is_loopback(host) and not (insecure or security.insecure()):
             raise security.SecurityError(
                 f"StoreServer on {host} would be open to the network: set {security.SECRET_VARIABLE} "
                 "on all ranks, or pass insecure=True"

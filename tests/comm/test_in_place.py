@@ -1,0 +1,128 @@
+"""Processes of one host read one another's arrays where they lie; the same bits come out where they may not."""
+
+import os
+
+import numpy as np
+import pytest
+from disttorch.comm import memory, security
+from disttorch.comm.board import REACH
+from disttorch.comm.rings import CAPACITY, SHORT, RingMail
+from disttorch.comm.testing import run_ranks
+
+LONG = 700_001  # elements: more than a staging area holds of float64, and no multiple of anything
+
+
+def numbers(rank, size=LONG):
+    return np.random.default_rng(rank).standard_normal(size)
+
+
+def every_collective(group, in_place):
+    board, n, rank = group._engine.board, group.size, group.rank
+    assert board.open()
+    if not in_place:
+        group.barrier()
+        board._words[board._flags[rank] + REACH // 8] = 0
+        group.barrier()
+        board._open = False
+        assert board.locate(numbers(rank).__array_interface__["data"][0], 8 * LONG) is None
+    total, most, least = numbers(rank), numbers(rank), numbers(rank)
+    group.all_reduce(total)
+    group.reduce(most, n - 1, "max")
+    group.broadcast(least, 1)
+    outs = [np.empty(LONG) for _ in range(n)]
+    group.all_gather(outs, numbers(rank))
+    mine = np.empty(LONG)
+    group.scatter(mine, [numbers(10 + r) for r in range(n)] if rank == 0 else None, 0)
+    part = np.empty(LONG)
+    group.reduce_scatter(part, [numbers(100 * rank + r) for r in range(n)], "avg")
+    sizes = [[LONG // (1 + s + r) * (s != r) for r in range(n)] for s in range(n)]
+    takes = [np.empty(sizes[s][rank]) for s in range(n)]
+    group.all_to_all(takes, [numbers(rank, size) for size in sizes[rank]])
+    return total, most, least, outs, mine, part, takes
+
+
+@pytest.mark.parametrize("n", [2, 3])
+def test_same_bits_in_place_and_staged(n):
+    direct = run_ranks(n, every_collective, "processes", args=(True,))
+    staged = run_ranks(n, every_collective, "processes", args=(False,))
+    expected = numbers(0)
+    for rank in range(1, n):
+        expected = expected + numbers(rank)
+    for rank, (here, there) in enumerate(zip(direct, staged, strict=True)):
+        np.testing.assert_array_equal(here[0], expected)
+        np.testing.assert_array_equal(here[2], numbers(1))
+        np.testing.assert_array_equal(here[4], numbers(10 + rank))
+        for sender, taken in enumerate(here[6]):
+            np.testing.assert_array_equal(taken, numbers(sender, taken.size))
+        for one, other in zip(here, there, strict=True):
+            for a, b in zip(one, other, strict=True) if isinstance(one, list) else [(one, other)]:
+                np.testing.assert_array_equal(a, b)
+
+
+def both_send_first(group):
+    assert isinstance(group._p2p.mailbox.mail, RingMail)
+    peer = group.rank ^ 1
+    for size in (8, SHORT, SHORT + 1, 3 * CAPACITY):
+        found = np.empty(size, np.uint8)
+        group.send(np.full(size, group.rank, np.uint8), peer)
+        group.recv(found, peer)
+        assert (found == peer).all()
+        works = [group.isend(np.full(size, tag, np.uint8), peer, tag) for tag in range(5)]
+        for tag in reversed(range(5)):
+            group.recv(found, peer, tag)
+            assert (found == tag).all()
+        for work in works:
+            work.wait()
+    return True
+
+
+def fill_the_ring(group):
+    """More than a ring holds, sent before the receiver looks, and in the order of sending afterwards."""
+    peer, count = group.rank ^ 1, 3 * CAPACITY // 5000
+    works = [group.isend(np.full(5000, i % 251, np.uint8), peer) for i in range(count)]
+    group.barrier()
+    for i in range(count):
+        found = np.empty(5000, np.uint8)
+        group.recv(found, peer)
+        assert (found == i % 251).all()
+    for work in works:
+        work.wait()
+    return True
+
+
+@pytest.mark.parametrize("body", [both_send_first, fill_the_ring])
+def test_messages_between_processes(body):
+    assert run_ranks(2, body, "processes") == [True, True]
+
+
+def leave_after_sending(group):
+    if group.rank == 0:
+        group.send(np.arange(1000.0), 1)
+        return True
+    found = np.empty(1000)
+    group.recv(found, 0)
+    return (found == np.arange(1000.0)).all()
+
+
+def test_what_was_sent_before_leaving_arrives():
+    assert run_ranks(2, leave_after_sending, "processes") == [True, True]
+
+
+def test_reading_a_process():
+    array, out = np.arange(50_000.0), np.empty(50_000)
+    assert memory.can_read(os.getpid())
+    memory.read_from(os.getpid(), array.__array_interface__["data"][0], out)
+    np.testing.assert_array_equal(out, array)
+    with pytest.raises(OSError, match="Bad address"):
+        memory.read_from(os.getpid(), 8, out)
+
+
+def test_doing_without_a_secret_is_said_once(monkeypatch):
+    security.insecure.cache_clear()
+    assert not security.insecure()
+    security.insecure.cache_clear()
+    monkeypatch.setenv(security.OPEN_VARIABLE, "1")
+    with pytest.warns(UserWarning, match="neither encrypted nor authenticated"):
+        assert security.insecure()
+    assert security.insecure()
+    security.insecure.cache_clear()
