@@ -24,6 +24,7 @@ from .ops import igamma as gammainc
 from .ops import igammac as gammaincc
 from .ops import lgamma as gammaln
 from .ops import mvlgamma as multigammaln
+from .ops.airy import airy_ai
 from .ops.bessel import (
     bessel_j0,
     bessel_j1,
@@ -58,7 +59,7 @@ from .ops.polynomials import (
 )  # fmt: skip
 
 __all__ = [
-    "bessel_j0", "bessel_j1", "bessel_y0", "bessel_y1", "chebyshev_polynomial_t", "chebyshev_polynomial_u",
+    "airy_ai", "bessel_j0", "bessel_j1", "bessel_y0", "bessel_y1", "chebyshev_polynomial_t", "chebyshev_polynomial_u",
     "chebyshev_polynomial_v", "chebyshev_polynomial_w", "digamma", "entr", "erf", "erfc", "erfcx", "erfinv", "exp2",
     "expit", "expm1", "gammainc", "gammaincc", "gammaln", "hermite_polynomial_h", "hermite_polynomial_he", "i0",
     "i0e", "i1", "i1e", "laguerre_polynomial_l", "legendre_polynomial_p", "log1p", "log_ndtr", "log_softmax",

@@ -317,9 +317,8 @@ class TensorMethods:
         return ops.empty(*size, dtype=dtype or self.dtype, device=device or self.device, requires_grad=requires_grad)
 
     def new_empty_strided(self, size, stride, *, dtype=None, device=None, requires_grad=False, **_):
-        return ops.empty_strided(
-            size, stride, dtype=dtype or self.dtype, device=device or self.device, requires_grad=requires_grad
-        )
+        d, where = dtype or self.dtype, device or self.device
+        return ops.empty_strided(size, stride, dtype=d, device=where, requires_grad=requires_grad)
 
     def new_zeros(self, *size, dtype=None, device=None, requires_grad=False, **_):
         return ops.zeros(*size, dtype=dtype or self.dtype, device=device or self.device, requires_grad=requires_grad)
@@ -455,9 +454,6 @@ class TensorMethods:
     def resize(self, *size):
         """The elements in another shape with as many of them."""
         return ops.reshape(self, *size)
-
-    def resize_as_(self, other):
-        return self.resize_(*other._data.shape)
 
     def set_(self, source=None):
         """Share the memory of `source`."""

@@ -23,8 +23,8 @@ logical_xor logit logsumexp lt lu lu_solve masked_fill masked_scatter masked_sel
 maximum mean median min minimum mm mode moveaxis movedim msort mul multinomial multiply mv mvlgamma nan_to_num nanmean
 nanmedian nanquantile nansum narrow narrow_copy ne neg negative nextafter nonzero norm normal_ not_equal numel orgqr
 ormqr outer permute pinverse polygamma positive pow prelu prod put qr quantile rad2deg random_ ravel real reciprocal
-relu remainder renorm repeat repeat_interleave reshape reshape_as resolve_conj resolve_neg roll rot90 round rsqrt
-scatter scatter_add scatter_reduce searchsorted select select_scatter sgn sigmoid sign signbit sin sinc sinh
+relu remainder renorm repeat repeat_interleave reshape reshape_as resize_as_ resolve_conj resolve_neg roll rot90 round
+rsqrt scatter scatter_add scatter_reduce searchsorted select select_scatter sgn sigmoid sign signbit sin sinc sinh
 slice_scatter slogdet softmax sort split split_with_sizes sqrt square squeeze std stft istft sub subtract sum
 sum_to_size svd swapaxes swapdims t take take_along_dim tan tanh tensor_split tile to to_dense topk trace transpose
 triangular_solve tril triu true_divide trunc type_as unbind unflatten unfold uniform_ unique unique_consecutive

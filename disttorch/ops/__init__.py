@@ -2,7 +2,7 @@
 
 from types import ModuleType as _ModuleType
 
-from . import arithmetic
+from . import arithmetic, aten
 from .activation import *
 from .adaptive_pooling import *
 from .arithmetic import *
@@ -26,13 +26,16 @@ from .extremes import *
 from .fill import *
 from .functional_forms import *
 from .gamma import *
+from .hashing import *
 from .index_along import *
 from .indexing import *
 from .joining import *
 from .linear import *
+from .lowrank import *
 from .lu import *
 from .masks import *
 from .matmul import *
+from .native import *
 from .normalization import *
 from .norms import *
 from .pointwise import *
@@ -43,6 +46,7 @@ from .recurrent import *
 from .reduction import *
 from .running import *
 from .scatter import *
+from .segments import *
 from .sets import *
 from .shape import *
 from .softmax import *

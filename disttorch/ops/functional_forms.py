@@ -62,6 +62,11 @@ def fill(input, value):
     return input.clone().fill_(value)
 
 
+def resize_as_(input, the_template, *, memory_format=None):
+    """`input`, given the shape of another tensor: its elements in order, new ones uninitialised."""
+    return input.resize_(the_template.shape)
+
+
 def _scattered(input, src, view, name, *args):
     """A copy of `input` in which `view(copy, *args)` is `src`."""
     out = input.clone()
@@ -97,8 +102,8 @@ def as_strided_scatter(input, src, size, stride, storage_offset=None):
 
 __all__ = [
     "alias_copy", "as_strided_copy", "as_strided_scatter", "detach_copy", "diagonal_copy", "diagonal_scatter",
-    "expand_copy", "fill",
-    "narrow_copy", "permute_copy", "select_copy", "select_scatter", "slice_copy", "slice_scatter", "split_copy",
+    "expand_copy", "fill", "narrow_copy", "permute_copy", "resize_as_", "select_copy", "select_scatter", "slice_copy",
+    "slice_scatter", "split_copy",
     "split_with_sizes_copy", "squeeze_copy", "t_copy", "transpose_copy", "unbind_copy", "unfold_copy", "unsafe_chunk",
     "unsafe_split", "unsqueeze_copy", "view_as_complex_copy", "view_as_real_copy", "view_copy",
 ]  # fmt: skip

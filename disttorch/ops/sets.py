@@ -177,18 +177,20 @@ def histc(input, bins=100, min=0, max=0, *, out=None):
     return write(out, wrap(np.bincount(at, minlength=bins).astype(a.dtype), input.device))
 
 
+def _limits(a) -> tuple[float, float]:
+    """What the bins of these values span."""
+    low, high = (float(a.min()), float(a.max())) if a.size else (0.0, 1.0)
+    return (low, high) if low != high else (low - 0.5, high + 0.5)
+
+
 def histogram(input, bins, *, range=None, weight=None, density=False, out=None):
     """(hist, bin_edges): counts of `bins` intervals (a number, or a tensor of edges)."""
     edges = bins._data if isinstance(bins, Tensor) else bins
     if isinstance(bins, int) and bins <= 0:
         raise RuntimeError(f"torch.histogram(): bins must be > 0, but got {bins}")
     a = input._data.reshape(-1)
-    if range is None and isinstance(bins, int):
-        range = (float(a.min()), float(a.max())) if a.size else (0.0, 1.0)
-        if range[0] == range[1]:
-            range = (range[0] - 0.5, range[1] + 0.5)
     if isinstance(bins, int):
-        edges = np.linspace(*range, bins + 1).astype(a.dtype)
+        edges = np.linspace(*(_limits(a) if range is None else range), bins + 1).astype(a.dtype)
     w = None if weight is None else weight._data.reshape(-1)
     hist, edges = np.histogram(a, edges, weights=w, density=density)
     made = (wrap(hist.astype(a.dtype), input.device), wrap(np.asarray(edges, a.dtype), input.device))
@@ -196,4 +198,65 @@ def histogram(input, bins, *, range=None, weight=None, density=False, out=None):
     return kind(*made) if out is None else kind(*[write(o, t) for o, t in zip(out, made, strict=True)])
 
 
-__all__ = ["bincount", "bucketize", "histc", "histogram", "isin", "searchsorted", "unique", "unique_consecutive"]
+def _bin(edges, x):
+    """How many of the edges stand at or below each x, by bisection, as PyTorch's for edges in disorder too."""
+    low, length = np.zeros(x.shape, np.int64), np.full(x.shape, len(edges))
+    while length.any():
+        half = length // 2
+        right = (length > 0) & (edges[np.minimum(low + half, len(edges) - 1)] <= x)
+        low = np.where(right, low + half + 1, low)
+        length = np.where(right, length - half - 1, half)
+    return low
+
+
+def _counts(points, edges: list, weights):
+    """The histogram of points (P, N); the last bin of a dimension holds its upper edge too."""
+    inside = np.ones(len(points), bool)
+    at = []
+    for x, e in zip(points.T, edges, strict=True):
+        inside &= (x >= e[0]) & (x <= e[-1])
+        at.append(np.clip(_bin(e, x) - 1, 0, len(e) - 2))
+    shape = tuple([len(e) - 1 for e in edges])
+    flat = np.ravel_multi_index(at, shape)[inside]
+    total = int(np.prod(shape))
+    return np.bincount(flat, None if weights is None else weights[inside], minlength=total).reshape(shape)
+
+
+def histogramdd(input, bins, *, range=None, weight=None, density=False):
+    """(hist, bin_edges) of points (*, N) in N dimensions: counts of shape (bins of each dimension), a tuple of edges.
+
+    bins     a number of bins, one for each dimension, or N tensors of edges
+    range    (least, greatest, least, ...) of the N dimensions; the points' own unless given
+    weight   (*,): what each point counts; density: the counts' integral is 1
+    """
+    n = input._data.shape[-1]
+    bins = [bins] * n if isinstance(bins, int) else list(bins)
+    if len(bins) != n:
+        raise RuntimeError(
+            "histogramdd: The size of bins must be equal to the innermost dimension of the input."
+            if not isinstance(bins[0], Tensor)
+            else f"torch.histogramdd(): expected {n} sequences of bin edges for a {n}-dimensional histogram but got "
+            f"{len(bins)}"
+        )
+    points = input._data.reshape(-1, n)
+    edges = []
+    for k, b in enumerate(bins):
+        if isinstance(b, Tensor):
+            edges.append(b._data)
+        else:
+            limits = _limits(points[:, k]) if range is None else tuple(range[2 * k : 2 * k + 2])
+            edges.append(np.linspace(*limits, b + 1).astype(points.dtype))
+    hist = _counts(points, edges, None if weight is None else weight._data.reshape(-1))
+    if density:
+        with np.errstate(all="ignore"):
+            hist = hist / hist.sum()
+            for k, e in enumerate(edges):
+                hist = hist / np.diff(e).reshape(-1, *(1,) * (n - 1 - k))
+    made = wrap(hist.astype(points.dtype), input.device), tuple([wrap(e, input.device) for e in edges])
+    return named("histogramdd", "hist", "bin_edges")(*made)
+
+
+__all__ = [
+    "bincount", "bucketize", "histc", "histogram", "histogramdd", "isin", "searchsorted", "unique",
+    "unique_consecutive",
+]  # fmt: skip

@@ -167,9 +167,10 @@ def function_of(op):
     if (made := _translated(op.op)) is not None:
         return made
     of_tensors = isinstance(op.op, types.MethodDescriptorType) or "Tensor" in getattr(op.op, "__qualname__", "")
-    for root in (disttorch.Tensor, disttorch) if of_tensors else (disttorch, disttorch.Tensor):
+    roots = (disttorch.Tensor, disttorch) if of_tensors else (disttorch, disttorch.Tensor)
+    for root in (*roots, disttorch.ops.aten):
         with contextlib.suppress(AttributeError, ModuleNotFoundError):
-            return functools.reduce(getattr, op.name.split("."), root)
+            return functools.reduce(getattr, op.name.removeprefix("torch.").split("."), root)
     raise Missing(op.name)
 
 
