@@ -68,7 +68,11 @@ _ROOMS = frozenset(
     "special testing types utils version vision".split()
 )
 _HOMES = {  # names that live in rooms which are imported when first used
-    "amp": "autocast",
+    "amp": (
+        "autocast is_autocast_enabled set_autocast_enabled get_autocast_dtype set_autocast_dtype "
+        "is_autocast_cpu_enabled get_autocast_cpu_dtype get_autocast_gpu_dtype is_autocast_cache_enabled "
+        "clear_autocast_cache"
+    ),
     "constants": "e inf layout memory_format nan newaxis pi sparse_coo sparse_csr strided",
     "serialization": "load save",
     "storage": "TypedStorage UntypedStorage",

@@ -2,11 +2,18 @@
 
 from .autocast import (
     autocast,
+    clear_autocast_cache,
     custom_bwd,
     custom_fwd,
+    get_autocast_cpu_dtype,
     get_autocast_dtype,
+    get_autocast_gpu_dtype,
     is_autocast_available,
+    is_autocast_cache_enabled,
+    is_autocast_cpu_enabled,
     is_autocast_enabled,
+    set_autocast_dtype,
+    set_autocast_enabled,
 )  # fmt: skip
 from .scaler import GradScaler
 

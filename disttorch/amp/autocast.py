@@ -5,33 +5,63 @@ The lists are PyTorch's (its notes on automatic mixed precision).
 
 import functools
 import threading
-from typing import Any
+import warnings
+from typing import Any, ClassVar
 
 from .. import dtypes
 from ..autograd.variable import Tensor
+from ..devices import device, device_count
 
 
 class _State(threading.local):
-    dtype: dtypes.dtype | None = None  # None: off
+    dtypes: ClassVar[dict] = {}  # device type -> the dtype of products there, where autocast is on
+    chosen: ClassVar[dict] = {}  # device type -> what set_autocast_dtype has said
 
 
 state = _State()
 _DEFAULT = {"cuda": dtypes.float16, "cpu": dtypes.bfloat16}
-LOWER = (
-    "mm bmm mv matmul addmm addbmm baddbmm addmv chain_matmul linear conv1d conv2d conv3d conv_transpose1d "
-    "conv_transpose2d conv_transpose3d scaled_dot_product_attention prelu"
-).split()
+_REDUCED = (dtypes.float16, dtypes.bfloat16)
+BOTH = ("cpu", "cuda")
+# Which functions take what, on which types of device.
+LOWER = dict.fromkeys(
+    (
+        "mm bmm matmul addmm addbmm baddbmm chain_matmul einsum linear conv1d conv2d conv3d conv_transpose1d "
+        "conv_transpose2d conv_transpose3d scaled_dot_product_attention multi_head_attention_forward prelu"
+    ).split(),
+    BOTH,
+) | dict.fromkeys("mv addmv addr".split(), ("cuda",))
 FLOAT32 = (
-    "exp expm1 log log2 log10 log1p reciprocal rsqrt pow prod cumsum cumprod sum norm softmax log_softmax softplus "
-    "cross_entropy nll_loss mse_loss l1_loss smooth_l1_loss kl_div binary_cross_entropy_with_logits layer_norm "
-    "group_norm cosine_similarity cdist dist"
-).split()
+    dict.fromkeys(
+        (
+            "prod cross_entropy nll_loss mse_loss l1_loss smooth_l1_loss kl_div binary_cross_entropy_with_logits "
+            "binary_cross_entropy cdist huber_loss hinge_embedding_loss margin_ranking_loss soft_margin_loss "
+            "triplet_margin_loss poisson_nll_loss cosine_embedding_loss multi_margin_loss multilabel_margin_loss "
+            "ctc_loss"
+        ).split(),
+        BOTH,
+    )
+    | dict.fromkeys(
+        (
+            "exp expm1 log log2 log10 log1p reciprocal rsqrt pow cumsum cumprod sum norm softmax log_softmax softplus "
+            "layer_norm group_norm cosine_similarity dist acos asin cosh tan sinh erfinv renorm logsumexp"
+        ).split(),
+        ("cuda",),
+    )
+    | dict.fromkeys(
+        (
+            "avg_pool3d max_pool3d adaptive_avg_pool3d quantile nanquantile trace cholesky cholesky_inverse "
+            "cholesky_solve inverse pinverse svd qr det slogdet grid_sample"
+        ).split(),
+        ("cpu",),
+    )
+)
 
 
 class autocast:
     """`with autocast("cpu", dtype=torch.bfloat16):` (the default dtype: bfloat16 on the CPU, float16 on CUDA devices).
 
-    device_type: "cpu" or "cuda"; enabled=False turns it off inside. Also a decorator.
+    device_type: "cpu" or "cuda", whose tensors are cast; enabled=False turns it off inside. Also a decorator. With a
+    warning it does nothing for CUDA where there is none, and for another dtype. RuntimeError for other device types.
     """
 
     def __init__(
@@ -41,20 +71,34 @@ class autocast:
         enabled: bool = True,
         cache_enabled: bool | None = None,
     ):
+        if not isinstance(device_type, str):
+            raise ValueError(f"Expected `device_type` of type `str`, got: `{type(device_type)}`")
+        device_type = device(device_type).type
         if device_type not in _DEFAULT:
             raise RuntimeError(f"User specified an unsupported autocast device_type '{device_type}'")
-        dtype = dtype or _DEFAULT[device_type]
-        if dtype not in (dtypes.float16, dtypes.bfloat16):
-            raise RuntimeError(f"Currently, autocast only supports dtype of torch.bfloat16, torch.float16, got {dtype}")
-        self._dtype = dtype if enabled else None
+        dtype = dtype or get_autocast_dtype(device_type)
+        if enabled and device_type == "cuda" and not device_count():
+            warnings.warn("CUDA is not available or torch_xla is imported. Disabling autocast.", stacklevel=2)
+            enabled = False
+        if enabled and dtype not in _REDUCED:
+            name = device_type.upper()
+            warnings.warn(
+                f"In {name} autocast, but the target dtype is not supported. Disabling autocast.\n"
+                f"{name} Autocast only supports dtypes of torch.bfloat16, torch.float16 currently.",
+                stacklevel=2,
+            )
+            enabled = False
+        self.device, self.fast_dtype, self._enabled = device_type, dtype, enabled
 
     def __enter__(self):
         _install()
-        self._before, state.dtype = state.dtype, self._dtype
+        self._before = state.dtypes
+        others = {kind: d for kind, d in state.dtypes.items() if kind != self.device}
+        state.dtypes = {**others, self.device: self.fast_dtype} if self._enabled else others
         return self
 
     def __exit__(self, *exc):
-        state.dtype = self._before
+        state.dtypes = self._before
 
     def __call__(self, function):
         @functools.wraps(function)
@@ -65,29 +109,31 @@ class autocast:
         return wrapped
 
 
-def _cast(value: Any, to: dtypes.dtype) -> Any:
+def _cast(value: Any, to: dict) -> Any:
+    """Tensors of a device type in `to` cast to the dtype that it says there."""
     if isinstance(value, Tensor):
-        return (
-            value.to(to)
-            if value.dtype in (dtypes.float16, dtypes.bfloat16, dtypes.float32) and value.dtype is not to
-            else value
-        )
+        d = to.get(value.device.type)
+        floating = d is not None and value.dtype in (*_REDUCED, dtypes.float32)
+        return value.to(d) if floating and value.dtype is not d else value
     if isinstance(value, (tuple, list)):
         return type(value)(_cast(v, to) for v in value)
     return value
 
 
-def _casting(function, lower: bool):
+def _casting(function, kinds: tuple, lower: bool):
     @functools.wraps(function)
     def call(*args, **kwargs):
-        if state.dtype is None:
+        on = state.dtypes
+        if not on:
             return function(*args, **kwargs)
-        to = state.dtype if lower else dtypes.float32
-        dtype, state.dtype = state.dtype, None  # what it calls inside has operands of the right dtype already
+        to = {kind: d if lower else dtypes.float32 for kind, d in on.items() if kind in kinds}
+        if not to:
+            return function(*args, **kwargs)
+        state.dtypes = {}  # what it calls inside has operands of the right dtype already
         try:
             return function(*[_cast(a, to) for a in args], **{k: _cast(v, to) for k, v in kwargs.items()})
         finally:
-            state.dtype = dtype
+            state.dtypes = on
 
     return call
 
@@ -103,24 +149,63 @@ def _install() -> None:
     from ..nn import functional
 
     for names, lower in ((LOWER, True), (FLOAT32, False)):
-        for name in names:
+        for name, kinds in names.items():
             for home in (disttorch, ops, functional, Tensor):
                 if name in vars(home):
-                    setattr(home, name, _casting(vars(home)[name], lower))
+                    setattr(home, name, _casting(vars(home)[name], kinds, lower))
     Tensor.__matmul__ = Tensor.matmul
     Tensor.__pow__ = Tensor.pow
 
 
 def is_autocast_available(device_type: str) -> bool:
-    return device_type in _DEFAULT
+    """Whether there is autocast for a type of device; RuntimeError for a name that is none."""
+    return device(device_type).type in _DEFAULT
 
 
-def is_autocast_enabled(device_type: str | None = None) -> bool:
-    return state.dtype is not None
+def is_autocast_enabled(device_type: str = "cuda") -> bool:
+    return device_type in state.dtypes
 
 
 def get_autocast_dtype(device_type: str) -> dtypes.dtype:
-    return state.dtype or _DEFAULT[device_type]
+    """The dtype of products inside `autocast(device_type)`; RuntimeError where there is no autocast."""
+    if device_type not in _DEFAULT:
+        raise RuntimeError(f"unsupported device type for autocast get_autocast_dtype(): {device_type}")
+    return state.dtypes.get(device_type) or state.chosen.get(device_type, _DEFAULT[device_type])
+
+
+def set_autocast_dtype(device_type: str, dtype: dtypes.dtype) -> None:
+    """The dtype that `autocast(device_type)` uses unless told another."""
+    state.chosen = {**state.chosen, device_type: dtype}
+    if device_type in state.dtypes:
+        state.dtypes = {**state.dtypes, device_type: dtype}
+
+
+def set_autocast_enabled(device_type: str, enabled: bool) -> None:
+    """Turn autocast on or off without a `with`."""
+    _install()
+    others = {kind: d for kind, d in state.dtypes.items() if kind != device_type}
+    state.dtypes = {**others, device_type: get_autocast_dtype(device_type)} if enabled else others
+
+
+def is_autocast_cpu_enabled() -> bool:
+    return is_autocast_enabled("cpu")
+
+
+def get_autocast_cpu_dtype() -> dtypes.dtype:
+    return get_autocast_dtype("cpu")
+
+
+def get_autocast_gpu_dtype() -> dtypes.dtype:
+    return get_autocast_dtype("cuda")
+
+
+def is_autocast_cache_enabled() -> bool:
+    """Casts are not kept from one call to the next here; True, as PyTorch says unless told otherwise."""
+    return True
+
+
+def clear_autocast_cache() -> None:
+    """Nothing is kept."""
 
 
 def custom_fwd(fwd=None, *, device_type: str = "cuda", cast_inputs: dtypes.dtype | None = None):
@@ -130,10 +215,11 @@ def custom_fwd(fwd=None, *, device_type: str = "cuda", cast_inputs: dtypes.dtype
 
     @functools.wraps(fwd)
     def forward(*args, **kwargs):
-        if cast_inputs is None or state.dtype is None:
+        if cast_inputs is None or device_type not in state.dtypes:
             return fwd(*args, **kwargs)
+        to = {device_type: cast_inputs}
         with autocast(device_type, enabled=False):
-            return fwd(*[_cast(a, cast_inputs) for a in args], **{k: _cast(v, cast_inputs) for k, v in kwargs.items()})
+            return fwd(*[_cast(a, to) for a in args], **{k: _cast(v, to) for k, v in kwargs.items()})
 
     return forward
 

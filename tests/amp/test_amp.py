@@ -13,13 +13,57 @@ def test_products_run_in_16_bits():
         assert (a @ a.t()).dtype is disttorch.bfloat16
         out = layer(a)
         assert out.dtype is disttorch.bfloat16
-        assert nn.functional.softmax(out, -1).dtype is disttorch.float32
+        assert nn.functional.softmax(out, -1).dtype is disttorch.bfloat16  # in float32 on CUDA devices only
         assert nn.functional.cross_entropy(out, disttorch.tensor([0, 1])).dtype is disttorch.float32
         with autocast("cpu", enabled=False):
             assert (a @ a.t()).dtype is disttorch.float32
     assert (a @ a.t()).dtype is disttorch.float32
     out.float().sum().backward()
     assert layer.weight.grad.dtype is disttorch.float32
+
+
+def test_each_type_of_device_for_itself(simulated_devices):
+    simulated_devices(1)
+    here, there = disttorch.ones(2, 2), disttorch.ones(2, 2, device="cuda")
+    with autocast("cuda"):
+        assert disttorch.is_autocast_enabled()
+        assert not disttorch.is_autocast_enabled("cpu")
+        assert (here @ here).dtype is disttorch.float32
+        assert (there @ there).dtype is disttorch.float16
+        assert (there @ there).softmax(0).dtype is disttorch.float32
+        with autocast("cpu"):
+            assert (here @ here).dtype is disttorch.bfloat16
+            assert (there @ there).dtype is disttorch.float16
+        with autocast("cuda", enabled=False):
+            assert (there @ there).dtype is disttorch.float32
+    assert not disttorch.is_autocast_enabled()
+
+
+def test_where_it_cannot_be(simulated_devices):
+    simulated_devices(0)
+    a = disttorch.ones(2, 2)
+    with pytest.warns(UserWarning, match="CUDA is not available"), autocast("cuda"):
+        assert (a @ a).dtype is disttorch.float32
+    with pytest.warns(UserWarning, match="In CPU autocast, but the target dtype is not supported"):
+        autocast("cpu", dtype=disttorch.float32)
+    with pytest.raises(RuntimeError, match="at start of device string: abc"):
+        autocast("abc")
+    with pytest.raises(RuntimeError, match="unsupported autocast device_type 'meta'"):
+        autocast("meta")
+
+
+def test_without_a_with():
+    a = disttorch.ones(2, 2)
+    disttorch.set_autocast_dtype("cpu", disttorch.float16)
+    disttorch.set_autocast_enabled("cpu", True)
+    try:
+        assert disttorch.is_autocast_cpu_enabled()
+        assert disttorch.get_autocast_cpu_dtype() is disttorch.float16
+        assert (a @ a).dtype is disttorch.float16
+    finally:
+        disttorch.set_autocast_enabled("cpu", False)
+        disttorch.set_autocast_dtype("cpu", disttorch.bfloat16)
+    assert (a @ a).dtype is disttorch.float32
 
 
 def test_as_a_decorator_and_at_the_top_level():

@@ -172,7 +172,7 @@ def autocasting() -> bool:
     import sys
 
     amp = sys.modules.get("disttorch.amp")  # not loaded: not in use
-    return amp is not None and amp.is_autocast_enabled()
+    return amp is not None and any(map(amp.is_autocast_enabled, ("cpu", "cuda")))
 
 
 def _check_settings(input_size, hidden_size, num_layers, bias, batch_first, dropout, proj_size):
