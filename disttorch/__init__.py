@@ -63,9 +63,9 @@ from .tensors import Tensor
 from .version import __version__
 
 _ROOMS = frozenset(
-    "_C accelerator alias amp autograd backends comm compiler cuda distributed distributions fft func futures hub jit "
-    "launcher linalg masked multiprocessing nn onnx optim overrides profiler random serialization signal sparse "
-    "special testing types utils version vision".split()
+    "_C accelerator alias amp autograd backends comm compiler cuda distributed distributions fft func functional "
+    "futures hub jit launcher linalg masked multiprocessing nn onnx optim overrides profiler random serialization "
+    "signal sparse special testing types utils version vision".split()
 )
 _HOMES = {  # names that live in rooms which are imported when first used
     "amp": (
@@ -74,6 +74,13 @@ _HOMES = {  # names that live in rooms which are imported when first used
         "clear_autocast_cache"
     ),
     "constants": "e inf layout memory_format nan newaxis pi sparse_coo sparse_csr strided",
+    "in_place": (
+        "abs_ acos_ acosh_ addmv_ arccos_ arccosh_ arcsin_ arcsinh_ arctan_ arctanh_ as_strided_ asin_ asinh_ atan_ "
+        "atanh_ ceil_ clamp_ clamp_max_ clamp_min_ clip_ conj_physical_ cos_ cosh_ deg2rad_ erf_ erfc_ exp2_ exp_ "
+        "expm1_ fix_ floor_ frac_ gcd_ i0_ index_put_ lcm_ ldexp_ log10_ log1p_ log2_ log_ logit_ nan_to_num_ neg_ "
+        "negative_ rad2deg_ reciprocal_ round_ rsqrt_ sigmoid_ sin_ sinc_ sinh_ sqrt_ square_ tan_ tanh_ trunc_ "
+        "xlogy_"
+    ),
     "serialization": "load save",
     "storage": "TypedStorage UntypedStorage",
     "sparse": "sparse_coo_tensor sparse_csr_tensor spmm",

@@ -26,7 +26,7 @@ random
 ops
 tensors tensor_methods typed printing storage multiprocessing
 fft linalg special backends signal masked
-futures sparse overrides types
+futures sparse overrides types functional in_place
 nn optim utils cuda serialization amp distributions testing func hub autograd.functional autograd.gradcheck
 programs jit compiler accelerator onnx
 autograd.profiler profiler

@@ -287,3 +287,20 @@ def test_rooms_are_reached_from_the_top_alone(name):
     code = f"import disttorch; print(disttorch.{name})"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=False)
     assert done.returncode == 0, done.stderr
+
+
+# -- functions under other names --------------------------------------------------------------------------------------
+def test_in_place_operations_are_functions_too():
+    x = disttorch.tensor([-1.0, 4.0])
+    assert disttorch.abs_(x) is x
+    assert disttorch.clamp_(disttorch.sqrt_(x), max=1.5).tolist() == [1.0, 1.5]
+    assert x.tolist() == [1.0, 1.5]
+    assert "sigmoid_" in dir(disttorch)
+    with pytest.raises(AttributeError, match="has no attribute 'no_such_'"):
+        getattr(disttorch, "no_such_")  # noqa: B009
+
+
+def test_functional_is_where_some_operations_are():
+    from disttorch import functional
+
+    assert all(getattr(functional, name) is getattr(disttorch, name) for name in functional.__all__)
