@@ -239,6 +239,8 @@ def logsumexp(input, dim, keepdim=False, *, out=None):
 
 def _logsumexp_forward(a, dim, keepdim):
     if a.ndim == 0:
+        if a.dtype.kind == "c":  # a logarithm's imaginary part lies between -pi and pi
+            return np.asarray(a.real + np.log(np.exp(a.imag * 1j)), a.dtype)
         return a.copy()
     with np.errstate(all="ignore"):
         top = np.max(a.real, axis=dim, keepdims=True, initial=-np.inf)
