@@ -47,6 +47,17 @@ def test_what_is_not_there_is_named(name):
     assert run(f"import {name}").startswith(f"ModuleNotFoundError: No module named '{name}': disttorch answers for it")
 
 
+def test_rooms_of_operations():
+    code = """
+    import torch.signal.windows as windows
+    from torch import masked
+    import torch
+    kept = masked.sum(torch.ones(3), mask=torch.tensor([True, False, True]))
+    print(windows.hann(3).tolist(), kept.item(), torch.ops.aten.add.Tensor(kept, 1).item())
+    """
+    assert run(code) == "[0.0, 1.0, 0.0] 2.0 3.0"
+
+
 def test_modules_that_are_no_files_here():
     code = """
     import torch.backends.cudnn as cudnn
