@@ -330,3 +330,14 @@ def test_erasing() -> None:
     noise = T.RandomErasing(1.0, value="random")(disttorch.zeros(3, 8, 8))
     assert len(noise.unique()) > 3
     assert T.RandomErasing(0.0)(image) is image
+
+
+def test_bytes_are_divided_in_the_default_dtype() -> None:
+    pixels = np.arange(256, dtype=np.uint8).reshape(16, 16)
+    disttorch.set_default_dtype(disttorch.float64)
+    try:
+        made = T.ToTensor()(Image.fromarray(pixels))
+    finally:
+        disttorch.set_default_dtype(disttorch.float32)
+    assert made.dtype is disttorch.float64
+    np.testing.assert_array_equal(made.numpy()[0], pixels / 255)

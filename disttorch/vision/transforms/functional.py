@@ -65,7 +65,9 @@ def to_tensor(pic: Any) -> Tensor:
         raise TypeError(f"pic should be PIL Image or ndarray. Got {type(pic)}")
     if array.dtype != np.uint8:
         return disttorch.from_numpy(array)
-    return disttorch.from_numpy(np.divide(array, 255, dtype=np.float32)).to(disttorch.get_default_dtype())
+    default = disttorch.get_default_dtype()
+    wide = np.float64 if default is disttorch.float64 else np.float32
+    return disttorch.from_numpy(np.divide(array, 255, dtype=wide)).to(default)
 
 
 def pil_to_tensor(pic: Any) -> Tensor:
