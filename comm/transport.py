@@ -20,7 +20,7 @@ from .windows import DistantWindow
 from .wire import PIECE, Header
 
 SLICE = 0.05  # seconds waited between two looks at the deadline and at who is alive
-COPY_BELOW = 32 << 10  # bytes; a smaller payload is copied, because following a zero-copy send costs more
+COPY_BELOW = 128 << 10  # bytes; a smaller payload is copied, because following a zero-copy send costs more
 LINGER = 200  # milliseconds that a closing rank gives its last messages to leave
 ENVELOPE = 1024  # bytes that encryption may add to a message
 RECEIVE_QUEUE = 64  # messages per sender that may lie unread before the sender's side holds back
