@@ -33,7 +33,7 @@ ELSEWHERE = (
 )  # fmt: skip
 DIFFERENT = """
 - **One engine, run at once.** `compile`, `jit.script` and `jit.trace` return what they are given; `jit.load` and
-  `jit.save` raise NotImplementedError. There is no `fx`, `export`, `onnx`, quantisation or `_C`.
+  `jit.save` and `onnx.export` raise NotImplementedError. There is no `fx`, `export` or quantisation.
 - **Sparse tensors are dense.** `sparse_coo_tensor` makes a dense tensor with the same values, `to_sparse` returns the
   tensor, `spmm` is the dense product, `is_sparse` is False.
 - **Devices** are the CPU, CUDA, real (CuPy) or simulated, and `meta`. Other devices can be named, and no tensor can
