@@ -116,13 +116,15 @@ def last_words(error: BaseException) -> str:
     """
     if isinstance(error, PeerLost):
         return f"{PeerLost.__name__}: {FIELD.join(map(str, error.args))}"
+    if isinstance(error, DeadlineExceeded) and error.missing:
+        return f"{DeadlineExceeded.__name__}: {FIELD.join(map(str, (error.what, error.limit, *error.missing)))}"
     return f"{type(error).__name__}: {error}"
 
 
 def departed(rank: int, words: str) -> CommError:
     """The error of waiting for a rank that left the group, whose last `words` are "" or those of `last_words`.
 
-    If it left because another rank was lost, that one is named: it is the cause on every rank.
+    If it left because another rank was lost or did not come, that one is named: it is the cause on every rank.
     """
     name, _, text = words.partition(": ")
     if name == CollectiveMismatch.__name__:
@@ -131,6 +133,10 @@ def departed(rank: int, words: str) -> CommError:
         lost, *fields = text.split(FIELD)
         if lost.isdecimal() and len(fields) == 4 and fields[1].replace(".", "", 1).isdecimal():
             return PeerLost(int(lost), fields[0], float(fields[1]), fields[2], fields[3])
+    if name == DeadlineExceeded.__name__ and text.count(FIELD) > 1:
+        what, limit, *missing = text.split(FIELD)
+        if limit.replace(".", "", 1).isdecimal():
+            return DeadlineExceeded(what, float(limit), tuple(missing))
     if words:
         return PeerLost(rank, "?", 0.0, "", f"it gave up: {words.replace(FIELD, ', ')}")
     return GroupClosed(f"rank {rank} closed the group while others still used it")

@@ -23,12 +23,12 @@ HEARTBEAT_LIMIT = 5.0  # seconds of silence after which a rank counts as lost
 HEARTBEAT_VARIABLE = "DISTTORCH_HEARTBEAT_LIMIT"  # sets another limit for the whole program
 BEAT = 0.25  # seconds between two beats, which also bounds how late a notice is heard; less where the limit is short
 BEATS = 20  # at least so many in the time of the limit
-MARGIN = 4  # beats by which silence is noticed before the limit, so that everyone knows by then
+MARGIN = 5  # beats by which silence is noticed before the limit, so that everyone knows by then
 WATCHED = 3  # how many of the ranks behind it, of those that are still there, each rank listens to
 NOTICES = "disttorch/deaths"
 ANSWER = 1.0  # seconds that the store may take to answer while ranks come together
 LOOK = 0.01  # seconds between two looks at who has left, while this rank waits for that
-HURRY = 0.5  # seconds that the store may take to answer where somebody waits for it
+HURRY = 0.4  # seconds that the store may take to answer where somebody waits for it
 
 
 def heartbeat_limit(environ: Mapping[str, str] = os.environ) -> float:
@@ -165,7 +165,7 @@ class Monitor:
         self._own = LEFT if self._leaving else msgpack.packb([number, self._last_op()])
         if self._owned:
             left = self._answered + self._store_patience - clock.now()
-            self._store.patience = max(left, self._beat) / 4 + self._beat
+            self._store.patience = min(max(left, self._beat) / 4 + self._beat, HURRY)
         notices, lost, *beats = self._tell([NOTICES, f"{self._prefix}lost", *map(self._key, watched)])
         now = clock.now()
         pause = now - self._answered - 2 * self._beat

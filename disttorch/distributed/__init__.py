@@ -26,7 +26,8 @@ _HOMES = {
     ),
     "point_to_point": "P2POp batch_isend_irecv irecv isend recv send",
     "objects": (
-        "all_gather_object broadcast_object_list gather_object recv_object_list scatter_object_list send_object_list"
+        "all_gather_object allow_pickle broadcast_object_list gather_object recv_object_list scatter_object_list "
+        "send_object_list"
     ),
     "stores": "FileStore HashStore PrefixStore Store TCPStore",
     "testing": "run_ranks",

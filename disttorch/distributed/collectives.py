@@ -51,6 +51,8 @@ class Work:
         self.wait()
         return self._pending[0].result()
 
+    _source_rank = source_rank
+
     def result(self) -> list[Tensor]:
         """The tensors that were filled, after the end."""
         self.wait()

@@ -1,5 +1,9 @@
-"""Collectives of Python objects: whatever msgpack can pack, and tensors. Nothing that comes in is ever executed."""
+"""Collectives of Python objects: whatever msgpack can pack, and tensors. Nothing that comes in is ever executed,
+unless the program has asked for pickling by `allow_pickle` or DISTTORCH_ALLOW_PICKLE=1.
+"""
 
+import os
+import pickle
 from typing import Any
 
 import msgpack
@@ -10,8 +14,21 @@ from ..dtypes import ALL
 from .collectives import _outside, _root
 from .process_group import resolve
 
-_TENSOR, _TUPLE, _COMPLEX = 1, 2, 3
+_TENSOR, _TUPLE, _COMPLEX, _PICKLED = 1, 2, 3, 4
+_pickling: bool | None = None
 _BY_NAME = {d.name: d for d in ALL}
+
+
+def allow_pickle(allow: bool = True) -> None:
+    """Let this process send and take in objects of any type, by pickle. A pickled object can run any code where it is
+    taken in: only for jobs all of whose ranks are trusted.
+    """
+    global _pickling
+    _pickling = allow
+
+
+def _may_pickle() -> bool:
+    return os.environ.get("DISTTORCH_ALLOW_PICKLE") == "1" if _pickling is None else _pickling
 
 
 def _pack(value: Any) -> Any:
@@ -24,10 +41,13 @@ def _pack(value: Any) -> Any:
         return msgpack.ExtType(_TUPLE, dumps(list(value)))
     if isinstance(value, complex):
         return msgpack.ExtType(_COMPLEX, msgpack.packb([value.real, value.imag]))
+    if _may_pickle():
+        return msgpack.ExtType(_PICKLED, pickle.dumps(value))
     raise TypeError(
         f"cannot send an object of type {type(value).__name__}: only numbers, strings, bytes, None, lists, tuples, "
         "dicts and "
-        "tensors travel between ranks (pickled objects could run code)"
+        "tensors travel between ranks. Pickled objects could run code: disttorch.distributed.allow_pickle(), called on "
+        "all ranks, lets them travel"
     )
 
 
@@ -47,6 +67,10 @@ def _unpack(code: int, data: bytes) -> Any:
         return tuple(loads(data))
     if code == _COMPLEX:
         return complex(*msgpack.unpackb(data))
+    if code == _PICKLED:
+        if not _may_pickle():
+            raise TypeError("another rank sent a pickled object, which this one has not allowed: see allow_pickle()")
+        return pickle.loads(data)
     raise ValueError(f"unknown extension type {code} in an object from another rank")
 
 

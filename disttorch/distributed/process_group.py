@@ -38,6 +38,12 @@ class ProcessGroup:
     def name(self) -> str:
         return self.backend
 
+    def monitored_barrier(self, timeout: timedelta | float | None = None, wait_all_ranks: bool = False) -> None:
+        """As `disttorch.distributed.monitored_barrier` on this group."""
+        from .collectives import monitored_barrier
+
+        monitored_barrier(self, timeout, wait_all_ranks)
+
     def __repr__(self):
         return f"<ProcessGroup {self.group_name} ({self.backend}): rank {self.rank()} of {self.size()}>"
 

@@ -162,8 +162,25 @@ class DistributedDataParallel(Module):
         self._static_unused = unused
         return set(unused)
 
-    def __getstate__(self):
-        raise RuntimeError("DistributedDataParallel cannot be pickled or copied: save or copy its `.module`")
+    def _set_static_graph(self) -> None:
+        """Say that every iteration uses the same parameters; before the first backward."""
+        self.static_graph = self.find_unused_parameters = self.reducer.find_unused = True
+
+    def __getstate__(self) -> dict[str, Any]:
+        if self.process_group is not resolve(None):
+            raise RuntimeError(
+                "DDP Pickling/Unpickling are only supported when using DDP with the default process group. That is, "
+                "when you have called init_process_group and have not passed process_group argument to DDP constructor"
+            )
+        names = ("module", "device_ids", "dim", "broadcast_buffers", "find_unused_parameters", "static_graph")
+        return {name: getattr(self, name) for name in names} | {"training": self.training}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """On all ranks alike: the copy reduces over the default process group."""
+        settings = dict(state)
+        training = settings.pop("training")
+        self.__init__(**settings, init_sync=False)  # type: ignore[misc]
+        self.training = training
 
 
 def _one_device(named: list, device_ids) -> devices.device:

@@ -41,6 +41,7 @@ class Reducer:
         self._running = False
         self._next = 0  # the bucket whose all-reduce starts next
         self._unused: set[int] = set()
+        self._alone: set[int] = set()  # parameters whose gradients this rank has accumulated alone (no_sync)
         self._handles = []
         for i, p in enumerate(self.parameters):
             self._handles.append(p.register_post_accumulate_grad_hook(lambda t, i=i: self._arrived(i, t)))
@@ -70,14 +71,21 @@ class Reducer:
         for bucket in self.buckets:
             bucket.missing = set(range(len(bucket.parameters)))
         queue_callback(self._end)
+        kept = {i for i in self._alone if self.parameters[i]._grad is not None}
         for i in sorted(self._unused):
             b, k = self._place[i]
-            self._view(i)._data[...] = 0
+            if i in kept:
+                self._take_in(self.parameters[i], self._view(i))
+            else:
+                self._view(i)._data[...] = 0
             self.buckets[b].missing.discard(k)
+        self._unused -= kept
+        self._alone.clear()
 
     def _arrived(self, i: int, parameter: Tensor) -> None:
         """A parameter's gradient is complete."""
         if not self.enabled:
+            self._alone.add(i)
             return
         if not self._running:
             self._begin()
