@@ -87,3 +87,39 @@ def test_other_dtypes(kernels, rng, dtype):
     assert product.dtype == dtype
     wide = np.result_type(dtype, np.float64)
     np.testing.assert_array_equal(product, a.astype(wide) @ b.astype(wide))
+
+
+@pytest.mark.parametrize("rows", [20, 300, 600])  # few; more than the GEMM's share; so many that weights are reordered
+@pytest.mark.parametrize("activation", ["relu", "gelu"])
+def test_linear_with_an_activation(kernels, rng, rows, activation):
+    x, w, b = normal(rng, rows, 60), normal(rng, 130, 60), normal(rng, 130)
+    after = kernels.relu_forward if activation == "relu" else kernels.gelu_forward
+    assert_close(kernels.linear_forward(x, w, b, activation), after((x @ w.T + b).astype(np.float32)), 1e-4)
+
+
+@pytest.mark.parametrize("activation", [None, "relu"])
+def test_an_activation_hides_no_nan(kernels, rng, activation):
+    x, w, b = normal(rng, 600, 60), normal(rng, 130, 60), normal(rng, 130)
+    w[7, 3] = np.nan
+    y = kernels.linear_forward(x, w, b, activation)
+    assert np.isnan(y[:, 7]).all()
+    assert np.isfinite(y[:, :7]).all()
+
+
+@pytest.mark.parametrize(("length", "batch"), [(3, 2), (75, 8)])
+def test_linear_of_turned_sequences(kernels, rng, length, batch):
+    x = normal(rng, batch, length, 60).swapaxes(0, 1)
+    w, b, g = normal(rng, 180, 60), normal(rng, 180), normal(rng, length, batch, 180)
+    assert_close(kernels.linear_forward(x, w, b), x @ w.T + b, 1e-4)
+    gx, gw, gb = kernels.linear_backward(g, x, w)
+    assert_close(gx, g @ w, 1e-3)
+    assert_close(gw, np.einsum("lno,lni->oi", g, x), 1e-3)
+    assert_close(gb, g.sum((0, 1)), 1e-3)
+    parts = [g[..., at : at + 60] for at in (0, 60, 120)]
+    for found, whole in zip(kernels.linear_parts_backward(parts, x, w), (gx, gw, gb), strict=True):
+        assert_close(found, whole, 1e-3)
+
+
+def test_the_gradient_of_wide_weights(kernels, rng):
+    g, x, w = normal(rng, 600, 300), normal(rng, 600, 120), normal(rng, 300, 120)
+    assert_close(kernels.linear_backward(g, x, w)[1], g.T @ x, 1e-3)
