@@ -1,6 +1,17 @@
 """torch.func: functions that make derivatives of functions."""
 
-from .derivatives import functional_call, grad, grad_and_value, hessian, jacfwd, jacrev, jvp, stack_module_state, vjp
+from .derivatives import (
+    functional_call,
+    grad,
+    grad_and_value,
+    hessian,
+    jacfwd,
+    jacrev,
+    jvp,
+    linearize,
+    stack_module_state,
+    vjp,
+)  # fmt: skip
 from .mapping import vmap
 
 __all__ = [
@@ -11,6 +22,7 @@ __all__ = [
     "jacfwd",
     "jacrev",
     "jvp",
+    "linearize",
     "stack_module_state",
     "vjp",
     "vmap",

@@ -108,6 +108,20 @@ def jvp(func: Callable, primals: tuple, tangents: tuple, *, strict: bool = False
     return (shown, pushed, aux) if has_aux else (shown, pushed)
 
 
+def linearize(func: Callable, *primals: Any) -> tuple:
+    """(func(*primals), a function from tangents of the primals to their products with the Jacobian there)."""
+    given = _fresh(tuple(primals))
+    with enable_grad():
+        output = func(*given)
+    xs, (ys, rebuild) = flatten(given)[0], flatten(output)
+
+    def push(*tangents: Any) -> Any:
+        found = functional._forward_product(tuple(ys), tuple(xs), tuple(flatten(tangents)[0]), False)
+        return rebuild([zeros_like(y) if g is None else g.detach() for g, y in zip(found, ys, strict=True)])
+
+    return mapped(Tensor.detach, output), push
+
+
 def jacrev(func: Callable, argnums: int | tuple = 0, has_aux: bool = False, **_: Any) -> Callable:
     """A function that gives the Jacobian of `func` by its arguments `argnums`, by backward sweeps."""
 
