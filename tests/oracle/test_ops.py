@@ -10,6 +10,7 @@ import pytest
 pytest.importorskip("torch")
 
 SAMPLES = 6  # of each operation and dtype; the report replays all
+FEW = {"grid_sampler_3d": 2}  # samples of millions of elements
 EQUAL = Path(__file__).with_name("wholly_equal.txt").read_text().split()
 
 pytestmark = [pytest.mark.oracle, pytest.mark.filterwarnings("ignore")]
@@ -26,7 +27,7 @@ def ops() -> dict:
 def test_operation_equals_pytorchs(name: str, ops: dict) -> None:
     from oracle.replay import replay
 
-    result = replay(ops[name], limit=SAMPLES)
+    result = replay(ops[name], limit=FEW.get(name, SAMPLES))
     assert result.samples
     assert result.failures == []
 
