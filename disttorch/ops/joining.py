@@ -34,7 +34,7 @@ def _alike(tensors, name):
             raise TypeError(f"expected Tensor as element {i} in argument 0, but got {type(x).__name__}")
     common_device(*tensors)
     first = tensors[0]._data.dtype
-    if any([x._data.dtype is not first for x in tensors]):
+    if any([x._data.dtype is not first for x in tensors]):  # noqa: C419 - a generator takes longer to start
         d = result_dtype(*tensors)
         tensors = [x.to(d) for x in tensors]
     return tensors
