@@ -32,7 +32,7 @@ class MersenneTwister:
 
     @cached_property
     def _bits(self):
-        """NumPy's generator, made when it is first needed: a tenth of the time of `import disttorch` is numpy.random."""
+        """NumPy's generator, made when it is first needed: numpy.random takes long to import."""
         bits = np.random.MT19937(0)
         self._sow(bits)
         return bits
