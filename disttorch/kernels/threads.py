@@ -97,11 +97,11 @@ def enter_thread(count):
 def share(function, items):
     """Call `function(*item)` for every item, in as many threads as are set, and return when all calls have.
 
-    The threads are started here, which takes some 100 us: OpenMP's cannot run Python. For calls that take some 50 us each
-    in code that lets go of the interpreter's lock, such as NumPy's on large arrays. Which thread takes which item is not
-    fixed, so no call may depend on another. The caller's context (NumPy's way with floating-point errors) holds in all
-    threads. Without oneDNN one thread does all: OpenBLAS, whose threads then share its calls, lets one caller in at a
-    time.
+    The threads are started here, which takes some 100 us: OpenMP's cannot run Python. For calls that take some 50 us
+    each in code that lets go of the interpreter's lock, such as NumPy's on large arrays. Which thread takes which item
+    is not fixed, so no call may depend on another. The caller's context (NumPy's way with floating-point errors) holds
+    in all threads. Without oneDNN one thread does all: OpenBLAS, whose threads then share its calls, lets one caller in
+    at a time.
     """
     count = min(_setting.count, len(items)) if _setting.omp and not _setting.forked else 1
     todo, errors = deque(items), []

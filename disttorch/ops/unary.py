@@ -5,10 +5,13 @@ import math
 import numpy as np
 
 from ..autograd.inplace import write
+from ..autograd.mode import mode
 from ..autograd.op import Op
 from ..autograd.variable import wrap
 from ..dtypes import bool_, int64
 from .arithmetic import conj
+from .fused import fused
+from .matmul import kernels_of
 from .named import named
 from .pointwise import check_operands, hushed, unary
 
@@ -54,7 +57,15 @@ acos = unary("acos", hushed(np.arccos), x=lambda g, x: -g * conj(rsqrt(1 - x * x
 atan = unary("atan", hushed(np.arctan), x=lambda g, x: g / conj(x * x + 1))
 sinh = unary("sinh", hushed(np.sinh), x=lambda g, x: g * conj(cosh(x)))
 cosh = unary("cosh", hushed(np.cosh), x=lambda g, x: g * conj(sinh(x)))
-tanh = unary("tanh", hushed(np.tanh), x=lambda g, out: g * conj(1 - out * out))
+
+
+def _tanh_gradient(g, out):
+    if not mode.grad and not out.is_complex():
+        return fused("tanh_backward", g, out)
+    return g * conj(1 - out * out)
+
+
+tanh = unary("tanh", hushed(np.tanh), x=_tanh_gradient)
 asinh = unary("asinh", hushed(np.arcsinh), x=lambda g, x: g * conj(rsqrt(x * x + 1)))
 acosh = unary(
     "acosh",
@@ -72,13 +83,16 @@ def _sinc_slope(x):
 
 @hushed
 def _sigmoid(a):
-    if a.dtype.kind == "c":
-        return 1 / (1 + np.exp(-a))
-    e = np.exp(-np.abs(a))
-    return (np.where(a >= 0, 1, e) / (1 + e)).astype(a.dtype, copy=False)
+    return 1 / (1 + np.exp(-a)) if a.dtype.kind == "c" else kernels_of(a).sigmoid_forward(a)
 
 
-sigmoid = expit = unary("sigmoid", _sigmoid, x=lambda g, out: g * conj(out * (1 - out)))
+def _sigmoid_gradient(g, out):
+    if not mode.grad and not out.is_complex():
+        return fused("sigmoid_backward", g, out)
+    return g * conj(out * (1 - out))
+
+
+sigmoid = expit = unary("sigmoid", _sigmoid, x=_sigmoid_gradient)
 _logit = unary("logit", hushed(lambda a: np.log(a / (1 - a))), x=lambda g, x: g / (x * (1 - x)))
 
 

@@ -32,11 +32,11 @@ class Activation:
 
     @in_float32
     def sigmoid_forward(self, x):
-        """0.5 * (1 + tanh(x / 2)): no overflow for any x."""
-        y = x * 0.5
-        self.xp.tanh(y, out=y)
-        y += 1
-        y *= 0.5
+        """1 / (1 + exp(-x)), with the exponential of -|x|: no overflow, and small results keep their digits."""
+        e = self.xp.exp(-self.xp.abs(x))
+        y = self.xp.where(x >= 0, x.dtype.type(1), e)
+        e += 1
+        y /= e
         return y
 
     @in_float32
