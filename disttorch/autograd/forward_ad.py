@@ -94,8 +94,6 @@ def make_dual(tensor: Tensor, tangent: Tensor, *, level: int | None = None) -> T
             f"supported. Tensor is of size {list(tensor._data.shape)} while the given forward gradient is of size "
             f"{list(tangent._data.shape)}."
         )
-    if tangent.dtype is not tensor.dtype:
-        raise RuntimeError(f"Expected the tangent to be of dtype {tensor.dtype}, but got: {tangent.dtype}")
     dual = alias(tensor)
     dual._rg, dual._node, dual._nr = True, MakeDual(tensor, tangent, _level), 0
     return dual

@@ -162,3 +162,11 @@ def test_what_is_refused():
             fwad.make_dual(x, x.long())
         with pytest.raises(RuntimeError, match="Nested forward mode AD is not supported"):
             fwad.enter_dual_level()
+
+
+def test_a_tangent_may_be_of_another_dtype():
+    primal, tangent = disttorch.tensor([1.0, 2.0], dtype=disttorch.float64), disttorch.tensor([3.0, 4.0])
+    with fwad.dual_level():
+        squared = fwad.unpack_dual(fwad.make_dual(primal, tangent) ** 2)
+    assert squared.tangent.dtype is disttorch.float64
+    assert squared.tangent.tolist() == [6.0, 16.0]
