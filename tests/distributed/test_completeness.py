@@ -1,0 +1,128 @@
+"""The parts of torch.distributed beyond the plain collectives."""
+
+import io
+import time
+
+import pytest
+
+import disttorch
+import disttorch.distributed as dist
+from disttorch import nn
+from disttorch.distributed import run_ranks
+from disttorch.distributed.objects import dumps, loads
+
+
+def t(*values):
+    return disttorch.tensor(values, dtype=disttorch.float32)
+
+
+def test_sums_of_multiplied_elements():
+    def body(rank):
+        x = t(1, 2) * (rank + 1)
+        dist.all_reduce(x, dist._make_nccl_premul_sum(0.5))
+        return x.tolist()
+
+    assert run_ranks(2, body) == [[1.5, 3.0]] * 2
+
+
+def test_several_tensors_at_once():
+    def body(rank):
+        a, b = t(rank), t(rank, 1)
+        dist.all_reduce_coalesced([a, b])
+        found = [[disttorch.zeros(1), disttorch.zeros(2)] for _ in range(2)]
+        dist.all_gather_coalesced(found, [t(rank), t(rank, rank)])
+        return a.tolist(), b.tolist(), [[x.tolist() for x in row] for row in found]
+
+    assert run_ranks(2, body) == [([1], [1, 2], [[[0], [0, 0]], [[1], [1, 1]]])] * 2
+
+
+@pytest.mark.parametrize("kind", ["threads", "tcp"])
+def test_a_monitored_barrier_names_who_is_missing(kind):
+    for found in run_ranks(3, misses, kind, timeout=30):
+        assert found in (None, "Ranks 1, 2 failed to pass monitoredBarrier in 300 ms")
+
+
+def misses(rank):
+    if rank:
+        time.sleep(1)
+        return None
+    with pytest.raises(dist.DistError) as caught:
+        dist.monitored_barrier(timeout=0.3, wait_all_ranks=True)
+    return str(caught.value)
+
+
+def test_groups_made_by_their_members_alone():
+    def body(rank):
+        pair = dist.new_group([0, 1], use_local_synchronization=True) if rank < 2 else None
+        both = dist.new_group([1, 2])
+        x = t(1)
+        if rank < 2:
+            dist.all_reduce(x, group=pair)
+        if rank:
+            dist.all_reduce(x, group=both)
+        return x.item()
+
+    assert run_ranks(3, body) == [2, 3, 3]
+
+
+def test_wrong_sizes_of_all_to_all_name_both_calls():
+    def body(rank):
+        n = 2 + 2 * rank
+        with pytest.raises(dist.DistError, match="rank 1 sends 2 elements to rank 0, which expects 1") as caught:
+            dist.all_to_all_single(disttorch.zeros(n), disttorch.zeros(n))
+        assert str(caught.value).count("test_completeness.py:") == 2
+
+    run_ranks(2, body)
+
+
+class Own:
+    def __init__(self, value):
+        self.value = value
+
+
+def test_pickling_is_asked_for_by_name(monkeypatch):
+    monkeypatch.delenv("DISTTORCH_ALLOW_PICKLE", raising=False)
+    with pytest.raises(TypeError, match="allow_pickle"):
+        dumps(Own(3))
+    monkeypatch.setenv("DISTTORCH_ALLOW_PICKLE", "1")
+    data = dumps([Own(3)])
+    assert loads(data)[0].value == 3
+    monkeypatch.delenv("DISTTORCH_ALLOW_PICKLE")
+    with pytest.raises(TypeError, match="has not allowed"):
+        loads(data)
+
+
+class Either(nn.Module):
+    """Rank 0 uses one half of it first and the other then; rank 1 uses the second half only."""
+
+    def __init__(self):
+        super().__init__()
+        self.one, self.two = nn.Linear(1, 1, bias=False), nn.Linear(1, 1, bias=False)
+
+    def forward(self, x, first):
+        return (self.one if first else self.two)(x)
+
+
+def test_what_was_accumulated_alone_counts_as_used():
+    def body(rank):
+        net = nn.parallel.DistributedDataParallel(Either(), find_unused_parameters=True)
+        with net.no_sync():
+            net(t(2).reshape(1, 1), rank == 0).sum().backward()
+        net(t(4).reshape(1, 1), False).sum().backward()
+        return net.module.one.weight.grad.item(), net.module.two.weight.grad.item()
+
+    assert run_ranks(2, body) == [(1.0, 5.0)] * 2
+
+
+def test_a_wrapped_model_is_saved_and_loaded():
+    def body(rank):
+        net = nn.parallel.DistributedDataParallel(nn.Linear(2, 1)).eval()
+        file = io.BytesIO()
+        disttorch.save(net, file)
+        file.seek(0)
+        copy = disttorch.load(file, weights_only=False)
+        assert not copy.training
+        copy(disttorch.full((1, 2), float(rank))).sum().backward()
+        return copy.module.weight.grad.tolist()
+
+    assert run_ranks(2, body) == [[[0.5, 0.5]]] * 2
