@@ -40,6 +40,7 @@ class Node:
     edges: tuple = ()  # per input: (node, output number), (leaf, 0) or None
     metas: Any = ()  # per output: (shape, NumPy dtype, device)
     saved: Any = ()
+    into: tuple | None = None  # arrays in which its gradients had best lie; None: that is not for it to choose
     hooks: dict | None = None  # after it ran: hook(grad_inputs, grad_outputs)
     prehooks: dict | None = None  # before it runs: hook(grad_outputs)
     tensor_hooks: dict | None = None  # output number -> {id: hook(grad)}

@@ -33,7 +33,8 @@ class Op:
     keeps     names of further arrays that the forward returns for the gradients alone
     joint     one function for all inputs: (g, needs, ...) -> a gradient per input; `inputs` names them. Where the
               forward ends
-              in `*xs`, these are the inputs
+              in `*xs`, these are the inputs. A last parameter `into` is given, per input, the array in which its
+              gradient had best lie, or None; () where there is none for any
     gradients input name -> formula
     With several outputs `g` is a tuple of tensors (zeros for outputs without a gradient).
     """
@@ -46,7 +47,8 @@ class Op:
         self.single = len(outputs) == 1 and not keeps
         self.inputs = tuple(self.params.index(n) for n in (inputs or gradients)) if not variadic else ()
         self.sources = [*self.params, *outputs, *keeps]
-        self.node_type = type(name, (OpNode,), {"op": self})
+        chooses = joint is not None and "into" in _parameters(joint)[0]
+        self.node_type = type(name, (OpNode,), {"op": self, "into": () if chooses else None})
         self._plans: dict = {}
 
     def __call__(self, *args):
@@ -182,6 +184,8 @@ class _Plan:
         for position, rule, names in wanted:
             picks = []
             for n in names[2 if position is None else 1 :]:
+                if n == "into":
+                    continue
                 k = self._source(op, n)
                 picks.append(keep.setdefault(k, len(keep)))
             self.rules.append((position, rule, picks))
@@ -228,7 +232,8 @@ class OpNode(Node):
         if rules[0][0] is None:
             _, rule, picks = rules[0]
             needs = self.plan.needs or tuple([e is not None for e in self.edges])
-            return rule(g, needs, *(values if picks is None else [values[k] for k in picks]))
+            values = values if picks is None else [values[k] for k in picks]
+            return rule(g, needs, *values) if self.into is None else rule(g, needs, *values, self.into)
         result: list = [None] * len(self.edges)
         for position, rule, picks in rules:
             result[position] = rule(g, *(values if picks is None else [values[k] for k in picks]))

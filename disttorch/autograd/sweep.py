@@ -145,6 +145,8 @@ def _run(node: Node, got: list, wanted, caught, useful, inbox, counts, ready, re
     if live and useful is not None:
         live = any(e is not None and id(e[0]) in useful for e in edges)
     if live:
+        if node.into is not None and wanted is None:
+            node.into = _homes(edges, counts)
         results = list(_compute(node, tuple(got)))
         if not retain:
             node.release()
@@ -169,6 +171,23 @@ def _run(node: Node, got: list, wanted, caught, useful, inbox, counts, ready, re
             data = None
         _deliver(e, g, inbox, counts, ready)
         g = None
+
+
+def _homes(edges: tuple, counts: dict) -> tuple:
+    """For each edge to a leaf whose only gradient this will be: the memory that waits for it, if there is some."""
+    homes = tuple(
+        [
+            e[0]._grad_home._data
+            if e is not None
+            and isinstance(e[0], Tensor)
+            and e[0]._grad_home is not None
+            and e[0]._grad is None
+            and counts[e[0]] == 1
+            else None
+            for e in edges
+        ]
+    )
+    return homes if any([h is not None for h in homes]) else ()
 
 
 def _compute(node: Node, grads: tuple) -> Sequence:
@@ -256,7 +275,8 @@ def _arrive(leaf: Tensor, got: list, wanted, caught, create: bool):
     elif leaf._grad_home is not None:
         home = leaf._grad_home
         with scope(leaf.device):
-            home._data[...] = data
+            if data is not home._data:
+                home._data[...] = data
         leaf._grad = alias(home)
     else:
         if not _sole(data) or not _owns_memory(data) or sys.getrefcount(g) > _TENSOR_REFS or g._rg:

@@ -10,7 +10,7 @@ A gradient that `needs` does not ask for is None. Arguments are positional or by
 
 Convolution; w (O, C/groups, *K); a transposed convolution is conv_backward_input with `output_padding` in x_shape
     conv_forward(x, w, b, stride, padding, dilation, groups) -> y               b may be None
-    conv_backward(g, x, w, stride, padding, dilation, groups, needs=(True, True, True)) -> (gx, gw, gb)
+    conv_backward(g, x, w, stride, padding, dilation, groups, needs=(True, True, True), into=None) -> (gx, gw, gb)
     conv_backward_input(g, w, x_shape, stride, padding, dilation, groups) -> gx
     conv_backward_weight(g, x, w_shape, stride, padding, dilation, groups) -> gw
 Pooling; x (N, C, *S); `saved` is opaque
@@ -24,7 +24,7 @@ Pooling; x (N, C, *S); `saved` is opaque
 Matrix products; x (*, in), w (out, in)
     matmul(a, b) -> numpy.matmul's result; transposed views cost no copy
     linear_forward(x, w, b=None, activation=None) -> y         activation: None, "relu" or "gelu"
-    linear_backward(g, x, w, needs=(True, True, True)) -> (gx, gw, gb)
+    linear_backward(g, x, w, needs=(True, True, True), into=None) -> (gx, gw, gb)     gw lies in `into`, where it can
     linear_parts_backward(gs, x, w, needs=(True, True, True)) -> (gx, gw, gb)     g in equal parts of its last axis
 Attention; q (*, L, E), k (*, S, E), v (*, S, F); bias is added to the scores, keep (scaled) multiplies the weights
     attention_forward(q, k, v, bias, keep, scale) -> (y (*, L, F), weights (*, L, S))

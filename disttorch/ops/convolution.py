@@ -20,10 +20,10 @@ def _channels(g):
     return g.sum([0, *range(2, g._data.ndim)])
 
 
-def _rule(g, needs, x, w, stride, padding, dilation, groups):
+def _rule(g, needs, x, w, stride, padding, dilation, groups, into):
     geometry = (stride, padding, dilation, groups)
     if not mode.grad and g._data.dtype.kind != "c":
-        return fused("conv_backward", g, x, w, *geometry, needs)
+        return fused("conv_backward", g, x, w, *geometry, needs, into[1] if into else None)
     return (
         _to_input(g, _c(w), x._data.shape, *geometry) if needs[0] else None,
         _to_weight(g, _c(x), w._data.shape, *geometry) if needs[1] else None,

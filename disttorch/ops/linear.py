@@ -16,10 +16,10 @@ def _forward(x, w, b):
     return kernels_of(x).linear_forward(x, w, b)
 
 
-def _rule(g, needs, x, w):
+def _rule(g, needs, x, w, into=()):
     """Gradients of bias, x and w: g summed over rows, g @ w, g^T @ x."""
     if not mode.grad and g._data.dtype.kind != "c":
-        gx, gw, gb = fused("linear_backward", g, x, w, (needs[1], needs[2], needs[0]))
+        gx, gw, gb = fused("linear_backward", g, x, w, (needs[1], needs[2], needs[0]), into[2] if into else None)
         return gb, gx, gw
     rows, flat = g.reshape(-1, g._data.shape[-1]), x.reshape(-1, x._data.shape[-1])
     gx = _mm(rows, w.conj()).reshape(x._data.shape) if needs[1] else None

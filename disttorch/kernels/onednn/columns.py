@@ -35,9 +35,11 @@ class Columns:
             y += b
         return _channels_first(y.reshape(y_shape[0], *y_shape[2:], w.shape[0]))
 
-    def _columns_backward_weight(self, g, x, w_shape, geometry):
+    def _columns_backward_weight(self, g, x, w_shape, geometry, into=None):
         columns = _columns(x, w_shape[2:], geometry, g.shape[2:])
-        return self._gemm(_rows(g).T, columns).reshape(w_shape)
+        gw = np.empty(w_shape, FLOAT) if into is None else into
+        self._gemm(_rows(g).T, columns, out=gw.reshape(w_shape[0], -1))
+        return gw
 
     def _columns_backward_input(self, g, w, x_shape, geometry):
         stride, padding, dilation, _ = geometry

@@ -33,24 +33,25 @@ class Convolution(Columns):
                 return y
         return super().conv_forward(x, w, b, stride, padding, dilation, groups)
 
-    def conv_backward(self, g, x, w, stride, padding, dilation, groups, needs=(True, True, True)):
+    def conv_backward(self, g, x, w, stride, padding, dilation, groups, needs=(True, True, True), into=None):
         geometry = (stride, padding, dilation, groups)
         gx = self.conv_backward_input(g, w, x.shape, *geometry) if needs[0] else None
         if not needs[1]:
             return gx, None, self._channel_sum(g) if needs[2] else None
-        return gx, *self._conv_backward_parameters(g, x, w.shape, *geometry, needs[2])
+        return gx, *self._conv_backward_parameters(g, x, w.shape, *geometry, needs[2], into)
 
     def conv_backward_weight(self, g, x, w_shape, stride, padding, dilation, groups):
         return self._conv_backward_parameters(g, x, tuple(w_shape), stride, padding, dilation, groups, False)[0]
 
-    def _conv_backward_parameters(self, g, x, w_shape, stride, padding, dilation, groups, with_bias):
+    def _conv_backward_parameters(self, g, x, w_shape, stride, padding, dilation, groups, with_bias, into=None):
         geometry = (stride, padding, dilation, groups)
         if g.dtype is FLOAT and x.dtype is FLOAT and g.size and x.size:
             if worthwhile(g.shape, w_shape, groups, CHANNELS_PER_ROW_FOR_WEIGHTS):
-                gw = self._columns_backward_weight(g, x, w_shape, geometry)
+                gw = self._columns_backward_weight(g, x, w_shape, geometry, into)
                 return gw, self._channel_sum(g) if with_bias else None
             g, x = dense(g), dense(x)
-            gw, gb = np.empty(w_shape, FLOAT), np.empty(w_shape[0], FLOAT) if with_bias else None
+            gw = np.empty(w_shape, FLOAT) if into is None else into
+            gb = np.empty(w_shape[0], FLOAT) if with_bias else None
             key = ("conv_w", g.shape, g.strides, x.shape, x.strides, w_shape, with_bias, *geometry)
             arrays = (g, x, gw, gb) if with_bias else (g, x, gw)
 

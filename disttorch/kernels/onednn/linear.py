@@ -47,9 +47,9 @@ class Linear:
         y = y if x.ndim == 2 else y.reshape(*x.shape[:-1], w.shape[0])
         return y.swapaxes(0, 1) if turned else y
 
-    def linear_backward(self, g, x, w, needs=(True, True, True)):
+    def linear_backward(self, g, x, w, needs=(True, True, True), into=None):
         if not (_floats(g, x, w) and g.size and x.size):
-            return super().linear_backward(g, x, w, needs)
+            return super().linear_backward(g, x, w, needs, into)
         turned = _is_turned(x)
         if turned:
             g, x = g.swapaxes(0, 1), x.swapaxes(0, 1)
@@ -62,7 +62,7 @@ class Linear:
             if turned:
                 gx = gx.swapaxes(0, 1)
         if needs[1]:
-            gw = self._weights_gradient(rows, x if x.ndim == 2 else x.reshape(-1, x.shape[-1]))
+            gw = self._weights_gradient(rows, x if x.ndim == 2 else x.reshape(-1, x.shape[-1]), into)
         return gx, gw, self._column_sums(rows) if needs[2] else None
 
     def linear_parts_backward(self, gs, x, w, needs=(True, True, True)):
@@ -107,12 +107,12 @@ class Linear:
         )
         return y
 
-    def _weights_gradient(self, g, x):
+    def _weights_gradient(self, g, x, into=None):
         """g.T @ x: as the transpose of x.T @ g if there are more outputs than inputs, which the GEMM packs faster."""
         (rows, out), inner = g.shape, x.shape[1]
         if out <= inner or out * inner < WIDE or rows < REORDERED_ROWS:
-            return self._gemm(g.T, x)
-        turned, gw = self._gemm(x.T, g), np.empty((out, inner), FLOAT)
+            return self._gemm(g.T, x, out=into)
+        turned, gw = self._gemm(x.T, g), np.empty((out, inner), FLOAT) if into is None else into
         self.engine.run(("transpose", gw.shape), lambda plan: _transpose(plan, gw.shape), turned, gw)
         return gw
 

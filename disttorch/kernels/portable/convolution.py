@@ -73,7 +73,7 @@ class Convolution:
         gw = xp.moveaxis(gw, (-1, -2), (1, 2))  # (G, O/G, C/G, *K)
         return xp.ascontiguousarray(gw).reshape(w_shape)
 
-    def conv_backward(self, g, x, w, stride, padding, dilation, groups, needs=(True, True, True)):
+    def conv_backward(self, g, x, w, stride, padding, dilation, groups, needs=(True, True, True), into=None):
         geometry = (stride, padding, dilation, groups)
         gx = self.conv_backward_input(g, w, x.shape, *geometry) if needs[0] else None
         gw = self.conv_backward_weight(g, x, w.shape, *geometry) if needs[1] else None

@@ -18,12 +18,12 @@ class Linear:
         return self.relu_forward(y) if activation == "relu" else self.gelu_forward(y)
 
     @in_float32
-    def linear_backward(self, g, x, w, needs=(True, True, True)):
+    def linear_backward(self, g, x, w, needs=(True, True, True), into=None):
         out, inner = w.shape
         rows = g.size // out if out else 0
         g2 = g.reshape(rows, out)
         gx = (g2 @ w).reshape(x.shape) if needs[0] else None
-        gw = g2.T @ x.reshape(rows, inner) if needs[1] else None
+        gw = self.xp.matmul(g2.T, x.reshape(rows, inner), out=into) if needs[1] else None
         gb = g2.sum(axis=0) if needs[2] else None
         return gx, gw, gb
 
