@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from .mode import mode
+from .mode import mode, watch
 from .node import Node
 
 
@@ -46,13 +46,14 @@ class set_detect_anomaly:
 
     def __init__(self, mode_on: bool, check_nan: bool = True):
         self._before = mode.anomaly, mode.check_nan
-        mode.anomaly, mode.check_nan = bool(mode_on), check_nan
+        watch(anomaly=bool(mode_on), check_nan=check_nan)
 
     def __enter__(self):
         return self
 
     def __exit__(self, *exc):
-        mode.anomaly, mode.check_nan = self._before
+        anomaly, check_nan = self._before
+        watch(anomaly=anomaly, check_nan=check_nan)
 
 
 class detect_anomaly(set_detect_anomaly):

@@ -196,6 +196,10 @@ def _attach(node: FunctionNode, ctx: FunctionCtx, edges: tuple, args: tuple, out
             for t in ctx._to_save
         ]
     )
+    if mode.hooks:
+        from .saving import packed
+
+        ctx._saved = tuple([packed(v, node) for v in ctx._saved])
     ctx._to_save = ctx._non_differentiable = ctx._dirty = ()
     return tuple(attached)
 

@@ -1,16 +1,17 @@
 """torch.autograd.graph: places in the graph, and hooks on several tensors together."""
 
-import contextlib
 import threading
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from .node import Node, RemovableHandle
+from .saving import disable_saved_tensors_hooks, save_on_cpu, saved_tensors_hooks
 from .sweep import queue_callback
 from .variable import Tensor, accumulator_of, counter, edge
 
 __all__ = [
-    "GradientEdge", "Node", "get_gradient_edge", "increment_version", "register_multi_grad_hook", "save_on_cpu",
+    "GradientEdge", "Node", "disable_saved_tensors_hooks", "get_gradient_edge", "increment_version",
+    "register_multi_grad_hook", "save_on_cpu", "saved_tensors_hooks",
 ]  # fmt: skip
 
 
@@ -35,19 +36,14 @@ def increment_version(tensor: Tensor | Sequence[Tensor]) -> None:
         counter(t)[0] += 1
 
 
-@contextlib.contextmanager
-def save_on_cpu(pin_memory: bool = False, device_type: str = "cuda"):
-    """Accepted; what backward needs stays where it is."""
-    yield
-
-
 def register_multi_grad_hook(tensors: Sequence[Tensor], fn: Callable, *, mode: str = "all") -> Any:
     """Call `fn` once in each backward: mode "all", fn([gradients]) at its end (None for tensors that took no part);
     "any", fn(gradient) with the first of them.
     """
     if mode not in ("all", "any"):
         raise ValueError(f"Expects mode to be one of ('all', 'any') but got {mode}")
-    lock, seen = threading.Lock(), [None] * len(tensors)
+    lock = threading.Lock()
+    seen: list = [None] * len(tensors)
     state = {"running": False, "called": False}
 
     def end() -> None:

@@ -10,9 +10,19 @@ class _Mode(threading.local):
     inference = False
     anomaly = False
     check_nan = True
+    hooks: tuple = ()  # pairs (pack, unpack) of autograd.graph.saved_tensors_hooks, the innermost last
+    hooks_refused: str | None = None  # the error of entering such hooks
+    watched = False  # anomaly detection or hooks: recording asks for both at once
 
 
 mode = _Mode()
+
+
+def watch(**settings) -> None:
+    """Set some of the modes, among them `anomaly` or `hooks`, on which `watched` depends."""
+    for name, value in settings.items():
+        setattr(mode, name, value)
+    mode.watched = mode.anomaly or bool(mode.hooks)
 
 
 def is_grad_enabled() -> bool:

@@ -127,10 +127,8 @@ class Op:
                     saved.append(args[k]._data.shape)
                 else:
                     saved.append(SavedInputs(args[k:]))
-        if mode.anomaly:
-            from .anomaly import note
-
-            note(node)
+        if mode.watched:
+            _watch(node)
 
     def _plan(self, needs):
         plan = self._plans[needs] = _Plan(self, needs)
@@ -238,6 +236,17 @@ class OpNode(Node):
         for position, rule, picks in rules:
             result[position] = rule(g, *(values if picks is None else [values[k] for k in picks]))
         return result
+
+
+def _watch(node: OpNode) -> None:
+    """What anomaly detection and the hooks of saved tensors want of a node that was made."""
+    from .anomaly import note
+    from .saving import pack
+
+    if mode.anomaly:
+        note(node)
+    if mode.hooks and node.saved:
+        pack(node)
 
 
 def zeros(meta: tuple) -> Tensor:

@@ -187,7 +187,7 @@ def _homes(edges: tuple, counts: dict) -> tuple:
             for e in edges
         ]
     )
-    return homes if any([h is not None for h in homes]) else ()
+    return homes if any(h is not None for h in homes) else ()
 
 
 def _compute(node: Node, grads: tuple) -> Sequence:

@@ -51,3 +51,77 @@ def test_linearize():
     assert value["a"].tolist() == [3, 12]
     assert push(disttorch.ones(2), disttorch.tensor(0.0))["a"].tolist() == [6, 12]
     assert push(disttorch.zeros(2), disttorch.tensor(1.0))["a"].tolist() == [1, 4]
+
+
+def test_hooks_pack_what_nodes_save():
+    x = disttorch.tensor([1.0, 2, 3], requires_grad=True)
+    box, shapes = {}, []
+
+    def pack(t):
+        shapes.append(tuple(t.shape))
+        box[len(box)] = t.detach().clone()
+        return len(box) - 1
+
+    def loss():
+        y = (x * 2).exp() * x
+        return y.sum() + disttorch.max_pool1d(y[None, None], 3).sum()
+
+    wanted = disttorch.autograd.grad(loss(), x)[0]
+    with graph.saved_tensors_hooks(pack, box.__getitem__):
+        value = loss()
+    assert len(shapes) >= 3
+    (first,) = disttorch.autograd.grad(value, x, create_graph=True)
+    assert first.tolist() == wanted.tolist()
+    again = disttorch.autograd.grad(first.sum(), x)[0]
+    (plain,) = disttorch.autograd.grad(loss(), x, create_graph=True)
+    assert again.tolist() == disttorch.autograd.grad(plain.sum(), x)[0].tolist()
+    before = len(shapes)
+    x.exp()
+    assert len(shapes) == before
+
+
+def test_hooks_of_functions():
+    class Square(disttorch.autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            ctx.save_for_backward(x)
+            return x * x
+
+        @staticmethod
+        def backward(ctx, g):
+            (x,) = ctx.saved_tensors
+            return 2 * x * g
+
+    x = disttorch.tensor([1.0, 2], requires_grad=True)
+    with graph.saved_tensors_hooks(lambda t: t.tolist(), disttorch.tensor):
+        y = Square.apply(x)
+    y.sum().backward()
+    assert x.grad.tolist() == [2, 4]
+
+
+def test_wrong_hooks():
+    x = disttorch.ones(2, requires_grad=True)
+    with graph.saved_tensors_hooks(lambda t: 3, lambda v: v):
+        y = x.exp()
+    with pytest.raises(TypeError, match="unpack_hook expected to be a Tensor but got result of type int"):
+        y.sum().backward()
+    changing = graph.saved_tensors_hooks(lambda t: t.add_(1), id)
+    refusing = graph.disable_saved_tensors_hooks("no hooks")
+    with pytest.raises(RuntimeError, match="pack hook is modifying its input in place"), changing:
+        (x * 2).exp()
+    with pytest.raises(RuntimeError, match="no hooks"), refusing, changing:
+        pass
+    with pytest.raises(RuntimeError, match="no hooks"), changing, refusing:
+        pass
+    assert (x * 2).exp().sum().backward() is None
+
+
+def test_saved_tensors_on_the_cpu():
+    x = disttorch.rand(4, 3, requires_grad=True)
+    model = disttorch.nn.Sequential(disttorch.nn.Linear(3, 3), disttorch.nn.GELU(), disttorch.nn.LayerNorm(3))
+    model(x).pow(2).sum().backward()
+    wanted, x.grad = x.grad, None
+    with graph.save_on_cpu():
+        y = model(x).pow(2).sum()
+    y.backward()
+    assert x.grad.tolist() == wanted.tolist()

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ... import devices
-from ...autograd.mode import mode
+from ...autograd.mode import mode, watch
 from ...autograd.variable import Tensor
 from ...comm import inproc_groups
 from ...comm.clock import spawn
@@ -38,7 +38,7 @@ class Team:
     def run(self, task: Callable[[int, Any], Any]) -> list:
         """task(rank, group) on every member, under the caller's modes; their results, or the first member's error."""
         answers: queue.SimpleQueue = queue.SimpleQueue()
-        modes = (mode.grad, mode.inference, mode.anomaly)
+        modes = {name: getattr(mode, name) for name in ("grad", "inference", "anomaly", "hooks")}
         for inbox in self._inboxes:
             inbox.put((task, modes, answers))
         results: list[Any] = [None] * len(self.devices)
@@ -118,7 +118,8 @@ class Team:
 def _member(inbox: queue.SimpleQueue, group: Any, where: devices.device) -> None:
     devices.set_current_cuda(where.index)
     while (order := inbox.get()) is not None:
-        task, (mode.grad, mode.inference, mode.anomaly), answers = order
+        task, modes, answers = order
+        watch(**modes)
         try:
             answers.put((group.rank, task(group.rank, group), None))
         except BaseException as error:  # raised again in the thread that waits for the answer
