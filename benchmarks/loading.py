@@ -4,8 +4,8 @@
     python benchmarks/loading.py --workers 0 2 --rounds 9
 
 The datasets are written once for both. "tensors" keeps its pictures as a tensor and returns views; "transform" makes
-each picture from bytes by a few array operations, as a data set with augmentation does. The figure is the median time of
-an epoch after the first (workers stay alive); a ratio is PyTorch's time over ours.
+each picture from bytes by a few array operations, as a data set with augmentation does. The figure is the median time
+of an epoch after the first (workers stay alive); a ratio is PyTorch's time over ours.
 """
 
 import argparse
@@ -61,7 +61,8 @@ def serve(name: str, pipe: Any) -> None:
             )
         start = time.perf_counter()
         for pictures, classes in loader:
-            assert pictures.shape == (BATCH, 3, 32, 32) and classes.shape == (BATCH,)
+            assert pictures.shape == (BATCH, 3, 32, 32)
+            assert classes.shape == (BATCH,)
         pipe.send(time.perf_counter() - start)
 
 
