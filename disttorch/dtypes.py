@@ -161,7 +161,8 @@ def of_scalar(value) -> dtype:
 
 class _Info:
     def __repr__(self):
-        return f"{type(self).__name__}({', '.join(f'{k}={v}' for k, v in vars(self).items())})"
+        shown = (f"{k}={v}" if isinstance(v, str) else f"{k}={v:g}" for k, v in vars(self).items())
+        return f"{type(self).__name__}({', '.join(shown)})"
 
 
 class finfo(_Info):

@@ -129,7 +129,7 @@ class TensorMethods:
         return self.device is META
 
     is_sparse = is_quantized = is_mkldnn = is_nested = is_mps = is_xpu = False
-    layout = "torch.strided"
+    layout = strided
     name = names = None
 
     @property

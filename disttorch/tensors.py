@@ -100,11 +100,16 @@ class _Operators:
     __neg__, __pos__, __abs__ = ops.neg, ops.positive, ops.abs
     __eq__, __ne__, __lt__, __le__, __gt__, __ge__ = ops.eq, ops.ne, ops.lt, ops.le, ops.gt, ops.ge
     __and__, __or__, __xor__ = ops.bitwise_and, ops.bitwise_or, ops.bitwise_xor
-    __lshift__, __rshift__, __invert__ = ops.bitwise_left_shift, ops.bitwise_right_shift, ops.bitwise_not
+    __lshift__, __rshift__ = ops.bitwise_left_shift, ops.bitwise_right_shift
 
     __rand__ = _reflected("__rand__", ops.bitwise_and)
     __ror__ = _reflected("__ror__", ops.bitwise_or)
     __rxor__ = _reflected("__rxor__", ops.bitwise_xor)
+
+    def __invert__(self):
+        if self._data.dtype.kind in "fcV":
+            raise TypeError("~ (operator.invert) is only implemented on integer and Boolean-type tensors")
+        return ops.bitwise_not(self)
 
     def __rlshift__(self, other):
         return ops.bitwise_left_shift(other, self)
@@ -116,10 +121,9 @@ class _Operators:
         return ops.arithmetic._rsub(self, other)
 
     def __rtruediv__(self, other):
-        return ops.arithmetic._true_div(other, self)
-
-    def __rdiv__(self, other):
         return self.reciprocal() * other
+
+    __rdiv__ = __rtruediv__
 
     def __rfloordiv__(self, other):
         return ops.floor_divide(other, self)

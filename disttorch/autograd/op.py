@@ -32,9 +32,8 @@ class Op:
     outputs   the names under which gradients may ask for the outputs
     keeps     names of further arrays that the forward returns for the gradients alone
     joint     one function for all inputs: (g, needs, ...) -> a gradient per input; `inputs` names them. Where the
-              forward ends
-              in `*xs`, these are the inputs. A last parameter `into` is given, per input, the array in which its
-              gradient had best lie, or None; () where there is none for any
+              forward ends in `*xs`, these are the inputs. A last parameter `into` is given, per input, the array in
+              which its gradient had best lie, or None; () where there is none for any
     gradients input name -> formula
     With several outputs `g` is a tuple of tensors (zeros for outputs without a gradient).
     """

@@ -52,7 +52,7 @@ def _check(name, input, n, colon):
 def _make_average(n):
     name = f"adaptive_avg_pool{n}d"
     op = Op(
-        f"AdaptiveAvgPool{n}DBackward0",
+        "SqueezeBackward1" if n == 1 else f"AdaptiveAvgPool{n}DBackward0",
         lambda x, sizes: kernels_of(x).adaptive_avg_pool_forward(x, sizes),
         x=lambda g, x_shape: back(g, x_shape),
     )
@@ -82,7 +82,7 @@ def _make_average(n):
 def _make_max(n):
     name = f"adaptive_max_pool{n}d"
     op = Op(
-        f"AdaptiveMaxPool{n}DBackward0",
+        "SqueezeBackward1" if n == 1 else f"AdaptiveMaxPool{n}DBackward0",
         lambda x, sizes: kernels_of(x).adaptive_max_pool_forward(x, sizes),
         outputs=("out", "indices"),
         x=lambda g, x_shape, indices: _put(g[0], indices, x_shape),

@@ -2,9 +2,8 @@
 
 J, Y and I of moderate arguments come from their integral representations by the trapezoidal rule, which converges
 geometrically on a periodic integrand, K from one on the whole line (L. N. Trefethen, J. A. C. Weideman, "The
-exponentially
-convergent trapezoidal rule", 2014); large arguments from Hankel's asymptotic series (A&S 9.2.5, 9.7.1, 9.7.2); Y from
-Neumann's series in J (A&S 9.1.88). Everything is computed in float64.
+exponentially convergent trapezoidal rule", 2014); large arguments from Hankel's asymptotic series (A&S 9.2.5, 9.7.1,
+9.7.2); Y from Neumann's series in J (A&S 9.1.88). Everything is computed in float64.
 """
 
 import math

@@ -1,11 +1,13 @@
 """Comparisons, logic and bits, element by element. No gradients flow through these."""
 
+import functools
+
 import numpy as np
 
 from .. import meta
 from ..autograd.op import Op
 from ..autograd.variable import Tensor, wrap
-from ..dtypes import bool_
+from ..dtypes import FROM_NUMPY, SCALAR_NAMES, bool_
 from .pointwise import binary, check_operands, common_device, hushed, operand, result_dtype
 
 
@@ -25,8 +27,24 @@ logical_and, logical_or, logical_xor = (
 )
 
 
+def bits(name, ufunc):
+    """`ufunc`, or PyTorch's error for floats, which have no such operation."""
+
+    @functools.wraps(ufunc)
+    def function(*args, **settings):
+        try:
+            return ufunc(*args, **settings)
+        except TypeError:
+            kind = next((SCALAR_NAMES[FROM_NUMPY[a.dtype]] for a in args if isinstance(a, np.ndarray)), None)
+            if kind is None:
+                raise
+            raise NotImplementedError(f"\"{name}_cpu\" not implemented for '{kind}'") from None
+
+    return function
+
+
 def _bitwise(name, ufunc):
-    return binary(name, ufunc, x=_none, y=_none, result=True, numbers="either")
+    return binary(name, bits(name, ufunc), x=_none, y=_none, result=True, numbers="either")
 
 
 bitwise_and, bitwise_or = _bitwise("bitwise_and", np.bitwise_and), _bitwise("bitwise_or", np.bitwise_or)

@@ -1,8 +1,7 @@
 """Convolutions and transposed convolutions over 1 to 3 spatial axes.
 
 A convolution, its gradient for the input and its gradient for the weight are each bilinear, and each one's derivatives
-are
-the other two: three operations close under differentiation of any order. N batch, C channels in, O out, K kernel, S
+are the other two: three operations close under differentiation of any order. N batch, C channels in, O out, K kernel, S
 spatial.
 """
 

@@ -9,15 +9,9 @@ from ..autograd.op import Op
 from ..autograd.sweep import sum_to
 from ..autograd.variable import Tensor, alias, counter, wrap
 from ..devices import META, device, resolve, scope, to_device
+from ..layouts import channels_last, channels_last_3d, contiguous_format, preserve_format
 from .dims import sizes
 from .pointwise import cast_array
-
-contiguous_format, channels_last, preserve_format, channels_last_3d = (
-    "torch.contiguous_format",
-    "torch.channels_last",
-    "torch.preserve_format",
-    "torch.channels_last_3d",
-)
 
 
 class _Copy(Op):

@@ -181,10 +181,8 @@ def ctc_loss(
     """-log of the probability of the targets, over all alignments.
 
     log_probs (T, N, C) or (T, C), from log_softmax; targets (N, S), or all one after another (sum of lengths,);
-    input_lengths and
-    target_lengths (N,). "mean" divides each loss by its target's length, then averages. zero_infinity: targets too long
-    for
-    their sequence count 0 instead of infinity.
+    input_lengths and target_lengths (N,). "mean" divides each loss by its target's length, then averages.
+    zero_infinity: targets too long for their sequence count 0 instead of infinity.
     """
     check_reduction(reduction)
     x = log_probs._data

@@ -66,8 +66,7 @@ def embedding(
 
     padding_idx: a row that gets no gradient. max_norm: the rows looked up are first scaled down, in place, to this
     p-norm (`norm_type`). scale_grad_by_freq divides a row's gradient by its count in the batch. `sparse` gradients are
-    dense
-    here. IndexError for an index outside of the table.
+    dense here. IndexError for an index outside of the table.
     """
     need_tensor(input, "embedding", "indices", 2)
     need_tensor(weight, "embedding", "weight", 1)
@@ -99,9 +98,8 @@ def embedding_bag(
     """Sums, means or maxima of bags of rows of `weight` (rows, D) -> (bags, D).
 
     input (B, N): B bags of N indices; input (N,) with offsets (B,): a bag starts at each offset (`include_last_offset`:
-    and
-    the last offset is the end). per_sample_weights (as input) scale the rows, mode "sum" only. Rows `padding_idx` do
-    not count.
+    and the last offset is the end). per_sample_weights (as input) scale the rows, mode "sum" only. Rows `padding_idx`
+    do not count.
     """
     if per_sample_weights is not None and input._data.shape != per_sample_weights._data.shape:
         raise ValueError(

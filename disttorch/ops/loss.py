@@ -212,10 +212,8 @@ def cross_entropy(
     input).
 
     "mean" divides by the sum of the targets' weights; targets equal to `ignore_index` do not count; with label
-    smoothing e the
-    target has 1 - e of the probability and every class e / C. ValueError, RuntimeError, IndexError (PyTorch's texts)
-    for shapes,
-    dtypes and classes that do not fit.
+    smoothing e the target has 1 - e of the probability and every class e / C. ValueError, RuntimeError, IndexError
+    (PyTorch's texts) for shapes, dtypes and classes that do not fit.
     """
     need_tensor(input, "cross_entropy_loss", "input", 1)
     need_tensor(target, "cross_entropy_loss", "target", 2)
@@ -284,8 +282,7 @@ def linear_cross_entropy(
     """The cross-entropy of linear(input, linear_weight, linear_bias) and `target`.
 
     input (N, in) or (in,), linear_weight (C, *K, in): K-dimensional losses. `options` choose how PyTorch saves memory;
-    they
-    change nothing here.
+    they change nothing here.
     """
     x, w = input._data, linear_weight._data
     if x.ndim not in (1, 2):

@@ -108,8 +108,7 @@ def multi_head_attention_forward(
 
     Masks are bool (True: not seen) or added to the scores: key_padding_mask (N, S), attn_mask (L, S) or (N * H, L, S).
     `is_causal` says that attn_mask is the causal one. The weights (N, L, S), or (N, H, L, S) unless averaged, are None
-    without
-    `need_weights`. AssertionError and RuntimeError (PyTorch's texts) for shapes that do not fit.
+    without `need_weights`. AssertionError and RuntimeError (PyTorch's texts) for shapes that do not fit.
     """
     batched = _is_batched(query, key, value, key_padding_mask, attn_mask, num_heads)
     if not batched:

@@ -84,8 +84,8 @@ def batch_norm(
     input, running_mean, running_var, weight=None, bias=None, training=False, momentum=0.1, eps=1e-05
 ):  # fmt: skip
     """(x - mean) / sqrt(var + eps) * weight + bias with statistics per channel (dimension 1) of the batch in training,
-    else
-    the running ones; in training the running ones move towards the batch's (variance unbiased) by `momentum`, in place.
+    else the running ones; in training the running ones move towards the batch's (variance unbiased) by `momentum`, in
+    place.
 
     input (N, C, *), the others (C,). ValueError for a single value per channel in training.
     """

@@ -71,8 +71,7 @@ def pad(input, pad, mode="constant", value=None):
     less.
 
     mode "constant" (`value`, 0 by default), "reflect" (without the edge), "replicate" (the edge) or "circular"; these
-    three pad
-    the last 1 to 3 dimensions of an input with one or two more.
+    three pad the last 1 to 3 dimensions of an input with one or two more.
     """
     need_tensor(input, "pad", "input", 1)
     x = input._data

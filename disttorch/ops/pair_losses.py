@@ -91,13 +91,20 @@ def _l1_slope(g, x, y, reduction):
     return (x - y).sgn() * _share(g, x, reduction)
 
 
-_l1 = Op(
-    "L1LossBackward0",
-    _reducing(lambda x, y: np.abs(x - y)),
-    params=("x", "y", "reduction"),
-    x=_l1_slope,
-    y=lambda g, x, y, reduction: _l1_slope(g, y, x, reduction),
-)
+_l1_ops = {
+    reduction: Op(
+        node,
+        _reducing(lambda x, y: np.abs(x - y)),
+        params=("x", "y", "reduction"),
+        x=_l1_slope,
+        y=lambda g, x, y, reduction: _l1_slope(g, y, x, reduction),
+    )
+    for reduction, node in (("mean", "MeanBackward0"), ("sum", "SumBackward0"), ("none", "AbsBackward0"))
+}
+
+
+def _l1(x, y, reduction):
+    return _l1_ops[reduction](x, y, reduction)
 
 
 def l1_loss(input, target, size_average=None, reduce=None, reduction="mean", weight=None):

@@ -1,8 +1,7 @@
 """Machinery of the element-by-element operations: type promotion, scalars, devices, in-place forms and `out=`.
 
 `unary` and `binary` turn a ufunc and its gradient formulas into a function of tensors. The common case (equal dtypes,
-one
-device, no promotion) takes the short way.
+one device, no promotion) takes the short way.
 """
 
 import warnings
@@ -252,8 +251,7 @@ def unary(name: str, forward, *, x=None, floats=True, node=None, refuse=(), resu
     """A function of one tensor.
 
     forward takes an array; floats: integers are computed in the default float dtype; refuse: dtypes that PyTorch
-    refuses
-    (with its text); x: the gradient formula.
+    refuses (with its text); x: the gradient formula.
     """
     op = Op(node or f"{name.capitalize()}Backward0", forward, params=("x",), x=x or (lambda g: g * 0))
 

@@ -151,7 +151,7 @@ def _rule(g, x_shape, saved, kernel, stride, padding, dilation, ceil_mode):
 
 
 def _max_ops(n):
-    node = f"MaxPool{n}DWithIndicesBackward0"
+    node = "SqueezeBackward1" if n == 1 else f"MaxPool{n}DWithIndicesBackward0"
     return (
         Op(node, _forward, keeps=("saved",), x=_rule),
         Op(
@@ -281,7 +281,7 @@ max_unpool1d, max_unpool2d, max_unpool3d = _make_unpool(1), _make_unpool(2), _ma
 # -- average ----------------------------------------------------------------------------------------------------------
 def _average_ops(n):
     forward = Op(
-        f"AvgPool{n}DBackward0",
+        "SqueezeBackward1" if n == 1 else f"AvgPool{n}DBackward0",
         lambda x, kernel, stride, padding, ceil_mode, include, divisor: kernels_of(x).avg_pool_forward(
             x, kernel, stride, padding, ceil_mode, include, divisor
         ),

@@ -1,9 +1,8 @@
 """Recurrent networks: LSTM, GRU and Elman's, of several layers and directions, dense or packed; and their single cells.
 
 Each layer and direction is one operation over packed rows (sum of batch_sizes, features): step t has the first
-batch_sizes[t]
-sequences. A dense batch (T, N, features) is the packed one with equal sizes. H hidden features, P projected ones, D
-directions.
+batch_sizes[t] sequences. A dense batch (T, N, features) is the packed one with equal sizes. H hidden features, P
+projected ones, D directions.
 """
 
 from ..autograd.mode import mode

@@ -1,8 +1,7 @@
 """Resizing of images and volumes: along each axis an output element is a weighted sum of a few input elements.
 
 An axis's plan is a `Table`: which elements (out, taps) and their weights. The gradient is the same operation with the
-table
-transposed, and so on to any order.
+table transposed, and so on to any order.
 """
 
 import math

@@ -2,8 +2,7 @@
 before.
 
 Gradients follow M. Giles, "Collected matrix derivative results for forward and reverse mode algorithmic
-differentiation"
-(2008), with conjugate transposes for complex matrices.
+differentiation" (2008), with conjugate transposes for complex matrices.
 """
 
 import numpy as np

@@ -169,7 +169,7 @@ isneginf = unary(
 )
 isreal = unary("isreal", np.isreal, floats=False, result=bool_)
 logical_not = unary("logical_not", np.logical_not, floats=False, result=bool_)
-bitwise_not = unary("bitwise_not", np.bitwise_not, floats=False, result=int64)
+bitwise_not = unary("bitwise_not", bits("bitwise_not", np.bitwise_not), floats=False, result=int64)
 
 # -- complex ----------------------------------------------------------------------------------------------------------
 angle = unary(

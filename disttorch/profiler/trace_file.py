@@ -1,11 +1,10 @@
 """The events of one rank in a file that survives any end of the process, kill -9 included.
 
 Events lie in a memory-mapped file, so recording one is no system call and nothing is left to be flushed.
-`<path>.events`
-is a sequence of records; `<path>.labels` has one JSON object a line: first {"rank", "host", "pid", "record"}, `record`
-being the `struct` format of (start, end, label, thread), times in nanoseconds of the machine's monotonic clock, end 0
-while the event goes on; then, as they first appear, {"label", "name", "cat", "args"} and {"thread", "name"}; and
-{"full": true} once there is no room for more.
+`<path>.events` is a sequence of records; `<path>.labels` has one JSON object a line: first {"rank", "host", "pid",
+"record"}, `record` being the `struct` format of (start, end, label, thread), times in nanoseconds of the machine's
+monotonic clock, end 0 while the event goes on; then, as they first appear, {"label", "name", "cat", "args"} and
+{"thread", "name"}; and {"full": true} once there is no room for more.
 """
 
 import json

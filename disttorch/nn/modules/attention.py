@@ -12,10 +12,9 @@ class MultiheadAttention(Module):
     """softmax(Q K^T / sqrt(E / heads)) V per head, projected: -> (output, weights or None).
 
     query (L, N, E), key (S, N, kdim), value (S, N, vdim), or N first with `batch_first`, or without N. weights (N, L,
-    S) are
-    the mean over heads, (N, heads, L, S) without `average_attn_weights`, None without `need_weights`.
-    key_padding_mask (N, S) and attn_mask (L, S) or (N·heads, L, S): True (or -inf) where not to look.
-    add_bias_kv: a learned key and value at the end; add_zero_attn: ones of zeros.
+    S) are the mean over heads, (N, heads, L, S) without `average_attn_weights`, None without `need_weights`.
+    key_padding_mask (N, S) and attn_mask (L, S) or (N·heads, L, S): True (or -inf) where not to look. add_bias_kv: a
+    learned key and value at the end; add_zero_attn: ones of zeros.
     """
 
     def __init__(

@@ -5,8 +5,7 @@
         return F.leaky_relu(input, negative_slope, inplace)
 
 is a class whose forward takes what stands before the asterisk and whose constructor takes, and keeps as attributes,
-what
-stands after it. A keyword `training` is the module's own.
+what stands after it. A keyword `training` is the module's own.
 """
 
 import inspect

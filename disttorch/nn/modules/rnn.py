@@ -1,8 +1,7 @@
 """Recurrent networks over whole sequences, and the cells that take one step.
 
 Letters: L length, N batch, I input_size, H hidden_size, P proj_size (or H), D directions. Sequences are (L, N, I), or
-(N, L, I)
-with `batch_first`, or (L, I), or a PackedSequence.
+(N, L, I) with `batch_first`, or (L, I), or a PackedSequence.
 """
 
 import math
@@ -20,8 +19,7 @@ GATES = {"RNN_TANH": 1, "RNN_RELU": 1, "LSTM": 4, "GRU": 3}
 
 class RNNBase(Module):
     """Parameters weight_ih_l0, weight_hh_l0, bias_ih_l0, bias_hh_l0 (, weight_hr_l0), and so on for each layer and,
-    with
-    "_reverse", direction. All are drawn evenly from ±1/sqrt(H).
+    with "_reverse", direction. All are drawn evenly from ±1/sqrt(H).
     """
 
     def __init__(

@@ -197,9 +197,9 @@ def register_parametrization(
     """Let the parameter or buffer `tensor_name` be what `parametrization` makes of it; -> the module.
 
     `parametrization.right_inverse(tensor)`, if there, says what to train so that the tensor has its present value
-    (several
-    tensors for a parametrisation of several); it also makes assignment possible. Several may be registered: each takes
-    what the one before gave. ValueError if dtype or shape change, unless `unsafe`, or if there is no such tensor.
+    (several tensors for a parametrisation of several); it also makes assignment possible. Several may be registered:
+    each takes what the one before gave. ValueError if dtype or shape change, unless `unsafe`, or if there is no such
+    tensor.
     """
     parametrization.train(module.training)
     if is_parametrized(module, tensor_name):

@@ -1,8 +1,7 @@
 """Sequences of different lengths: padded to one tensor, or packed step by step.
 
 Letters: N sequences, L the longest one's length, * any further dimensions. A packed sequence holds the first steps of
-all
-sequences, then the second steps of those that have one, and so on; the longest sequence comes first.
+all sequences, then the second steps of those that have one, and so on; the longest sequence comes first.
 """
 
 from collections.abc import Iterable

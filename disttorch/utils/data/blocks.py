@@ -2,8 +2,7 @@
 
 A block is an anonymous file in memory (memfd): it has no name that could be left behind, and is gone with the last
 process that has it. The worker makes blocks and puts arrays into them, `Lender`; the main process maps each once and
-gives
-it back when the last array over it is gone, `Borrower`. Where the system has no such files, everything is copied.
+gives it back when the last array over it is gone, `Borrower`. Where the system has no such files, everything is copied.
 """
 
 import io

@@ -46,8 +46,7 @@ class DataLoader(Generic[T]):
     in_order         False: batches as they come from the workers
 
     A worker's exception is raised here with its traceback in the text; RuntimeError if a worker process has died or
-    takes
-    longer than `timeout`. ValueError and TypeError for options that do not fit, in PyTorch's words.
+    takes longer than `timeout`. ValueError and TypeError for options that do not fit, in PyTorch's words.
     """
 
     def __init__(
