@@ -63,16 +63,36 @@ class DeadlineExceeded(CommError, TimeoutError):
         text = f"{self.what} did not finish within {self.limit:g} s"
         if self.missing:
             text += f"; still waiting for {', '.join(str(name) for name in self.missing)}"
-        return f"{text} (the limit is the argument `{self.knob}`)"
+        return f"{text} (the limit is the {self.knob} argument)"
 
 
 class RanksMissing(DeadlineExceeded):
-    """Ranks that did not come to a monitored barrier. The text is PyTorch's."""
+    """Ranks, by their numbers, that did not come to a monitored barrier of which `leader` keeps count.
+
+    `rank` raises it; `every`: all who are missing were asked for, not the first. The texts are PyTorch's.
+    """
+
+    def __init__(self, rank: int, leader: int, limit: float, missing: tuple, every: bool = False):
+        super().__init__("monitoredBarrier", limit, missing)
+        self.args = (rank, leader, limit, missing, every)
+        self.rank, self.leader, self.every = rank, leader, every
 
     def __str__(self) -> str:
-        names = ", ".join(str(name).removeprefix("rank ") for name in self.missing)
-        plural = "Ranks" if len(self.missing) > 1 else "Rank"
-        return f"{plural} {names} failed to pass monitoredBarrier in {1000 * self.limit:.0f} ms"
+        limit = f"{1000 * self.limit:.0f} ms"
+        names = ", ".join(map(str, self.missing))
+        if self.limit <= 0 and self.rank == self.leader:
+            return f"Rank {self.rank} timed out in monitoredBarrier after {limit}.\nRanks that had not come: {names}"
+        failed = f"Ranks {names}" if self.every else f"Rank {self.missing[0]}"
+        text = f"[Rank {self.leader}]: {failed} failed to pass monitoredBarrier in {limit}"
+        if not self.every and len(self.missing) > 1:
+            text += f"; neither did {', '.join(map(str, self.missing[1:]))}"
+        if self.rank == self.leader:
+            return text
+        return (
+            f"Rank {self.rank} successfully reached monitoredBarrier, but received errors while waiting for send/recv "
+            f"from rank {self.leader}. Please check rank {self.leader} logs for faulty rank.\n"
+            f" Original exception: \n{text}"
+        )
 
 
 class StoreError(CommError):

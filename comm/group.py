@@ -81,10 +81,14 @@ class Group(Objects):
 
     # Collectives
 
-    def barrier(self, *, async_op: bool = False) -> Work | None:
-        """Return when all ranks have called it."""
+    def barrier(self, *, timeout: float | None = None, async_op: bool = False) -> Work | None:
+        """Return when all ranks have called it, within `timeout` seconds if that is given, else the group's."""
         call = self._call("barrier")
-        return self._start(call, lambda limit, patient: self._engine.barrier(call, limit, patient), async_op)
+
+        def run(limit: clock.Deadline, patient: bool) -> None:
+            self._engine.barrier(call, limit if timeout is None else clock.Deadline(timeout, call.name), patient)
+
+        return self._start(call, run, async_op)
 
     def monitored_barrier(self, timeout: float | None = None) -> None:
         """A barrier that takes at most `timeout` seconds; its DeadlineExceeded names, on rank 0, all who did not come.

@@ -165,12 +165,13 @@ def _outside(group: Any) -> bool:
 
 
 def barrier(group=None, async_op=False, device_ids=None, timeout=None):
-    """Return when every rank of the group has called it; with a timeout, raise DeadlineExceeded when it has passed."""
+    """Return when every rank of the group has called it; raise DeadlineExceeded, naming who is missing, if that takes
+    longer than `timeout` (seconds or timedelta, by default the group's).
+    """
     if _outside(group):
         return None
-    if timeout is not None and not async_op:
-        return monitored_barrier(group, timeout)
-    return _done(resolve(group).comm.barrier(async_op=async_op), _Loan(), async_op)
+    limit = None if timeout is None else seconds(timeout)
+    return _done(resolve(group).comm.barrier(timeout=limit, async_op=async_op), _Loan(), async_op)
 
 
 def broadcast(tensor, src=None, group=None, async_op=False, group_src=None):
@@ -331,21 +332,23 @@ def _parts(data: np.ndarray, lengths: Sequence[int] | None, count: int, name: st
 
 
 def monitored_barrier(group=None, timeout=None, wait_all_ranks=False):
-    """A barrier whose failure names the ranks that did not come, all of them whatever `wait_all_ranks` says.
+    """A barrier whose failure, RanksMissing, names the ranks that did not come: the first of them in front, or with
+    `wait_all_ranks` all alike.
 
-    timeout: seconds or timedelta, by default the group's.
+    timeout: seconds or timedelta, by default the group's. Once it is over, or if it is not positive, the ranks that
+    have not come by then are missing.
     """
     if _outside(group):
         return
     g = resolve(group)
-    limit = g.comm.timeout if timeout is None else seconds(timeout)
+    limit = g.comm.timeout if timeout is None else seconds(timeout, positive=False)
     try:
-        g.comm.monitored_barrier(limit)
+        g.comm.monitored_barrier(max(limit, 0.0))
     except DeadlineExceeded as late:
         if not late.missing:
             raise
-        missing = tuple(f"rank {g.ranks[int(str(name).split()[-1])]}" for name in late.missing)
-        raise RanksMissing(late.what, late.limit, missing) from None
+        missing = tuple(g.ranks[int(str(name).split()[-1])] for name in late.missing)
+        raise RanksMissing(g.ranks[g.rank()], g.ranks[0], limit, missing, wait_all_ranks) from None
 
 
 def all_reduce_coalesced(tensors, op=ReduceOp.SUM, group=None, async_op=False):

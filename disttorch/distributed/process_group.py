@@ -13,11 +13,13 @@ from typing import Any
 DEFAULT_TIMEOUT = timedelta(minutes=30)
 
 
-def seconds(timeout: timedelta | float | None) -> float:
-    """A timeout in seconds (None: the default one's); ValueError unless it is positive."""
+def seconds(timeout: timedelta | float | None, positive: bool = True) -> float:
+    """A timeout in seconds (None: the default one's); ValueError unless it is positive, where it must be."""
     value = DEFAULT_TIMEOUT if timeout is None else timeout
+    if not isinstance(value, timedelta | float | int):
+        raise TypeError(f"Expected timeout argument to be of type datetime.timedelta, got {timeout}")
     value = value.total_seconds() if isinstance(value, timedelta) else float(value)
-    if value <= 0:
+    if positive and value <= 0:
         raise ValueError(f"timeout must be positive, got {timeout}")
     return value
 

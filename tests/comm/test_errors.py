@@ -3,7 +3,15 @@
 import pickle
 
 import pytest
-from disttorch.comm.errors import CollectiveMismatch, DeadlineExceeded, GroupClosed, PeerLost, departed, last_words
+from disttorch.comm.errors import (
+    CollectiveMismatch,
+    DeadlineExceeded,
+    GroupClosed,
+    PeerLost,
+    RanksMissing,
+    departed,
+    last_words,
+)
 
 
 @pytest.mark.parametrize(
@@ -12,6 +20,7 @@ from disttorch.comm.errors import CollectiveMismatch, DeadlineExceeded, GroupClo
         PeerLost(1, "host", 2.5, "barrier() at x.py:3", "it was killed"),
         CollectiveMismatch({0: "a", 1: "b"}, "they differ"),
         DeadlineExceeded("meeting", 3.0, ("rank 1",), "timeout"),
+        RanksMissing(0, 0, 0.3, (1, 2)),
     ],
 )
 def test_pickled(error):

@@ -2,6 +2,7 @@
 
 import io
 import time
+from datetime import timedelta
 
 import pytest
 
@@ -39,7 +40,57 @@ def test_several_tensors_at_once():
 @pytest.mark.parametrize("kind", ["threads", "tcp"])
 def test_a_monitored_barrier_names_who_is_missing(kind):
     for found in run_ranks(3, misses, kind, timeout=30):
-        assert found in (None, "Ranks 1, 2 failed to pass monitoredBarrier in 300 ms")
+        assert found in (None, "[Rank 0]: Ranks 1, 2 failed to pass monitoredBarrier in 300 ms")
+
+
+def caught(function, *args, **kwargs):
+    with pytest.raises(dist.DistError) as error:
+        function(*args, **kwargs)
+    return str(error.value)
+
+
+@pytest.mark.parametrize("kind", ["threads", "tcp"])
+def test_a_monitored_barrier_says_on_every_rank_who_failed(kind):
+    first, second, _ = run_ranks(3, one_misses, kind, timeout=30)
+    assert first == "[Rank 0]: Rank 2 failed to pass monitoredBarrier in 300 ms"
+    assert second.startswith(
+        "Rank 1 successfully reached monitoredBarrier, but received errors while waiting for send/recv from rank 0. "
+        "Please check rank 0 logs for faulty rank."
+    )
+    assert "Rank 2 failed to pass monitoredBarrier" in second
+
+
+def one_misses(rank):
+    if rank == 2:
+        return time.sleep(2)
+    return caught(dist.monitored_barrier, timeout=timedelta(seconds=0.3))
+
+
+@pytest.mark.parametrize("kind", ["threads", "tcp"])
+@pytest.mark.parametrize("limit", [0, -2])
+def test_a_monitored_barrier_without_time(kind, limit):
+    first, _ = run_ranks(2, no_time, kind, timeout=30, args=(limit,))
+    assert first.startswith(f"Rank 0 timed out in monitoredBarrier after {1000 * limit} ms.")
+
+
+def no_time(rank, limit):
+    if rank:
+        return time.sleep(1)
+    return caught(dist.monitored_barrier, timeout=timedelta(seconds=limit))
+
+
+def test_a_barrier_with_a_timeout_meets_one_without():
+    def body(rank):
+        dist.barrier(timeout=timedelta(seconds=10)) if rank else dist.barrier()
+        dist.barrier(timeout=10, async_op=True).wait()
+        with pytest.raises(TypeError, match=r"Expected timeout argument to be of type datetime\.timedelta, got soon"):
+            dist.barrier(timeout="soon")
+        if rank:
+            return time.sleep(1)
+        return caught(dist.barrier, timeout=0.3)
+
+    first, _ = run_ranks(2, body, timeout=30)
+    assert first == "barrier did not finish within 0.3 s; still waiting for rank 1 (the limit is the timeout argument)"
 
 
 def misses(rank):
