@@ -173,7 +173,7 @@ class finfo(_Info):
         if not d.is_floating_point:
             raise TypeError(f"torch.finfo() requires a floating point input type. Use torch.iinfo to handle '{d}'")
         info = ml_dtypes.finfo(d.np) if d is bfloat16 else np.finfo(d.np)
-        self.resolution, self.min, self.max = float(info.resolution), float(info.min), float(info.max)
+        self.resolution, self.min, self.max = 10.0**-info.precision, float(info.min), float(info.max)
         self.eps, self.smallest_normal = float(info.eps), float(info.smallest_normal)
         self.tiny, self.dtype = self.smallest_normal, d.name
 

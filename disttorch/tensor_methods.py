@@ -10,6 +10,7 @@ from .autograd.mode import mode, no_grad
 from .autograd.node import register
 from .autograd.variable import Tensor, counter, wrap
 from .devices import CPU, META, to_device
+from .layouts import strided
 from .ops.dims import Size, axis, sizes
 
 

@@ -106,3 +106,32 @@ def test_a_tensor_on_a_device_says_so():
 
 def test_another_name_and_its_indentation():
     assert tensor_repr(disttorch.zeros(2, 2), "Mine") == "Mine([[0., 0.],\n      [0., 0.]])"
+
+
+def test_limits_and_layouts():
+    assert repr(disttorch.finfo(disttorch.float16)) == (
+        "finfo(resolution=0.001, min=-65504, max=65504, eps=0.000976562, smallest_normal=6.10352e-05, "
+        "tiny=6.10352e-05, dtype=float16)"
+    )
+    assert repr(disttorch.iinfo(disttorch.int8)) == "iinfo(min=-128, max=127, dtype=int8)"
+    assert repr(disttorch.ones(1).layout) == "torch.strided"
+    assert repr([disttorch.channels_last]) == "[torch.channels_last]"
+
+
+def test_bits_of_floats():
+    x = disttorch.ones(2)
+    with pytest.raises(TypeError, match="is only implemented on integer and Boolean-type tensors"):
+        ~x
+    with pytest.raises(NotImplementedError, match="\"bitwise_and_cpu\" not implemented for 'Float'"):
+        x & x
+    with pytest.raises(NotImplementedError, match="\"bitwise_or_cpu\" not implemented for 'BFloat16'"):
+        x.bfloat16() | x.bfloat16()
+
+
+def test_names_of_composed_nodes():
+    x = disttorch.ones(1, 4, 4, requires_grad=True)
+    functional = disttorch.nn.functional
+    results = [2 / x, functional.dropout(x), functional.l1_loss(x, x.detach()), functional.max_pool1d(x, 2)]
+    assert [r.grad_fn.name() for r in results] == [
+        "MulBackward0", "MulBackward0", "MeanBackward0", "SqueezeBackward1",
+    ]  # fmt: skip

@@ -10,6 +10,7 @@ from ..autograd.op import Op
 from ..autograd.variable import wrap
 from ..dtypes import bool_, int64
 from .arithmetic import conj
+from .comparison import bits
 from .fused import fused
 from .matmul import kernels_of
 from .named import named
