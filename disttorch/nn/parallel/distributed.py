@@ -3,6 +3,7 @@ backward.
 """
 
 import contextlib
+import warnings
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -17,6 +18,7 @@ from ..modules.module import Module
 from .buckets import DEFAULT_BUCKET_MB
 from .fingerprint import ValueCheck, check_structure
 from .joining import Joining
+from .logging_data import logging_data
 from .reducer import Reducer
 from .replicas import _moved, prefixed
 
@@ -28,7 +30,8 @@ class DistributedDataParallel(Module):
     broadcast_buffers: buffers (running means…) become rank 0's before each forward.
     bucket_cap_mb: MiB of gradients that travel together (default 25).
     find_unused_parameters: parameters may get no gradient in a step; the graph is then walked after each forward.
-    static_graph: the set of used parameters never changes: like find_unused_parameters, found in the first step.
+    static_graph: the graph never changes: which parameters are used, and how often, is found in the first step, whose
+    gradients travel at its end; parameters may be unused, and in several reentrant checkpoints.
     gradient_as_bucket_view is accepted: gradients always are views of their buckets. Its other arguments are PyTorch's.
     The environment variable DISTTORCH_CHECK_PARAMETERS=N has the parameters' values compared over the ranks before the
     first step and every N steps (not inside `join`): a rank that has drifted is named, and the parameter.
@@ -85,8 +88,9 @@ class DistributedDataParallel(Module):
         names, parameters = [n for n, _ in named], [p for _, p in named]
         cap = int((DEFAULT_BUCKET_MB if bucket_cap_mb is None else bucket_cap_mb) * (1 << 20))
         self.reducer = Reducer(self._comm, parameters, names, cap, self.find_unused_parameters)
+        self.reducer.static = static_graph
+        self.bucket_bytes_cap, self.gradient_as_bucket_view = cap, gradient_as_bucket_view
         self._value_check = ValueCheck(self._comm, named)
-        self._static_unused: set[int] | None = None
         self._joining: Joining | None = None
 
     def forward(self, *inputs, **kwargs):
@@ -102,6 +106,8 @@ class DistributedDataParallel(Module):
         output = self.module(*inputs, **kwargs)
         if syncing:
             self.reducer.expect(self._find_unused(output))
+            if self.static_graph:
+                self._await_end(output)
         return output
 
     @contextlib.contextmanager
@@ -146,6 +152,7 @@ class DistributedDataParallel(Module):
         if self.reducer.hook is not None:
             raise RuntimeError("register_comm_hook can only be called once.")
         self.reducer.hook = partial(hook, state)
+        self.comm_hook_name = getattr(hook, "__qualname__", type(hook).__qualname__)
 
     def load_state_dict(self, state_dict: Any, strict: bool = True, assign: bool = False) -> Any:
         """As a module's; keys may have the prefix "module." or not."""
@@ -153,18 +160,31 @@ class DistributedDataParallel(Module):
 
     def _find_unused(self, output: Any) -> set[int]:
         """The parameters that `output` does not depend on, by walking its graph."""
-        if not self.find_unused_parameters:
+        if not self.find_unused_parameters or self.static_graph:
             return set()
-        if self.static_graph and self._static_unused is not None:
-            return set(self._static_unused)
         reached = leaves_below(_tensors(output))
-        unused = {i for i, p in enumerate(self.reducer.parameters) if id(p) not in reached}
-        self._static_unused = unused
-        return set(unused)
+        return {i for i, p in enumerate(self.reducer.parameters) if id(p) not in reached}
+
+    def _await_end(self, output: Any) -> None:
+        """Let the sweep that goes through `output` end the reduction, not one that runs inside it (a checkpoint's)."""
+        for t in _tensors(output):
+            if t.requires_grad and not t.is_leaf:
+                t.register_hook(lambda gradient: self.reducer.await_end())
 
     def _set_static_graph(self) -> None:
-        """Say that every iteration uses the same parameters; before the first backward."""
-        self.static_graph = self.find_unused_parameters = self.reducer.find_unused = True
+        """Say that the graph never changes; before the first forward."""
+        if self.static_graph:
+            warnings.warn("You've set static_graph to be True, no need to set it again.", stacklevel=2)
+            return
+        if self.reducer.iterations:
+            text = "set_static_graph() should be called before training loop starts and after DDP is constructed."
+            self.reducer.error = text
+            raise RuntimeError(text)
+        self.static_graph = self.find_unused_parameters = self.reducer.find_unused = self.reducer.static = True
+
+    def _get_ddp_logging_data(self) -> dict[str, Any]:
+        """What this wrapper is set to and has done, under PyTorch's names; times are not among it."""
+        return logging_data(self)
 
     def __getstate__(self) -> dict[str, Any]:
         if self.process_group is not resolve(None):

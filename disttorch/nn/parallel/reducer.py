@@ -22,7 +22,8 @@ class Reducer:
     """Averages the gradients of `parameters` over the ranks of a `comm.Group`, during each backward while `enabled`.
 
     names: the parameters' names, for errors; find_unused: parameters may get no gradient in a backward (they must then
-    be announced by `expect`); without it, one that gets none is an error.
+    be announced by `expect`); without it, one that gets none is an error. static: which parameters get one, and how
+    often in one backward, is learnt in the first, whose buckets travel at its end, and holds for all.
     """
 
     def __init__(
@@ -36,8 +37,15 @@ class Reducer:
         kinds = [(p._data.dtype.str, p._data.dtype.name, str(p.device)) for p in parameters]
         self._items = [Item(p._data.nbytes, kind) for p, kind in zip(parameters, kinds, strict=True)]
         self._cap_bytes, self._arena = cap_bytes, Arena(comm, self.parameters)
+        self.static = False
+        self.counts: list[int] | None = None  # how often each parameter gets a gradient, once that is learnt
+        self.iterations = 0  # synchronised forwards so far
+        self.arrived: list[int] = []  # the parameters in the order in which the first backward's gradients arrived here
+        self.error = ""  # the text of the last error raised here
+        self._awaited = False  # whether the sweep that contains all others will call `_end`
         self._order: list[int] | None = []  # in which gradients arrive in the first backward; None: the plan is settled
         self._lay_out(plan_buckets(self._items, cap_bytes))
+        self.first_sizes = self.sizes()
         self._running = False
         self._next = 0  # the bucket whose all-reduce starts next
         self._unused: set[int] = set()
@@ -59,18 +67,52 @@ class Reducer:
         b, k = self._place[i]
         return self.buckets[b].views[k]
 
+    def sizes(self) -> list[int]:
+        """Bytes of the parameters in each bucket."""
+        return [sum(self._items[i].nbytes for i in bucket.indices) for bucket in self.buckets]
+
     def expect(self, unused: set[int]) -> None:
         """A new backward is coming in which the parameters `unused` (indices) get no gradient."""
-        self._running = False
+        self._running = self._awaited = False
         self._unused = unused
+        self.iterations += 1
+
+    def await_end(self) -> None:
+        """Backward has reached the module's output: what is above it, not a sweep inside it, ends the reduction."""
+        if self.enabled and not self._awaited:
+            self._awaited = True
+            queue_callback(self._awaited_end)
+
+    def _awaited_end(self) -> None:
+        self._awaited = False
+        if self._running:
+            self._end()
+
+    @property
+    def settled(self) -> bool:
+        """Whether the plan of buckets is final."""
+        return self._order is None
 
     def _begin(self) -> None:
         self._running, self._next = True, 0
         if self._order is not None:
             self._order = []
+        self._seen = [0] * len(self.parameters)
         for bucket in self.buckets:
             bucket.missing = set(range(len(bucket.parameters)))
-        queue_callback(self._end)
+        if not self._awaited:
+            queue_callback(self._end)
+        if self.static and self.counts is not None:
+            self._unused = {i for i, count in enumerate(self.counts) if count == 0}
+        if not self._learning:
+            self._fill_unused()
+
+    @property
+    def _learning(self) -> bool:
+        return self.static and self.counts is None
+
+    def _fill_unused(self) -> None:
+        """The parameters that get no gradient in this backward have their zeros, or what was accumulated, ready."""
         kept = {i for i in self._alone if self.parameters[i]._grad is not None}
         for i in sorted(self._unused):
             b, k = self._place[i]
@@ -92,9 +134,11 @@ class Reducer:
         b, k = self._place[i]
         bucket = self.buckets[b]
         self._take_in(parameter, bucket.views[k])
+        self._seen[i] += 1
+        if self.static and self._to_be_continued(i):
+            return
         if k not in bucket.missing:
-            self._running = False
-            raise RuntimeError(
+            self._fail(
                 f"Expected to mark a variable ready only once. Parameter {self.names[i]} got a gradient twice in one "
                 "backward: its module "
                 "is used in several reentrant backward passes, or it was announced as unused."
@@ -103,6 +147,35 @@ class Reducer:
         if self._order is not None:
             self._order.append(i)
         self._start_ready()
+
+    def _to_be_continued(self, i: int) -> bool:
+        """Whether more of parameter `i`'s gradient comes, in a static graph; while that is learnt it may."""
+        if self.counts is None:
+            if self._order is not None:
+                if self._seen[i] > 1:
+                    self._order.remove(i)
+                self._order.append(i)
+            return True
+        if self._seen[i] > self.counts[i]:
+            self._fail(
+                "Your training graph has changed in this iteration, e.g., one parameter is unused in first iteration, "
+                "but then got used in the second iteration. this is not compatible with static_graph set to True.\n"
+                f"The parameter is {self.names[i]}."
+            )
+        return self._seen[i] < self.counts[i]
+
+    def _learn(self) -> None:
+        """The first backward of a static graph is over: all gradients are there."""
+        self.counts = self._seen
+        self._unused = {i for i, count in enumerate(self.counts) if count == 0}
+        self._fill_unused()
+        for bucket in self.buckets:
+            bucket.missing.clear()
+
+    def _fail(self, text: str) -> None:
+        self._running = False
+        self.error = text
+        raise RuntimeError(text)
 
     @staticmethod
     def _take_in(parameter: Tensor, view: Tensor) -> None:
@@ -125,6 +198,8 @@ class Reducer:
 
     def _end(self) -> None:
         """Backward is over: every bucket must be on its way; wait for them."""
+        if self._learning:
+            self._learn()
         self._start_ready()
         self._running = False
         if self._next < len(self.buckets):
@@ -144,6 +219,7 @@ class Reducer:
         With a communication hook they stay as they are: it may remember something of each.
         """
         arrived, self._order = self._order, None
+        self.arrived = arrived or self.arrived
         if arrived is None or self.hook is not None:
             return
         late = sorted(set(range(len(self.parameters))) - set(arrived), reverse=True)
@@ -196,14 +272,20 @@ class Reducer:
 
     def _raise_unused(self, late: list[int]) -> None:
         names = ", ".join(self.names[i] for i in late)
-        raise RuntimeError(
-            "Expected to have finished reduction of all gradients by the end of backward. This error indicates that "
-            "your module has "
-            "parameters that were not used in producing loss. You can enable unused parameter detection by passing "
-            "the keyword argument "
-            "`find_unused_parameters=True` to `torch.nn.parallel.DistributedDataParallel`, and by making sure all "
-            "`forward` function "
-            "outputs participate in calculating loss.\nParameters which did not receive grad for rank "
+        reason = (
+            "Expected to have finished reduction in the prior iteration before starting a new one. This error "
+            "indicates that your training graph has changed in this iteration, e.g., one parameter is used in first "
+            "iteration, but then got unused in the second iteration. this is not compatible with static_graph set to "
+            "True."
+            if self.static
+            else "Expected to have finished reduction of all gradients by the end of backward. This error indicates "
+            "that your module has parameters that were not used in producing loss. You can enable unused parameter "
+            "detection by passing the keyword argument `find_unused_parameters=True` to "
+            "`torch.nn.parallel.DistributedDataParallel`, and by making sure all `forward` function outputs "
+            "participate in calculating loss."
+        )
+        self._fail(
+            f"{reason}\nParameters which did not receive grad for rank "
             f"{self.comm.rank}: {names}\n"
             f"Parameter indices which did not receive grad for rank {self.comm.rank}: {' '.join(map(str, late))}"
         )
