@@ -121,11 +121,11 @@ def test_limits_and_layouts():
 def test_bits_of_floats():
     x = disttorch.ones(2)
     with pytest.raises(TypeError, match="is only implemented on integer and Boolean-type tensors"):
-        ~x
+        _ = ~x
     with pytest.raises(NotImplementedError, match="\"bitwise_and_cpu\" not implemented for 'Float'"):
-        x & x
+        _ = x & x
     with pytest.raises(NotImplementedError, match="\"bitwise_or_cpu\" not implemented for 'BFloat16'"):
-        x.bfloat16() | x.bfloat16()
+        _ = x.bfloat16() | x.bfloat16()
 
 
 def test_names_of_composed_nodes():
