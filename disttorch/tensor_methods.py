@@ -4,13 +4,12 @@ import math
 
 import numpy as np
 
-from . import dtypes, ops
+from . import dtypes, layouts, ops
 from .autograd.gradients import backward as _backward
 from .autograd.mode import mode, no_grad
 from .autograd.node import register
 from .autograd.variable import Tensor, counter, wrap
 from .devices import CPU, META, to_device
-from .layouts import strided
 from .ops.dims import Size, axis, sizes
 
 
@@ -130,7 +129,7 @@ class TensorMethods:
         return self.device is META
 
     is_sparse = is_quantized = is_mkldnn = is_nested = is_mps = is_xpu = False
-    layout = strided
+    layout = layouts.strided
     name = names = None
 
     @property

@@ -19,7 +19,7 @@ LONGEST = 500  # lines of a file
 MAP = """
 errors version clock _C
 meta
-devices dtypes layouts streams sampling
+constants devices dtypes layouts streams sampling
 kernels
 autograd
 random
