@@ -26,10 +26,11 @@ BOTH = ("cpu", "cuda")
 LOWER = dict.fromkeys(
     (
         "mm bmm matmul addmm addbmm baddbmm chain_matmul einsum linear conv1d conv2d conv3d conv_transpose1d "
-        "conv_transpose2d conv_transpose3d scaled_dot_product_attention multi_head_attention_forward prelu"
+        "conv_transpose2d conv_transpose3d scaled_dot_product_attention multi_head_attention_forward prelu "
+        "lstm rnn_tanh rnn_relu rnn_tanh_cell rnn_relu_cell"
     ).split(),
     BOTH,
-) | dict.fromkeys("mv addmv addr".split(), ("cuda",))
+) | dict.fromkeys("mv addmv addr gru gru_cell lstm_cell".split(), ("cuda",))
 FLOAT32 = (
     dict.fromkeys(
         (
@@ -145,14 +146,16 @@ def _install() -> None:
     """
     import disttorch
 
-    from .. import ops
-    from ..nn import functional
+    from .. import functional, ops
+    from ..nn import functional as nn_functional
 
+    casting: dict = {}  # one for a function, wherever it is found
     for names, lower in ((LOWER, True), (FLOAT32, False)):
         for name, kinds in names.items():
-            for home in (disttorch, ops, functional, Tensor):
+            for home in (disttorch, ops, functional, nn_functional, Tensor):
                 if name in vars(home):
-                    setattr(home, name, _casting(vars(home)[name], kinds, lower))
+                    plain = vars(home)[name]
+                    setattr(home, name, casting.setdefault(plain, _casting(plain, kinds, lower)))
     Tensor.__matmul__ = Tensor.matmul
     Tensor.__pow__ = Tensor.pow
 
