@@ -128,3 +128,14 @@ def test_unscaling_twice_is_an_error(simulated_devices):
     scaler.unscale_(optimizer)
     with pytest.raises(RuntimeError, match="already been called on this optimizer"):
         scaler.unscale_(optimizer)
+
+
+@pytest.mark.parametrize(("kind", "wanted"), [("LSTM", "bfloat16"), ("RNN", "bfloat16"), ("GRU", "float32")])
+def test_recurrent_networks_under_autocast(kind, wanted):
+    network = getattr(disttorch.nn, kind)(3, 4)
+    with disttorch.autocast("cpu"):
+        y, _ = network(disttorch.ones(2, 1, 3))
+    assert y.dtype is getattr(disttorch, wanted)
+    y.float().sum().backward()
+    assert network.weight_ih_l0.grad.dtype is disttorch.float32
+    assert network(disttorch.ones(2, 1, 3))[0].dtype is disttorch.float32
