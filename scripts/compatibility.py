@@ -33,7 +33,8 @@ ELSEWHERE = (
 )  # fmt: skip
 DIFFERENT = """
 - **One engine, run at once.** `compile`, `jit.script` and `jit.trace` return what they are given; `jit.load` and
-  `jit.save` and `onnx.export` raise NotImplementedError. There is no `fx`, `export` or quantisation.
+  `jit.save` and `onnx.export` raise NotImplementedError. There is no `fx`, `export` or quantisation. So the keys of a
+  compiled module's `state_dict` have no prefix `_orig_mod.`; take it off the keys of files that PyTorch wrote from one.
 - **Sparse tensors are dense.** `sparse_coo_tensor` makes a dense tensor with the same values, `to_sparse` returns the
   tensor, `spmm` is the dense product, `is_sparse` is False.
 - **Devices** are the CPU, CUDA, real (CuPy) or simulated, and `meta`. Other devices can be named, and no tensor can
@@ -43,6 +44,10 @@ DIFFERENT = """
   Simulated devices draw as the CPU does, real ones as Philox with numbers of their own.
 - **Results** agree to rounding: sums are added in another order. Gradients of samples of `Beta` and `Dirichlet` are
   those of the gamma samples they are made of: unbiased, but not PyTorch's estimate.
+- **Overflow.** `soft_margin_loss` stays finite where PyTorch's exponential overflows (float16 beyond 11, float32 beyond
+  88), and so do its gradients.
+- **CPU autocast** lets a packed LSTM give bfloat16, as a dense one does; PyTorch's packed one gives float32.
+- **Differentiable SGD** with momentum follows the gradient through the first buffer too; PyTorch detaches that one.
 - **Files** are PyTorch's zip format both ways; the format from before version 1.6 is read too. `load` without
   `weights_only=False` reads tensors and plain containers only.
 - **`torch.distributed`** runs on ZeroMQ and shared memory; "gloo" and (simulated devices) "nccl" name it too. Objects
