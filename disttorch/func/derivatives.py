@@ -8,7 +8,7 @@ from ..autograd.gradients import grad as gradients
 from ..autograd.mode import enable_grad, mode
 from ..autograd.variable import Tensor
 from ..ops import zeros_like
-from .trees import flatten, mapped
+from .trees import flatten, mapped, structure
 
 
 def _fresh(value: Any) -> Any:
@@ -72,7 +72,7 @@ def grad(func: Callable, argnums: int | tuple = 0, has_aux: bool = False) -> Cal
 
 def vjp(func: Callable, *primals: Any, has_aux: bool = False) -> tuple:
     """(func(*primals), a function from a vector like the output to the products with the Jacobian); with has_aux, aux
-    too.
+    too. RuntimeError where `func` gives no tensors, or the vector is nested otherwise than the output.
     """
     given = _fresh(tuple(primals))
     with enable_grad():
@@ -80,9 +80,19 @@ def vjp(func: Callable, *primals: Any, has_aux: bool = False) -> tuple:
     output, aux = result if has_aux else (result, None)
     leaves, rebuild = flatten(given)
     outs, _ = flatten(output)
+    if not outs:
+        raise RuntimeError(
+            f"vjp(f, *primals): expected f(*primals) to return only tensors, got unsupported type {type(output)}"
+        )
+    nested = structure(output)
     watched = mode.grad and any(t.requires_grad for t in flatten(primals)[0])
 
     def pull(cotangents: Any, retain_graph: bool = True, create_graph: bool | None = None) -> tuple:
+        if structure(cotangents) != nested:
+            raise RuntimeError(
+                "Expected pytree structure of cotangents to be the same as pytree structure of outputs to the "
+                f"function. cotangents: {structure(cotangents)}, primal output: {nested}"
+            )
         vectors, _ = flatten(cotangents)
         found = functional._grad(tuple(outs), tuple(leaves), vectors, create_graph or watched)
         return rebuild([zeros_like(t) if g is None else g for g, t in zip(found, leaves, strict=True)])
@@ -92,7 +102,22 @@ def vjp(func: Callable, *primals: Any, has_aux: bool = False) -> tuple:
 
 
 def jvp(func: Callable, primals: tuple, tangents: tuple, *, strict: bool = False, has_aux: bool = False) -> tuple:
-    """(func(*primals), the product of the Jacobian and the tangents); with has_aux, aux too."""
+    """(func(*primals), the product of the Jacobian and the tangents); with has_aux, aux too.
+
+    RuntimeError unless the primals are a tuple with at least one tensor and the tangents are nested as they are.
+    """
+    if not isinstance(primals, tuple):
+        raise RuntimeError(
+            "jvp(f, primals, tangents): Expected primals to be a tuple. E.g. it should be valid to call f(*primals)."
+        )
+    if structure(primals) != structure(tangents):
+        raise RuntimeError(
+            "jvp(f, primals, tangents): Expected primals and tangents to have the same python structure. For example, "
+            "if primals is a tuple of 3 tensors, tangents also must be. Got primals with structure "
+            f"{structure(primals)} and tangents with structure {structure(tangents)}"
+        )
+    if not flatten(primals)[0]:
+        raise RuntimeError("jvp(f, primals, tangents): Expected primals to contain at least one Tensor.")
     given = _fresh(tuple(primals))
     with enable_grad():
         result = func(*given)

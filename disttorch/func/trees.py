@@ -32,6 +32,16 @@ def _joined(children: list, make: Callable) -> tuple[list[Tensor], Callable[[lis
     return [t for found, _ in parts for t in found], rebuild
 
 
+class _Star:
+    def __repr__(self) -> str:
+        return "*"
+
+
+def structure(value: Any) -> str:
+    """How the tensors in `value` are nested, as text: {'a': *, 'b': (*, *)}."""
+    return repr(mapped(lambda _: _Star(), value))
+
+
 def mapped(function: Callable, value: Any) -> Any:
     """`value` with `function` applied to its tensors."""
     leaves, rebuild = flatten(value)

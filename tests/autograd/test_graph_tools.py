@@ -125,3 +125,28 @@ def test_saved_tensors_on_the_cpu():
         y = model(x).pow(2).sum()
     y.backward()
     assert x.grad.tolist() == wanted.tolist()
+
+
+def test_products_with_nested_tensors():
+    point = {"b": disttorch.tensor(2.0), "a": disttorch.tensor(3.0)}
+
+    def function(d):
+        return {"o": d["a"] * d["b"], "q": (d["b"] ** 2,)}
+
+    one = disttorch.tensor(1.0)
+    value, pull = disttorch.func.vjp(function, point)
+    assert (value["o"].item(), value["q"][0].item()) == (6, 4)
+    (found,) = pull({"o": one, "q": (one,)})
+    assert {k: v.item() for k, v in found.items()} == {"b": 7, "a": 2}
+    with pytest.raises(RuntimeError, match=r"cotangents: \(\*, \*\), primal output: {'o': \*, 'q': \(\*,\)}"):
+        pull((one, one))
+    _, pushed = disttorch.func.jvp(function, (point,), ({"b": one, "a": one * 0},))
+    assert (pushed["o"].item(), pushed["q"][0].item()) == (3, 4)
+    with pytest.raises(RuntimeError, match="to have the same python structure"):
+        disttorch.func.jvp(function, (point,), (one,))
+    with pytest.raises(RuntimeError, match="Expected primals to be a tuple"):
+        disttorch.func.jvp(disttorch.sin, one, one)
+    with pytest.raises(RuntimeError, match="at least one Tensor"):
+        disttorch.func.jvp(disttorch.ones, (), ())
+    with pytest.raises(RuntimeError, match="to return only tensors, got unsupported type <class 'float'>"):
+        disttorch.func.vjp(lambda x: 3.0, one)
