@@ -49,7 +49,7 @@ def grad_and_value(func: Callable, argnums: int | tuple = 0, has_aux: bool = Fal
         found = [zeros_like(t) if g is None else g for g, t in zip(found, leaves, strict=True)]
         watched = outer and any(t.requires_grad for a in (args, kwargs) for t in flatten(a)[0])
         if not watched:
-            found, value = [g.detach() for g in found], value.detach()
+            found, value, aux = [g.detach() for g in found], value.detach(), mapped(Tensor.detach, aux)
         got = rebuild(found)
         got = got[0] if single else got
         return (got, (value, aux)) if has_aux else (got, value)
@@ -97,7 +97,7 @@ def vjp(func: Callable, *primals: Any, has_aux: bool = False) -> tuple:
         found = functional._grad(tuple(outs), tuple(leaves), vectors, create_graph or watched)
         return rebuild([zeros_like(t) if g is None else g for g, t in zip(found, leaves, strict=True)])
 
-    shown = output if watched else mapped(Tensor.detach, output)
+    shown, aux = (output, aux) if watched else mapped(Tensor.detach, (output, aux))
     return (shown, pull, aux) if has_aux else (shown, pull)
 
 
@@ -129,7 +129,7 @@ def jvp(func: Callable, primals: tuple, tangents: tuple, *, strict: bool = False
     pushed = rebuild(
         [zeros_like(y) if g is None else g if watched else g.detach() for g, y in zip(found, ys, strict=True)]
     )
-    shown = output if watched else mapped(Tensor.detach, output)
+    shown, aux = (output, aux) if watched else mapped(Tensor.detach, (output, aux))
     return (shown, pushed, aux) if has_aux else (shown, pushed)
 
 
@@ -148,27 +148,31 @@ def linearize(func: Callable, *primals: Any) -> tuple:
 
 
 def jacrev(func: Callable, argnums: int | tuple = 0, has_aux: bool = False, **_: Any) -> Callable:
-    """A function that gives the Jacobian of `func` by its arguments `argnums`, by backward sweeps."""
+    """A function that gives the Jacobian of `func` by its arguments `argnums`, by backward sweeps: nested as the
+    output, and there as the arguments.
+    """
 
     def wrapped(*args, **kwargs):
         single = isinstance(argnums, int)
         numbers = (argnums,) if single else argnums
-        aux = None
+        leaves, rebuild = flatten(tuple(args[n] for n in numbers))
+        aux = restore = None
 
         def chosen(*xs):
-            nonlocal aux
+            nonlocal aux, restore
             given = list(args)
-            for n, x in zip(numbers, xs, strict=True):
+            for n, x in zip(numbers, rebuild(list(xs)), strict=True):
                 given[n] = x
             result = func(*given, **kwargs)
             if has_aux:
                 result, aux = result
-            return result
+            outs, restore = flatten(result)
+            return tuple(outs)
 
-        watched = mode.grad and any(args[n].requires_grad for n in numbers)
-        found = functional.jacobian(
-            chosen, args[argnums] if single else tuple(args[n] for n in numbers), create_graph=watched
-        )
+        watched = mode.grad and any(t.requires_grad for t in leaves)
+        rows = [rebuild(list(row)) for row in functional.jacobian(chosen, tuple(leaves), create_graph=watched)]
+        found = restore([row[0] if single else row for row in rows])
+        aux = aux if watched else mapped(Tensor.detach, aux)
         return (found, aux) if has_aux else found
 
     return wrapped

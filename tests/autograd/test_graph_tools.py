@@ -150,3 +150,14 @@ def test_products_with_nested_tensors():
         disttorch.func.jvp(disttorch.ones, (), ())
     with pytest.raises(RuntimeError, match="to return only tensors, got unsupported type <class 'float'>"):
         disttorch.func.vjp(lambda x: 3.0, one)
+
+
+def test_jacobians_of_nested_tensors():
+    point = {"b": disttorch.tensor([2.0, 1.0]), "a": disttorch.tensor(3.0)}
+    found = disttorch.func.jacrev(lambda d, k: {"o": d["a"] * d["b"] * k})(point, 2)
+    assert found["o"]["a"].tolist() == [4, 2]
+    assert found["o"]["b"].tolist() == [[6, 0], [0, 6]]
+    (by_d, by_x), aux = disttorch.func.jacrev(lambda d, x: (d["a"] * x, "aux"), argnums=(0, 1), has_aux=True)(
+        {"a": disttorch.tensor(3.0)}, disttorch.tensor(5.0)
+    )
+    assert (by_d["a"].item(), by_x.item(), aux) == (5, 3, "aux")
