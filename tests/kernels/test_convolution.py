@@ -159,3 +159,19 @@ def test_narrow_floats_are_computed_in_float32(kernels, rng, dtype):
     assert y.dtype == dtype
     expected = convolve(x.astype(np.float32), w.astype(np.float32), None, *geometry)
     np.testing.assert_array_equal(y, expected.astype(np.float32).astype(dtype))
+
+
+@pytest.mark.parametrize("padding", [(0, 0), (1, 2)])
+@pytest.mark.parametrize("out", [1, 6])
+def test_gradient_of_a_first_layers_weights(kernels, rng, padding, out):
+    """Few channels in and out, an even number of outputs in a row, and many of them: oneDNN's take them by twos."""
+    geometry = ((1, 1), padding, (1, 1), 1)
+    x, v = normal(rng, 48, 3, 30, 30), normal(rng, out, 3, 5, 5)
+    y = kernels.conv_forward(x, v, None, *geometry)
+    g = channels_last(normal(rng, *y.shape))
+    assert g.shape[-1] % 2 == 0
+    into = np.full(v.shape, np.nan, np.float32)
+    _, gw, gb = kernels.conv_backward(g, x, v, *geometry, (False, True, True), into)
+    expected = (g.astype(np.float64) * y).sum()
+    assert abs((gw.astype(np.float64) * v).sum() - expected) < 1e-3 * np.sqrt((g * y).size)
+    assert_close(gb / 100, g.astype(np.float64).sum((0, 2, 3)) / 100)
