@@ -340,7 +340,7 @@ def _native_threads(collector: Any) -> dict[Any, str]:
     spared = 2 if collector is not None and collector.gc._context is not None else 0
     found: dict[Any, str] = {}
     for task in sorted(os.listdir("/proc/self/task"), key=int):
-        with contextlib.suppress(FileNotFoundError), open(f"/proc/self/task/{task}/comm") as file:
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError), open(f"/proc/self/task/{task}/comm") as file:
             name = file.read().strip()
             if name.startswith("ZMQbg"):
                 found["zmq", len(found)] = f"ZeroMQ context (thread {name})"
