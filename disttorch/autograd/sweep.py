@@ -145,8 +145,8 @@ def _run(node: Node, got: list, wanted, caught, useful, inbox, counts, ready, re
     if live and useful is not None:
         live = any(e is not None and id(e[0]) in useful for e in edges)
     if live:
-        if node.into is not None and wanted is None:
-            node.into = _homes(edges, counts)
+        if node.into is not None:  # gradients that are to be returned must not lie where those of leaves do
+            node.into = _homes(edges, counts) if wanted is None else ()
         results = list(_compute(node, tuple(got)))
         if not retain:
             node.release()

@@ -207,7 +207,8 @@ def binary(name: str, ufunc, *, x, y, floats=False, bools=True, result=None, nod
         else:
             b, kind = other, a.dtype.kind
             fits = kind == "f" and type(other) in plain and a.dtype.itemsize > 2
-            fits = fits or (a.dtype == np.int64 and type(other) is int and kind in direct_kinds)  # a module's counter
+            counting = type(other) is int and int in plain and a.dtype == np.int64  # as a module counts its batches
+            fits = fits or (counting and kind in direct_kinds)
         if not fits or not direct or not a.flags.writeable:
             return assign(self, function(self, other))
         try:

@@ -46,3 +46,15 @@ def test_kernels_write_a_weights_gradient_where_asked(rows):
     gw = for_device("cpu").linear_backward(g, x, w, into=into)[1]
     assert gw is into
     np.testing.assert_allclose(gw, g.T @ x, rtol=1e-4, atol=1e-3)
+
+
+def test_gradients_that_are_returned_lie_elsewhere():
+    """A second pass over a graph that is kept must not write into what the first has accumulated."""
+    x, w = torch.randn(4, 3, 8, 8), torch.randn(6, 3, 3, 3, requires_grad=True)
+    w._grad_home = wrap(np.zeros(w.shape, np.float32))
+    out = F.conv2d(x, w)
+    out.backward(torch.ones_like(out), retain_graph=True)
+    first = w.grad.clone()
+    (returned,) = torch.autograd.grad(out, w, 3 * torch.ones_like(out))
+    assert torch.equal(w.grad, first)
+    torch.testing.assert_close(returned, 3 * first)

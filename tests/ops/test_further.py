@@ -112,3 +112,14 @@ def test_logcumsumexp_keeps_the_digits_of_its_gradient():
     for t in (single, exact):
         disttorch.logcumsumexp(t, 0).sum().backward()
     np.testing.assert_allclose(single.grad.numpy(), exact.grad.numpy(), rtol=1e-6)
+
+
+def test_numbers_in_place_are_taken_where_the_function_takes_them():
+    count = disttorch.tensor(3)
+    count.add_(1)
+    assert count.item() == 4
+    assert count._version == 1
+    with pytest.raises(TypeError, match="must be Tensor, not int"):
+        disttorch.tensor([1, 2]).hypot_(1)
+    with pytest.raises(RuntimeError, match="ZeroDivisionError"):
+        disttorch.tensor([1, 2]).remainder_(0)
