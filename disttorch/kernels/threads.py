@@ -14,8 +14,8 @@ from collections import deque
 
 from disttorch.kernels.blas import openblas
 
-# Multiplications that one thread does in some 100 us. Below, waking others costs more than they save.
-SHARED = 1 << 23
+# Multiplications that one thread does in some 50 us. Below, waking others costs more than they save.
+SHARED = 1 << 22
 PER_ELEMENT = 32  # multiplications that take as long as reading or writing an element
 
 
@@ -59,14 +59,15 @@ _setting, _thread = _Setting(), _Thread()
 
 @contextlib.contextmanager
 def short_spins():
-    """Around the loading of libgomp: let its threads spin for some 50 us, then sleep.
+    """Around the loading of libgomp: let its threads spin for a millisecond or so, then sleep.
 
-    That bridges the gap between two kernels. libgomp would spin for milliseconds, and where processes share cores the
-    spinning thread keeps the working one from running: a convolution of 0.7 ms took 6 ms on two busy cores.
+    That bridges the gap between two kernels of a step: with 1,000 turns instead of 30,000 a Transformer's step with two
+    threads took 1.8 times as long on an otherwise idle machine. libgomp's own 300,000 gain nothing more, and where
+    processes share cores a spinning thread keeps the working one from running.
     """
     chosen = {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT"} & set(os.environ)
     if not chosen:
-        os.environ["GOMP_SPINCOUNT"] = "1000"
+        os.environ["GOMP_SPINCOUNT"] = "30000"
     try:
         yield
     finally:
