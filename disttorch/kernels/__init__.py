@@ -46,7 +46,8 @@ Elementwise
     gelu_forward(x, approximate="none");          gelu_backward(g, x, approximate="none")
     dropout(x, keep, scale) -> x * keep * scale (its own backward); keep is a bool array
 Recurrent: one layer, one direction; x packed (sum(batch_sizes), I), dense = equal sizes; gates in PyTorch's order
-    lstm_forward(x, batch_sizes, h0, c0, w_ih, w_hh, b_ih=None, b_hh=None, reverse=False) -> (y, h, c, saved)
+    lstm_forward(x, batch_sizes, h0, c0, w_ih, w_hh, b_ih=None, b_hh=None, reverse=False, training=True)
+        -> (y, h, c, saved)                                  saved is for the backward; None if not `training`
     lstm_backward(gy, gh, gc, saved, x, batch_sizes, h0, c0, y, w_ih, w_hh, bias=True, reverse=False)
         -> (gx, gh0, gc0, gw_ih, gw_hh, gb)                  gb belongs to b_ih and to b_hh
     gru_forward(x, batch_sizes, h0, w_ih, w_hh, b_ih=None, b_hh=None, reverse=False) -> (y, h, saved)

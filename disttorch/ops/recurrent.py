@@ -75,7 +75,7 @@ def _lstm_rule(g, needs, x, batch_sizes, h0, c0, w_ih, w_hh, b_ih, b_hh, reverse
 _lstm_layer = Op(
     "MkldnnRnnLayerBackward0",
     lambda x, batch_sizes, h0, c0, w_ih, w_hh, b_ih, b_hh, reverse: kernels_of(x).lstm_forward(
-        x, batch_sizes, h0, c0, w_ih, w_hh, b_ih, b_hh, reverse
+        x, batch_sizes, h0, c0, w_ih, w_hh, b_ih, b_hh, reverse, training=mode.grad
     ),
     outputs=("y", "h", "c"),
     keeps=("saved",),

@@ -99,3 +99,16 @@ def test_layer_large_enough_for_packed_weights(kernels, rng, kind):
     for got, expected in zip(run(x, states, weights), wide, strict=True):
         assert expected.dtype == np.float64
         assert_close(got, expected, 1e-3)
+
+
+@pytest.mark.parametrize("sizes", [(2, 2, 3, 2), (3, 4, 32, 32), (5, 32, 64, 64)])  # T, N, I, H
+def test_lstm_without_training(kernels, rng, sizes):
+    """Forward alone keeps nothing, and its results are those of training."""
+    steps, n, features, hidden = sizes
+    x, h0, c0 = normal(rng, steps * n, features), normal(rng, n, hidden), normal(rng, n, hidden)
+    weights = [normal(rng, 4 * hidden, k) / np.float32(k**0.5) for k in (features, hidden)]
+    *expected, _ = kernels.lstm_forward(x, [n] * steps, h0, c0, *weights)
+    *found, saved = kernels.lstm_forward(x, [n] * steps, h0, c0, *weights, training=False)
+    assert saved is None
+    for a, b in zip(found, expected, strict=True):
+        assert_close(a, b)

@@ -17,9 +17,9 @@ OVERWRITE = 1  # dnnl_rnn_flags_diff_weights_overwrite: do not add to what the g
 
 
 class Recurrent:
-    """`saved` of lstm_forward: (oneDNN's workspace, h, c), or portable's arrays."""
+    """`saved` of lstm_forward: (oneDNN's workspace, h, c), or portable's arrays; None without training."""
 
-    def lstm_forward(self, x, batch_sizes, h0, c0, w_ih, w_hh, b_ih=None, b_hh=None, reverse=False):
+    def lstm_forward(self, x, batch_sizes, h0, c0, w_ih, w_hh, b_ih=None, b_hh=None, reverse=False, training=True):
         if _dense_float(batch_sizes, x, h0, c0, w_ih, w_hh):
             size = (len(batch_sizes), batch_sizes[0], x.shape[1], w_hh.shape[1])  # T, N, I, H
             bias = np.zeros(GATES * size[3], FLOAT)
@@ -29,15 +29,16 @@ class Recurrent:
             y = np.empty((x.shape[0], size[3]), FLOAT)
             h, c = np.empty(h0.shape, FLOAT), np.empty(h0.shape, FLOAT)
             try:
-                workspace = np.empty(self._workspace_size(size, reverse), np.uint8)
-                arrays = (*map(np.ascontiguousarray, (x, h0, c0, w_ih, w_hh)), bias, y, h, c, workspace)
-                key = ("lstm", size, reverse)
-                self.engine.run(key, lambda plan: _forward(plan, size, reverse), *arrays, work=_work(size))
+                arrays = [*map(np.ascontiguousarray, (x, h0, c0, w_ih, w_hh)), bias, y, h, c]
+                if training:
+                    arrays.append(workspace := np.empty(self._workspace_size(size, reverse), np.uint8))
+                key, kind = ("lstm", size, reverse, training), dnnl.TRAINING if training else dnnl.INFERENCE
+                self.engine.run(key, lambda plan: _forward(plan, size, reverse, kind), *arrays, work=_work(size))
             except Unsupported:
                 pass
             else:
-                return y, h, c, (workspace, h, c)
-        return super().lstm_forward(x, batch_sizes, h0, c0, w_ih, w_hh, b_ih, b_hh, reverse)
+                return y, h, c, (workspace, h, c) if training else None
+        return super().lstm_forward(x, batch_sizes, h0, c0, w_ih, w_hh, b_ih, b_hh, reverse, training)
 
     def lstm_backward(self, gy, gh, gc, saved, x, batch_sizes, h0, c0, y, w_ih, w_hh, bias=True, reverse=False):
         workspace, h, c = saved
@@ -115,16 +116,16 @@ class _Layouts:
         return *inputs, self.y, self.state, self.state
 
 
-def _describe(plan, layouts, reverse):
+def _describe(plan, layouts, reverse, kind=dnnl.TRAINING):
     direction = RIGHT_TO_LEFT if reverse else LEFT_TO_RIGHT
-    return plan.describe("lstm_forward", dnnl.TRAINING, direction, *layouts.arguments(), 0)
+    return plan.describe("lstm_forward", kind, direction, *layouts.arguments(), 0)
 
 
 def _forward_arrays(plan, layouts, forward, desc):
     """The arrays of a forward pass, weights in the layouts that `desc` wants."""
     x, h0, c0 = plan.array(layouts.x), plan.array(layouts.state), plan.array(layouts.state)
     w_ih, w_hh = plan.array(layouts.w_ih), plan.array(layouts.w_hh)
-    return {
+    arrays = {
         dnnl.SRC: x,
         dnnl.SRC_1: h0,
         dnnl.SRC_2: c0,
@@ -134,13 +135,16 @@ def _forward_arrays(plan, layouts, forward, desc):
         dnnl.DST: plan.array(layouts.y),
         dnnl.DST_1: plan.array(layouts.state),
         dnnl.DST_2: plan.array(layouts.state),
-        dnnl.WORKSPACE: plan.array(plan.wanted(forward, dnnl.QUERY_WORKSPACE)),
     }
+    workspace = plan.wanted(forward, dnnl.QUERY_WORKSPACE)
+    if workspace and plan.size(workspace):
+        arrays[dnnl.WORKSPACE] = plan.array(workspace)
+    return arrays
 
 
-def _forward(plan, size, reverse):
+def _forward(plan, size, reverse, kind):
     layouts = _Layouts(plan, size)
-    desc = _describe(plan, layouts, reverse)
+    desc = _describe(plan, layouts, reverse, kind)
     plan.step(desc, _forward_arrays(plan, layouts, desc, desc))
 
 

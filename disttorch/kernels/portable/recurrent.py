@@ -10,8 +10,8 @@ from disttorch.kernels.portable.precision import in_float32
 
 class Recurrent:
     @in_float32(rounded=3)
-    def lstm_forward(self, x, batch_sizes, h0, c0, w_ih, w_hh, b_ih=None, b_hh=None, reverse=False):
-        """-> (y (sum(batch_sizes), H), h (N, H), c (N, H), saved).
+    def lstm_forward(self, x, batch_sizes, h0, c0, w_ih, w_hh, b_ih=None, b_hh=None, reverse=False, training=True):
+        """-> (y (sum(batch_sizes), H), h (N, H), c (N, H), saved, or None if not `training`).
 
         Hochreiter and Schmidhuber (1997) with forget gates: i, f, o = sigmoid, g = tanh of W_ih x + W_hh h + b;
         c = f * c + i * g; h = o * tanh(c).
@@ -38,7 +38,7 @@ class Recurrent:
             xp.tanh(c[:n], out=tanhs[at])
             xp.multiply(o, tanhs[at], out=y[at])
             h[:n] = y[at]
-        return y, h, c, (gates, cells, tanhs)
+        return y, h, c, (gates, cells, tanhs) if training else None
 
     @in_float32
     def lstm_backward(self, gy, gh, gc, saved, x, batch_sizes, h0, c0, y, w_ih, w_hh, bias=True, reverse=False):
