@@ -11,7 +11,7 @@ import fcntl
 import os
 import sys
 from collections import defaultdict, deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import timedelta
 from typing import Any
 
@@ -37,7 +37,9 @@ class Store:
 
     def multi_get(self, keys: Iterable[str], timeout: float | None = None) -> list[bytes]:
         """The values of all `keys`, waiting until every one is set."""
-        raise _missing()
+        if type(self).get is Store.get:  # which asks here
+            raise _missing()
+        return [self.get(key) for key in keys]
 
     def add(self, key: str, amount: int) -> int:
         """Add to a counter (a missing one is 0) and return the new value; `get` shows it as decimal digits."""
@@ -360,8 +362,8 @@ class FileStore(Store):
             os.close(self._file)
             self._file = -1
 
-    def __del__(self) -> None:
-        if not sys.is_finalizing():
+    def __del__(self, is_finalizing: Callable[[], bool] = sys.is_finalizing) -> None:  # a late one finds no globals
+        if not is_finalizing():
             self.close()
 
 
@@ -378,6 +380,10 @@ class PrefixStore(Store):
     @patience.setter
     def patience(self, value: float) -> None:
         self.underlying_store.patience = value
+
+    @property
+    def _underlying_non_prefix_store(self) -> Store:
+        return rooted(self)[0]
 
     def _name(self, key: str) -> str:
         return f"{self.prefix}/{key}"

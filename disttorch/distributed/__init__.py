@@ -29,6 +29,10 @@ _HOMES = {
         "all_gather_object allow_pickle broadcast_object_list gather_object recv_object_list scatter_object_list "
         "send_object_list"
     ),
+    "group_methods": (
+        "AllToAllOptions AllreduceCoalescedOptions AllreduceOptions BarrierOptions BroadcastOptions GatherOptions "
+        "ReduceOptions ReduceScatterOptions ScatterOptions"
+    ),
     "stores": "FileStore HashStore PrefixStore Store TCPStore",
     "testing": "run_ranks",
 }
@@ -41,7 +45,7 @@ _ERRORS = {
     "QueueEmptyError": "QueueEmpty",
 }
 
-__all__ = sorted([name for name in (*_HOME_OF, *_ERRORS) if name[0] != "_"])
+__all__ = sorted([name for name in (*_HOME_OF, *_ERRORS, "GradBucket") if name[0] != "_"])
 
 
 def __getattr__(name: str):
@@ -49,7 +53,9 @@ def __getattr__(name: str):
         name = "DEFAULT_TIMEOUT"
     if name in ("algorithms", "distributed_c10d", "elastic", "launch", "optim", "run"):
         return import_module(f".{name}", __name__)
-    if name in _HOME_OF:
+    if name == "GradBucket":
+        value = import_module("disttorch.nn.parallel.bucket").GradBucket
+    elif name in _HOME_OF:
         value = getattr(import_module(f".{_HOME_OF[name]}", __name__), name)
     elif name in _ERRORS:
         value = getattr(import_module("disttorch.comm"), _ERRORS[name])

@@ -2,6 +2,7 @@
 
 from .backends import *  # noqa: F403
 from .collectives import *  # noqa: F403
+from .group_methods import *  # noqa: F403
 from .groups import *  # noqa: F403
 from .objects import *  # noqa: F403
 from .point_to_point import *  # noqa: F403

@@ -91,8 +91,12 @@ def _close(owned: list) -> None:
 
 
 def destroy_process_group(group: ProcessGroup | None = None) -> None:
-    """Leave a group and release what it holds; the default one (None) with all that were made from it."""
+    """Leave a group and release what it holds; the default one (None) with all that were made from it. Nothing happens
+    where this rank is not in the group.
+    """
     me = world()
+    if group == GroupMember.NON_GROUP_MEMBER:
+        return
     if group is None and me.default is None:
         raise AssertionError("Process group cannot be None")
     target = resolve(group)

@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
+from .group_methods import GroupMethods
+
 DEFAULT_TIMEOUT = timedelta(minutes=30)
 
 
@@ -24,7 +26,7 @@ def seconds(timeout: timedelta | float | None, positive: bool = True) -> float:
     return value
 
 
-class ProcessGroup:
+class ProcessGroup(GroupMethods):
     """Some of the ranks of the job. `ranks` are their global numbers, in the group's order."""
 
     def __init__(self, comm_group: Any, ranks: list[int], backend: str, name: str, store: Any = None, desc: str = ""):

@@ -6,11 +6,11 @@ from collections.abc import Callable
 from functools import lru_cache, partial
 from typing import Any
 
-from ..autograd.op import Op
+from ..autograd.op import Op, OpNode
 from ..comm import observing
 from ..comm.call import describe
-from ..profiler.recording import listen, unlisten
-from ..profiler.trace_file import TraceFile
+from ..profiler.recording import listen, timed, unlisten
+from ..profiler.trace_file import TraceFile, end
 
 
 class Tracer:
@@ -25,48 +25,65 @@ class Tracer:
     def __init__(self, file: TraceFile):
         self._file = file
         self._modules: dict[int, tuple[int, int, Any]] = {}  # id -> labels of its forward and backward, weak reference
-        self._nodes: dict[type, int] = {}  # labels of nodes that no module made
 
     def start(self) -> None:
         """Listen from now on. While nobody listens, nothing in the program is changed."""
         self._record = Op.record
-        Op.record = self._tagging(Op.record)
+        Op.record = self._tagging(Op.record)  # type: ignore[method-assign]
+        OpNode.module_label = None  # type: ignore[attr-defined]
         listen(self)
         observing.listen(self._operation)
 
     def stop(self) -> None:
         observing.listen(None)
         unlisten(self)
-        Op.record = self._record
+        Op.record = self._record  # type: ignore[method-assign]
+        del OpNode.module_label  # type: ignore[attr-defined]
         self._file.close()
 
     def begin(self, name: str, args: tuple = (), kind: str = "user_annotation") -> Any:
         """A named range, or an optimizer's step, begins; the result is for `finish`."""
-        return self._file.begin(self._file.label(name, kind))
+        return self._file.here.lane.begin(self._file.label(name, kind))
 
     def finish(self, event: Any) -> None:
-        self._file.end(event)
+        end(event)
 
-    def entering(self, point: Any) -> tuple[Callable, Callable]:
-        """What is to be called before and after each call of a point's function; see `profiler.points.Point`."""
+    def hearing(self, point: Any, function: Callable) -> Callable:
+        """A point's `function`, each call of which is recorded; see `profiler.points.Point`."""
         if point.kind == "module":
-            return self._enter_module, self._leave_module
+            return self._hearing_module(function)
         if point.kind == "backward":
-            return self._enter_node, self.finish
-        return lambda args: self.begin(point.describe(*args), args, point.kind), self.finish
+            return self._hearing_node(function)
+        return timed(self, point, function)
 
-    def _enter_module(self, args: tuple) -> Any:
-        lane, module = self._file.lane(), args[0]
-        known = self._modules.get(id(module))
-        if known is None:
-            known = self._name(module, whole=not lane.stack)
-        lane.stack.append(known[1])
-        return self._file.begin(known[0], lane), lane
+    def _hearing_module(self, call: Callable) -> Callable:
+        file, modules = self._file, self._modules
 
-    def _leave_module(self, event: Any) -> None:
-        begun, lane = event
-        lane.stack.pop()
-        self._file.end(begun)
+        def heard(module, *args, **kwargs):
+            lane = file.here.lane
+            outer = lane.inside
+            forward, lane.inside, _ = modules.get(id(module)) or self._name(module, whole=outer is None)
+            event = lane.begin(forward)
+            try:
+                return call(module, *args, **kwargs)
+            finally:
+                lane.inside = outer
+                end(event)
+
+        return heard
+
+    def _hearing_node(self, backward: Callable) -> Callable:
+        file = self._file
+
+        def heard(node: OpNode, grads: tuple):
+            label = node.module_label
+            event = file.here.lane.begin(file.label(type(node).__name__, "backward") if label is None else label)
+            try:
+                return backward(node, grads)
+            finally:
+                end(event)
+
+        return heard
 
     def _name(self, module: Any, whole: bool) -> tuple[int, int, Any]:
         """Labels for a module that is called for the first time; `whole`: for all its parts too, by their paths."""
@@ -77,25 +94,15 @@ class Tracer:
             self._modules[key] = self._file.label(name, "forward"), self._file.label(name, "backward"), gone
         return self._modules[id(module)]
 
-    def _enter_node(self, args: tuple) -> Any:
-        node = args[0]
-        label = node.__dict__.get("module_label")
-        if label is None:
-            kind = type(node)
-            label = self._nodes.get(kind)
-            if label is None:
-                label = self._nodes[kind] = self._file.label(kind.__name__, "backward")
-        return self._file.begin(label)
-
     def _tagging(self, record: Callable) -> Callable:
         """`Op.record`, which also notes in the node the module that it belongs to."""
-        lane_of = self._file.lane
+        file = self._file
 
         def tagging(op: Op, outs: tuple, args: tuple, kept: tuple) -> None:
             record(op, outs, args, kept)
-            stack, node = lane_of().stack, outs[0]._node
-            if stack and node is not None:
-                node.module_label = stack[-1]
+            node = outs[0]._node
+            if node is not None:
+                node.module_label = file.here.lane.inside
 
         return tagging
 
@@ -106,7 +113,7 @@ class Tracer:
         else:
             place = what.place.decode(errors="replace")
             label = self._file.label(_signature(what.fingerprint), kind, {"called at": place})
-        return partial(self._file.end, self._file.begin(label))
+        return partial(end, self._file.here.lane.begin(label))
 
 
 @lru_cache(maxsize=4096)

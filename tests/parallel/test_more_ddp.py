@@ -9,7 +9,14 @@ import disttorch as torch
 import disttorch.distributed as dist
 from disttorch import nn
 from disttorch.distributed import run_ranks
-from disttorch.distributed.algorithms.ddp_comm_hooks import default_hooks, powerSGD_hook, quantization_hooks
+from disttorch.distributed.algorithms.ddp_comm_hooks import (
+    DDPCommHookType,
+    default_hooks,
+    powerSGD_hook,
+    quantization_hooks,
+    register_ddp_comm_hook,
+)
+from disttorch.distributed.algorithms.join import Join, Joinable, JoinHook
 from disttorch.distributed.optim.zero_redundancy_optimizer import ZeroRedundancyOptimizer, partition
 from disttorch.nn.parallel import DistributedDataParallel
 
@@ -103,8 +110,104 @@ def test_join_lets_ranks_have_different_numbers_of_batches():
 
 
 def test_join_can_end_all_ranks_early():
-    with pytest.raises(RuntimeError, match=r"exhausted inputs: \[0\]"):
-        run_ranks(2, uneven, args=(True, True))
+    def texts(rank):
+        with pytest.raises(RuntimeError) as error:
+            uneven(rank, True, True)
+        return str(error.value)
+
+    first, second = run_ranks(2, texts)
+    assert first == "Rank 0 exhausted all inputs."
+    assert second == "Detected at least one rank that exhausted inputs. Throwing across all ranks."
+
+
+def joined_with_an_optimizer(rank, shared_state):
+    """Rank 1 has two batches more; both ranks take every step."""
+    model = DistributedDataParallel(net())
+    settings = {"lr": 0.1, "momentum": 0.9}
+    parameters = model.parameters()
+    if shared_state:
+        optimizer = ZeroRedundancyOptimizer(parameters, torch.optim.SGD, **settings)
+    else:
+        optimizer = torch.optim.SGD(parameters, **settings)
+    with Join([model, optimizer] if shared_state else [model]):
+        for step in range(2 + 2 * rank):
+            optimizer.zero_grad()
+            (model(data(rank, step)) - 1).square().mean().backward()
+            optimizer.step()
+    assert Join.notify_join_context(model) is None  # the block is over
+    return [p.detach().numpy().copy() for p in model.parameters()]
+
+
+def test_join_of_a_model_and_its_sharded_optimizer_equals_a_plain_one():
+    first, second = run_ranks(2, joined_with_an_optimizer, args=(True,))
+    for a, b in zip(first, second, strict=True):
+        np.testing.assert_array_equal(a, b)
+    for a, b in zip(first, run_ranks(2, joined_with_an_optimizer, args=(False,))[0], strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-6, atol=1e-7)
+
+
+def joined_with_a_hook(rank):
+    model = DistributedDataParallel(nn.Linear(1, 1, bias=False))
+    register_ddp_comm_hook(DDPCommHookType.ALLREDUCE, model)
+    with model.join():
+        for _ in range(1 + rank):
+            model.zero_grad()
+            model(torch.ones(1, 1)).sum().backward()
+    return model.module.weight.grad.item()
+
+
+def test_join_and_a_communication_hook():
+    assert run_ranks(2, joined_with_a_hook) == [0.5, 0.5]
+
+
+class Tally(Joinable, JoinHook):
+    """Counts its own steps over all ranks."""
+
+    def __init__(self):
+        super().__init__()
+        self.total, self.shadowed, self.last = 0, 0, None
+
+    def step(self):
+        work = Join.notify_join_context(self)
+        if work is not None:
+            work.wait()
+        self._add(1)
+
+    def _add(self, mine):
+        count = torch.tensor([mine])
+        dist.all_reduce(count)
+        self.total += count.item()
+
+    def join_hook(self, **kwargs):
+        return self
+
+    def main_hook(self):
+        self.shadowed += 1
+        self._add(0)
+
+    def post_hook(self, is_last_joiner):
+        self.last = is_last_joiner
+
+    join_device = property(lambda self: torch.device("cpu"))
+    join_process_group = property(lambda self: dist.group.WORLD)
+
+
+def test_a_class_of_ones_own_can_join():
+    def body(rank):
+        tally = Tally()
+        with Join([tally]):
+            for _ in range(1 + 2 * rank):
+                tally.step()
+        return tally.total, tally.shadowed, tally.last
+
+    assert run_ranks(2, body) == [(4, 2, False), (4, 0, True)]
+
+
+def test_join_refuses_what_it_cannot_do():
+    with pytest.raises(ValueError, match="requires at least one joinable"):
+        Join([])
+    with pytest.raises(AssertionError, match="calls the ``Joinable`` constructor"):
+        Join.notify_join_context(object())
 
 
 def synchronised(rank):

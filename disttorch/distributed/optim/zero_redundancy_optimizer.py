@@ -5,6 +5,7 @@ Rajbhandari et al., "ZeRO: Memory Optimizations Toward Training Trillion Paramet
 
 from ...autograd.variable import Tensor
 from ...optim import Optimizer
+from ..algorithms.join import Join, Joinable, JoinHook
 from ..objects import gather_object
 from ..packing import broadcast_tensors
 from ..process_group import resolve
@@ -21,7 +22,17 @@ def partition(sizes: list[int], ranks: int) -> list[list[int]]:
     return [sorted(share) for share in shares]
 
 
-class ZeroRedundancyOptimizer(Optimizer):
+class _OptimizerJoinHook(JoinHook):
+    """A rank without a batch updates its share all the same, with the gradients that it has."""
+
+    def __init__(self, optimizer: "ZeroRedundancyOptimizer"):
+        self.optimizer = optimizer
+
+    def main_hook(self) -> None:
+        self.optimizer._update(None)
+
+
+class ZeroRedundancyOptimizer(Optimizer, Joinable):
     """Wraps `optimizer_class(params, **defaults)`; `step` updates this rank's share and gets the others' from them.
 
     Gradients must be equal on all ranks, as DistributedDataParallel makes them. `consolidate_state_dict(to)` collects
@@ -41,7 +52,8 @@ class ZeroRedundancyOptimizer(Optimizer):
             raise NotImplementedError(
                 "overlap_with_ddp is not supported: leave it False, steps are taken after backward"
             )
-        super().__init__(params, defaults)
+        Optimizer.__init__(self, params, defaults)
+        Joinable.__init__(self)
         self.process_group = resolve(process_group)
         self._all = [p for group in self.param_groups for p in group["params"]]
         self._shares = partition([p.numel() for p in self._all], self.process_group.size())
@@ -57,6 +69,21 @@ class ZeroRedundancyOptimizer(Optimizer):
 
     def step(self, closure=None, **kwargs):
         """Update all parameters; returns the closure's loss."""
+        Join.notify_join_context(self)
+        return self._update(closure, **kwargs)
+
+    def join_hook(self, **kwargs) -> JoinHook:
+        return _OptimizerJoinHook(self)
+
+    @property
+    def join_device(self):
+        return self._all[0].device
+
+    @property
+    def join_process_group(self):
+        return self.process_group
+
+    def _update(self, closure, **kwargs):
         loss = None
         if self.optim is not None:
             for place, group in zip(self._places, self.optim.param_groups, strict=True):

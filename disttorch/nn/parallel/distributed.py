@@ -12,18 +12,19 @@ from ... import devices
 from ...autograd.mode import is_grad_enabled
 from ...autograd.node import Node
 from ...autograd.variable import Tensor, edge
+from ...distributed.algorithms.join import Join, Joinable
 from ...distributed.packing import broadcast_tensors
 from ...distributed.process_group import ProcessGroup, resolve
 from ..modules.module import Module
 from .buckets import DEFAULT_BUCKET_MB
 from .fingerprint import ValueCheck, check_structure
-from .joining import Joining
+from .joining import ModelJoinHook
 from .logging_data import logging_data
 from .reducer import Reducer
 from .replicas import _moved, prefixed
 
 
-class DistributedDataParallel(Module):
+class DistributedDataParallel(Module, Joinable):
     """Wraps `module` so that every rank's gradients become the average over the ranks of `process_group`.
 
     module: on one device (device_ids then is None or that device); its parameters and buffers become rank 0's.
@@ -62,6 +63,7 @@ class DistributedDataParallel(Module):
         skip_all_reduce_unused_params: bool = False,
     ):
         super().__init__()
+        Joinable.__init__(self)
         self.process_group = resolve(process_group)
         self._comm = self.process_group.comm
         ignored = set(getattr(module, "_ddp_params_and_buffers_to_ignore", ()))
@@ -91,14 +93,17 @@ class DistributedDataParallel(Module):
         self.reducer.static = static_graph
         self.bucket_bytes_cap, self.gradient_as_bucket_view = cap, gradient_as_bucket_view
         self._value_check = ValueCheck(self._comm, named)
-        self._joining: Joining | None = None
+        self._joining: ModelJoinHook | None = None  # of the present `Join` block, or of the last one
 
     def forward(self, *inputs, **kwargs):
         syncing = is_grad_enabled() and self.require_backward_grad_sync
         self.reducer.enabled = self.require_backward_grad_sync
-        if syncing and self._joining is None:
+        source = 0
+        if self._joining is not None and self._join_config.enable:
+            Join.notify_join_context(self)
+            source = self._joining.announce(syncing)
+        elif syncing:
             self._value_check.step()
-        source = 0 if self._joining is None else self._joining.announce(syncing)
         if self.broadcast_buffers and syncing:
             broadcast_tensors(self._comm, list(self.module.buffers()), source)
         if self.device_ids:
@@ -121,26 +126,31 @@ class DistributedDataParallel(Module):
         finally:
             self.require_backward_grad_sync = before
 
-    @contextlib.contextmanager
     def join(
         self, divide_by_initial_world_size: bool = True, enable: bool = True, throw_on_early_termination: bool = False
-    ):
-        """For ranks with different numbers of batches: a rank that has left the block answers the others' collectives
-        with zeros.
+    ) -> Join:
+        """A block for ranks with different numbers of batches: a rank that has left it answers the others' collectives
+        with zeros. `Join([model, ...])` does the same for several joinables.
 
         Averages are over all ranks, or with divide_by_initial_world_size=False over those that still have batches. With
         throw_on_early_termination every rank raises RuntimeError as soon as one has none left. In the end all have the
         parameters and buffers of a rank that was among the last.
         """
-        if not enable or self._comm.size == 1:
-            yield
-            return
-        self._joining = Joining(self, divide_by_initial_world_size, throw_on_early_termination)
-        try:
-            yield
-            self._joining.shadow()
-        finally:
-            self._joining = None
+        options = {"divide_by_initial_world_size": divide_by_initial_world_size}
+        return Join([self], enable, throw_on_early_termination, **options)
+
+    def join_hook(self, **kwargs: Any) -> ModelJoinHook:
+        """This rank's part in a `Join` block. divide_by_initial_world_size: see `join`."""
+        self._joining = ModelJoinHook(self, kwargs.get("divide_by_initial_world_size", True))
+        return self._joining
+
+    @property
+    def join_device(self) -> devices.device:
+        return self.device
+
+    @property
+    def join_process_group(self) -> ProcessGroup:
+        return self.process_group
 
     def register_comm_hook(self, state: Any, hook: Callable) -> None:
         """Let `hook(state, bucket) -> Future[Tensor]` take the place of averaging; once, before training.

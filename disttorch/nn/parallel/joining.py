@@ -1,63 +1,46 @@
-"""Ranks with fewer batches than others: what they do until the others have finished."""
+"""What a DistributedDataParallel model does on ranks that have fewer batches than others."""
 
 from typing import Any
 
 import numpy as np
 
+from ...distributed.algorithms.join import JoinHook
 from ...distributed.packing import broadcast_tensors
 
-DONE, ACTIVE, SYNCING = (
-    0,
-    1,
-    2,
-)  # what a rank says before each forward: no batch left, a batch, one whose gradients are averaged
+DONE, ACTIVE, SYNCING = 0, 1, 2  # said before each forward: no batch left, one, one whose gradients are averaged
 
 
-class Joining:
-    """One rank's part in `DistributedDataParallel.join()`: it tells the others before each forward that it still has
-    batches.
-    """
+class ModelJoinHook(JoinHook):
+    """One rank's part: the ranks agree before each forward on who computes a batch, and on whose buffers count."""
 
-    def __init__(self, model: Any, divide_by_initial_world_size: bool, throw: bool):
-        self.model, self.comm = model, model._comm
-        self.divide_by_all, self.throw = divide_by_initial_world_size, throw
+    def __init__(self, model: Any, divide_by_initial_world_size: bool):
+        self.model, self.comm, self.divide_by_all = model, model._comm, divide_by_initial_world_size
 
     def announce(self, syncing: bool) -> int:
         """Say that this rank computes a batch; returns the rank whose buffers all take over."""
-        active = self._agree(SYNCING if syncing else ACTIVE)
-        self.model.reducer.scale = 1.0 if self.divide_by_all else self.comm.size / len(active)
-        return active[0]
+        return self._agree(SYNCING if syncing else ACTIVE)
 
-    def shadow(self) -> None:
-        """This rank has no batch left: answer the others' collectives until they have none either."""
-        model, last = self.model, self.comm.rank
-        while True:
-            active = self._agree(DONE)
-            if not active:
-                break
-            last = active[0]
-            if not self._syncing:
-                continue
-            if model.broadcast_buffers:
-                broadcast_tensors(self.comm, list(model.module.buffers()), last)
-            model.reducer.shadow()
-        model.reducer.scale = 1.0
-        votes = [np.empty(1, np.int64) for _ in range(self.comm.size)]
-        self.comm.all_gather(votes, np.array([last], np.int64))
-        # A rank that names itself computed one of the last batches.
-        source = next(rank for rank, vote in enumerate(votes) if int(vote[0]) == rank)
-        broadcast_tensors(self.comm, [*model.module.parameters(), *model.module.buffers()], source)
+    def main_hook(self) -> None:
+        """Take part in the others' step: their buffers and the average of their gradients become this rank's too."""
+        source = self._agree(DONE)
+        if self._syncing:
+            if self.model.broadcast_buffers:
+                broadcast_tensors(self.comm, list(self.model.module.buffers()), source)
+            self.model.reducer.shadow()
 
-    def _agree(self, mine: int) -> list[int]:
-        """Every rank's word; returns the ranks that are active. RuntimeError on all if one has left and that is not
-        wanted.
-        """
+    def post_hook(self, is_last_joiner: bool) -> None:
+        """All take over the parameters and buffers of the highest rank among those that computed the last batch."""
+        self.model.reducer.scale = 1.0
+        votes = [np.empty(1, np.uint8) for _ in range(self.comm.size)]
+        self.comm.all_gather(votes, np.array([is_last_joiner], np.uint8))
+        source = max(rank for rank, vote in enumerate(votes) if vote[0])
+        broadcast_tensors(self.comm, [*self.model.module.parameters(), *self.model.module.buffers()], source)
+
+    def _agree(self, mine: int) -> int:
+        """Hear every rank's word; returns the first rank that computes a batch."""
         words = [np.empty(1, np.uint8) for _ in range(self.comm.size)]
         self.comm.all_gather(words, np.array([mine], np.uint8))
-        said = [int(w[0]) for w in words]
-        active = [rank for rank, word in enumerate(said) if word != DONE]
-        if self.throw and len(active) < len(said) and active:
-            done = [rank for rank, word in enumerate(said) if word == DONE]
-            raise RuntimeError(f"Detected at least one rank that exhausted inputs: {done}. Throwing across all ranks.")
-        self._syncing = SYNCING in said
-        return active
+        active = [rank for rank, word in enumerate(words) if word[0] != DONE]
+        self._syncing = any(word[0] == SYNCING for word in words)
+        self.model.reducer.scale = 1.0 if self.divide_by_all else self.comm.size / len(active)
+        return active[0]

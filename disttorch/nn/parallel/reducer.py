@@ -189,12 +189,15 @@ class Reducer:
 
     def _start_ready(self) -> None:
         while self._next < len(self.buckets) and not self.buckets[self._next].missing:
-            bucket, last = self.buckets[self._next], self._next == len(self.buckets) - 1
-            if self.hook is None:
-                bucket.start()
-            else:
-                self._futures.append(self.hook(GradBucket(bucket, self._next, last)))
+            self._start(self._next, self.buckets[self._next])
             self._next += 1
+
+    def _start(self, index: int, bucket: Bucket) -> None:
+        if self.hook is None:
+            bucket.start()
+        else:
+            last = index == len(self.buckets) - 1
+            self._futures.append(self.hook(GradBucket(bucket, index, last)))
 
     def _end(self) -> None:
         """Backward is over: every bucket must be on its way; wait for them."""
@@ -252,13 +255,17 @@ class Reducer:
             bucket.changed()
 
     def shadow(self) -> None:
-        """Take part in the other ranks' reductions of one backward with zeros, leaving this rank's gradients alone."""
-        if self.hook is not None:
-            raise RuntimeError("join() does not work together with register_comm_hook()")
-        for bucket in self.buckets:
-            self.comm.all_reduce(np.zeros_like(bucket.memory), "avg")
-        if self.find_unused:
-            self.comm.all_reduce(np.zeros(len(self.parameters), np.uint8), "max")
+        """Take part in the other ranks' reductions of one backward with zeros; the average is this rank's as well."""
+        for index, bucket in enumerate(self.buckets):
+            bucket.buffer._data[...] = 0
+            self._start(index, bucket)
+        self._unused = set(range(len(self.parameters)))
+        unused = self._agree_on_unused()
+        self._finish()
+        for i, parameter in enumerate(self.parameters):
+            if i not in unused:
+                parameter._grad = alias(self._view(i))
+        self._unused = set()
         self._settle()
 
     def _agree_on_unused(self) -> set[int]:

@@ -2,6 +2,44 @@
 hook)`.
 """
 
-from . import default_hooks, powerSGD_hook, quantization_hooks
+from collections.abc import Callable
+from enum import Enum
+from functools import partial
+from typing import Any
 
-__all__ = ["default_hooks", "powerSGD_hook", "quantization_hooks"]
+from . import debugging_hooks, default_hooks, powerSGD_hook, quantization_hooks
+
+__all__ = [
+    "DDPCommHookType",
+    "debugging_hooks",
+    "default_hooks",
+    "powerSGD_hook",
+    "quantization_hooks",
+    "register_ddp_comm_hook",
+]
+
+
+def _plain(hook: Callable, model: Any, state: Any) -> None:
+    model.register_comm_hook(state, hook)
+
+
+def _power(rank: int, model: Any, state: Any) -> None:
+    state = powerSGD_hook.PowerSGDState(state, matrix_approximation_rank=rank)
+    model.register_comm_hook(state, powerSGD_hook.powerSGD_hook)
+
+
+class DDPCommHookType(Enum):
+    """The hooks by name; a value is a function of (model, state) that registers the hook."""
+
+    ALLREDUCE = partial(_plain, default_hooks.allreduce_hook)
+    FP16_COMPRESS = partial(_plain, default_hooks.fp16_compress_hook)
+    BF16_COMPRESS = partial(_plain, default_hooks.bf16_compress_hook)
+    QUANTIZE_PER_TENSOR = partial(_plain, quantization_hooks.quantization_pertensor_hook)
+    POWER_SGD = partial(_power, 1)
+    POWER_SGD_RANK2 = partial(_power, 2)
+    NOOP = partial(_plain, debugging_hooks.noop_hook)
+
+
+def register_ddp_comm_hook(comm_hook_type: DDPCommHookType, model: Any, state: Any = None) -> None:
+    """Register one of the hooks above with a DistributedDataParallel model; state: a process group (None: default)."""
+    comm_hook_type.value(model=model, state=state)

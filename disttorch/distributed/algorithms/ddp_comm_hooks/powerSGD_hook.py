@@ -3,6 +3,7 @@
 Vogels et al., "PowerSGD: Practical Low-Rank Gradient Compression for Distributed Optimization" (2019), algorithm 1.
 """
 
+import logging
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,10 @@ from ....autograd.variable import Tensor, wrap
 from ....futures import Future
 from ....ops import cat
 from ...collectives import ReduceOp, all_reduce
+from ...process_group import resolve
 from .default_hooks import allreduce_hook
+
+_log = logging.getLogger(__name__)
 
 
 class PowerSGDState:
@@ -50,6 +54,14 @@ class PowerSGDState:
         self.p_memory_dict: dict[int, list[Tensor]] = {}
         self.q_memory_dict: dict[int, list[Tensor]] = {}
         self.iter = 0
+
+    def __getstate__(self) -> dict[str, Any]:
+        _log.warning("NOTE: Process group is not serializable and excluded from a saved state.")
+        return {name: value for name, value in vars(self).items() if name != "process_group"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        _log.warning("NOTE: Process group will be set to a default group (i.e. the world size).")
+        vars(self).update(state, process_group=resolve(None))
 
     def rank_of(self, matrix: Tensor) -> int | None:
         """The rank at which a matrix (n, m) is sent, or None if that would not save enough."""

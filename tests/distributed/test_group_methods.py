@@ -1,0 +1,95 @@
+"""Collectives as methods of a process group."""
+
+import pytest
+
+import disttorch as torch
+import disttorch.distributed as dist
+from disttorch.distributed import run_ranks
+
+
+def collectives(rank):
+    group, size = dist.group.WORLD, dist.get_world_size()
+    mine = torch.tensor([rank + 1.0, 2.0])
+    total, copy = mine.clone(), mine.clone()
+    options = dist.AllreduceOptions()
+    options.reduceOp = dist.ReduceOp.MAX
+    group.allreduce([total], options).wait()
+    group.broadcast([copy], 1).wait()
+    gathered = [torch.zeros(2) for _ in range(size)]
+    group.allgather([gathered], [mine]).wait()
+    root = dist.GatherOptions(rootRank=1)
+    collected = [torch.zeros(2) for _ in range(size)] if rank == 1 else []
+    group.gather([collected] if rank == 1 else [], [mine], root).wait()
+    part = torch.zeros(1)
+    group.scatter([part], [list(mine.split(1))] if rank == 0 else [], dist.ScatterOptions(rootRank=0)).wait()
+    share = torch.zeros(1)
+    group.reduce_scatter([share], [list(mine.split(1))]).wait()
+    group.barrier(dist.BarrierOptions()).wait()
+    if rank == 0:
+        group.send([mine], 1, tag=7).wait()
+    else:
+        group.recv([total], 0, tag=7).wait()
+    return [x.tolist() for x in (total, copy, *gathered, *collected, part, share)]
+
+
+def test_they_do_what_the_functions_do():
+    first, second = run_ranks(2, collectives)
+    assert first == [[2, 2], [2, 2], [1, 2], [2, 2], [1], [3]]
+    assert second == [[1, 2], [2, 2], [1, 2], [2, 2], [1, 2], [2, 2], [2], [4]]
+
+
+def test_one_tensor_at_a_time():
+    def body(rank):
+        with pytest.raises(ValueError, match="allreduce: requires a single-element tensor list, got 2 tensors"):
+            dist.group.WORLD.allreduce([torch.ones(1), torch.ones(1)])
+
+    run_ranks(1, body)
+
+
+def test_leaving_a_group_that_one_is_not_in():
+    def body(rank):
+        group = dist.new_group([1])
+        dist.destroy_process_group(group)
+        return dist.get_world_size()
+
+    assert run_ranks(2, body) == [2, 2]
+
+
+class Words(dist.Store):
+    """A store of one's own with the four methods that PyTorch asks for."""
+
+    def __init__(self):
+        super().__init__()
+        self.words = {}
+
+    def set(self, key, value):
+        self.words[key] = value
+
+    def get(self, key):
+        return self.words[key]
+
+    def add(self, key, amount):
+        self.words[key] = str(int(self.words.get(key, b"0")) + amount).encode()
+        return int(self.words[key])
+
+    def compare_set(self, key, expected, desired):
+        if self.words.get(key, b"") == expected:
+            self.words[key] = desired
+        return self.words.get(key, expected)
+
+
+def test_a_store_of_ones_own_below_a_prefix():
+    store = dist.PrefixStore("p", Words())
+    assert not store.has_extended_api()
+    store.append("a", b"po")
+    store.append("a", b"tato")
+    store.multi_set(["b", "c"], [b"1", b"2"])
+    assert store.get("a") == b"potato"
+    assert store.multi_get(["c", "b"]) == [b"2", b"1"]
+
+
+def test_a_store_says_which_name_nobody_knows():
+    with pytest.raises(dist.DistNetworkError, match=r"timed out after 200ms .*\(no-such-host.invalid, 29400\)"):
+        dist.TCPStore("no-such-host.invalid", 29400, 1, True, timeout=0.2)
+    with pytest.raises(NotImplementedError, match="master_listen_fd"):
+        dist.TCPStore("localhost", 0, 1, True, master_listen_fd=3)
