@@ -19,7 +19,7 @@ class Tensor:
 
     _data: np.ndarray  # or cupy.ndarray
     device: device = CPU
-    _rg = False  # requires_grad
+    _rg = False  # requires_grad; True wherever there is a node
     _node: Any = None  # grad_fn; None for a leaf
     _nr = 0  # which output of `_node`
     _grad: "Tensor | None" = None
@@ -55,7 +55,9 @@ class Tensor:
     # -- its place in the graph ---------------------------------------------------------------------------------------
     @property
     def requires_grad(self) -> bool:
-        return self._rg or (self._view is not None and edge(self) is not None)
+        if self._view is not None and self._root._node is not self._root_node:
+            _remake_view(self)
+        return self._rg
 
     @requires_grad.setter
     def requires_grad(self, value: bool):

@@ -42,6 +42,8 @@ def contiguous(input, memory_format=contiguous_format):
 
 
 def _converted(x, to):
+    if x.dtype.kind in "biu" and to.np.itemsize > 2:  # whole numbers fit: no warning to keep quiet
+        return x.astype(to.np)
     return cast_array(x, to) if x.dtype != to.np else x.copy("K")
 
 

@@ -4,8 +4,9 @@ import numpy as np
 
 from .. import meta
 from ..autograd.inplace import assign, check_apart, check_inplace, write
+from ..autograd.mode import mode
 from ..autograd.op import Op, ViewOp
-from ..autograd.variable import Tensor, counter, wrap
+from ..autograd.variable import Tensor, counter, mark_view, wrap
 from .pointwise import scalar_name
 
 
@@ -158,12 +159,48 @@ def _view_of(key: tuple) -> ViewOp:
     return _insert if last is None else _select if isinstance(last, int) else _slice
 
 
+_BOUNDS = (int, type(None))
+
+
+def _simple(index) -> tuple[tuple, ViewOp | None]:
+    """An index of nothing but ints, slices, None and ... as NumPy takes it, and its operation; None for any other."""
+    parts = index if type(index) is tuple else (index,)
+    op, whole = _slice, True
+    for p in parts:
+        kind = type(p)
+        if kind is slice:
+            start, stop, step = p.start, p.stop, p.step
+            if step is None:
+                if start is None and stop is None:
+                    continue
+            elif type(step) is not int or step <= 0:
+                return (), None
+            if type(start) not in _BOUNDS or type(stop) not in _BOUNDS:
+                return (), None
+            op = _slice
+        elif kind is int:
+            op = _select
+        elif p is None:
+            op = _insert
+        elif p is Ellipsis:
+            whole = False
+        else:
+            return (), None
+    return (*parts, ...) if whole else parts, op
+
+
 def getitem(self, index):
     """tensor[index]: ints, slices, None and ... give views; tensors and lists of indices or a mask give copies."""
-    if type(index) is int:
-        shape = self._data.shape
-        if shape and -shape[0] <= index < shape[0]:
-            return _select(self, (index, ...))
+    key, op = ((index, ...), _select) if type(index) is int else _simple(index)
+    if op is not None and self.device.host:  # what calling the operation does, without looking for what cannot be
+        try:
+            out = wrap(self._data[key], self.device)
+        except IndexError:
+            pass  # told below
+        else:
+            if mode.grad and (self._rg or self._view is not None):
+                op.record((out,), (self, key), ())
+            return mark_view(out, self, op, (key,))
     key, basic = _key(index, self._data.shape)
     try:
         if basic:

@@ -6,7 +6,13 @@ from ..autograd.op import Op
 from .dims import axes, axis, sizes
 from .shape import transpose
 
-_flip = Op("FlipBackward0", lambda x, dims: np.flip(x, dims).copy(), x=lambda g, dims: _flip(g, dims))
+
+def _flipped(x, dims):
+    return x[tuple([_BACKWARDS if d in dims else _AS_IT_IS for d in range(x.ndim)])].copy()
+
+
+_BACKWARDS, _AS_IT_IS = slice(None, None, -1), slice(None)
+_flip = Op("FlipBackward0", _flipped, x=lambda g, dims: _flip(g, dims))
 
 
 def flip(input, *args, dims=None):

@@ -20,14 +20,15 @@ make_batch_memory = None
 
 def _stack(batch, *, collate_fn_map=None) -> Tensor:
     """Tensors of one shape as one with a new first dimension."""
-    first = batch[0]
-    shape, np_type = first._data.shape, first._data.dtype
-    arrays = [t._data for t in batch]
-    plain = all(
-        a.shape == shape and a.dtype is np_type and t.device is CPU and not t.requires_grad
-        for a, t in zip(arrays, batch, strict=True)
-    )
-    if not plain or not shape:
+    first = batch[0]._data
+    shape, np_type = first.shape, first.dtype
+    arrays = []
+    for t in batch:
+        a = t._data
+        if a.shape != shape or a.dtype is not np_type or t.device is not CPU or t.requires_grad:
+            return stack(list(batch))
+        arrays.append(a)
+    if not shape:
         return stack(list(batch))
     out = None if make_batch_memory is None else make_batch_memory((len(batch), *shape), np_type)
     if out is None:
