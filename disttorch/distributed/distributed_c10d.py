@@ -23,6 +23,11 @@ def _get_default_store():
     return resolve(None).store
 
 
+def _get_process_group_store(group: ProcessGroup):
+    """The store in which the group's ranks have met."""
+    return group.store
+
+
 def _rank_not_in_group(group: ProcessGroup | None) -> bool:
     return group == GroupMember.NON_GROUP_MEMBER
 

@@ -247,9 +247,46 @@ def test_sync_batch_norm_equals_one_process_with_the_whole_batch():
 
 
 def test_partition_is_even_and_complete():
-    assert partition([4, 1, 1, 2], 2) == [[0], [1, 2, 3]]
-    assert partition([], 2) == [[], []]
-    assert partition([5], 3) == [[0], [], []]
+    assert partition([4, 1, 1, 2], [0, 0]) == [[0], [1, 2, 3]]
+    assert partition([], [0, 0]) == [[], []]
+    assert partition([5], [0] * 3) == [[0], [], []]
+    assert partition([1], [4, 2]) == [[], [0]]
+
+
+class Sliding(torch.optim.SGD):
+    """Writes into its groups as it steps."""
+
+    def step(self, closure=None):
+        for group in self.param_groups:
+            group["steps"] = group.get("steps", 0) + 1
+        return super().step(closure)
+
+
+def grown(rank):
+    layers = net(), net(1), nn.Linear(1, 1)
+    models = [DistributedDataParallel(layer) for layer in layers]
+    optimizer = ZeroRedundancyOptimizer(models[0].parameters(), Sliding, lr=0.5)
+    optimizer.add_param_group({"params": list(models[1].parameters()), "lr": 0.25})
+    optimizer.add_param_group({"params": list(models[2].parameters())})
+    optimizer.param_groups[0]["lr"] = 0.125
+    for model in models:
+        for p in model.parameters():
+            p.grad = torch.ones_like(p)
+    optimizer.step()
+    before = [net(), net(1)]
+    change = [
+        {round(float((p - q).abs().max()), 4) for p, q in zip(model.module.parameters(), old.parameters(), strict=True)}
+        for model, old in zip(models, before, strict=False)
+    ]
+    held = sum(p.numel() for group in optimizer.optim.param_groups for p in group["params"])
+    return change, [group["steps"] for group in optimizer.param_groups], held
+
+
+def test_a_sharded_optimizer_takes_further_groups():
+    first, second = run_ranks(2, grown)
+    assert first[:2] == second[:2] == ([{0.125}, {0.25}], [1, 1, 1])
+    assert abs(first[2] - second[2]) < 700
+    assert first[2] + second[2] == 2 * (20 * 30 + 30 + 30 * 4 + 4) + 2
 
 
 def sharded(rank, shared):

@@ -11,10 +11,11 @@ from ..packing import broadcast_tensors
 from ..process_group import resolve
 
 
-def partition(sizes: list[int], ranks: int) -> list[list[int]]:
-    """Which parameters (indices) each rank takes: largest first, each to the rank with the least so far."""
-    shares: list[list[int]] = [[] for _ in range(ranks)]
-    loads = [0] * ranks
+def partition(sizes: list[int], loads: list[int]) -> list[list[int]]:
+    """Which parameters (indices) each rank takes: largest first, each to the rank with the least so far (`loads`, which
+    grow).
+    """
+    shares: list[list[int]] = [[] for _ in loads]
     for index in sorted(range(len(sizes)), key=lambda i: (-sizes[i], i)):
         rank = loads.index(min(loads))
         shares[rank].append(index)
@@ -55,17 +56,34 @@ class ZeroRedundancyOptimizer(Optimizer, Joinable):
         Optimizer.__init__(self, params, defaults)
         Joinable.__init__(self)
         self.process_group = resolve(process_group)
-        self._all = [p for group in self.param_groups for p in group["params"]]
-        self._shares = partition([p.numel() for p in self._all], self.process_group.size())
-        mine = {id(self._all[i]) for i in self._shares[self.process_group.rank()]}
-        groups = [{**group, "params": [p for p in group["params"] if id(p) in mine]} for group in self.param_groups]
-        self._places = [k for k, group in enumerate(groups) if group["params"]]
-        chosen = [groups[k] for k in self._places]
-        self.optim = optimizer_class(chosen, **defaults) if chosen else None
-        for group in self.param_groups:  # defaults that the class itself has
-            for key, value in (self.optim.defaults if self.optim else {}).items():
-                group.setdefault(key, value)
+        self._all: list[Tensor] = []
+        self._loads = [0] * self.process_group.size()
+        self._shares: list[list[Tensor]] = [[] for _ in self._loads]
+        self.optim = optimizer_class([self._share_out(group) for group in self.param_groups], **defaults)
+        self.state = self.optim.state
+        self._bring_back_settings()
         self._whole_state: dict | None = None
+
+    def add_param_group(self, param_group: dict) -> None:
+        """Share out further parameters, with settings of their own where `param_group` has them; on all ranks alike."""
+        super().add_param_group(param_group)
+        if "optim" in self.__dict__:
+            self.optim.add_param_group(self._share_out(self.param_groups[-1]))
+            self._bring_back_settings()
+
+    def _share_out(self, group: dict) -> dict:
+        """This rank's part of a group."""
+        params = group["params"]
+        self._all += params
+        found = partition([p.numel() if p.requires_grad else 0 for p in params], self._loads)
+        for share, indices in zip(self._shares, found, strict=True):
+            share += [params[i] for i in indices]
+        return {**_settings(group), "params": [params[i] for i in found[self.process_group.rank()]]}
+
+    def _bring_back_settings(self) -> None:
+        """The groups get what the optimizer has put into its own: defaults, and what a step changes."""
+        for group, mine in zip(self.param_groups, self.optim.param_groups, strict=True):
+            group.update(_settings(mine))
 
     def step(self, closure=None, **kwargs):
         """Update all parameters; returns the closure's loss."""
@@ -84,21 +102,18 @@ class ZeroRedundancyOptimizer(Optimizer, Joinable):
         return self.process_group
 
     def _update(self, closure, **kwargs):
-        loss = None
-        if self.optim is not None:
-            for place, group in zip(self._places, self.optim.param_groups, strict=True):
-                group.update({k: v for k, v in self.param_groups[place].items() if k != "params"})
-            loss = self.optim.step(closure, **kwargs) if closure is not None else self.optim.step(**kwargs)
-        elif closure is not None:
-            loss = closure()
+        for group, mine in zip(self.param_groups, self.optim.param_groups, strict=True):
+            mine.update(_settings(group))
+        loss = self.optim.step(closure, **kwargs) if closure is not None else self.optim.step(**kwargs)
+        self._bring_back_settings()
         for rank, share in enumerate(self._shares):
-            broadcast_tensors(self.process_group.comm, [self._all[i] for i in share], rank)
+            broadcast_tensors(self.process_group.comm, share, rank)
         return loss
 
     def consolidate_state_dict(self, to: int = 0) -> None:
         """Collect the whole state on rank `to` of the group; every rank must call it."""
         mine = self.process_group.rank()
-        state = {} if self.optim is None else {self._number(p): dict(s) for p, s in self.optim.state.items()}
+        state = {self._number(p): dict(s) for p, s in self.optim.state.items()}
         found: list = [None] * self.process_group.size()
         root = self.process_group.ranks[to]
         gather_object(state, found if mine == to else None, root, self.process_group)
@@ -118,19 +133,22 @@ class ZeroRedundancyOptimizer(Optimizer, Joinable):
         groups, at = [], 0
         for group in self.param_groups:
             count = len(group["params"])
-            groups.append({**{k: v for k, v in group.items() if k != "params"}, "params": list(range(at, at + count))})
+            groups.append({**group, "params": list(range(at, at + count))})
             at += count
         return {"state": dict(sorted(self._whole_state.items())), "param_groups": groups}
 
     def load_state_dict(self, state_dict: dict) -> None:
         """Take this rank's share from a plain optimizer's state_dict."""
         for place, group in enumerate(self.param_groups):
-            group.update({k: v for k, v in state_dict["param_groups"][place].items() if k != "params"})
-        if self.optim is None:
-            return
+            group.update(_settings(state_dict["param_groups"][place]))
         for parameter in [p for group in self.optim.param_groups for p in group["params"]]:
             number = self._number(parameter)
             if number in state_dict["state"]:
                 self.optim.state[parameter] = {
                     k: v.clone() if isinstance(v, Tensor) else v for k, v in state_dict["state"][number].items()
                 }
+
+
+def _settings(group: dict) -> dict:
+    """What a group says besides its parameters."""
+    return {key: value for key, value in group.items() if key not in ("params", "param_names")}
