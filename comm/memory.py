@@ -113,21 +113,19 @@ class _Span(ctypes.Structure):
     _fields_ = (("base", ctypes.c_void_p), ("length", ctypes.c_size_t))
 
 
-def _make_reader():
-    try:
-        call = ctypes.CDLL(None, use_errno=True).process_vm_readv
-    except AttributeError:  # not Linux, or a C library without it
-        return None
-    number, pointer = ctypes.c_ulong, ctypes.POINTER(_Span)
-    call.argtypes, call.restype = (ctypes.c_int, pointer, number, pointer, number, number), ctypes.c_ssize_t
+def _make_mover(name: str):
+    call = getattr(ctypes.CDLL(None, use_errno=True), name, None)
+    if call is not None:  # Linux
+        number, pointer = ctypes.c_ulong, ctypes.POINTER(_Span)
+        call.argtypes, call.restype = (ctypes.c_int, pointer, number, pointer, number, number), ctypes.c_ssize_t
     return call
 
 
-_read = _make_reader()
+_read, _write = _make_mover("process_vm_readv"), _make_mover("process_vm_writev")
 
 
 def can_read(pid: int) -> bool:
-    """True if this process may read the memory of process `pid` with `read_from`."""
+    """True if this process may read and write the memory of process `pid` with `read_from` and `write_to`."""
     if _read is None:
         return False
     nowhere = _Span(ctypes.addressof(ctypes.c_char()), 1), _Span(None, 1)
@@ -139,10 +137,19 @@ def read_from(pid: int, address: int, out: np.ndarray) -> None:
 
     Raises OSError if that process or its memory is gone, or may not be read.
     """
-    here, done = out.__array_interface__["data"][0], 0
-    while done < out.nbytes:
-        left = out.nbytes - done
-        count = _read(pid, _Span(here + done, left), 1, _Span(address + done, left), 1, 0)
+    _move(_read, pid, address, out)
+
+
+def write_to(pid: int, address: int, array: np.ndarray) -> None:
+    """Copy the contiguous `array` to `address` in process `pid`; otherwise like `read_from`."""
+    _move(_write, pid, address, array)
+
+
+def _move(call, pid: int, address: int, array: np.ndarray) -> None:
+    here, done = array.__array_interface__["data"][0], 0
+    while done < array.nbytes:
+        left = array.nbytes - done
+        count = call(pid, _Span(here + done, left), 1, _Span(address + done, left), 1, 0)
         if count <= 0:
             code = ctypes.get_errno()
             raise OSError(code, os.strerror(code))

@@ -76,7 +76,8 @@ def _combine(out: np.ndarray, sources: Sequence[np.ndarray], op: str) -> None:
     if len(sources) == 2:
         ufunc(sources[0], sources[1], out=out)
     else:
-        partial = ufunc(sources[0], sources[1])  # not into `out`, which may be a later source
+        in_place = out is sources[0]  # otherwise it may be a later source
+        partial = ufunc(sources[0], sources[1], out=out if in_place else None)
         for source in sources[2:-1]:
             ufunc(partial, source, out=partial)
         ufunc(partial, sources[-1], out=out)

@@ -1,4 +1,4 @@
-"""Windows: how a rank reads an array of another, from memory that both see or out of the other's process."""
+"""Windows: how a rank works on an array of another, in memory that both see or in the other's process."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from .memory import read_from
+from .memory import read_from, write_to
 
 
 class Window:
@@ -19,15 +19,22 @@ class Window:
         """These elements; good until the next `get`."""
         return self.array[low:high]
 
-    def copy(self, out: np.ndarray) -> None:
-        """Fill `out` with the first elements."""
-        out[...] = self.array[: out.size]
+    def save(self, low: int, block: np.ndarray) -> None:
+        """Let what was changed in `block`, which `get` gave, be so in the array."""
+
+    def copy(self, out: np.ndarray, low: int = 0) -> None:
+        """Fill `out` with the elements from `low` on."""
+        out[...] = self.array[low : low + out.size]
+
+    def put(self, low: int, block: np.ndarray) -> None:
+        """Write `block` over the elements from `low` on."""
+        self.array[low : low + block.size] = block
 
 
 class DistantWindow:
-    """An array of another process, out of which the kernel copies what is asked for.
+    """An array of another process, out of and into which the kernel copies.
 
-    size: elements; scratch: bytes to put some in; lost: called with the error, raises one, if it cannot be read.
+    size: elements; scratch: bytes to put some in; lost: called with the error, raises one, if it cannot be reached.
     """
 
     def __init__(
@@ -39,15 +46,21 @@ class DistantWindow:
     def get(self, low: int, high: int) -> np.ndarray:
         """These elements; good until the next `get`."""
         out = self._scratch[: (high - low) * self.dtype.itemsize].view(self.dtype)
-        self._read(low, out)
+        self._move(read_from, low, out)
         return out
 
-    def copy(self, out: np.ndarray) -> None:
-        """Fill `out` with the first elements."""
-        self._read(0, out)
+    def copy(self, out: np.ndarray, low: int = 0) -> None:
+        """Fill `out` with the elements from `low` on."""
+        self._move(read_from, low, out)
 
-    def _read(self, low: int, out: np.ndarray) -> None:
+    def put(self, low: int, block: np.ndarray) -> None:
+        """Write `block` over the elements from `low` on."""
+        self._move(write_to, low, block)
+
+    save = put  # what `get` gave is a copy
+
+    def _move(self, move: Callable[[int, int, np.ndarray], None], low: int, array: np.ndarray) -> None:
         try:
-            read_from(self.pid, self.address + low * self.dtype.itemsize, out)
+            move(self.pid, self.address + low * self.dtype.itemsize, array)
         except OSError as error:
             self._lost(error)

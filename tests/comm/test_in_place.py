@@ -38,7 +38,9 @@ def every_collective(group, in_place):
     sizes = [[LONG // (1 + s + r) * (s != r) for r in range(n)] for s in range(n)]
     takes = [np.empty(sizes[s][rank]) for s in range(n)]
     group.all_to_all(takes, [numbers(rank, size) for size in sizes[rank]])
-    return total, most, least, outs, mine, part, takes
+    stacked = [np.empty(LONG) for _ in range(n)] if rank == n - 1 else None
+    group.gather(numbers(rank), stacked, n - 1)
+    return total, most, least, outs, mine, part, takes, stacked or []
 
 
 @pytest.mark.parametrize("n", [2, 3])
@@ -54,6 +56,9 @@ def test_same_bits_in_place_and_staged(n):
         np.testing.assert_array_equal(here[4], numbers(10 + rank))
         for sender, taken in enumerate(here[6]):
             np.testing.assert_array_equal(taken, numbers(sender, taken.size))
+        assert len(here[7]) == (n if rank == n - 1 else 0)
+        for sender, gathered in enumerate(here[7]):
+            np.testing.assert_array_equal(gathered, numbers(sender))
         for one, other in zip(here, there, strict=True):
             for a, b in zip(one, other, strict=True) if isinstance(one, list) else [(one, other)]:
                 np.testing.assert_array_equal(a, b)
