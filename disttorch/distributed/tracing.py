@@ -75,7 +75,7 @@ class Tracer:
     def _hearing_node(self, backward: Callable) -> Callable:
         file = self._file
 
-        def heard(node: OpNode, grads: tuple):
+        def heard(node: Any, grads: tuple):
             label = node.module_label
             event = file.here.lane.begin(file.label(type(node).__name__, "backward") if label is None else label)
             try:

@@ -15,8 +15,7 @@ class Point:
     """A function `owner.attribute`, every call of which is heard by each of `recorders`.
 
     kind: the events' category; describe: from the call's arguments to the event's name. A recorder's
-    `entering(point)` gives two functions: one that takes the call's arguments before it and returns an event, and one
-    that takes that event after it.
+    `hearing(point, function)` gives a function that does the same and is heard; see `recording.timed`.
     """
 
     def __init__(self, kind: str, owner: Any, attribute: str, describe: Callable[..., str]):
@@ -34,20 +33,8 @@ class Point:
     def _install(self, recorders: tuple) -> None:
         self.recorders, function = recorders, self._plain
         for recorder in recorders:
-            function = _heard(function, *recorder.entering(self))
+            function = functools.wraps(function)(recorder.hearing(self, function))
         setattr(self.owner, self.attribute, function)
-
-
-def _heard(function: Callable, enter: Callable, finish: Callable) -> Callable:
-    @functools.wraps(function)
-    def heard(*args, **kwargs):
-        event = enter(args)
-        try:
-            return function(*args, **kwargs)
-        finally:
-            finish(event)
-
-    return heard
 
 
 class StepPoint:

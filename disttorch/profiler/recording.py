@@ -37,9 +37,9 @@ class Recorder:
         self._stack().append(event)
         return event
 
-    def entering(self, point: Any) -> tuple[Callable, Callable]:
-        """What is to be called before and after each call of a point's function; see `points.Point`."""
-        return lambda args: self.begin(point.describe(*args), args, point.kind), self.finish
+    def hearing(self, point: Any, function: Callable) -> Callable:
+        """A point's `function`, each call of which is an event; see `points.Point`."""
+        return timed(self, point, function)
 
     def finish(self, event: Event) -> None:
         event.end = clock.nanoseconds()
@@ -56,6 +56,19 @@ class Recorder:
         return self._open.stack
 
 
+def timed(recorder: Any, point: Any, function: Callable) -> Callable:
+    """`function`, between the `begin` and the `finish` of an event of `recorder`."""
+
+    def heard(*args, **kwargs):
+        event = recorder.begin(point.describe(*args), args, point.kind)
+        try:
+            return function(*args, **kwargs)
+        finally:
+            recorder.finish(event)
+
+    return heard
+
+
 _listening: list[Any] = []
 
 
@@ -65,7 +78,7 @@ def listeners() -> list[Any]:
 
 
 def listen(recorder: Any) -> None:
-    """Let `recorder` hear named ranges (`begin`, `finish`) and the points of its `kinds` (`entering`)."""
+    """Let `recorder` hear named ranges (`begin`, `finish`) and the points of its `kinds` (`hearing`)."""
     from .points import POINTS  # here: they bring nn, optim and data, which a program may do without
 
     _listening.append(recorder)

@@ -13,28 +13,53 @@ import os
 import socket
 import struct
 import threading
+from collections.abc import Callable
 from typing import Any
 
 from .. import clock
 
 RECORD = struct.Struct("<qqII")
-END = struct.Struct("<q")
+_write_begin, _write_end, _RECORD_SIZE = RECORD.pack_into, struct.Struct("<q").pack_into, RECORD.size
 CHUNK = RECORD.size // 8 * mmap.ALLOCATIONGRANULARITY  # bytes that a thread maps at once: a whole number of records
 MAX_EVENTS = 1 << 20
 
 Buffer = mmap.mmap | bytearray
+Event = tuple[Buffer, int]  # where its end is to be written
 
 
 class Lane:
     """One thread's place in the file: events are written without a lock."""
 
-    __slots__ = ("at", "chunk", "number", "stack")
+    __slots__ = ("_at", "_chunk", "_new_chunk", "inside", "number")
 
-    def __init__(self, number: int):
-        self.number = number
-        self.chunk: Buffer = bytearray()
-        self.at = CHUNK  # the next record's offset in the chunk
-        self.stack: list = []  # for who records: what is going on in this thread
+    def __init__(self, number: int, new_chunk: Callable[[], Buffer]):
+        self.number, self._new_chunk = number, new_chunk
+        self._chunk: Buffer = bytearray()
+        self._at = CHUNK  # the next record's offset in the chunk
+        self.inside: Any = None  # for who records: what is going on in this thread
+
+    def begin(self, label: int) -> Event:
+        """An event begins now in this thread; the result is for `end`."""
+        at = self._at
+        if at == CHUNK:
+            self._chunk, at = self._new_chunk(), 0
+        chunk = self._chunk
+        _write_begin(chunk, at, clock.nanoseconds(), 0, label, self.number)
+        self._at = at + _RECORD_SIZE
+        return chunk, at + 8
+
+
+def end(event: Event) -> None:
+    """The event is over."""
+    chunk, at = event
+    _write_end(chunk, at, clock.nanoseconds())
+
+
+class _Here(threading.local):
+    """The lane of whichever thread asks."""
+
+    def __init__(self, file: "TraceFile"):
+        self.lane = file.new_lane()
 
 
 class TraceFile:
@@ -46,11 +71,11 @@ class TraceFile:
         self._mapped, self._limit = 0, max_events * RECORD.size  # bytes
         self._labels: dict[tuple[str, str], int] = {}
         self._threads = 0
-        self._local = threading.local()
         self._lock = threading.Lock()
         self._full, self._open = False, True
         os.register_at_fork(after_in_child=self._leave_to_parent)
         self._write({"rank": rank, "host": socket.gethostname(), "pid": os.getpid(), "record": RECORD.format})
+        self.here = _Here(self)
 
     def label(self, name: str, category: str, args: dict[str, Any] | None = None) -> int:
         """The number that stands for a name; `args` are shown with its events (those given first count)."""
@@ -61,39 +86,23 @@ class TraceFile:
                 self._write({"label": number, "name": name, "cat": category, "args": args or {}})
         return number
 
-    def lane(self) -> Lane:
-        """This thread's lane."""
-        try:
-            return self._local.lane
-        except AttributeError:
-            with self._lock:
-                lane = self._local.lane = Lane(self._threads)
-                self._threads += 1
-                self._write({"thread": lane.number, "name": threading.current_thread().name})
-            return lane
-
-    def begin(self, label: int, lane: Lane | None = None) -> tuple[Buffer, int]:
-        """An event begins now in this thread (whose `lane` it is); the result is for `end`."""
-        lane = lane or self.lane()
-        at = lane.at
-        if at == CHUNK:
-            lane.chunk, at = self._new_chunk(), 0
-        RECORD.pack_into(lane.chunk, at, clock.nanoseconds(), 0, label, lane.number)
-        lane.at = at + RECORD.size
-        return lane.chunk, at
-
-    def end(self, event: tuple[Buffer, int]) -> None:
-        """The event is over."""
-        chunk, at = event
-        END.pack_into(chunk, at + 8, clock.nanoseconds())
+    def new_lane(self) -> Lane:
+        """A lane for this thread."""
+        with self._lock:
+            lane = Lane(self._threads, self._new_chunk)
+            self._threads += 1
+            self._write({"thread": lane.number, "name": threading.current_thread().name})
+        return lane
 
     def close(self) -> None:
         """Record no more; events that go on now may still be ended. Idempotent."""
         with self._lock:
-            if self._open:
-                os.close(self._labels_file)
-                os.close(self._events_file)
-                self._stop()
+            if not self._open:
+                return
+            os.close(self._labels_file)
+            os.close(self._events_file)
+            self._open = False
+        self._stop()
 
     def _new_chunk(self) -> Buffer:
         """Room for a thread's next events: in the file, or else anywhere, to be forgotten."""
@@ -115,7 +124,7 @@ class TraceFile:
 
     def _stop(self) -> None:
         self._open, self._full, self._limit = False, True, 0
-        self._local = threading.local()  # new lanes, which get no room in the file
+        self.here = _Here(self)  # new lanes, which get no room in the file
 
     def _leave_to_parent(self) -> None:
         """A forked process must not write into its parent's file."""

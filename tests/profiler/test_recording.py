@@ -10,8 +10,8 @@ import disttorch
 from disttorch import nn
 from disttorch.autograd.op import Op, OpNode
 from disttorch.profiler import profile, record_function
-from disttorch.profiler.recording import listen, unlisten
-from disttorch.profiler.trace_file import CHUNK, RECORD, TraceFile
+from disttorch.profiler.recording import listen, timed, unlisten
+from disttorch.profiler.trace_file import CHUNK, RECORD, TraceFile, end
 
 
 class Listener:
@@ -24,8 +24,8 @@ class Listener:
         self.heard.append(name)
         return name
 
-    def entering(self, point):
-        return lambda args: self.begin(point.describe(*args)), self.finish
+    def hearing(self, point, function):
+        return timed(self, point, function)
 
     def finish(self, event):
         self.heard.append(f"end {event}")
@@ -97,18 +97,18 @@ def read(path):
 def test_events_of_several_threads(tmp_path):
     file = TraceFile(str(tmp_path / "0"), 0)
     step = file.label("step", "forward")
-    begun = file.begin(step)
-    thread = threading.Thread(target=lambda: file.end(file.begin(file.label("other", "forward"))), name="second")
+    begun = file.here.lane.begin(step)
+    thread = threading.Thread(target=lambda: end(file.here.lane.begin(file.label("other", "forward"))), name="second")
     thread.start()
     thread.join()
     assert file.label("step", "forward") == step
     lines, events = read(tmp_path / "0")  # as after kill -9: nothing was flushed or closed
     assert [(bool(end), label, number) for _, end, label, number in events] == [(False, 0, 0), (True, 1, 1)]
     assert [line["name"] for line in lines if "thread" in line] == ["MainThread", "second"]
-    file.end(begun)
+    end(begun)
     file.close()
     file.close()
-    file.end(file.begin(step))
+    end(file.here.lane.begin(step))
     _, events = read(tmp_path / "0")
     assert len(events) == 2
     assert events[0][0] <= events[1][0] <= events[1][1] <= events[0][1]
@@ -118,7 +118,7 @@ def test_a_full_file_takes_no_more(tmp_path):
     file = TraceFile(str(tmp_path / "0"), 0, max_events=1)
     room = CHUNK // RECORD.size
     for _ in range(2 * room + 1):
-        file.end(file.begin(file.label("step", "forward")))
+        end(file.here.lane.begin(file.label("step", "forward")))
     file.close()
     lines, events = read(tmp_path / "0")
     assert len(events) == room
@@ -127,13 +127,13 @@ def test_a_full_file_takes_no_more(tmp_path):
 
 def test_a_forked_process_does_not_write(tmp_path):
     file = TraceFile(str(tmp_path / "0"), 0)
-    begun = file.begin(file.label("parent", "forward"))
+    begun = file.here.lane.begin(file.label("parent", "forward"))
     child = os.fork()
     if child == 0:
-        file.end(file.begin(file.label("child", "forward")))
+        end(file.here.lane.begin(file.label("child", "forward")))
         os._exit(0)
     assert os.waitpid(child, 0)[1] == 0
-    file.end(begun)
+    end(begun)
     file.close()
     lines, events = read(tmp_path / "0")
     assert len(events) == 1
