@@ -234,8 +234,9 @@ class MessageEngine:
 
     def _send(self, call: Call, peer: int, array: np.ndarray) -> None:
         self._sent[peer] += 1
-        header = Header(DATA, self.rank, self._number, self._sent[peer], mark=call.fingerprint, place=call.place)
-        self.mailbox.send(peer, header, array.view(np.uint8))
+        number, raw = self._sent[peer], array.view(np.uint8)
+        header = Header(DATA, self.rank, self._number, number, 0, raw.size, call.fingerprint, call.place)
+        self.mailbox.send(peer, header, raw)
 
     def _receive(self, call: Call, deadline: Deadline, peer: int, array: np.ndarray) -> None:
         raw = array.view(np.uint8)

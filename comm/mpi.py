@@ -196,12 +196,12 @@ class MpiWork(Work):
         self._status, self._deadline = mpi.Status(), Deadline(limit, name)
 
     def is_completed(self) -> bool:
-        if not self._done.is_set() and self._request.Test(self._status):
+        if not self._ended and self._request.Test(self._status):
             self.complete(self._status.Get_source())
-        return self._done.is_set()
+        return self._ended
 
     def _finish(self, timeout: float | None) -> None:
-        if not self._done.is_set():
+        if not self._ended:
             limit = self._deadline if timeout is None else Deadline(timeout, f"waiting for {self.name}")
             _done(self._request, limit, self._status)
             self.complete(self._status.Get_source())

@@ -47,15 +47,15 @@ class Receive(Work):
             self.complete(header.sender)
 
     def is_completed(self) -> bool:
-        if not self._done.is_set():
+        if not self._ended:
             self._owner.progress(0.0)
-        return self._done.is_set()
+        return self._ended
 
     def _finish(self, timeout: float | None) -> None:
         limit = self._deadline if timeout is None else clock.Deadline(timeout, f"waiting for {self.call}")
         missing = () if self.src is None else (f"rank {self.src}",)
-        while not self._done.is_set():
-            if not self._owner.progress(limit.remaining(SLICE)) and not self._done.is_set():
+        while not self._ended:
+            if not self._owner.progress(limit.remaining(SLICE)) and not self._ended:
                 self._owner.watch_for(self.src)
                 limit.check(missing)
 
@@ -70,9 +70,9 @@ class Send(Work):
         self.is_completed()
 
     def is_completed(self) -> bool:
-        if not self._done.is_set() and all(ticket.done for ticket in self._tickets):
+        if not self._ended and all(ticket.done for ticket in self._tickets):
             self.complete()
-        return self._done.is_set()
+        return self._ended
 
     def _finish(self, timeout: float | None) -> None:
         limit = self._deadline if timeout is None else clock.Deadline(timeout, f"waiting for {self.name}")
@@ -109,7 +109,7 @@ class PointToPoint:
         """Start sending a flat uint8 array."""
         with self._lock:
             self._number += 1
-            header = Header(DATA, self.rank, self._number, tag, mark=call.fingerprint, place=call.place)
+            header = Header(DATA, self.rank, self._number, tag, 0, flat.size, call.fingerprint, call.place)
             self.mailbox.unsent()
             tickets = self.mailbox.send(dst, header, flat)
         return Send(self, call, dst, tickets, limit)
@@ -124,7 +124,7 @@ class PointToPoint:
     def progress(self, seconds: float) -> bool:
         """Hand arrived messages to the posted receives, waiting at most `seconds` for one; True if one came."""
         with self._lock:
-            if self._match():
+            if self.mailbox.waiting() and self._match():
                 return True
             came = self.mailbox.pump(seconds)
             if came:
@@ -137,10 +137,10 @@ class PointToPoint:
         while (notice := self.mailbox.pop(lambda h: h.kind == GOODBYE)) is not None:
             self._gone[notice.header.sender] = notice.header.place.decode(errors="replace")
         for work in list(self._posted):
-            while not work._done.is_set() and (message := self.mailbox.pop(work.wants)) is not None:
+            while not work._ended and (message := self.mailbox.pop(work.wants)) is not None:
                 work.accept(message)
                 moved = True
-            if work._done.is_set():
+            if work._ended:
                 self._posted.remove(work)
         return moved
 

@@ -21,8 +21,8 @@ from .transport import Mail, Message
 from .wire import Header
 from .work import Runner
 
-CAPACITY = 256 << 10  # bytes of one ring
-SHORT = 16 << 10  # bytes of payload up to which it travels in the ring
+CAPACITY = 512 << 10  # bytes of one ring
+SHORT = 64 << 10  # bytes of payload up to which it travels in the ring
 LINGER, PAUSE = 0.2, 0.001  # seconds that a closing rank gives its last messages; between two looks at a full ring
 COSTLY = 4  # looks of a board at a flag that take as long as one at all rings
 _RECORD = struct.Struct("<IIQQ")  # bytes of header, what it is, bytes of payload, their address
@@ -180,7 +180,7 @@ class RingMail(Mail):
 
     def wait_ticket(self, ticket: RingTicket, seconds: float) -> None:
         self.release()
-        for _ in range(self.board.spins // COSTLY):
+        for _ in range(self.board.spins):
             if ticket.done:
                 return
         self._sleep(seconds, lambda: ticket.done or self._coming() is not None)

@@ -191,10 +191,13 @@ class Mailbox:
         self._lent: Message | None = None  # the last one, if its data are its sender's
 
     def send(self, peer: int, header: Header, data: np.ndarray) -> list[Any]:
-        """Start sending all of `data` (flat uint8), in pieces; `flush`, or wait for the tickets, before changing it."""
+        """Start sending all of `data` (flat uint8), in pieces; `flush`, or wait for the tickets, before changing it.
+
+        header: that of the first piece, with the total.
+        """
         step, tickets = self.mail.piece, []
         for offset in range(0, max(data.size, 1), step):
-            piece = header._replace(offset=offset, total=data.size)
+            piece = header._replace(offset=offset) if offset else header
             ticket = self.mail.send(peer, piece, data[offset : offset + step])
             if ticket is not None:
                 tickets.append(ticket)
@@ -231,6 +234,10 @@ class Mailbox:
             self._arrived[-1] = Message(last.header, own)
         self._lent = None
         self.mail.release()
+
+    def waiting(self) -> bool:
+        """True if messages have arrived that nobody has taken."""
+        return bool(self._arrived)
 
     def has(self, wanted: Callable[[Header], bool]) -> bool:
         """True if a message that is `wanted` has arrived."""

@@ -10,12 +10,16 @@ from . import clock, observing
 from .errors import DeadlineExceeded
 
 
+_making = clock.Lock()  # held while an event is made
+
+
 class Work:
     """One operation under way. Every method may be called from any thread."""
 
     def __init__(self, name: str):
         self.name = name
-        self._done = clock.Event()
+        self._ended = False
+        self._bell: Any = None  # an event, made by the first thread that waits
         self._result: Any = None
         self._error: BaseException | None = None
 
@@ -30,18 +34,20 @@ class Work:
         return True
 
     def _finish(self, timeout: float | None) -> None:
-        if self._done.is_set():
+        if self._ended:
             return
+        with _making:
+            bell = self._bell = self._bell or clock.Event()
         ended = observing.begin("wait", self.name)
         try:
-            if not self._done.wait(timeout):
+            if not self._ended and not bell.wait(timeout):
                 raise DeadlineExceeded(f"waiting for {self.name}", timeout or 0.0)
         finally:
             ended()
 
     def is_completed(self) -> bool:
         """True once the operation has ended, well or not. Does not wait."""
-        return self._done.is_set()
+        return self._ended
 
     def is_success(self) -> bool:
         """True if the operation has ended well."""
@@ -59,7 +65,9 @@ class Work:
     def complete(self, result: Any = None, error: BaseException | None = None) -> None:
         """End the operation; for those who carry it out."""
         self._result, self._error = result, error
-        self._done.set()
+        self._ended = True
+        if self._bell is not None:
+            self._bell.set()
 
 
 class Runner:
