@@ -63,7 +63,7 @@ from .tensors import Tensor
 from .version import __version__
 
 _ROOMS = frozenset(
-    "_C accelerator alias amp autograd backends comm compiler cuda distributed distributions fft func functional "
+    "_C accelerator alias amp autograd backends comm compiler cpu cuda distributed distributions fft func functional "
     "futures hub jit launcher linalg masked multiprocessing nn onnx optim overrides profiler random serialization "
     "signal sparse special testing types utils version vision".split()
 )

@@ -28,7 +28,7 @@ tensors tensor_methods typed printing storage multiprocessing
 fft linalg special backends signal masked
 futures sparse overrides types functional in_place
 nn optim utils cuda serialization amp distributions testing func hub autograd.functional autograd.gradcheck
-programs jit compiler accelerator onnx
+programs jit compiler accelerator cpu onnx
 autograd.profiler profiler
 nn.parallel distributed
 .

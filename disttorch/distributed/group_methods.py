@@ -108,11 +108,11 @@ class GroupMethods:
 
         return getattr(collectives, name)(*arguments, group=self, async_op=True, **keywords)
 
-    def broadcast(self, tensors: Any, opts: Any = 0, timeout: timedelta = UNSET) -> Any:
-        return self._call("broadcast", _one(tensors, "broadcast"), group_src=_root(opts))
+    def broadcast(self, tensors: Any, opts: Any = None, root: int = 0, timeout: timedelta = UNSET) -> Any:
+        return self._call("broadcast", _one(tensors, "broadcast"), group_src=_root(root if opts is None else opts))
 
-    def allreduce(self, tensors: Any, opts: Any = ReduceOp.SUM, timeout: timedelta = UNSET) -> Any:
-        return self._call("all_reduce", _one(tensors, "allreduce"), _op(opts))
+    def allreduce(self, tensors: Any, opts: Any = None, op: Any = ReduceOp.SUM, timeout: timedelta = UNSET) -> Any:
+        return self._call("all_reduce", _one(tensors, "allreduce"), _op(op if opts is None else opts))
 
     def allreduce_coalesced(self, tensors: Any, opts: Any = ReduceOp.SUM) -> Any:
         return self._call("all_reduce_coalesced", list(tensors), _op(opts))
@@ -127,13 +127,13 @@ class GroupMethods:
     def allgather_coalesced(self, output_lists: Any, input_list: Any, opts: Any = None) -> Any:
         return self._call("all_gather_coalesced", output_lists, list(input_list))
 
-    def gather(self, output_tensors: Any, input_tensors: Any, opts: Any = 0, timeout: timedelta = UNSET) -> Any:
-        outputs = _lists(output_tensors, "gather")
-        return self._call("gather", _one(input_tensors, "gather"), outputs, group_dst=_root(opts))
+    def gather(self, output_tensors: Any, input_tensors: Any, opts: Any = None, root: int = 0) -> Any:
+        outputs, root = _lists(output_tensors, "gather"), _root(root if opts is None else opts)
+        return self._call("gather", _one(input_tensors, "gather"), outputs, group_dst=root)
 
-    def scatter(self, output_tensors: Any, input_tensors: Any, opts: Any = 0, timeout: timedelta = UNSET) -> Any:
-        inputs = _lists(input_tensors, "scatter")
-        return self._call("scatter", _one(output_tensors, "scatter"), inputs, group_src=_root(opts))
+    def scatter(self, output_tensors: Any, input_tensors: Any, opts: Any = None, root: int = 0) -> Any:
+        inputs, root = _lists(input_tensors, "scatter"), _root(root if opts is None else opts)
+        return self._call("scatter", _one(output_tensors, "scatter"), inputs, group_src=root)
 
     def reduce_scatter(self, output_tensors: Any, input_tensors: Any, opts: Any = ReduceOp.SUM) -> Any:
         inputs = _lists(input_tensors, "reduce_scatter") or []

@@ -122,8 +122,8 @@ def new_group(
     """A group of some of the job's ranks (all if None), in ascending order unless `sort_ranks` is False.
 
     Every rank of the job must call it, in the same order; with `use_local_synchronization` only those that will be in
-    it. Ranks that are not in it get GroupMember.NON_GROUP_MEMBER. timeout: of its operations (default: the default
-    group's).
+    it. Ranks that are not in it get GroupMember.NON_GROUP_MEMBER (with `use_local_synchronization` None). timeout: of
+    its operations (default: the default group's).
     """
     parent = resolve(None)
     chosen = list(parent.ranks if ranks is None else ranks)
@@ -137,7 +137,7 @@ def new_group(
     limit = None if timeout is None else seconds(timeout)
     made = parent.comm.split(chosen, by_members=use_local_synchronization, timeout=limit)
     if made is None:
-        return GroupMember.NON_GROUP_MEMBER
+        return None if use_local_synchronization else GroupMember.NON_GROUP_MEMBER
     group = ProcessGroup(
         made,
         chosen,

@@ -10,7 +10,12 @@ _COMPLEX = (RedOpType.SUM, RedOpType.AVG, RedOpType.PREMUL_SUM)
 _BITWISE = (RedOpType.BAND, RedOpType.BOR, RedOpType.BXOR)
 
 
-class ReduceOp:
+class _ReduceOpType(type):
+    def __instancecheck__(cls, instance: object) -> bool:
+        return type.__instancecheck__(cls, instance) or isinstance(instance, RedOpType)
+
+
+class ReduceOp(metaclass=_ReduceOpType):
     """`ReduceOp.SUM` and so on; `_make_nccl_premul_sum(factor)` makes a sum of elements that are multiplied before."""
 
     SUM, AVG, PRODUCT, MIN, MAX, BAND, BOR, BXOR, PREMUL_SUM = RedOpType

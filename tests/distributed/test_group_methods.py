@@ -93,3 +93,18 @@ def test_a_store_says_which_name_nobody_knows():
         dist.TCPStore("no-such-host.invalid", 29400, 1, True, timeout=0.2)
     with pytest.raises(NotImplementedError, match="master_listen_fd"):
         dist.TCPStore("localhost", 0, 1, True, master_listen_fd=3)
+
+
+def test_what_a_reduce_op_is():
+    for op in (dist.ReduceOp.SUM, dist.ReduceOp.BXOR, dist._make_nccl_premul_sum(2.0)):
+        assert isinstance(op, dist.ReduceOp)
+    assert not isinstance("sum", dist.ReduceOp)
+
+
+def test_a_group_that_only_its_members_make():
+    def body(rank):
+        other = dist.new_group([1 - rank], use_local_synchronization=True)
+        mine = dist.new_group([rank], use_local_synchronization=True)
+        return other, mine.size()
+
+    assert run_ranks(2, body) == [(None, 1)] * 2

@@ -146,6 +146,35 @@ def test_join_of_a_model_and_its_sharded_optimizer_equals_a_plain_one():
         np.testing.assert_allclose(a, b, rtol=1e-6, atol=1e-7)
 
 
+def future(state, bucket: dist.GradBucket) -> torch.futures.Future[torch.Tensor]:
+    return default_hooks.allreduce_hook(None, bucket)
+
+
+def of_a_number(state, bucket: int) -> torch.futures.Future[torch.Tensor]:
+    raise NotImplementedError
+
+
+def to_a_number(state, bucket: dist.GradBucket) -> int:
+    raise NotImplementedError
+
+
+def test_a_hook_that_says_what_it_takes():
+    def body(rank):
+        model = DistributedDataParallel(nn.Linear(1, 1))
+        with pytest.raises(ValueError, match=r"bucket annotation should be dist\.GradBucket"):
+            model.register_comm_hook(None, of_a_number)
+        with pytest.raises(ValueError, match="return annotation should be"):
+            model.register_comm_hook(None, to_a_number)
+        model.register_comm_hook(None, future)
+        model(torch.ones(1, 1)).sum().backward()
+        other = DistributedDataParallel(nn.Linear(1, 1))
+        other.register_comm_hook(None, lambda state, bucket: 1)
+        with pytest.raises(RuntimeError, match=r"callback must return a torch.futures.Future object, but got int"):
+            other(torch.ones(1, 1)).sum().backward()
+
+    run_ranks(2, body)
+
+
 def joined_with_a_hook(rank):
     model = DistributedDataParallel(nn.Linear(1, 1, bias=False))
     register_ddp_comm_hook(DDPCommHookType.ALLREDUCE, model)

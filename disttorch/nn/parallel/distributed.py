@@ -3,6 +3,7 @@ backward.
 """
 
 import contextlib
+import inspect
 import warnings
 from collections.abc import Callable
 from functools import partial
@@ -16,6 +17,7 @@ from ...distributed.algorithms.join import Join, Joinable
 from ...distributed.packing import broadcast_tensors
 from ...distributed.process_group import ProcessGroup, resolve
 from ..modules.module import Module
+from .bucket import GradBucket
 from .buckets import DEFAULT_BUCKET_MB
 from .fingerprint import ValueCheck, check_structure
 from .joining import ModelJoinHook
@@ -157,10 +159,9 @@ class DistributedDataParallel(Module, Joinable):
 
         bucket: a GradBucket; see `disttorch.distributed.algorithms.ddp_comm_hooks` for hooks that compress.
         """
-        if not callable(hook):
-            raise TypeError("Communication hook must be callable.")
+        _check_hook(hook)
         if self.reducer.hook is not None:
-            raise RuntimeError("register_comm_hook can only be called once.")
+            raise RuntimeError("register_comm_hook or register_builtin_comm_hook can only be called once.")
         self.reducer.hook = partial(hook, state)
         self.comm_hook_name = getattr(hook, "__qualname__", type(hook).__qualname__)
 
@@ -211,6 +212,25 @@ class DistributedDataParallel(Module, Joinable):
         training = settings.pop("training")
         self.__init__(**settings, init_sync=False)  # type: ignore[misc]
         self.training = training
+
+
+def _check_hook(hook: Callable) -> None:
+    """TypeError or ValueError unless a hook can be called, and says nothing else than what it is called with."""
+    if not callable(hook):
+        raise TypeError("Communication hook must be callable.")
+    try:
+        signature = inspect.signature(hook)
+    except ValueError:  # of a builtin
+        return
+    bucket, answer = signature.parameters.get("bucket"), signature.return_annotation
+    if (
+        bucket is not None
+        and bucket.annotation not in (bucket.empty, GradBucket, Any)
+        and ("GradBucket" not in str(bucket.annotation))
+    ):
+        raise ValueError("Communication hook: bucket annotation should be dist.GradBucket.")
+    if answer not in (signature.empty, Any) and "Future" not in str(answer):
+        raise ValueError("Communication hook: return annotation should be torch.futures.Future[torch.Tensor].")
 
 
 def _one_device(named: list, device_ids) -> devices.device:

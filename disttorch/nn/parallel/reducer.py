@@ -14,6 +14,7 @@ import numpy as np
 from ...autograd.sweep import queue_callback
 from ...autograd.variable import Tensor, alias, wrap
 from ...devices import scope
+from ...futures import Future
 from .bucket import Arena, Bucket, GradBucket
 from .buckets import Item, plan_buckets, plan_in_order
 
@@ -197,7 +198,10 @@ class Reducer:
             bucket.start()
         else:
             last = index == len(self.buckets) - 1
-            self._futures.append(self.hook(GradBucket(bucket, index, last)))
+            future = self.hook(GradBucket(bucket, index, last))
+            if not isinstance(future, Future):
+                self._fail(f"callback must return a torch.futures.Future object, but got {type(future).__name__}")
+            self._futures.append(future)
 
     def _end(self) -> None:
         """Backward is over: every bucket must be on its way; wait for them."""
