@@ -9,7 +9,6 @@ from typing import Any
 from . import clock, observing
 from .errors import DeadlineExceeded
 
-
 _making = clock.Lock()  # held while an event is made
 
 
