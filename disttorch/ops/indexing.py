@@ -10,7 +10,13 @@ from ..autograd.variable import Tensor, counter, mark_view, wrap
 from .pointwise import scalar_name
 
 
-def _key(index, shape: tuple):
+def _bound(value) -> int:
+    if not hasattr(value, "__index__"):
+        raise TypeError("slice indices must be integers or None or have an __index__ method")
+    return value.__index__()
+
+
+def _key(index) -> tuple[tuple, bool]:
     """A Python index as NumPy takes it, and whether it makes a view (no arrays in it)."""
     parts = index if isinstance(index, tuple) else (index,)
     key, basic = [], True
@@ -35,7 +41,7 @@ def _key(index, shape: tuple):
         elif isinstance(p, slice):
             if p.step is not None and p.step <= 0:
                 raise ValueError("step must be greater than zero")
-            key.append(slice(*[None if s is None else int(s) for s in (p.start, p.stop, p.step)]))
+            key.append(slice(*[None if s is None else _bound(s) for s in (p.start, p.stop, p.step)]))
         elif p is None or p is Ellipsis:
             key.append(p)
         elif isinstance(p, (bool, np.bool_)):
@@ -56,6 +62,29 @@ def _key(index, shape: tuple):
                 f"(got {type(p).__name__})"
             )
     return tuple(key), basic
+
+
+def _in_two(key: tuple) -> tuple[tuple, tuple] | None:
+    """The index in two steps, if ints stand beside arrays: as PyTorch takes it, ints and slices first, then arrays.
+
+    NumPy counts an int among the arrays, which may move the arrays' dimensions to the front.
+    """
+    if not any(type(k) is int for k in key):
+        return None
+    first, then = [], []
+    for k in key:
+        if isinstance(k, bool):
+            k = np.array([k])
+            first.append(None)
+        elif isinstance(k, np.ndarray):
+            first += [slice(None)] * (k.ndim if k.dtype.kind == "b" else 1)
+        else:
+            first.append(k)
+            if type(k) is int:
+                continue
+            k = k if k is Ellipsis else slice(None)
+        then.append(k)
+    return tuple(first), tuple(then)
 
 
 def _index_error(key, shape: tuple) -> IndexError | None:
@@ -201,10 +230,12 @@ def getitem(self, index):
             if mode.grad and (self._rg or self._view is not None):
                 op.record((out,), (self, key), ())
             return mark_view(out, self, op, (key,))
-    key, basic = _key(index, self._data.shape)
+    key, basic = _key(index)
     try:
         if basic:
             return _view_of(key)(self, (*key, ...) if Ellipsis not in key else key)
+        if (steps := _in_two(key)) is not None:
+            return _index(getitem(self, steps[0]), steps[1])
         return _index(self, key)
     except IndexError:
         raise _index_error(key, self._data.shape) or IndexError(
@@ -232,7 +263,9 @@ _erase = Op(
 
 def setitem(self, index, value):
     """tensor[index] = value, with the value broadcast to the indexed part."""
-    key, basic = _key(index, self._data.shape)
+    key, basic = _key(index)
+    if not basic and (steps := _in_two(key)) is not None:
+        return setitem(getitem(self, steps[0]), steps[1], value)
     if basic:
         part = getitem(self, index)
         if isinstance(value, Tensor):
@@ -274,7 +307,7 @@ def setitem(self, index, value):
 
 def index_put(input, indices, values, accumulate=False):
     """`input` with values placed at (or, with accumulate, added to) the positions that the index tensors name."""
-    key, _ = _key(tuple(indices), input._data.shape)
+    key, _ = _key(tuple(indices))
     if values.dtype is not input.dtype:
         raise RuntimeError(
             f"Index put requires the source and destination dtypes match, got {scalar_name(input)} for the destination "
