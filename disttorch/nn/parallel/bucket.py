@@ -37,6 +37,10 @@ class Arena:
             block[...] = 0
         self._dealt = dict.fromkeys(self._blocks, 0)
 
+    def longest(self) -> np.ndarray:
+        """The largest of the blocks."""
+        return max(self._blocks.values(), key=lambda block: block.nbytes)
+
     def take(self, length: int, dtype: np.dtype) -> np.ndarray:
         """The next `length` elements."""
         start = self._dealt[dtype]

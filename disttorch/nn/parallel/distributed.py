@@ -18,7 +18,6 @@ from ...distributed.packing import broadcast_tensors
 from ...distributed.process_group import ProcessGroup, resolve
 from ..modules.module import Module
 from .bucket import GradBucket
-from .buckets import DEFAULT_BUCKET_MB
 from .fingerprint import ValueCheck, check_structure
 from .joining import ModelJoinHook
 from .logging_data import logging_data
@@ -31,7 +30,9 @@ class DistributedDataParallel(Module, Joinable):
 
     module: on one device (device_ids then is None or that device); its parameters and buffers become rank 0's.
     broadcast_buffers: buffers (running means…) become rank 0's before each forward.
-    bucket_cap_mb: MiB of gradients that travel together (default 25).
+    bucket_cap_mb: MiB of gradients that travel together. None: between 1 and 25, by what two short all-reduces are
+    measured to take when the model is wrapped; 25 where that would change nothing (gradients of 1 MiB in all, one rank)
+    or the gradients' bits (more than 8 ranks on several hosts, MPI: where sums depend on how arrays are cut).
     find_unused_parameters: parameters may get no gradient in a step; the graph is then walked after each forward.
     static_graph: the graph never changes: which parameters are used, and how often, is found in the first step, whose
     gradients travel at its end; parameters may be unused, and in several reentrant checkpoints.
@@ -82,18 +83,18 @@ class DistributedDataParallel(Module, Joinable):
         self.output_device = self.device.index if self.device_ids else None
         self.module, self.dim, self.broadcast_buffers = module, dim, broadcast_buffers
         self.find_unused_parameters, self.static_graph = find_unused_parameters or static_graph, static_graph
-        self.require_backward_grad_sync = True
-        if (bucket_cap_mb if bucket_cap_mb is not None else DEFAULT_BUCKET_MB) <= 0:
+        self.require_backward_grad_sync = self.require_forward_param_sync = True
+        if bucket_cap_mb is not None and bucket_cap_mb <= 0:
             raise ValueError(f"bucket_cap_mb must be positive, got {bucket_cap_mb}")
         if init_sync:
             check_structure(self._comm, named)
             broadcast_tensors(self._comm, [p for n, p in module.named_parameters() if n not in ignored], 0)
             broadcast_tensors(self._comm, list(module.buffers()), 0)
         names, parameters = [n for n, _ in named], [p for _, p in named]
-        cap = int((DEFAULT_BUCKET_MB if bucket_cap_mb is None else bucket_cap_mb) * (1 << 20))
+        cap = None if bucket_cap_mb is None else int(bucket_cap_mb * (1 << 20))
         self.reducer = Reducer(self._comm, parameters, names, cap, self.find_unused_parameters)
         self.reducer.static = static_graph
-        self.bucket_bytes_cap, self.gradient_as_bucket_view = cap, gradient_as_bucket_view
+        self.bucket_bytes_cap, self.gradient_as_bucket_view = self.reducer.cap_bytes, gradient_as_bucket_view
         self._value_check = ValueCheck(self._comm, named)
         self._joining: ModelJoinHook | None = None  # of the present `Join` block, or of the last one
 

@@ -16,19 +16,21 @@ from ...autograd.variable import Tensor, alias, wrap
 from ...devices import scope
 from ...futures import Future
 from .bucket import Arena, Bucket, GradBucket
+from .bucket_size import measured_cap
 from .buckets import Item, plan_buckets, plan_in_order
 
 
 class Reducer:
     """Averages the gradients of `parameters` over the ranks of a `comm.Group`, during each backward while `enabled`.
 
-    names: the parameters' names, for errors; find_unused: parameters may get no gradient in a backward (they must then
-    be announced by `expect`); without it, one that gets none is an error. static: which parameters get one, and how
-    often in one backward, is learnt in the first, whose buckets travel at its end, and holds for all.
+    names: the parameters' names, for errors; cap_bytes: size of a bucket (None: as `measured_cap` finds best);
+    find_unused: parameters may get no gradient in a backward (they must then be announced by `expect`); without it, one
+    that gets none is an error. static: which parameters get one, and how often in one backward, is learnt in the first,
+    whose buckets travel at its end, and holds for all.
     """
 
     def __init__(
-        self, comm: Any, parameters: Sequence[Tensor], names: Sequence[str], cap_bytes: int, find_unused: bool
+        self, comm: Any, parameters: Sequence[Tensor], names: Sequence[str], cap_bytes: int | None, find_unused: bool
     ):
         self.comm, self.parameters, self.names, self.find_unused = comm, list(parameters), list(names), find_unused
         self.enabled = True
@@ -37,7 +39,10 @@ class Reducer:
         self._futures: list = []
         kinds = [(p._data.dtype.str, p._data.dtype.name, str(p.device)) for p in parameters]
         self._items = [Item(p._data.nbytes, kind) for p, kind in zip(parameters, kinds, strict=True)]
-        self._cap_bytes, self._arena = cap_bytes, Arena(comm, self.parameters)
+        self._arena = Arena(comm, self.parameters)
+        if cap_bytes is None:
+            cap_bytes = measured_cap(comm, self._arena.longest(), sum(item.nbytes for item in self._items))
+        self.cap_bytes = cap_bytes
         self.static = False
         self.counts: list[int] | None = None  # how often each parameter gets a gradient, once that is learnt
         self.iterations = 0  # synchronised forwards so far
@@ -77,6 +82,11 @@ class Reducer:
         self._running = self._awaited = False
         self._unused = unused
         self.iterations += 1
+
+    def prepare_for_backward(self, outputs: list) -> None:
+        """Average in the coming backward, though its forward ran under `no_sync`; all parameters must be used."""
+        self.enabled = True
+        self.expect(set())
 
     def await_end(self) -> None:
         """Backward has reached the module's output: what is above it, not a sweep inside it, ends the reduction."""
@@ -232,7 +242,7 @@ class Reducer:
         late = sorted(set(range(len(self.parameters))) - set(arrived), reverse=True)
         order = np.array(arrived + late, np.int64)
         self.comm.broadcast(order, 0)
-        plan = plan_in_order(self._items, order.tolist(), self._cap_bytes)
+        plan = plan_in_order(self._items, order.tolist(), self.cap_bytes)
         if plan == [bucket.indices for bucket in self.buckets]:
             return
         held = {}
