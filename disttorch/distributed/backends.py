@@ -37,6 +37,11 @@ def check_backend(backend: str | None) -> str:
     name = name.split(",")[0].partition(":")[2] or name  # "cpu:gloo,cuda:nccl"
     if name not in NAMES:
         raise ValueError(f"Invalid backend: '{backend}'. Must be one of {', '.join(NAMES[:4])}")
+    if name == "mpi" and is_torchelastic_launched():
+        raise RuntimeError(
+            "the backend 'mpi' takes its ranks from MPI, and this process was started by a launcher: start the program "
+            "with mpiexec, or use 'gloo'"
+        )
     if name == "mpi" and not is_mpi_available():
         raise RuntimeError(
             "Distributed package doesn't have MPI built in: the backend 'mpi' needs mpi4py and an MPI library "
@@ -67,8 +72,8 @@ def is_nccl_available() -> bool:
 
 
 def is_mpi_available() -> bool:
-    """Whether mpi4py is installed."""
-    return importlib.util.find_spec("mpi4py") is not None
+    """Whether "mpi" can be asked for: mpi4py is installed, and no launcher but mpiexec has started this process."""
+    return not is_torchelastic_launched() and importlib.util.find_spec("mpi4py") is not None
 
 
 def is_ucc_available() -> bool:

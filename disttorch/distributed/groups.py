@@ -42,7 +42,13 @@ def init_process_group(
         if name == "mpi":
             from ..comm.mpi import mpi_group
 
-            adopt(mpi_group(limit), name)
+            group = mpi_group(limit)
+            if int(os.environ.get("WORLD_SIZE", group.size)) != group.size:
+                raise RuntimeError(
+                    f"WORLD_SIZE={os.environ['WORLD_SIZE']}, and MPI has started {group.size} processes: the backend "
+                    "'mpi' takes its ranks from mpiexec"
+                )
+            adopt(group, name)
             return
         if store is None:
             store, rank, world_size = next(rendezvous(init_method or "env://", rank, world_size, timeout=limit))

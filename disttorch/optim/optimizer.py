@@ -281,6 +281,8 @@ def _with_hooks(step):
 
     @functools.wraps(step)
     def hooked(self, *args, **kwargs):
+        if "_step_pre_hooks" not in vars(self):  # a wrapper of an optimizer that is none itself
+            return step(self, *args, **kwargs)
         for hook in chain(_global_pre_hooks.values(), self._step_pre_hooks.values()):
             result = hook(self, args, kwargs)
             if result is not None:

@@ -108,3 +108,21 @@ def test_a_group_that_only_its_members_make():
         return other, mine.size()
 
     assert run_ranks(2, body) == [(None, 1)] * 2
+
+
+def test_what_is_split_over_ranks_is_not_there():
+    from disttorch.distributed.fsdp import FullyShardedDataParallel
+    from disttorch.distributed.tensor import DTensor
+
+    assert not isinstance(torch.ones(1), DTensor)
+    with pytest.raises(NotImplementedError, match="tensor parallelism"):
+        DTensor(torch.ones(1))
+    with pytest.raises(NotImplementedError, match="use DistributedDataParallel"):
+        FullyShardedDataParallel(torch.nn.Linear(1, 1))
+
+
+def test_a_launchers_process_has_no_mpi(monkeypatch):
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "job")
+    assert not dist.is_mpi_available()
+    with pytest.raises(RuntimeError, match="start the program with mpiexec, or use 'gloo'"):
+        dist.init_process_group("mpi")

@@ -340,3 +340,20 @@ def test_lbfgs_finds_the_minimum_of_rosenbrocks_function():
     np.testing.assert_allclose(p.detach().numpy(), [1, 1], atol=1e-6)
     with pytest.raises(RuntimeError, match="only 'strong_wolfe' is supported"):
         optim.LBFGS([p], line_search_fn="no").step(closure)
+
+
+class Wrapped(disttorch.optim.Optimizer):
+    """An optimizer's place taken by an object that only hands on, as some trainers' wrappers do."""
+
+    def __init__(self, optimizer):
+        self.optimizer = optimizer
+
+    def step(self, closure=None):
+        return self.optimizer.step(closure)
+
+
+def test_a_wrapper_that_is_no_optimizer_itself():
+    parameter = disttorch.nn.Parameter(disttorch.ones(1))
+    parameter.grad = disttorch.ones(1)
+    Wrapped(disttorch.optim.SGD([parameter], lr=0.5)).step()
+    assert parameter.item() == 0.5

@@ -39,6 +39,9 @@ def train(rank, hook, steps=12):
     if hook == "power":
         state = powerSGD_hook.PowerSGDState(None, matrix_approximation_rank=2, start_powerSGD_iter=2)
         model.register_comm_hook(state, powerSGD_hook.powerSGD_hook)
+    elif hook == "batched":
+        state = powerSGD_hook.PowerSGDState(None, matrix_approximation_rank=8, start_powerSGD_iter=2)
+        model.register_comm_hook(state, powerSGD_hook.batched_powerSGD_hook)
     elif hook == "quantised":
         model.register_comm_hook(quantization_hooks.QuantizationState(), quantization_hooks.quantization_pertensor_hook)
     elif hook is not None:
@@ -62,6 +65,7 @@ def train(rank, hook, steps=12):
         ("bf16_compress_hook", 2e-2),
         ("quantised", 2e-2),
         ("power", 0.2),
+        ("batched", 0.2),
     ],
 )
 def test_hooks_train_like_plain_averaging(hook, tolerance):
@@ -144,6 +148,22 @@ def test_join_of_a_model_and_its_sharded_optimizer_equals_a_plain_one():
         np.testing.assert_array_equal(a, b)
     for a, b in zip(first, run_ranks(2, joined_with_an_optimizer, args=(False,))[0], strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-6, atol=1e-7)
+
+
+def synced_later(rank):
+    """Two forwards without averaging, then a backward with it, as accelerate's trigger_sync_in_backward has it."""
+    model = DistributedDataParallel(nn.Linear(1, 1, bias=False))
+    with model.no_sync():
+        first, second = (model(torch.full((1, 1), rank + n)).sum() for n in (1.0, 2.0))
+        first.backward()
+        alone = model.module.weight.grad.item()
+    model.reducer.prepare_for_backward([])
+    second.backward()
+    return alone, model.module.weight.grad.item()
+
+
+def test_a_backward_may_average_what_a_forward_left():
+    assert run_ranks(2, synced_later) == [(1, 4), (2, 4)]
 
 
 def future(state, bucket: dist.GradBucket) -> torch.futures.Future[torch.Tensor]:

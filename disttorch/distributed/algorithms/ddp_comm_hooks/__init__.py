@@ -23,9 +23,8 @@ def _plain(hook: Callable, model: Any, state: Any) -> None:
     model.register_comm_hook(state, hook)
 
 
-def _power(rank: int, model: Any, state: Any) -> None:
-    state = powerSGD_hook.PowerSGDState(state, matrix_approximation_rank=rank)
-    model.register_comm_hook(state, powerSGD_hook.powerSGD_hook)
+def _power(hook: Callable, rank: int, model: Any, state: Any) -> None:
+    model.register_comm_hook(powerSGD_hook.PowerSGDState(state, matrix_approximation_rank=rank), hook)
 
 
 class DDPCommHookType(Enum):
@@ -35,8 +34,10 @@ class DDPCommHookType(Enum):
     FP16_COMPRESS = partial(_plain, default_hooks.fp16_compress_hook)
     BF16_COMPRESS = partial(_plain, default_hooks.bf16_compress_hook)
     QUANTIZE_PER_TENSOR = partial(_plain, quantization_hooks.quantization_pertensor_hook)
-    POWER_SGD = partial(_power, 1)
-    POWER_SGD_RANK2 = partial(_power, 2)
+    POWER_SGD = partial(_power, powerSGD_hook.powerSGD_hook, 1)
+    POWER_SGD_RANK2 = partial(_power, powerSGD_hook.powerSGD_hook, 2)
+    BATCHED_POWER_SGD = partial(_power, powerSGD_hook.batched_powerSGD_hook, 1)
+    BATCHED_POWER_SGD_RANK2 = partial(_power, powerSGD_hook.batched_powerSGD_hook, 2)
     NOOP = partial(_plain, debugging_hooks.noop_hook)
 
 
