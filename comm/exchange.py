@@ -34,6 +34,7 @@ from .transport import Mailbox
 from .wire import DATA, GOODBYE, MAX_WORDS, MISMATCH, PIECE, Header
 
 SHORT = 16 << 10  # bytes up to which an all-reduce sends whole arrays: one step instead of two
+SHORT_PAIR = 1 << 20  # the same for two ranks, who send no more bytes that way
 FEW = 8  # ranks up to which everyone writes to everyone, in one step; beyond it rings and trees
 TELL = 0.8  # seconds in which the ranks of a mismatch tell one another their calls
 
@@ -79,7 +80,7 @@ class MessageEngine:
     def all_reduce(self, call: Call, deadline: Deadline, patient: bool, array: np.ndarray, op: str) -> None:
         self._begin()
         few = self.size <= FEW or is_half(array.dtype)
-        short = array.nbytes <= SHORT
+        short = array.nbytes <= (SHORT_PAIR if self.size == 2 else SHORT)
         if few and short:
             self._run(call, deadline, array, [0, array.size], direct_exchange(self.rank, self.size), op)
         elif few:

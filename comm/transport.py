@@ -23,7 +23,7 @@ SLICE = 0.05  # seconds waited between two looks at the deadline and at who is a
 COPY_BELOW = 128 << 10  # bytes; a smaller payload is copied, because following a zero-copy send costs more
 LINGER = 200  # milliseconds that a closing rank gives its last messages to leave
 ENVELOPE = 1024  # bytes that encryption may add to a message
-RECEIVE_QUEUE = 64  # messages per sender that may lie unread before the sender's side holds back
+RECEIVE_QUEUE = 16  # messages per sender that may lie unread before the sender's side holds back
 
 
 class Message(NamedTuple):

@@ -15,7 +15,7 @@ VERSION = 1
 TOKEN = 16  # bytes; a random name of the group, which a message must bear to be heard
 MAX_WORDS = 1400  # bytes of the reason in a GOODBYE
 MAX_HEADER = 2048  # bytes
-PIECE = 512 << 10  # bytes of payload in one message at most; longer arrays travel as several
+PIECE = 2 << 20  # bytes of payload in one message at most; longer arrays travel as several
 DATA, MISMATCH, GOODBYE = 0, 1, 2  # kinds of message
 
 
