@@ -34,7 +34,8 @@ from .transport import Mailbox
 from .wire import DATA, GOODBYE, MAX_WORDS, MISMATCH, PIECE, Header
 
 SHORT = 16 << 10  # bytes up to which an all-reduce sends whole arrays: one step instead of two
-SHORT_PAIR = 1 << 20  # the same for two ranks, who send no more bytes that way
+SHORT_PAIR = 64 << 10  # the same for two ranks, who send no more bytes that way; less than COPY_BELOW, because the
+# array that is being sent is overwritten
 FEW = 8  # ranks up to which everyone writes to everyone, in one step; beyond it rings and trees
 TELL = 0.8  # seconds in which the ranks of a mismatch tell one another their calls
 
