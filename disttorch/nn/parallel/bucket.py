@@ -70,16 +70,17 @@ class Bucket:
         self.missing: set[int] = set()
         self.work: Any = None
 
-    def start(self) -> None:
-        """Begin averaging the buffer over the ranks."""
+    def start(self, aside: bool) -> None:
+        """Begin averaging the buffer over the ranks; `aside`: in the group's thread, else it is done on return."""
         if not self.device.host:
             self.memory[...] = to_device(self.buffer._data, self.device, CPU)
-        self.work = self.comm.all_reduce(self.memory, "avg", async_op=True)
+        self.work = self.comm.all_reduce(self.memory, "avg", async_op=aside)
 
     def finish(self, scale: float = 1.0) -> None:
         """Wait for the average, and multiply it by `scale`."""
-        self.work.wait()
-        self.work = None
+        if self.work is not None:
+            self.work.wait()
+            self.work = None
         if not self.device.host:
             with scope(self.device):
                 self.buffer._data[...] = to_device(self.memory, CPU, self.device)

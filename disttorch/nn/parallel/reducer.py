@@ -198,16 +198,21 @@ class Reducer:
             view._data[...] = held._data
         parameter._grad = alias(view)
 
-    def _start_ready(self) -> None:
+    def _start_ready(self, ending: bool = False) -> None:
+        """Start the buckets that are full. The last one has nothing left to overlap with: the end of backward carries
+        it out itself, rather than wake a thread and wait for it.
+        """
         while self._next < len(self.buckets) and not self.buckets[self._next].missing:
-            self._start(self._next, self.buckets[self._next])
+            if self._next == len(self.buckets) - 1 and not ending and self.hook is None:
+                return
+            self._start(self._next)
             self._next += 1
 
-    def _start(self, index: int, bucket: Bucket) -> None:
+    def _start(self, index: int) -> None:
+        bucket, last = self.buckets[index], index == len(self.buckets) - 1
         if self.hook is None:
-            bucket.start()
+            bucket.start(aside=not last)
         else:
-            last = index == len(self.buckets) - 1
             future = self.hook(GradBucket(bucket, index, last))
             if not isinstance(future, Future):
                 self._fail(f"callback must return a torch.futures.Future object, but got {type(future).__name__}")
@@ -217,7 +222,7 @@ class Reducer:
         """Backward is over: every bucket must be on its way; wait for them."""
         if self._learning:
             self._learn()
-        self._start_ready()
+        self._start_ready(ending=True)
         self._running = False
         if self._next < len(self.buckets):
             late = sorted(i for i, (b, k) in self._place.items() if b >= self._next and k in self.buckets[b].missing)
@@ -272,7 +277,7 @@ class Reducer:
         """Take part in the other ranks' reductions of one backward with zeros; the average is this rank's as well."""
         for index, bucket in enumerate(self.buckets):
             bucket.buffer._data[...] = 0
-            self._start(index, bucket)
+            self._start(index)
         self._unused = set(range(len(self.parameters)))
         unused = self._agree_on_unused()
         self._finish()
