@@ -1,5 +1,8 @@
 """The size of buckets: chosen by a measurement, alike on all ranks, without a trace in the gradients."""
 
+import os
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
@@ -42,22 +45,45 @@ def wide() -> nn.Module:
     return nn.Sequential(nn.Linear(256, 512), nn.Tanh(), nn.Linear(512, 512))
 
 
-def chosen(rank: int, seconds: dict) -> int:
+def chosen(rank: int) -> int:
     return DistributedDataParallel(wide()).bucket_bytes_cap
 
 
 def test_all_ranks_choose_alike(monkeypatch):
+    monkeypatch.setattr(bucket_size, "_crowded", lambda comm: False)
     times = {0: (1e-3, 2e-3), 1: (3e-3, 1e-3), 2: (2e-3, 2e-3)}  # of a short and of a long all-reduce, by rank
     monkeypatch.setattr(bucket_size, "_seconds", lambda comm, array: times[comm.rank][array.size > 1])
     total = sum(p.numel() * 4 for p in wide().parameters())
-    assert run_ranks(3, chosen, args=(times,)) == [best_cap(total, 3e-3, MB / 2e-3)] * 3
+    assert run_ranks(3, chosen) == [best_cap(total, 3e-3, MB / 2e-3)] * 3
 
 
-@pytest.mark.parametrize("kind", ["threads", "processes", "tcp"])
+def chosen_with_room(rank: int) -> int:
+    bucket_size._crowded = lambda comm: False  # this process is the rank's own
+    return DistributedDataParallel(wide()).bucket_bytes_cap
+
+
+@pytest.mark.parametrize("kind", ["processes", "tcp"])
 def test_it_is_measured(kind):
-    first, *others = run_ranks(2, chosen, kind, args=({},))
+    first, *others = run_ranks(2, chosen_with_room, kind)
     assert MB <= first <= 25 * MB
     assert others == [first]
+
+
+def test_one_crowded_host_decides(monkeypatch):
+    monkeypatch.setattr(bucket_size, "_seconds", None)
+    monkeypatch.setattr(bucket_size, "_crowded", lambda comm: comm.rank == 1)
+    assert run_ranks(3, chosen) == [25 * MB] * 3
+
+
+@pytest.mark.parametrize(("threads", "crowded"), [(1, False), (2, False), (3, True)])
+def test_a_host_is_crowded_if_ranks_compute_on_all_cores(monkeypatch, threads, crowded):
+    monkeypatch.setattr(os, "cpu_count", lambda: 6)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(6)), raising=False)
+    monkeypatch.setattr(bucket_size, "get_num_threads", lambda: threads)
+    comm = SimpleNamespace(hosts=("a", "b", "a"), rank=2)
+    assert bucket_size._crowded(comm) == crowded
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1})  # two cores for each rank alone
+    assert bucket_size._crowded(comm) == (threads >= 2)
 
 
 def settings(rank: int) -> list:

@@ -1,12 +1,14 @@
 """The size of gradient buckets, from a short measurement of the group that averages them."""
 
 import math
+import os
 from typing import Any
 
 import numpy as np
 
 from ... import clock
 from ...comm.exchange import FEW
+from ...kernels.threads import get_num_threads
 from .buckets import DEFAULT_BUCKET_MB, FIRST_BUCKET_BYTES
 
 LARGE = 1 << 20  # bytes of the all-reduce that bandwidth is measured with: some 10 ms on a link of 1 Gbit/s
@@ -17,9 +19,15 @@ def measured_cap(comm: Any, memory: np.ndarray, total: int) -> int:
     """Bytes of a bucket, for gradients of `total` bytes; the same on all ranks, which call it alike.
 
     memory: from `comm.allocate`, all zeros, which it stays. Nothing is measured, and the default size returned, where
-    it would change nothing (one rank, or one bucket anyway), or let the gradients' bits depend on the measurement.
+    it would change nothing (one rank, or one bucket anyway), or let the gradients' bits depend on the measurement; nor
+    where a host's ranks compute on all its cores: an all-reduce then takes as much from backward as it would take after
+    it, and the fewer interruptions the better.
     """
     if comm.size == 1 or total <= FIRST_BUCKET_BYTES or not _in_rank_order(comm):
+        return DEFAULT_BUCKET_MB << 20
+    crowded = np.array([_crowded(comm)])
+    comm.all_reduce(crowded, "max")
+    if crowded.any():
         return DEFAULT_BUCKET_MB << 20
     short, long = memory[:1], memory[: LARGE // memory.itemsize]
     seconds = np.array([_seconds(comm, short), _seconds(comm, long)])
@@ -42,6 +50,14 @@ def best_cap(total: int, latency: float, bandwidth: float) -> int:
 def _in_rank_order(comm: Any) -> bool:
     """Whether sums over the ranks have the same bits however arrays are cut. A ring's begins elsewhere in each part."""
     return comm.kind in ("inproc", "ipc") or (comm.kind == "tcp" and comm.size <= FEW)
+
+
+def _crowded(comm: Any) -> bool:
+    """Whether the ranks of this host leave no core to communication."""
+    ranks, cores = comm.hosts.count(comm.hosts[comm.rank]), os.cpu_count() or 1
+    if hasattr(os, "sched_getaffinity"):
+        cores = min(cores, ranks * len(os.sched_getaffinity(0)))
+    return ranks * get_num_threads() >= cores
 
 
 def _seconds(comm: Any, array: np.ndarray) -> float:

@@ -31,8 +31,9 @@ class DistributedDataParallel(Module, Joinable):
     module: on one device (device_ids then is None or that device); its parameters and buffers become rank 0's.
     broadcast_buffers: buffers (running means…) become rank 0's before each forward.
     bucket_cap_mb: MiB of gradients that travel together. None: between 1 and 25, by what two short all-reduces are
-    measured to take when the model is wrapped; 25 where that would change nothing (gradients of 1 MiB in all, one rank)
-    or the gradients' bits (more than 8 ranks on several hosts, MPI: where sums depend on how arrays are cut).
+    measured to take when the model is wrapped; 25 where that would change nothing (one rank, 1 MiB of gradients in
+    all), where ranks compute on all cores of a host, and where the gradients' bits would depend on it (MPI, and more
+    than 8 ranks on several hosts: sums there depend on how arrays are cut).
     find_unused_parameters: parameters may get no gradient in a step; the graph is then walked after each forward.
     static_graph: the graph never changes: which parameters are used, and how often, is found in the first step, whose
     gradients travel at its end; parameters may be unused, and in several reentrant checkpoints.
