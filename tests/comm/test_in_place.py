@@ -113,13 +113,17 @@ def test_what_was_sent_before_leaving_arrives():
     assert run_ranks(2, leave_after_sending, "processes") == [True, True]
 
 
-def test_reading_a_process():
+def test_reaching_into_a_process():
     array, out = np.arange(50_000.0), np.empty(50_000)
+    address = array.__array_interface__["data"][0]
     assert memory.can_read(os.getpid())
-    memory.read_from(os.getpid(), array.__array_interface__["data"][0], out)
+    memory.read_from(os.getpid(), address, out)
     np.testing.assert_array_equal(out, array)
-    with pytest.raises(OSError, match="Bad address"):
-        memory.read_from(os.getpid(), 8, out)
+    memory.write_to(os.getpid(), address, -out)
+    np.testing.assert_array_equal(array, -out)
+    for move in (memory.read_from, memory.write_to):
+        with pytest.raises(OSError, match="Bad address"):
+            move(os.getpid(), 8, out)
 
 
 def test_doing_without_a_secret_is_said_once(monkeypatch):
