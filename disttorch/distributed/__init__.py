@@ -33,6 +33,7 @@ _HOMES = {
         "AllToAllOptions AllreduceCoalescedOptions AllreduceOptions BarrierOptions BroadcastOptions GatherOptions "
         "ReduceOptions ReduceScatterOptions ScatterOptions"
     ),
+    "distributed_c10d": "_get_default_group _get_default_store _rank_not_in_group",
     "stores": "FileStore HashStore PrefixStore Store TCPStore",
     "testing": "run_ranks",
 }

@@ -1,5 +1,7 @@
 """tensor[index] and what is like it: advanced indexing, index_put, take and put."""
 
+import warnings
+
 import numpy as np
 
 from .. import meta
@@ -16,8 +18,25 @@ def _bound(value) -> int:
     return value.__index__()
 
 
+def _means_tuple(index: list) -> bool:
+    """Whether a list stands for a tuple of its elements, as PyTorch takes short ones that hold more than numbers."""
+    if len(index) >= 32 or not any(
+        isinstance(p, Tensor | slice | list | tuple | range | np.ndarray) or p is None or p is Ellipsis for p in index
+    ):
+        return False
+    warnings.warn(
+        "Using a non-tuple sequence for multidimensional indexing is deprecated and will be changed in pytorch 2.9; "
+        "use x[tuple(seq)] instead of x[seq]. In pytorch 2.9 this will be interpreted as tensor index, "
+        "x[torch.tensor(seq)], which will result either in an error or a different result",
+        stacklevel=4,
+    )
+    return True
+
+
 def _key(index) -> tuple[tuple, bool]:
     """A Python index as NumPy takes it, and whether it makes a view (no arrays in it)."""
+    if isinstance(index, list) and _means_tuple(index):
+        index = tuple(index)
     parts = index if isinstance(index, tuple) else (index,)
     key, basic = [], True
     for p in parts:

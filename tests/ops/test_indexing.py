@@ -89,3 +89,14 @@ def test_every_combination_of_three():
             for index in itertools.product(parts, repeat=count):
                 if index.count(...) < 2:
                     assert taken(torch, shape, index) == taken(theirs, shape, index), (shape, index)
+
+
+def test_a_list_that_means_a_tuple():
+    x = torch.arange(24).reshape(2, 3, 4)
+    for index in ([slice(0, 1), slice(0, 2)], [None, 0], [..., 0], [[0, 1], [1, 2]], [x[0, 0, :2], x[0, 0, 1:3]]):
+        with pytest.warns(UserWarning, match="Using a non-tuple sequence for multidimensional indexing"):
+            assert x[index].tolist() == x[tuple(index)].tolist()
+    assert x[[0, 1, 1]].shape == (3, 3, 4)
+    with pytest.warns(UserWarning, match="non-tuple sequence"):
+        x[[slice(None), 0]] = 7
+    assert (x[:, 0] == 7).all()
