@@ -11,6 +11,8 @@ from math import exp, floor, lgamma, log, prod, sqrt
 
 import numpy as np
 
+from . import cephes
+
 DIGITS = {2: 11, 4: 24, 8: 53}  # bits of significand by size in bytes; bfloat16 (8) is told by its kind
 WIDE = 1 << 28  # ranges from here on take 64 random bits
 CHUNK = 1 << 14  # numbers drawn at a time, so that they are still in the cache when they are scaled
@@ -23,8 +25,11 @@ def digits(dtype) -> int:
 
 def words64(stream, n: int):
     """`n` words of 64 bits: the first 32 drawn are the upper ones."""
-    pairs = stream.words(2 * n).reshape(n, 2).astype(np.uint64)
-    return (pairs[:, 0] << stream.xp.uint64(32)) | pairs[:, 1]
+    pairs = stream.words(2 * n).view(np.uint64)
+    upper = pairs << stream.xp.uint64(32)
+    pairs >>= stream.xp.uint64(32)
+    pairs |= upper
+    return pairs
 
 
 def doubles(stream, n: int):
@@ -32,10 +37,10 @@ def doubles(stream, n: int):
     x = stream.xp.empty(n, np.float64)
     for i in range(0, n, CHUNK):
         part = x[i : i + CHUNK]
-        pairs = stream.words(2 * part.size).reshape(-1, 2)
-        part[...] = pairs[:, 0] & stream.xp.uint32((1 << 21) - 1)
-        part *= 2.0**-21
-        part += pairs[:, 1] * 2.0**-53
+        bits = words64(stream, part.size)
+        bits &= stream.xp.uint64((1 << 53) - 1)
+        part[...] = bits.view(np.int64)
+        part *= 2.0**-53
     return x
 
 
@@ -142,97 +147,20 @@ def _normals_by_16(xp, u, mean: float, std: float):
     return _fused(pair, std, mean).reshape(-1)
 
 
-BLOCK = 512  # of 16 numbers: the scratch arrays of a block stay in the first-level and second-level cache
+BLOCK = 2048  # of 16 numbers: the scratch arrays of a block stay in the second-level cache, and calls are few
 
 
 def _normals_as_avx2(u, mean, std):
     out = np.empty(u.shape, np.float32)
     for i in range(0, len(u), BLOCK):
-        part = u[i : i + BLOCK]
-        radius = np.sqrt(np.float32(-2) * _log(1 - part[:, 0]))
-        sine, cosine = _sincos(np.float32(2 * np.pi) * part[:, 1])
-        np.multiply(radius, cosine, out=out[i : i + BLOCK, 0])
-        np.multiply(radius, sine, out=out[i : i + BLOCK, 1])
+        part, made = u[i : i + BLOCK], out[i : i + BLOCK]
+        radius = cephes.log(1 - part[:, 0])
+        radius *= np.float32(-2)
+        np.sqrt(radius, out=radius)
+        sine, cosine = cephes.sincos(np.float32(2 * np.pi) * part[:, 1])
+        np.multiply(radius, cosine, out=made[:, 0])
+        np.multiply(radius, sine, out=made[:, 1])
     return _fused(out, std, mean)
-
-
-# PyTorch's float32 normals come from the Cephes library's polynomials (Moshier) evaluated by fused multiply-adds. A
-# product of two float32 is exact in float64, so `_step` is a fused multiply-add: one rounding to float32 after the sum.
-def _constants(*values) -> list[float]:
-    return [float(np.float32(v)) for v in values]
-
-
-_LOG0 = float(np.float32(7.0376836292e-2))
-_LOG = _constants(
-    -1.1514610310e-1, 1.1676998740e-1, -1.2420140846e-1, 1.4249322787e-1, -1.6668057665e-1, 2.0000714765e-1,
-    -2.4999993993e-1, 3.3333331174e-1,
-)  # fmt: skip
-_SQRT_HALF, _LN2_LOW, _LN2_HIGH = _constants(0.707106781186547524, -2.12194440e-4, 0.693359375)
-_COS0, _COS1, _COS2 = _constants(2.443315711809948e-5, -1.388731625493765e-3, 4.166664568298827e-2)
-_SIN0, _SIN1, _SIN2 = _constants(-1.9515295891e-4, 8.3321608736e-3, -1.6666654611e-1)
-_PI_PARTS = _constants(-0.78515625, -2.4187564849853515625e-4, -3.77489497744594108e-8)  # of -pi/4
-
-
-def _step(wide, b, c, narrow):
-    """wide·b + c, rounded to float32: into both, which hold the same numbers as float64 and as float32."""
-    wide *= b
-    wide += c
-    narrow[...] = wide
-    wide[...] = narrow
-
-
-def _log(u):
-    """log(u) of float32 numbers from (0, 1]."""
-    bits = u.view(np.int32)  # u = m·2^e, 1/2 <= m < 1
-    m = ((bits & 0x7FFFFF) | 0x3F000000).view(np.float32)
-    small = (m < np.float32(_SQRT_HALF)).view(np.int8).astype(np.int32)
-    e = ((bits >> 23) - 126 - small).astype(np.float32)
-    x = m - np.float32(1)
-    x += m * small.astype(np.float32)
-    wide = x.astype(np.float64)
-    y, y_wide = np.empty_like(x), np.full(x.shape, _LOG0)
-    for p in _LOG:
-        _step(y_wide, wide, p, y)
-    z = x * x
-    y *= x
-    y_wide[...] = y
-    _step(y_wide, z.astype(np.float64), e * np.float32(_LN2_LOW), y)
-    z *= np.float32(0.5)
-    y -= z
-    x += y
-    e *= np.float32(_LN2_HIGH)  # exact, as are the other products that are not taken in float64
-    x += e
-    return x
-
-
-def _sincos(theta):
-    """sin and cos of float32 numbers from [0, 2·pi)."""
-    octant = ((theta * np.float32(1.27323954473516)).astype(np.int32) + 1) & ~1
-    j, x = octant.astype(np.float32), theta
-    x += j * np.float32(_PI_PARTS[0])
-    x += j * np.float32(_PI_PARTS[1])
-    wide = j.astype(np.float64)
-    _step(wide, _PI_PARTS[2], x, x)
-    z = x * x
-    z_wide = z.astype(np.float64)
-    c, c_wide = np.empty_like(x), np.full(x.shape, _COS0)
-    _step(c_wide, z_wide, _COS1, c)
-    _step(c_wide, z_wide, _COS2, c)
-    c *= z
-    c_wide[...] = c
-    _step(c_wide, z_wide, -0.5 * z_wide, c)
-    c += np.float32(1)
-    s, s_wide = np.empty_like(x), np.full(x.shape, _SIN0)
-    _step(s_wide, z_wide, _SIN1, s)
-    _step(s_wide, z_wide, _SIN2, s)
-    s *= z
-    s_wide[...] = s
-    _step(s_wide, wide, wide, s)
-    swap = (octant & 2) != 0
-    sine, cosine = np.where(swap, c, s), np.where(swap, s, c)
-    sine.view(np.int32)[...] ^= (octant & 4) << 29  # the sign bits, of octants 0, 2, 4, 6, 8
-    cosine.view(np.int32)[...] ^= ((octant + 2) & 4) << 29
-    return sine, cosine
 
 
 # -- integers ---------------------------------------------------------------------------------------------------------
@@ -241,13 +169,17 @@ def integers(stream, shape, dtype, low: int, high: int):
     span = high - low
     n = prod(shape)
     if span >= 1 << 64:
-        x = words64(stream, n).view(np.int64)
-    elif span >= WIDE:
-        x = (words64(stream, n) % stream.xp.uint64(span)).view(np.int64)
-        x += np.int64(low)
+        x = words64(stream, n)
     else:
-        w = stream.words(n)
-        x = (w & np.uint32(span - 1) if span & (span - 1) == 0 else w % np.uint32(span)).astype(np.int64)
+        wide = span >= WIDE
+        x = words64(stream, n) if wide else stream.words(n)
+        divisor = (stream.xp.uint64 if wide else stream.xp.uint32)(span)
+        if span & (span - 1) == 0:
+            x &= divisor - x.dtype.type(1)
+        else:  # the remainder: NumPy divides by a number much faster than it takes remainders
+            x -= x // divisor * divisor
+    x = x.astype(np.int64, copy=False) if x.itemsize == 4 else x.view(np.int64)
+    if low and span < 1 << 64:
         x += np.int64(low)
     return x.astype(dtype, copy=False).reshape(shape)
 

@@ -42,14 +42,14 @@ class MersenneTwister:
 
     @cached_property
     def _draw(self):
-        return np.random.Generator(self._bits).bytes
+        return np.random.Generator(self._bits).integers
 
     def words(self, n: int):
         """`n` uniformly distributed words (uint32)."""
         if n == 0:
             return np.empty(0, np.uint32)
         self._fresh = False
-        return np.frombuffer(self._draw(4 * n), "<u4")
+        return self._draw(0, 0xFFFFFFFF, n, np.uint32, True)  # the whole range: a word each
 
     def state(self) -> np.ndarray:
         """All of it as 5056 bytes (uint8), in PyTorch's layout."""
@@ -109,7 +109,7 @@ class Philox:
         words = self.xp.stack((c0, c1, c2, c3), 1).reshape(-1).astype(np.uint32)
         skip = self.offset - 4 * first
         self.offset += n
-        return words[skip : skip + n]
+        return words[skip : skip + n].copy()  # aligned, so that pairs can be taken as words of 64 bits
 
     def state(self) -> np.ndarray:
         """Seed and offset as 16 bytes (uint8), PyTorch's layout for CUDA generators."""

@@ -19,7 +19,7 @@ LONGEST = 500  # lines of a file
 MAP = """
 errors version clock _C
 meta
-constants devices dtypes layouts streams sampling
+constants devices dtypes layouts streams cephes sampling
 kernels
 autograd
 random
