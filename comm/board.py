@@ -45,6 +45,7 @@ NOWHERE, STAGED, LISTED, DISTANT = 0, 0xFFFFFFFF, 0xFFFFFFFE, 0xFFFFFFFD
 # How often a rank that waits looks again at once before it sleeps: some 250 microseconds alone (sleeping and waking
 # cost 10 to 100), hardly where ranks share cores or an interpreter, and whoever is awaited needs this one.
 SPINS_ALONE, SPINS_CROWDED = 4000, 5
+YIELDS = 300  # looks of a rank that shares its core, each after giving way to whoever is awaited
 
 
 class Board:
@@ -82,6 +83,7 @@ class Board:
         self._serial = 0
         crowded = size > (os.cpu_count() or 1) or not pids
         self.spins = SPINS_CROWDED if crowded else SPINS_ALONE
+        self._yields = YIELDS if crowded and pids else 0
         self._scratch: dict[int, np.ndarray] = {}  # rank -> room for what is read out of its process
         self._open = False
         others = [pid for peer, pid in enumerate(pids) if peer != rank]
@@ -165,16 +167,24 @@ class Board:
                 break
         for peer in self._others:
             flag = self._flags[peer]
-            if words[flag] < target:
-                for _ in range(0 if patient else self.spins):
-                    if words[flag] >= target:
-                        break
-                else:
-                    words[(self._mine + ASLEEP) // 8] = 1
-                    try:
-                        self._sleep_until(peer, target, deadline)
-                    finally:
-                        words[(self._mine + ASLEEP) // 8] = 0
+            if words[flag] < target and (patient or not self._spin(flag, target)):
+                words[(self._mine + ASLEEP) // 8] = 1
+                try:
+                    self._sleep_until(peer, target, deadline)
+                finally:
+                    words[(self._mine + ASLEEP) // 8] = 0
+
+    def _spin(self, flag: int, target: int) -> bool:
+        """True once the flag has reached `target`, False if that takes long."""
+        words = self._words
+        for _ in range(self.spins):
+            if words[flag] >= target:
+                return True
+        for _ in range(self._yields):
+            clock.give_way()
+            if words[flag] >= target:
+                return True
+        return False
 
     def _sleep_until(self, peer: int, target: int, deadline: clock.Deadline) -> None:
         words, flag = self._words, self._flags[peer]

@@ -5,6 +5,7 @@ A simulation replaces these names to run ranks one at a time under a virtual clo
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Callable
@@ -14,6 +15,7 @@ from .errors import DeadlineExceeded
 
 now = time.monotonic  # seconds; on Linux one clock for all processes of a host
 sleep = time.sleep
+give_way = getattr(os, "sched_yield", lambda: None)  # to another process that waits for this core
 
 Lock = threading.Lock
 RLock = threading.RLock

@@ -31,7 +31,7 @@ from .plans import (
 )
 from .reduction import is_half, reduce_into
 from .transport import Mailbox
-from .wire import DATA, GOODBYE, MAX_WORDS, MISMATCH, PIECE, Header
+from .wire import DATA, GOODBYE, MAX_WORDS, MISMATCH, Header
 
 SHORT = 16 << 10  # bytes up to which an all-reduce sends whole arrays: one step instead of two
 SHORT_PAIR = 64 << 10  # the same for two ranks, who send no more bytes that way; less than COPY_BELOW, because the
@@ -241,14 +241,14 @@ class MessageEngine:
         self.mailbox.send(peer, header, raw)
 
     def _receive(self, call: Call, deadline: Deadline, peer: int, array: np.ndarray) -> None:
-        raw = array.view(np.uint8)
-        for offset in range(0, max(raw.size, 1), PIECE):
-            piece = raw[offset : offset + PIECE]
+        raw, step = array.view(np.uint8), self.mailbox.mail.piece
+        for offset in range(0, max(raw.size, 1), step):
+            piece = raw[offset : offset + step]
             piece[...] = self._next(call, deadline, peer, offset, piece.size)
 
     def _combine(self, call: Call, deadline: Deadline, senders: list[int], own: np.ndarray, op: str) -> None:
         """Reduce into `own` what each of `senders` sends, piece by piece; in rank order, its own included."""
-        step = PIECE // own.itemsize
+        step = self.mailbox.mail.piece // own.itemsize
         for low in range(0, max(own.size, 1), step):
             piece = own[low : low + step]
             sources = {self.rank: piece}

@@ -17,7 +17,7 @@ import numpy as np
 from . import clock, security, wire
 from .errors import MessageError
 from .windows import DistantWindow
-from .wire import PIECE, Header
+from .wire import PIECE, SEALED_PIECE, Header
 
 SLICE = 0.05  # seconds waited between two looks at the deadline and at who is alive
 COPY_BELOW = 128 << 10  # bytes; a smaller payload is copied, because following a zero-copy send costs more
@@ -108,6 +108,7 @@ class ZmqMail(Mail):
         import zmq
 
         self._zmq = zmq
+        self.piece = PIECE if secret is None else SEALED_PIECE
         self.rank, self.size, self.token, self._secret = rank, size, token, secret
         self.peers: list[str] = []  # every rank's address, once they are known
         self._context = zmq.Context()

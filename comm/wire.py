@@ -16,6 +16,7 @@ TOKEN = 16  # bytes; a random name of the group, which a message must bear to be
 MAX_WORDS = 1400  # bytes of the reason in a GOODBYE
 MAX_HEADER = 2048  # bytes
 PIECE = 2 << 20  # bytes of payload in one message at most; longer arrays travel as several
+SEALED_PIECE = 512 << 10  # where it is encrypted, which delays what is sent by a whole piece
 DATA, MISMATCH, GOODBYE = 0, 1, 2  # kinds of message
 
 
