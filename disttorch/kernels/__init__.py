@@ -41,7 +41,9 @@ Cross-entropy; logits (N, C, *S), target int (N, *S); loss is 0-d, or (N, *S) fo
         -> (loss, saved)
     cross_entropy_backward(g, saved) -> gradient of the logits
 Elementwise
-    relu_forward(x);     relu_backward(g, y);     tanh_forward(x);   tanh_backward(g, y)
+    add(a, b, out=None) -> a + b, in `out` (which may be a or b) if given
+    relu_forward(x, out=None) -> y, in `out` (which may be x) if given;  relu_backward(g, y)
+    tanh_forward(x);     tanh_backward(g, y)
     sigmoid_forward(x);  sigmoid_backward(g, y);  erf(x)
     gelu_forward(x, approximate="none");          gelu_backward(g, x, approximate="none")
     dropout(x, keep, scale) -> x * keep * scale (its own backward); keep is a bool array

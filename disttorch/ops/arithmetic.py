@@ -8,10 +8,21 @@ from ..autograd.inplace import write
 from ..autograd.op import Op
 from ..autograd.variable import Tensor
 from ..dtypes import FLOATING, bool_, float32
+from ..kernels import for_device
 from .pointwise import binary, check_operands, hushed, inplace_of, result_dtype
 
+LARGE = 1 << 16  # elements from which threads may share an addition
+
+
+@functools.wraps(np.add)
+def _plus(a, b, out=None):
+    if type(a) is np.ndarray and a.size >= LARGE:
+        return for_device("cpu").add(a, b, out)
+    return np.add(a, b, out=out)
+
+
 # A gradient that comes out broadcast is summed to its input's shape by the sweep.
-_add = binary("add", np.add, x=lambda g: g, y=lambda g: g)
+_add = binary("add", _plus, x=lambda g: g, y=lambda g: g)
 _sub = binary("sub", np.subtract, x=lambda g: g, y=lambda g: -g, bools=False, numbers="either")
 mul = binary("mul", np.multiply, x=lambda g, y: g * conj(y), y=lambda g, x: g * conj(x))
 _true_div = binary(

@@ -3,6 +3,7 @@ from math import erf, exp, pi, sqrt, tanh
 import numpy as np
 import pytest
 
+from disttorch.kernels import get_num_threads, set_num_threads
 from disttorch.kernels.portable.special import erf as erf_array
 
 from .conftest import assert_close, channels_last, normal
@@ -60,3 +61,38 @@ def test_erf(dtype, tolerance):
 def test_dropout(kernels, rng):
     x, keep = normal(rng, 4, 5), rng.random((4, 5)) < 0.5
     assert_close(kernels.dropout(x, keep, 2.0), np.where(keep, 2 * x, 0))
+
+
+@pytest.fixture
+def two_threads():
+    before = get_num_threads()
+    set_num_threads(2)
+    yield
+    set_num_threads(before)
+
+
+SPECIAL = np.array([np.nan, np.inf, -np.inf, -1, 2], np.float32)
+
+
+@pytest.mark.parametrize("shape", [(70000,), (2, 6, 80, 80)])
+def test_large_relu(kernels, rng, shape):
+    """In place and not, plain and channels last, with NaN and infinities."""
+    x = np.moveaxis(normal(rng, *shape), -1, 1 if len(shape) > 1 else 0)
+    x[(0,) * (x.ndim - 1)][:5] = SPECIAL
+    expected = np.maximum(x, 0)
+    np.testing.assert_array_equal(kernels.relu_forward(x), expected)
+    np.testing.assert_array_equal(kernels.relu_forward(x[..., 1:]), expected[..., 1:])
+    assert kernels.relu_forward(x, x) is x
+    np.testing.assert_array_equal(x, expected)
+
+
+@pytest.mark.parametrize("shape", [(70000,), (2, 6, 80, 80)])
+def test_large_sum(kernels, rng, two_threads, shape):
+    a, b = normal(rng, *shape), normal(rng, *shape)
+    a[(0,) * (a.ndim - 1)][:5] = SPECIAL
+    for one, other in ((a, b), (a, a), (np.moveaxis(a, -1, 0), np.moveaxis(b, -1, 0)), (a[..., :-1], b[..., 1:])):
+        np.testing.assert_array_equal(kernels.add(one, other), one + other)
+    expected = a + b
+    assert kernels.add(a, b, a) is a
+    np.testing.assert_array_equal(a, expected)
+    np.testing.assert_array_equal(kernels.add(a, np.float32(2)), a + 2)

@@ -3,14 +3,31 @@
 import numpy as np
 
 from disttorch.kernels.onednn import binding as dnnl
-from disttorch.kernels.onednn.layouts import FLOAT
+from disttorch.kernels.onednn.layouts import FLOAT, is_packed
+from disttorch.kernels.threads import get_num_threads
 
-# Elements below which NumPy's lower overhead wins.
-SMALL = 2048
+# Elements below which NumPy's lower overhead wins: of functions, and of what is a single pass in NumPy too.
+SMALL, SINGLE_PASS = 2048, 1 << 16
 _GELU = {"none": dnnl.GELU_ERF, "tanh": dnnl.GELU_TANH}
 
 
 class Activation:
+    def add(self, a, b, out=None):
+        """a + b; on one thread NumPy is as quick."""
+        alike = type(b) is np.ndarray and a.shape == b.shape and a.strides == b.strides and a.dtype is b.dtype is FLOAT
+        if not alike or a.size < SINGLE_PASS or get_num_threads() == 1 or not _fits(out, a):
+            return super().add(a, b, out)
+        y = np.empty_like(a) if out is None else out
+        self.engine.run(("add", a.size), lambda plan: _add(plan, a.size), a, b, y)
+        return y
+
+    def relu_forward(self, x, out=None):
+        if x.dtype is not FLOAT or x.size < SINGLE_PASS or not _fits(out, x):
+            return super().relu_forward(x, out)
+        y = np.empty_like(x) if out is None else out
+        self.engine.run(("relu", x.size), lambda plan: _relu(plan, x.size), x, y)
+        return y
+
     def relu_backward(self, g, y):
         gx = self._backward(dnnl.RELU_FROM_DST, dnnl.RELU, g, y)
         return super().relu_backward(g, y) if gx is None else gx
@@ -64,10 +81,31 @@ class Activation:
         return gx
 
 
+def _fits(out, x):
+    """Whether x and the result, in `out` if given, are the same stretch of memory to a function of single elements."""
+    return is_packed(x) and (out is None or (out.dtype is FLOAT and out.strides == x.strides and out.shape == x.shape))
+
+
 def _laid_out_like(g, data):
     copy = np.empty_like(data)
     copy[...] = g
     return copy
+
+
+def _add(plan, size):
+    layout = plan.layout((size,), (1,))
+    desc = plan.describe("binary", dnnl.ADD, layout, layout, layout)
+    plan.step(desc, {name: plan.array(layout) for name in (dnnl.SRC, dnnl.SRC_1, dnnl.DST)})
+
+
+def _relu(plan, size):
+    """max(x > x, x): NaN stays NaN, which oneDNN's own relu makes 0."""
+    layout, lib = plan.layout((size,), (1,)), plan.lib
+    after = plan.engine.attributes_with(lambda functions: lib.dnnl_post_ops_append_binary(functions, dnnl.MAX, layout))
+    desc = plan.describe("binary", dnnl.GREATER, layout, layout, layout, attributes=after)
+    lib.dnnl_primitive_attr_destroy(after)  # the descriptor has a copy
+    x, y = plan.array(layout), plan.array(layout)
+    plan.step(desc, {dnnl.SRC: x, dnnl.SRC_1: x, dnnl.AFTERWARDS_SRC_1: x, dnnl.DST: y})
 
 
 def _forward(plan, algorithm, size):

@@ -19,6 +19,7 @@ CONVOLUTION_DIRECT = 1
 RELU, TANH, LINEAR, LOGISTIC, GELU_TANH, GELU_ERF = 0x20, 0x21, 0x26, 0x29, 0x2B, 0x31
 RELU_FROM_DST, TANH_FROM_DST, LOGISTIC_FROM_DST = 0x100, 0x101, 0x104
 POOL_MAX, POOL_AVG_INCLUDE, POOL_AVG_EXCLUDE = 0x1FF, 0x2FF, 0x3FF
+ADD, MAX, GREATER = 0x1FFF0, 0x1FFF2, 0x1FFF7
 SOFTMAX, LOG_SOFTMAX = 0x30000, 0x30001
 # dnnl_normalization_flags_t
 GLOBAL_STATS, SCALE_FLAG, SHIFT_FLAG = 1, 2, 4
@@ -26,6 +27,7 @@ GLOBAL_STATS, SCALE_FLAG, SHIFT_FLAG = 1, 2, 4
 SRC, SRC_1, SRC_2, DST, DST_1, DST_2 = 1, 2, 3, 17, 18, 19
 WEIGHTS, WEIGHTS_1, BIAS, MEAN, VARIANCE, SCALE, SHIFT = 33, 34, 41, 49, 50, 51, 52
 WORKSPACE, SCRATCHPAD = 64, 80
+AFTERWARDS_SRC_1 = 1 << 15 | SRC_1  # of the first binary function that a result goes through
 DIFF_SRC, DIFF_DST, DIFF_WEIGHTS, DIFF_BIAS, DIFF_SCALE, DIFF_SHIFT = 129, 145, 161, 169, 255, 256
 # dnnl_query_t
 QUERY_IMPL, QUERY_SRC, QUERY_DIFF_SRC, QUERY_WEIGHTS, QUERY_DIFF_WEIGHTS = 8, 129, 130, 131, 132
@@ -42,10 +44,12 @@ _SIGNATURES = {
     "dnnl_memory_destroy": (_P,),
     "dnnl_memory_set_data_handle": (_P, _P),
     "dnnl_primitive_attr_create": (_OUT,),
+    "dnnl_primitive_attr_destroy": (_P,),
     "dnnl_primitive_attr_set_scratchpad_mode": (_P, c_int),
     "dnnl_primitive_attr_set_post_ops": (_P, _P),
     "dnnl_post_ops_create": (_OUT,),
     "dnnl_post_ops_append_eltwise": (_P, c_int, c_float, c_float),
+    "dnnl_post_ops_append_binary": (_P, c_int, _P),
     "dnnl_post_ops_destroy": (_P,),
     "dnnl_primitive_create": (_OUT, _P),
     "dnnl_primitive_destroy": (_P,),
@@ -65,6 +69,7 @@ _SIGNATURES = {
     "dnnl_softmax_backward_primitive_desc_create": (_OUT, _P, c_int, *[_P] * 3, c_int, _P, _P),
     "dnnl_eltwise_forward_primitive_desc_create": (_OUT, _P, c_int, c_int, _P, _P, c_float, c_float, _P),
     "dnnl_eltwise_backward_primitive_desc_create": (_OUT, _P, c_int, *[_P] * 3, c_float, c_float, _P, _P),
+    "dnnl_binary_primitive_desc_create": (_OUT, _P, c_int, *[_P] * 4),
     "dnnl_inner_product_forward_primitive_desc_create": (_OUT, _P, c_int, *[_P] * 5),
     "dnnl_matmul_primitive_desc_create": (_OUT, _P, *[_P] * 5),
     "dnnl_reorder_primitive_desc_create": (_OUT, *[_P] * 5),

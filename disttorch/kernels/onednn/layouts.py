@@ -38,6 +38,14 @@ def strides_of(x_shape, x_strides, preferred):
 
 
 _TO_CHANNELS_FIRST = {3: (0, 2, 1), 4: (0, 3, 1, 2), 5: (0, 4, 1, 2, 3)}
+_TO_CHANNELS_LAST = {3: (0, 2, 1), 4: (0, 2, 3, 1), 5: (0, 2, 3, 4, 1)}
+
+
+def is_packed(x):
+    """Whether x is contiguous, or channels last, without gaps in memory."""
+    return x.flags.c_contiguous or (
+        x.ndim in _TO_CHANNELS_LAST and x.transpose(_TO_CHANNELS_LAST[x.ndim]).flags.c_contiguous
+    )
 
 
 def empty_channels_last(shape):

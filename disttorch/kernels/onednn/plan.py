@@ -59,16 +59,22 @@ class Engine:
         self.check(self.lib.dnnl_primitive_attr_set_scratchpad_mode(attributes, SCRATCHPAD_USER))
         return attributes
 
+    def attributes_with(self, append):
+        """Attributes of a primitive whose result goes through what `append(list of functions)` adds to a list."""
+        attributes, functions = self._new_attributes(), c_void_p()
+        self.check(self.lib.dnnl_post_ops_create(byref(functions)))
+        self.check(append(functions))
+        self.check(self.lib.dnnl_primitive_attr_set_post_ops(attributes, functions))  # copies them
+        self.lib.dnnl_post_ops_destroy(functions)
+        return attributes
+
     def followed_by(self, algorithm, alpha=0.0):
         """Attributes of a primitive whose result goes through an elementwise function before it is written."""
         attributes = self._followed.get((algorithm, alpha))
         if attributes is None:
-            attributes, functions = self._new_attributes(), c_void_p()
-            self.check(self.lib.dnnl_post_ops_create(byref(functions)))
-            self.check(self.lib.dnnl_post_ops_append_eltwise(functions, algorithm, alpha, 0.0))
-            self.check(self.lib.dnnl_primitive_attr_set_post_ops(attributes, functions))  # copies them
-            self.lib.dnnl_post_ops_destroy(functions)
-            self._followed[algorithm, alpha] = attributes
+            attributes = self._followed[algorithm, alpha] = self.attributes_with(
+                lambda functions: self.lib.dnnl_post_ops_append_eltwise(functions, algorithm, alpha, 0.0)
+            )
         return attributes
 
     def check(self, status):

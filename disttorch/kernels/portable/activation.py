@@ -13,8 +13,11 @@ GELU_SCALE, GELU_CUBE = sqrt(2 / pi), 0.044715
 
 
 class Activation:
-    def relu_forward(self, x):
-        return self.xp.maximum(x, x.dtype.type(0))  # NaN passes, as in PyTorch
+    def add(self, a, b, out=None):
+        return self.xp.add(a, b, out=out)
+
+    def relu_forward(self, x, out=None):
+        return self.xp.maximum(x, x.dtype.type(0), out=out)  # NaN passes, as in PyTorch
 
     def relu_backward(self, g, y):
         return g * (y > 0)
