@@ -6,7 +6,7 @@ fixed number of decimals. Above `threshold` elements only the edges are shown, a
 
 import contextlib
 import math
-from dataclasses import asdict, dataclass
+from types import SimpleNamespace
 
 import numpy as np
 
@@ -18,21 +18,19 @@ from .devices import CPU, META, scope, to_device
 RATIO, LARGE, SMALL = 1000.0, 1e8, 1e-4  # max/min, max and min of the magnitudes from which on "scientific" is chosen
 
 
-@dataclass
-class _Options:
-    precision: int = 4  # digits after the point
-    threshold: float = 1000  # elements; larger tensors are summarised
-    edgeitems: int = 3  # shown at each end of a summarised dimension
-    linewidth: int = 80  # characters
-    sci_mode: bool | None = None  # None: chosen by the numbers
-
-
-_options = _Options()
-_PROFILES = {
-    "default": _Options(),
-    "short": _Options(precision=2, edgeitems=2),
-    "full": _Options(threshold=math.inf),
+_DEFAULT = {
+    "precision": 4,  # digits after the point
+    "threshold": 1000,  # elements; larger tensors are summarised
+    "edgeitems": 3,  # shown at each end of a summarised dimension
+    "linewidth": 80,  # characters
+    "sci_mode": None,  # None: chosen by the numbers
 }
+_PROFILES = {
+    "default": _DEFAULT,
+    "short": {**_DEFAULT, "precision": 2, "edgeitems": 2},
+    "full": {**_DEFAULT, "threshold": math.inf},
+}
+_options = SimpleNamespace(**_DEFAULT)
 
 
 def set_printoptions(precision=None, threshold=None, edgeitems=None, linewidth=None, profile=None, sci_mode=None):
@@ -43,7 +41,7 @@ def set_printoptions(precision=None, threshold=None, edgeitems=None, linewidth=N
     (True), never (False) or by the numbers (None); profile: "default", "short" or "full", which the others amend.
     """
     if profile is not None:
-        vars(_options).update(vars(_PROFILES[profile]))
+        vars(_options).update(_PROFILES[profile])
     given = {"precision": precision, "threshold": threshold, "edgeitems": edgeitems, "linewidth": linewidth}
     vars(_options).update({name: value for name, value in given.items() if value is not None})
     _options.sci_mode = sci_mode
@@ -51,7 +49,7 @@ def set_printoptions(precision=None, threshold=None, edgeitems=None, linewidth=N
 
 def get_printoptions() -> dict:
     """The options in force, as set_printoptions takes them."""
-    return asdict(_options)
+    return dict(vars(_options))
 
 
 @contextlib.contextmanager

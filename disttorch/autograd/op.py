@@ -10,6 +10,7 @@ its input's shape and dtype by the sweep.
 """
 
 from collections.abc import Sequence
+from functools import cached_property
 
 import numpy as np
 
@@ -39,16 +40,21 @@ class Op:
     """
 
     def __init__(self, name, forward, *, outputs=("out",), keeps=(), joint=None, inputs=None, params=None, **gradients):
-        self.forward, self.outputs, self.joint, self.gradients = forward, outputs, joint, gradients
+        self.name, self.forward, self.outputs = name, forward, outputs
+        self.joint, self.gradients = joint, gradients
         names, variadic = (list(params), False) if params else _parameters(forward)
         self.variadic = names.index(names[-1]) if variadic else None
         self.params = names[:-1] if variadic else names
         self.single = len(outputs) == 1 and not keeps
         self.inputs = tuple(self.params.index(n) for n in (inputs or gradients)) if not variadic else ()
         self.sources = [*self.params, *outputs, *keeps]
-        chooses = joint is not None and "into" in _parameters(joint)[0]
-        self.node_type = type(name, (OpNode,), {"op": self, "into": () if chooses else None})
         self._plans: dict = {}
+
+    @cached_property
+    def node_type(self) -> "type[OpNode]":
+        """The class of its nodes: made for the first of them, since most operations of the library never have one."""
+        chooses = self.joint is not None and "into" in _parameters(self.joint)[0]
+        return type(self.name, (OpNode,), {"op": self, "into": () if chooses else None})
 
     def __call__(self, *args):
         where, arrays = None, []
@@ -80,7 +86,7 @@ class Op:
 
     def on_meta(self, arrays: list):
         """The forward on the meta device: shapes and dtypes alone."""
-        name = f"aten::{self.node_type.__name__.partition('Backward')[0].lower()}"
+        name = f"aten::{self.name.partition('Backward')[0].lower()}"
         return meta.run(name, self.forward, arrays)
 
     def record(self, outs: tuple, args: tuple, kept: tuple):
@@ -202,7 +208,7 @@ class _Plan:
             return SHAPE, op.params.index(name[:-6])
         if name == "xs" and op.variadic is not None:
             return INPUTS, op.variadic
-        raise TypeError(f"{op.node_type.__name__}: no such thing to save: {name}")
+        raise TypeError(f"{op.name}: no such thing to save: {name}")
 
 
 class OpNode(Node):

@@ -19,7 +19,7 @@ from ..dtypes import BOOL, COMPLEX, FLOATING, FROM_NUMPY, INTEGER
 _NUMBERS = (bool, int, float, complex, np.generic)
 hushed = np.errstate(all="ignore")  # decorates singular functions: PyTorch's arithmetic does not warn
 # Sums, differences and products are too quick to pay for that: for them, infinities and NaNs are no warning either.
-warnings.filterwarnings("ignore", category=RuntimeWarning, module=r"disttorch\.ops\.pointwise")
+warnings.filterwarnings("ignore", category=RuntimeWarning, module=r"disttorch\.ops\.(pointwise|arithmetic)")
 
 
 def result_dtype(*operands) -> dtypes.dtype:
