@@ -206,7 +206,50 @@ def joined_with_a_hook(rank):
 
 
 def test_join_and_a_communication_hook():
-    assert run_ranks(2, joined_with_a_hook) == [0.5, 0.5]
+    assert run_ranks(2, joined_with_a_hook) == [1.0, 0.5]  # rank 0 has its last step's again
+
+
+def joined_twice(rank):
+    model, seen = DistributedDataParallel(nn.Linear(1, 1, bias=False)), []
+    for _ in range(2):
+        with model.join():
+            for _ in range(1 + rank):
+                model(torch.ones(1, 1)).sum().backward()
+                seen.append(model.module.weight.grad.item())
+                model.zero_grad()
+    return seen
+
+
+def test_a_second_join_starts_with_no_gradients_of_the_first():
+    assert run_ranks(2, joined_twice) == [[1, 1], [1, 0.5, 1, 0.5]]
+
+
+def with_arguments(rank):
+    from collections import namedtuple
+
+    pair = namedtuple("pair", "a b")
+
+    class Sum(nn.Linear):
+        def forward(self, x):
+            assert type(x) is pair
+            return super().forward(x.a + x.b)
+
+    model = Sum(1, 1).to("cuda:0")
+    for name in ("seen", "own"):
+        model.register_buffer(name, torch.full((1,), float(rank), device="cuda:0"))
+    DistributedDataParallel._set_params_and_buffers_to_ignore_for_model(model, ["bias", "own"])
+    wrapped = DistributedDataParallel(model, device_ids=[0], forward_sync_buffers=False)
+    assert (model.seen.item(), model.own.item()) == (0, rank)
+    model.seen.fill_(rank)
+    assert wrapped(pair(torch.ones(1, 1), torch.ones(1, 1))).device.type == "cuda"
+    with pytest.raises(NotImplementedError, match="mixed_precision is not supported"):
+        DistributedDataParallel(model, mixed_precision=object())
+    return model.seen.item(), len(wrapped.reducer.parameters)
+
+
+def test_what_the_wrapper_is_told(simulated_devices):
+    simulated_devices(1)
+    assert run_ranks(2, with_arguments) == [(0, 1), (1, 1)]
 
 
 class Tally(Joinable, JoinHook):
@@ -273,6 +316,18 @@ def synchronised(rank):
         t.detach().numpy().copy()
         for t in (out, x.grad, norm.weight.grad, norm.bias.grad, norm.running_mean, norm.running_var)
     ]
+
+
+def alone(rank):
+    norm = DistributedDataParallel(nn.SyncBatchNorm(2, track_running_stats=False)).eval()
+    if rank == 0:  # no other rank takes part
+        x = torch.arange(8.0).reshape(4, 2)
+        plain = nn.BatchNorm1d(2, track_running_stats=False).eval()
+        np.testing.assert_allclose(norm(x).detach().numpy(), plain(x).detach().numpy(), rtol=1e-6)
+
+
+def test_sync_batch_norm_is_alone_in_evaluation():
+    run_ranks(2, alone)
 
 
 def batch():

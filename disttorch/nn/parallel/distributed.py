@@ -24,12 +24,17 @@ from .logging_data import logging_data
 from .reducer import Reducer
 from .replicas import _moved, prefixed
 
+NOT_THERE = (
+    "delay_all_reduce_named_params param_to_hook_all_reduce mixed_precision device_mesh bucket_cap_mb_list".split()
+)
+
 
 class DistributedDataParallel(Module, Joinable):
     """Wraps `module` so that every rank's gradients become the average over the ranks of `process_group`.
 
     module: on one device (device_ids then is None or that device); its parameters and buffers become rank 0's.
-    broadcast_buffers: buffers (running means…) become rank 0's before each forward.
+    forward_sync_buffers: buffers (running means…) become rank 0's before each forward (default True); broadcast_buffers
+    is its older name.
     bucket_cap_mb: MiB of gradients that travel together. None: between 1 and 25, by what two short all-reduces are
     measured to take when the model is wrapped; 25 where that would change nothing (one rank, 1 MiB of gradients in
     all), where ranks compute on all cores of a host, and where the gradients' bits would depend on it (MPI, and more
@@ -37,7 +42,8 @@ class DistributedDataParallel(Module, Joinable):
     find_unused_parameters: parameters may get no gradient in a step; the graph is then walked after each forward.
     static_graph: the graph never changes: which parameters are used, and how often, is found in the first step, whose
     gradients travel at its end; parameters may be unused, and in several reentrant checkpoints.
-    gradient_as_bucket_view is accepted: gradients always are views of their buckets. Its other arguments are PyTorch's.
+    gradient_as_bucket_view, batched_grad_copy and skip_all_reduce_unused_params, which change no result, are accepted:
+    gradients always are views of their buckets. Its other arguments are PyTorch's; NOT_THERE lists those it refuses.
     The environment variable DISTTORCH_CHECK_PARAMETERS=N has the parameters' values compared over the ranks before the
     first step and every N steps (not inside `join`): a rank that has drifted is named, and the parameter.
     With N ranks and a loss that is a mean over the batch, a step equals one process's with the N-fold batch.
@@ -52,7 +58,7 @@ class DistributedDataParallel(Module, Joinable):
         device_ids=None,
         output_device=None,
         dim: int = 0,
-        broadcast_buffers: bool = True,
+        broadcast_buffers: bool | None = None,
         init_sync: bool = True,
         process_group: ProcessGroup | None = None,
         bucket_cap_mb: float | None = None,
@@ -65,9 +71,15 @@ class DistributedDataParallel(Module, Joinable):
         mixed_precision=None,
         device_mesh=None,
         skip_all_reduce_unused_params: bool = False,
+        bucket_cap_mb_list: list[int] | None = None,
+        batched_grad_copy: bool = False,
+        forward_sync_buffers: bool | None = None,
     ):
         super().__init__()
         Joinable.__init__(self)
+        for name in NOT_THERE:
+            if locals()[name] is not None:
+                raise NotImplementedError(f"DistributedDataParallel's {name} is not supported: leave it None")
         self.process_group = resolve(process_group)
         self._comm = self.process_group.comm
         ignored = set(getattr(module, "_ddp_params_and_buffers_to_ignore", ()))
@@ -82,15 +94,16 @@ class DistributedDataParallel(Module, Joinable):
         self.device = _one_device(named, device_ids)
         self.device_ids = None if not device_ids else [self.device.index]
         self.output_device = self.device.index if self.device_ids else None
-        self.module, self.dim, self.broadcast_buffers = module, dim, broadcast_buffers
+        given = broadcast_buffers if forward_sync_buffers is None else forward_sync_buffers
+        self.module, self.dim, self.broadcast_buffers = module, dim, given is None or bool(given)
         self.find_unused_parameters, self.static_graph = find_unused_parameters or static_graph, static_graph
         self.require_backward_grad_sync = self.require_forward_param_sync = True
         if bucket_cap_mb is not None and bucket_cap_mb <= 0:
             raise ValueError(f"bucket_cap_mb must be positive, got {bucket_cap_mb}")
         if init_sync:
             check_structure(self._comm, named)
-            broadcast_tensors(self._comm, [p for n, p in module.named_parameters() if n not in ignored], 0)
-            broadcast_tensors(self._comm, list(module.buffers()), 0)
+            broadcast_tensors(self._comm, self.shared_parameters(), 0)
+            broadcast_tensors(self._comm, self.shared_buffers(), 0)
         names, parameters = [n for n, _ in named], [p for _, p in named]
         cap = None if bucket_cap_mb is None else int(bucket_cap_mb * (1 << 20))
         self.reducer = Reducer(self._comm, parameters, names, cap, self.find_unused_parameters)
@@ -109,7 +122,7 @@ class DistributedDataParallel(Module, Joinable):
         elif syncing:
             self._value_check.step()
         if self.broadcast_buffers and syncing:
-            broadcast_tensors(self._comm, list(self.module.buffers()), source)
+            broadcast_tensors(self._comm, self.shared_buffers(), source)
         if self.device_ids:
             inputs, kwargs = _moved(inputs, self.device), _moved(kwargs, self.device)
         output = self.module(*inputs, **kwargs)
@@ -170,6 +183,30 @@ class DistributedDataParallel(Module, Joinable):
     def load_state_dict(self, state_dict: Any, strict: bool = True, assign: bool = False) -> Any:
         """As a module's; keys may have the prefix "module." or not."""
         return super().load_state_dict(prefixed(state_dict), strict, assign)
+
+    def shared_parameters(self) -> list[Tensor]:
+        """The parameters that are rank 0's on all ranks: all that the module does not want left alone."""
+        ignored = getattr(self.module, "_ddp_params_and_buffers_to_ignore", ())
+        return [parameter for name, parameter in self.module.named_parameters() if name not in ignored]
+
+    def shared_buffers(self) -> list[Tensor]:
+        """The buffers that are, likewise."""
+        ignored = getattr(self.module, "_ddp_params_and_buffers_to_ignore", ())
+        return [buffer for name, buffer in self.module.named_buffers() if name not in ignored]
+
+    @property
+    def forward_sync_buffers(self) -> bool:
+        """Whether buffers become rank 0's before each forward."""
+        return self.broadcast_buffers
+
+    @forward_sync_buffers.setter
+    def forward_sync_buffers(self, value: bool) -> None:
+        self.broadcast_buffers = value
+
+    @staticmethod
+    def _set_params_and_buffers_to_ignore_for_model(module: Module, params_and_buffers_to_ignore: Any) -> None:
+        """Leave parameters and buffers of these names alone in wrappers made of `module` from now on."""
+        module._ddp_params_and_buffers_to_ignore = params_and_buffers_to_ignore
 
     def _find_unused(self, output: Any) -> set[int]:
         """The parameters that `output` does not depend on, by walking its graph."""

@@ -15,26 +15,34 @@ class ModelJoinHook(JoinHook):
 
     def __init__(self, model: Any, divide_by_initial_world_size: bool):
         self.model, self.comm, self.divide_by_all = model, model._comm, divide_by_initial_world_size
+        self._own: list[Any] | None = None  # the gradients that this rank had when it ran out of batches
 
     def announce(self, syncing: bool) -> int:
         """Say that this rank computes a batch; returns the rank whose buffers all take over."""
         return self._agree(SYNCING if syncing else ACTIVE)
 
     def main_hook(self) -> None:
-        """Take part in the others' step: their buffers and the average of their gradients become this rank's too."""
+        """Take part in the others' step: their buffers and the average of their gradients become this rank's too, for
+        an optimizer that joins; in the end it has its own gradients again.
+        """
+        if self._own is None:
+            gradients = [p.grad for p in self.model.reducer.parameters]
+            self._own = [None if g is None else g.clone() for g in gradients]
         source = self._agree(DONE)
         if self._syncing:
             if self.model.broadcast_buffers:
-                broadcast_tensors(self.comm, list(self.model.module.buffers()), source)
+                broadcast_tensors(self.comm, self.model.shared_buffers(), source)
             self.model.reducer.shadow()
 
     def post_hook(self, is_last_joiner: bool) -> None:
         """All take over the parameters and buffers of the highest rank among those that computed the last batch."""
         self.model.reducer.scale = 1.0
+        for parameter, gradient in zip(self.model.reducer.parameters, self._own or (), strict=False):
+            parameter.grad = gradient
         votes = [np.empty(1, np.uint8) for _ in range(self.comm.size)]
         self.comm.all_gather(votes, np.array([is_last_joiner], np.uint8))
         source = max(rank for rank, vote in enumerate(votes) if vote[0])
-        broadcast_tensors(self.comm, [*self.model.module.parameters(), *self.model.module.buffers()], source)
+        broadcast_tensors(self.comm, [*self.model.shared_parameters(), *self.model.shared_buffers()], source)
 
     def _agree(self, mine: int) -> int:
         """Hear every rank's word; returns the first rank that computes a batch."""

@@ -284,8 +284,9 @@ def _moved(value: Any, where: devices.device) -> Any:
         return value.to(where)
     if isinstance(value, dict):
         return type(value)((k, _moved(v, where)) for k, v in value.items())
-    if isinstance(value, (tuple, list)) and not hasattr(value, "_fields"):
-        return type(value)(_moved(v, where) for v in value)
+    if isinstance(value, (tuple, list)):
+        moved = [_moved(v, where) for v in value]
+        return type(value)(*moved) if hasattr(value, "_fields") else type(value)(moved)
     return value
 
 

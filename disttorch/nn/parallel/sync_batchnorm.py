@@ -95,13 +95,12 @@ class SyncBatchNorm(_BatchNorm):
             raise ValueError(f"expected at least 2D input (got {input.dim()}D input)")
 
     def forward(self, input):
-        batch_statistics = self.training or not self.track_running_stats
-        if not batch_statistics or not is_initialized() or resolve(self.process_group).size() == 1:
+        if not self.training or not is_initialized() or resolve(self.process_group).size() == 1:
             return super().forward(input)
         self._check_input_dim(input)
         comm = resolve(self.process_group).comm
         out, mean, variance, n = _Synchronised.apply(input, self.weight, self.bias, self.eps, comm)
-        if self.training and self.track_running_stats:
+        if self.track_running_stats:
             self._follow(mean, variance, n)
         return out
 
