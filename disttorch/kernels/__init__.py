@@ -52,7 +52,7 @@ Recurrent: one layer, one direction; x packed (sum(batch_sizes), I), dense = equ
         -> (y, h, c, saved)                                  saved is for the backward; None if not `training`
     lstm_backward(gy, gh, gc, saved, x, batch_sizes, h0, c0, y, w_ih, w_hh, bias=True, reverse=False)
         -> (gx, gh0, gc0, gw_ih, gw_hh, gb)                  gb belongs to b_ih and to b_hh
-    gru_forward(x, batch_sizes, h0, w_ih, w_hh, b_ih=None, b_hh=None, reverse=False) -> (y, h, saved)
+    gru_forward(x, batch_sizes, h0, w_ih, w_hh, b_ih=None, b_hh=None, reverse=False, training=True) -> (y, h, saved)
     gru_backward(gy, gh, saved, x, batch_sizes, h0, y, w_ih, w_hh, bias=True, reverse=False)
         -> (gx, gh0, gw_ih, gw_hh, gb_ih, gb_hh)
     rnn_forward(x, batch_sizes, h0, w_ih, w_hh, b_ih=None, b_hh=None, nonlinearity="tanh", reverse=False) -> (y, h)

@@ -94,7 +94,7 @@ def _gru_rule(g, needs, x, batch_sizes, h0, w_ih, w_hh, b_ih, b_hh, reverse, y, 
 _gru_layer = Op(
     "GruLayerBackward0",
     lambda x, batch_sizes, h0, w_ih, w_hh, b_ih, b_hh, reverse: kernels_of(x).gru_forward(
-        x, batch_sizes, h0, w_ih, w_hh, b_ih, b_hh, reverse
+        x, batch_sizes, h0, w_ih, w_hh, b_ih, b_hh, reverse, training=mode.grad
     ),
     outputs=("y", "h"),
     keeps=("saved",),

@@ -3,6 +3,8 @@
 import numpy as np
 import pytest
 
+from disttorch.kernels.portable import Portable
+
 from .conftest import assert_close, normal, numeric_gradient
 
 INPUT, HIDDEN = 3, 2
@@ -101,14 +103,44 @@ def test_layer_large_enough_for_packed_weights(kernels, rng, kind):
         assert_close(got, expected, 1e-3)
 
 
-@pytest.mark.parametrize("sizes", [(2, 2, 3, 2), (3, 4, 32, 32), (5, 32, 64, 64)])  # T, N, I, H
-def test_lstm_without_training(kernels, rng, sizes):
+SIZES = pytest.mark.parametrize("sizes", [(2, 2, 3, 2), (3, 4, 32, 32), (5, 32, 64, 64)])  # T, N, I, H
+
+
+def problem(rng, kind, steps, n, features, hidden):
+    """Input, batch sizes, states, weights and biases."""
+    gates = {"gru": 3, "lstm": 4}[kind] * hidden
+    states = [normal(rng, n, hidden) for _ in range(1 + (kind == "lstm"))]
+    weights = [normal(rng, gates, k) / np.float32(k**0.5) for k in (features, hidden)]
+    return normal(rng, steps * n, features), [n] * steps, *states, *weights, normal(rng, gates), normal(rng, gates)
+
+
+@SIZES
+@pytest.mark.parametrize("kind", ["gru", "lstm"])
+@pytest.mark.parametrize("reverse", [False, True])
+def test_forward_without_training(kernels, rng, kind, sizes, reverse):
     """Forward alone keeps nothing, and its results are those of training."""
-    steps, n, features, hidden = sizes
-    x, h0, c0 = normal(rng, steps * n, features), normal(rng, n, hidden), normal(rng, n, hidden)
-    weights = [normal(rng, 4 * hidden, k) / np.float32(k**0.5) for k in (features, hidden)]
-    *expected, _ = kernels.lstm_forward(x, [n] * steps, h0, c0, *weights)
-    *found, saved = kernels.lstm_forward(x, [n] * steps, h0, c0, *weights, training=False)
+    forward, given = getattr(kernels, f"{kind}_forward"), problem(rng, kind, *sizes)
+    *expected, _ = forward(*given, reverse=reverse)
+    *found, saved = forward(*given, reverse=reverse, training=False)
     assert saved is None
     for a, b in zip(found, expected, strict=True):
         assert_close(a, b)
+
+
+@SIZES
+@pytest.mark.parametrize("biases", [False, True])
+@pytest.mark.parametrize("reverse", [False, True])
+def test_gru_as_portable(kernels, rng, sizes, biases, reverse):
+    x, batch_sizes, h0, *weights, b_ih, b_hh = problem(rng, "gru", *sizes)
+    gy, gh = normal(rng, len(x), sizes[3]), normal(rng, *h0.shape)
+    results = []
+    for backend in (kernels, Portable(np)):
+        given = (x, batch_sizes, h0, *weights, *((b_ih, b_hh) if biases else ()))
+        y, h, saved = backend.gru_forward(*given, reverse=reverse)
+        gradients = backend.gru_backward(gy, gh, saved, x, batch_sizes, h0, y, *weights, biases, reverse)
+        results.append((y, h, *gradients))
+    for found, expected in zip(*results, strict=True):
+        if expected is None:
+            assert found is None
+        else:
+            assert_close(found, expected, 1e-4)

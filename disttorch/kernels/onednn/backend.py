@@ -7,6 +7,7 @@ from disttorch.kernels.onednn import binding
 from disttorch.kernels.onednn.activation import Activation
 from disttorch.kernels.onednn.attention import Attention
 from disttorch.kernels.onednn.convolution import Convolution
+from disttorch.kernels.onednn.gru import GRU
 from disttorch.kernels.onednn.linear import Linear
 from disttorch.kernels.onednn.normalization import Normalization
 from disttorch.kernels.onednn.plan import Engine
@@ -15,7 +16,7 @@ from disttorch.kernels.onednn.recurrent import Recurrent
 from disttorch.kernels.portable import Portable
 
 
-class OneDNN(Convolution, Pooling, Linear, Attention, Normalization, Activation, Recurrent, Portable):
+class OneDNN(Convolution, Pooling, Linear, Attention, Normalization, Activation, Recurrent, GRU, Portable):
     name = "onednn"
 
     def __init__(self, lib):

@@ -75,6 +75,8 @@ _SIGNATURES = {
     "dnnl_reorder_primitive_desc_create": (_OUT, *[_P] * 5),
     "dnnl_lstm_forward_primitive_desc_create": (_OUT, _P, c_int, c_int, *[_P] * 11, c_uint, _P),
     "dnnl_lstm_backward_primitive_desc_create": (_OUT, _P, c_int, c_int, *[_P] * 22, c_uint, _P, _P),
+    "dnnl_lbr_gru_forward_primitive_desc_create": (_OUT, _P, c_int, c_int, *[_P] * 7, c_uint, _P),
+    "dnnl_lbr_gru_backward_primitive_desc_create": (_OUT, _P, c_int, c_int, *[_P] * 14, c_uint, _P, _P),
     "dnnl_sgemm": (c_char, c_char, *[c_int64] * 3, c_float, _P, c_int64, _P, c_int64, c_float, _P, c_int64),
 }
 

@@ -199,7 +199,8 @@ class Plan:
         self._descs.append(desc)
         name = ctypes.c_char_p()
         self.lib.dnnl_primitive_desc_query(desc, dnnl.QUERY_IMPL, 0, byref(name))
-        if name.value.startswith(b"ref") and not operation.startswith("lstm"):  # an LSTM's "ref" is made of fast GEMMs
+        recurrent = operation.startswith(("lstm", "lbr_gru"))  # their "ref" is made of fast GEMMs
+        if name.value.startswith(b"ref") and not recurrent:
             raise Unsupported(f"{operation} has no fast implementation")
         return desc
 

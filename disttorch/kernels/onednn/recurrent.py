@@ -1,5 +1,5 @@
-"""Recurrent layers over sequences of equal length: an LSTM as one primitive (oneDNN stacks gates as PyTorch does), the
-others step by step with their recurrent weights packed once per call."""
+"""Recurrent layers over sequences of equal length: an LSTM as one primitive (oneDNN stacks gates as PyTorch does); what
+goes step by step has its recurrent weights packed once per call."""
 
 from math import prod
 
@@ -20,7 +20,7 @@ class Recurrent:
     """`saved` of lstm_forward: (oneDNN's workspace, h, c), or portable's arrays; None without training."""
 
     def lstm_forward(self, x, batch_sizes, h0, c0, w_ih, w_hh, b_ih=None, b_hh=None, reverse=False, training=True):
-        if _dense_float(batch_sizes, x, h0, c0, w_ih, w_hh):
+        if dense_float(batch_sizes, x, h0, c0, w_ih, w_hh):
             size = (len(batch_sizes), batch_sizes[0], x.shape[1], w_hh.shape[1])  # T, N, I, H
             bias = np.zeros(GATES * size[3], FLOAT)
             for b in (b_ih, b_hh):
@@ -89,7 +89,7 @@ def _work(size):
     return n * (i + h) * GATES * h
 
 
-def _dense_float(batch_sizes, *arrays):
+def dense_float(batch_sizes, *arrays):
     equal = batch_sizes[0] == batch_sizes[-1]  # they never increase
     return equal and all(a.dtype is FLOAT and a.size for a in arrays)
 

@@ -75,8 +75,8 @@ class Recurrent:
         return _gradients(self, ga, ga, x, previous, w_ih, bias, (gh, gc))
 
     @in_float32(rounded=2)
-    def gru_forward(self, x, batch_sizes, h0, w_ih, w_hh, b_ih=None, b_hh=None, reverse=False):
-        """-> (y, h, saved).
+    def gru_forward(self, x, batch_sizes, h0, w_ih, w_hh, b_ih=None, b_hh=None, reverse=False, training=True):
+        """-> (y, h, saved, or None if not `training`).
 
         Cho et al. (2014), reset after the product: r, z = sigmoid(W_ih x + b_ih + W_hh h + b_hh);
         n = tanh(W_in x + b_in + r * (W_hn h + b_hn)); h = (1 - z) * n + z * h.
@@ -104,7 +104,7 @@ class Recurrent:
             h[:m] *= z
             h[:m] += n
             y[at] = h[:m]
-        return y, h, (gates, inner)
+        return y, h, (gates, inner) if training else None
 
     @in_float32
     def gru_backward(self, gy, gh, saved, x, batch_sizes, h0, y, w_ih, w_hh, bias=True, reverse=False):
