@@ -11,8 +11,8 @@ from . import constraints
 from .distribution import Distribution, ExponentialFamily, batch_shape_of, broadcast
 
 
-class Normal(ExponentialFamily):
-    """The normal distribution of mean `loc` and standard deviation `scale`."""
+class _Symmetric(Distribution):
+    """A distribution around `loc`, as wide as `scale` says."""
 
     arg_constraints: ClassVar = {"loc": constraints.real, "scale": constraints.positive}
     support = constraints.real
@@ -27,6 +27,10 @@ class Normal(ExponentialFamily):
         return self.loc
 
     mode = mean
+
+
+class Normal(_Symmetric, ExponentialFamily):
+    """The normal distribution of mean `loc` and standard deviation `scale`."""
 
     @property
     def stddev(self) -> Tensor:
@@ -103,22 +107,8 @@ class LogNormal(Normal):
         return super().entropy() + self.loc
 
 
-class Laplace(Distribution):
+class Laplace(_Symmetric):
     """The two-sided exponential distribution around `loc`, of mean absolute deviation `scale`."""
-
-    arg_constraints: ClassVar = {"loc": constraints.real, "scale": constraints.positive}
-    support = constraints.real
-    has_rsample = True
-
-    def __init__(self, loc: Any, scale: Any, validate_args: bool | None = None):
-        self.loc, self.scale = broadcast(loc, scale)
-        super().__init__(batch_shape_of(loc, scale), validate_args=validate_args)
-
-    @property
-    def mean(self) -> Tensor:
-        return self.loc
-
-    mode = mean
 
     @property
     def variance(self) -> Tensor:

@@ -42,7 +42,7 @@ def reduced(loss: Tensor, reduction: str) -> Tensor:
 _UNSIGNED = {1: np.dtype(np.uint8), 8: np.dtype(np.uint64)}
 
 
-def _check_target_range(data, classes, ignore_index):
+def _index_to_ignore(data, classes, ignore_index):
     """`ignore_index`, or None where no target is ignored; IndexError for a class that is not there.
 
     Read as unsigned, a negative class is a large one.
@@ -159,7 +159,7 @@ def nll_loss(
     if x.ndim == 0:
         raise ValueError("Expected 1 or more dimensions (got 0)")
     _check_classes(input, target, weight)
-    _check_target_range(target._data, x.shape[0 if x.ndim == 1 else 1], ignore_index)
+    _index_to_ignore(target._data, x.shape[0 if x.ndim == 1 else 1], ignore_index)
     if x.ndim == 1:
         loss = _nll(input.unsqueeze(0), target.reshape(1), weight, ignore_index, reduction)
         return loss.reshape(()) if reduction == "none" else loss
@@ -242,7 +242,7 @@ def cross_entropy(
                 label_smoothing=label_smoothing,
             )
             return loss.reshape(()) if reduction == "none" else loss
-    ignore_index = _check_target_range(t, x.shape[1], ignore_index)
+    ignore_index = _index_to_ignore(t, x.shape[1], ignore_index)
     return _cross_entropy(input, target, weight, ignore_index, reduction, float(label_smoothing))
 
 

@@ -59,21 +59,24 @@ def _clones(module: Module, n: int) -> ModuleList:
 class _Layer(Module):
     """What encoder and decoder layers have in common: self-attention and two linear maps, each with a residual."""
 
-    def _make(
-        self, norms, d_model, nhead, dim_feedforward, dropout, activation, layer_norm_eps, batch_first, norm_first,
-        bias,
-        **where,
+    _blocks: int  # that have a residual: attention, in a decoder another one to the memory, and the linear maps
+
+    def __init__(
+        self, d_model, nhead, dim_feedforward=2048, dropout=0.1, activation=F.relu, layer_norm_eps=1e-5,
+        batch_first=False, norm_first=False, bias=True, device=None, dtype=None,
     ):  # fmt: skip
+        super().__init__()
+        where = {"device": device, "dtype": dtype}
         self.self_attn = MultiheadAttention(d_model, nhead, dropout, bias, batch_first=batch_first, **where)
-        if norms == 3:
+        if self._blocks == 3:
             self.multihead_attn = MultiheadAttention(d_model, nhead, dropout, bias, batch_first=batch_first, **where)
         self.linear1 = Linear(d_model, dim_feedforward, bias=bias, **where)
         self.dropout = Dropout(dropout)
         self.linear2 = Linear(dim_feedforward, d_model, bias=bias, **where)
         self.norm_first = norm_first
-        for i in range(1, norms + 1):
+        for i in range(1, self._blocks + 1):
             setattr(self, f"norm{i}", LayerNorm(d_model, eps=layer_norm_eps, bias=bias, **where))
-        for i in range(1, norms + 1):
+        for i in range(1, self._blocks + 1):
             setattr(self, f"dropout{i}", Dropout(dropout))
         self.activation = _activation(activation)
 
@@ -98,16 +101,7 @@ class _Layer(Module):
 class TransformerEncoderLayer(_Layer):
     """Self-attention, then two linear maps, each added to its input and normalised (`norm_first`: before)."""
 
-    def __init__(
-        self, d_model, nhead, dim_feedforward=2048, dropout=0.1, activation=F.relu, layer_norm_eps=1e-5,
-        batch_first=False,
-        norm_first=False, bias=True, device=None, dtype=None,
-    ):  # fmt: skip
-        super().__init__()
-        self._make(
-            2, d_model, nhead, dim_feedforward, dropout, activation, layer_norm_eps, batch_first, norm_first, bias,
-            device=device, dtype=dtype,
-        )  # fmt: skip
+    _blocks = 2
 
     def forward(self, src, src_mask=None, src_key_padding_mask=None, is_causal=False):
         def attend(x):
@@ -120,16 +114,7 @@ class TransformerEncoderLayer(_Layer):
 class TransformerDecoderLayer(_Layer):
     """Self-attention, attention to `memory`, then two linear maps, each added to its input and normalised."""
 
-    def __init__(
-        self, d_model, nhead, dim_feedforward=2048, dropout=0.1, activation=F.relu, layer_norm_eps=1e-5,
-        batch_first=False,
-        norm_first=False, bias=True, device=None, dtype=None,
-    ):  # fmt: skip
-        super().__init__()
-        self._make(
-            3, d_model, nhead, dim_feedforward, dropout, activation, layer_norm_eps, batch_first, norm_first, bias,
-            device=device, dtype=dtype,
-        )  # fmt: skip
+    _blocks = 3
 
     def forward(
         self, tgt, memory, tgt_mask=None, memory_mask=None, tgt_key_padding_mask=None, memory_key_padding_mask=None,

@@ -1,14 +1,13 @@
 """CIFAR-10 and CIFAR-100: 60,000 32x32 colour pictures of 10 or 100 kinds of thing."""
 
 import pickle
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 
 from disttorch.vision.datasets.utils import check_integrity, download_and_extract_archive
-from disttorch.vision.datasets.vision import VisionDataset
+from disttorch.vision.datasets.vision import SplitDataset
 from disttorch.vision.pillow import pillow
 
 # What a pickled array is made of, under NumPy's old and new names; anything else in a file is refused.
@@ -37,7 +36,7 @@ def load_batch(path: str | Path) -> dict[str, Any]:
             raise RuntimeError(f"{path} is not a CIFAR file: {error}") from error
 
 
-class CIFAR10(VisionDataset):
+class CIFAR10(SplitDataset):
     """50,000 pictures to train with and 10,000 to test with, of 10 classes.
 
     `root` holds (or, with `download`, will hold) the folder `cifar-10-batches-py`. Attributes: `data`, uint8 array
@@ -63,29 +62,15 @@ class CIFAR10(VisionDataset):
         "md5": "5ff9c542aee3614f3951f8cda6e48888",
     }
 
-    def __init__(
-        self,
-        root: str | Path,
-        train: bool = True,
-        transform: Callable | None = None,
-        target_transform: Callable | None = None,
-        download: bool = False,
-    ) -> None:
-        super().__init__(root, transform=transform, target_transform=target_transform)
-        self.train = train
-        if download:
-            self.download()
+    def _load(self) -> None:
         if not self._check_integrity():
             raise RuntimeError("Dataset not found or corrupted. You can use download=True to download it")
-        batches = [load_batch(self._path(name)) for name, _ in (self.train_list if train else self.test_list)]
+        batches = [load_batch(self._path(name)) for name, _ in (self.train_list if self.train else self.test_list)]
         pictures = np.concatenate([batch["data"] for batch in batches]).reshape(-1, 3, 32, 32)
         self.data = np.ascontiguousarray(pictures.transpose(0, 2, 3, 1))  # (N, 32, 32, 3)
         self.targets: list[int] = [label for batch in batches for label in batch.get("labels") or batch["fine_labels"]]
         self.classes: list[str] = load_batch(self._path(self.meta["filename"]))[self.meta["key"]]
         self.class_to_idx = {name: index for index, name in enumerate(self.classes)}
-
-    def __len__(self) -> int:
-        return len(self.data)
 
     def __getitem__(self, index: int) -> tuple:
         return self._transformed(pillow().fromarray(self.data[index]), self.targets[index])
@@ -100,9 +85,6 @@ class CIFAR10(VisionDataset):
     def download(self) -> None:
         if not self._check_integrity():
             download_and_extract_archive(self.url, self.root, filename=self.filename, md5=self.tgz_md5)
-
-    def extra_repr(self) -> str:
-        return f"Split: {'Train' if self.train else 'Test'}"
 
 
 class CIFAR100(CIFAR10):

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import numpy as np
 
-from disttorch.vision.datasets.vision import VisionDataset
+from disttorch.vision.datasets.vision import SplitDataset
 from disttorch.vision.pillow import pillow
 
 BRIGHTEST = 16  # the largest value in the file
 
 
-class Digits(VisionDataset):
+class Digits(SplitDataset):
     """UCI's optical digits: 8x8 grey pictures of 0 to 9, for a first training without a download.
 
     Every fifth picture of each digit is for testing: 1,442 pictures to train with, 355 to test with, always the same.
@@ -33,22 +33,20 @@ class Digits(VisionDataset):
         target_transform: Callable | None = None,
         download: bool = False,
     ) -> None:
-        super().__init__(root, transform=transform, target_transform=target_transform)
-        self.train = train
+        super().__init__(root, train, transform, target_transform, download)
+
+    def _load(self) -> None:
         with (resources.files(__package__) / "digits.npz").open("rb") as file, np.load(file) as content:
             images, labels = content["images"], content["labels"]
-        chosen = for_testing(labels) != train
+        chosen = for_testing(labels) != self.train
         self.data = np.round(images[chosen] * (255 / BRIGHTEST)).astype(np.uint8)  # (N, 8, 8)
         self.targets: list[int] = labels[chosen].tolist()
 
-    def __len__(self) -> int:
-        return len(self.data)
+    def download(self) -> None:
+        """Nothing: the file is in the package."""
 
     def __getitem__(self, index: int) -> tuple:
         return self._transformed(pillow().fromarray(self.data[index]), self.targets[index])
-
-    def extra_repr(self) -> str:
-        return f"Split: {'Train' if self.train else 'Test'}"
 
 
 def for_testing(labels: np.ndarray) -> np.ndarray:

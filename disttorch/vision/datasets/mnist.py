@@ -1,7 +1,6 @@
 """MNIST and Fashion-MNIST: 70,000 28x28 grey pictures of 10 kinds, in the IDX format."""
 
 import math
-from collections.abc import Callable
 from pathlib import Path
 from typing import ClassVar
 
@@ -9,7 +8,7 @@ import numpy as np
 
 import disttorch
 from disttorch.vision.datasets.utils import check_integrity, extract_archive, fetch
-from disttorch.vision.datasets.vision import VisionDataset
+from disttorch.vision.datasets.vision import SplitDataset
 from disttorch.vision.pillow import pillow
 
 UNSIGNED_BYTE = 8  # IDX's code of the only type that these files use
@@ -29,7 +28,7 @@ def read_idx(path: str | Path, ndim: int) -> np.ndarray:
     return np.frombuffer(content, np.uint8, offset=start).reshape(shape).copy()
 
 
-class MNIST(VisionDataset):
+class MNIST(SplitDataset):
     """60,000 pictures of handwritten digits to train with and 10,000 to test with.
 
     `root` holds (or, with `download`, will hold) the folder `MNIST/raw` with the four files. Attributes: `data`, uint8
@@ -57,26 +56,12 @@ class MNIST(VisionDataset):
         "9 - nine",
     ]
 
-    def __init__(
-        self,
-        root: str | Path,
-        train: bool = True,
-        transform: Callable | None = None,
-        target_transform: Callable | None = None,
-        download: bool = False,
-    ) -> None:
-        super().__init__(root, transform=transform, target_transform=target_transform)
-        self.train = train
-        if download:
-            self.download()
+    def _load(self) -> None:
         if not self._check_exists():
             raise RuntimeError("Dataset not found. You can use download=True to download it")
-        split = "train" if train else "t10k"
+        split = "train" if self.train else "t10k"
         self.data = disttorch.from_numpy(read_idx(self._raw / f"{split}-images-idx3-ubyte", 3))  # (N, 28, 28)
         self.targets = disttorch.from_numpy(read_idx(self._raw / f"{split}-labels-idx1-ubyte", 1).astype(np.int64))
-
-    def __len__(self) -> int:
-        return len(self.data)
 
     def __getitem__(self, index: int) -> tuple:
         return self._transformed(pillow().fromarray(self.data[index].numpy()), int(self.targets[index]))
@@ -102,9 +87,6 @@ class MNIST(VisionDataset):
         for name, md5 in self.resources:
             fetch([mirror + name for mirror in self.mirrors], self._raw / name, md5)
             extract_archive(self._raw / name)
-
-    def extra_repr(self) -> str:
-        return f"Split: {'Train' if self.train else 'Test'}"
 
 
 class FashionMNIST(MNIST):

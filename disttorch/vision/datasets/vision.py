@@ -79,3 +79,39 @@ class VisionDataset(Dataset):
 
     def extra_repr(self) -> str:
         return ""
+
+
+class SplitDataset(VisionDataset):
+    """Base of the datasets that have one part to train and one to test with.
+
+    A subclass's `_load` fills `data` and `targets` with the part that `train` asks for, and its `download` fetches what
+    is absent.
+    """
+
+    data: Any
+
+    def __init__(
+        self,
+        root: str | Path | None,
+        train: bool = True,
+        transform: Callable | None = None,
+        target_transform: Callable | None = None,
+        download: bool = False,
+    ) -> None:
+        super().__init__(root, transform=transform, target_transform=target_transform)
+        self.train = train
+        if download:
+            self.download()
+        self._load()
+
+    def _load(self) -> None:
+        raise NotImplementedError
+
+    def download(self) -> None:
+        raise NotImplementedError
+
+    def __len__(self) -> int:
+        return len(self.data)
+
+    def extra_repr(self) -> str:
+        return f"Split: {'Train' if self.train else 'Test'}"
