@@ -21,6 +21,7 @@ from typing import Any
 from workloads import MORE, WORKLOADS, Workload
 
 LOSS_STEPS = 20
+PAUSE = 0.05  # seconds before a sample: the other library's threads go on spinning after theirs
 
 
 def library(name: str) -> Any:
@@ -83,6 +84,7 @@ def measure(pipes: dict[str, Any], name: str, workload: Workload, samples: int, 
     times: dict[str, list[float]] = {n: [] for n in pipes}
     for _ in range(samples):
         for library_name, pipe in pipes.items():
+            time.sleep(PAUSE)
             pipe.send(("time", workload.steps))
             times[library_name].append(pipe.recv() * 1e3)
     row: dict[str, Any] = {"workload": name, "wanted": workload.wanted}
