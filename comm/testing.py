@@ -99,6 +99,8 @@ def _run_threads(n: int, fn: Callable, timeout: float, args: Sequence, settings:
         except BaseException as error:
             failures.append((rank, error))
             groups[rank].abort(f"{type(error).__name__}: {error}")
+        else:
+            groups[rank].close()  # as a process does that ends: nobody waits for this rank
 
     deadline = clock.Deadline(timeout, f"{getattr(fn, '__name__', fn)} on {n} threads")
     threads = [clock.spawn(partial(body, rank), f"rank{rank}") for rank in range(n)]

@@ -20,9 +20,9 @@ class _Switches(ModuleType):
 
     is_built = is_available
 
-    def flags(self, **settings):
+    def flags(self, enabled: bool | None = None, **settings):
         """`with flags(enabled=False):` changes settings inside."""
-        return _Flags(self, settings)
+        return _Flags(self, settings if enabled is None else {"enabled": enabled, **settings})
 
 
 class _Flags:

@@ -126,3 +126,21 @@ def test_a_launchers_process_has_no_mpi(monkeypatch):
     assert not dist.is_mpi_available()
     with pytest.raises(RuntimeError, match="start the program with mpiexec, or use 'gloo'"):
         dist.init_process_group("mpi")
+
+
+def test_a_thread_that_is_done_is_a_rank_that_has_left():
+    def body(rank):
+        if rank == 1:
+            return "done"
+        with pytest.raises(dist.DistError, match="rank 1 closed the group"):
+            dist.all_reduce(torch.ones(1))
+        return "told"
+
+    assert run_ranks(3, body, timeout=10) == ["told", "done", "told"]
+
+
+def test_switches_go_without_their_name():
+    before = torch.backends.cudnn.enabled
+    with torch.backends.cudnn.flags(not before):
+        assert torch.backends.cudnn.enabled is not before
+    assert torch.backends.cudnn.enabled is before
