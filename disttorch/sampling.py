@@ -131,10 +131,12 @@ def standard_normals(stream, n: int):
     count = -(-(n - len(old)) // 2)
     u = doubles(stream, 2 * count).reshape(count, 2)
     radius, theta = xp.sqrt(-2 * xp.log1p(-u[:, 1])), 2 * np.pi * u[:, 0]
-    pairs = xp.stack((radius * xp.cos(theta), radius * xp.sin(theta)), 1).reshape(-1)
+    pairs = xp.empty((count, 2))
+    pairs[:, 0], pairs[:, 1] = radius * xp.cos(theta), radius * xp.sin(theta)
+    numbers = pairs.reshape(-1)
     if n:
-        stream.spare = float(pairs[-1]) if 2 * count > n - len(old) else None
-    return xp.concatenate((xp.asarray(old), pairs))[:n]
+        stream.spare = float(numbers[-1]) if 2 * count > n - len(old) else None
+    return (xp.concatenate((xp.asarray(old), numbers)) if old else numbers)[:n]
 
 
 def _normals_by_16(xp, u, mean: float, std: float):
