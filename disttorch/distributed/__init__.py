@@ -20,9 +20,9 @@ _HOMES = {
     ),
     "reduce_ops": "RedOpType ReduceOp reduce_op _make_nccl_premul_sum",
     "collectives": (
-        "Work all_gather all_gather_coalesced all_gather_into_tensor all_reduce all_reduce_coalesced all_to_all "
-        "all_to_all_single barrier broadcast gather monitored_barrier reduce reduce_scatter reduce_scatter_tensor "
-        "scatter"
+        "Work all_gather all_gather_coalesced all_gather_into_tensor all_gather_single all_reduce all_reduce_coalesced "
+        "all_to_all all_to_all_single barrier broadcast gather monitored_barrier reduce reduce_scatter "
+        "reduce_scatter_single reduce_scatter_tensor scatter"
     ),
     "point_to_point": "P2POp batch_isend_irecv irecv isend recv send",
     "objects": (

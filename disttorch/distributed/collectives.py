@@ -292,6 +292,9 @@ def reduce_scatter_tensor(output, input, op=ReduceOp.SUM, group=None, async_op=F
     return _done(g.comm.reduce_scatter(into, parts, name, async_op=async_op), loan, async_op)
 
 
+all_gather_single, reduce_scatter_single = all_gather_into_tensor, reduce_scatter_tensor  # the newer names
+
+
 def all_to_all(output_tensor_list, input_tensor_list, group=None, async_op=False):
     """output_tensor_list[r] becomes this rank's part of rank r's input_tensor_list."""
     if _outside(group):

@@ -144,3 +144,13 @@ def test_switches_go_without_their_name():
     with torch.backends.cudnn.flags(not before):
         assert torch.backends.cudnn.enabled is not before
     assert torch.backends.cudnn.enabled is before
+
+
+def test_the_newer_names():
+    def body(rank):
+        whole, part = torch.zeros(2), torch.zeros(1)
+        dist.all_gather_single(whole, torch.full((1,), float(rank)))
+        dist.reduce_scatter_single(part, whole)
+        return whole.tolist(), part.tolist()
+
+    assert run_ranks(2, body) == [([0, 1], [0]), ([0, 1], [2])]
