@@ -8,6 +8,7 @@ import pytest
 import disttorch as torch
 import disttorch.distributed as dist
 from disttorch import nn
+from disttorch.comm import PeerLost
 from disttorch.distributed import run_ranks
 from disttorch.distributed.algorithms.ddp_comm_hooks import (
     DDPCommHookType,
@@ -434,3 +435,27 @@ def reloaded(rank):
 
 def test_state_loads_with_and_without_the_prefix():
     assert run_ranks(1, reloaded) == [True]
+
+
+def test_the_bucket_that_lost_a_rank_says_so_not_the_next_one():
+    """The last bucket is reduced at the end of backward, when the group is known to be broken already."""
+
+    def lose(rank, *_):
+        model = DistributedDataParallel(net(), bucket_cap_mb=1e-4)
+        model(data(rank, 0)).sum().backward()
+        first, group = model.reducer.buckets[0], model.reducer.comm
+        assert len(model.reducer.buckets) > 1
+
+        class Lost:
+            def wait(self):
+                raise PeerLost(1 - rank, reason="silent")
+
+        def start(aside):
+            first.work = Lost()
+            group.abort(str(PeerLost(1 - rank)))
+
+        first.start = start
+        with pytest.raises(PeerLost, match=f"rank {1 - rank} .*silent"):
+            model(data(rank, 1)).sum().backward()
+
+    run_ranks(2, lose, timeout=20)

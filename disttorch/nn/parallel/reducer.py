@@ -13,6 +13,7 @@ import numpy as np
 
 from ...autograd.sweep import queue_callback
 from ...autograd.variable import Tensor, alias, wrap
+from ...comm import GroupClosed
 from ...devices import scope
 from ...futures import Future
 from .bucket import Arena, Bucket, GradBucket
@@ -222,12 +223,17 @@ class Reducer:
         """Backward is over: every bucket must be on its way; wait for them."""
         if self._learning:
             self._learn()
-        self._start_ready(ending=True)
-        self._running = False
-        if self._next < len(self.buckets):
-            late = sorted(i for i, (b, k) in self._place.items() if b >= self._next and k in self.buckets[b].missing)
-            self._raise_unused(late)
-        globally_unused = self._agree_on_unused()
+        try:
+            self._start_ready(ending=True)
+            self._running = False
+            if self._next < len(self.buckets):
+                late = sorted(i for i, (b, k) in self._place.items() if b >= self._next and k in self.buckets[b].missing)
+                self._raise_unused(late)
+            globally_unused = self._agree_on_unused()
+        except GroupClosed:  # the bucket that broke the group knows why
+            for bucket in self.buckets[: self._next]:
+                bucket.finish(self.scale)
+            raise
         self._finish()
         for i in self._unused:
             if i not in globally_unused:
