@@ -4,11 +4,11 @@ prefix.
 
 import numpy as np
 import pytest
+from disttorch.comm import PeerLost
 
 import disttorch as torch
 import disttorch.distributed as dist
 from disttorch import nn
-from disttorch.comm import PeerLost
 from disttorch.distributed import run_ranks
 from disttorch.distributed.algorithms.ddp_comm_hooks import (
     DDPCommHookType,

@@ -227,8 +227,7 @@ class Reducer:
             self._start_ready(ending=True)
             self._running = False
             if self._next < len(self.buckets):
-                late = sorted(i for i, (b, k) in self._place.items() if b >= self._next and k in self.buckets[b].missing)
-                self._raise_unused(late)
+                self._raise_unused(self._late())
             globally_unused = self._agree_on_unused()
         except GroupClosed:  # the bucket that broke the group knows why
             for bucket in self.buckets[: self._next]:
@@ -292,6 +291,10 @@ class Reducer:
                 parameter._grad = alias(self._view(i))
         self._unused = set()
         self._settle()
+
+    def _late(self) -> list[int]:
+        """The parameters whose gradients have not come."""
+        return sorted(i for i, (b, k) in self._place.items() if b >= self._next and k in self.buckets[b].missing)
 
     def _agree_on_unused(self) -> set[int]:
         """The parameters that no rank used: their gradients stay as they were."""
