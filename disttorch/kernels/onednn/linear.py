@@ -15,8 +15,6 @@ from disttorch.kernels.threads import enter_thread, threads_for
 TINY = 1 << 19
 # Rows from which a primitive takes over from the GEMM, and from which bringing the weights into its own layout pays.
 MANY_ROWS, REORDERED_ROWS = 256, 512
-# Inputs up to which a bias alone is worth the primitive: with more, filling the output with it first costs less.
-NARROW = 128
 # Elements of a weights' gradient from which its transpose is the quicker one to compute where it is wide.
 WIDE = 1 << 15
 _ACTIVATIONS = {"relu": dnnl.RELU, "gelu": dnnl.GELU_ERF}
@@ -40,9 +38,7 @@ class Linear:
         turned = _is_turned(x)
         x = x.swapaxes(0, 1) if turned else x
         rows = x if x.ndim == 2 else x.reshape(-1, x.shape[-1])
-        worthwhile = b is not None and len(rows) >= MANY_ROWS and rows.size * len(w) >= TINY
-        worthwhile = worthwhile and (activation is not None or rows.shape[1] <= NARROW)
-        if worthwhile and _is_safe(rows, w, b, activation):
+        if len(rows) >= MANY_ROWS and rows.size * len(w) >= TINY and b is not None and _is_safe(rows, w, b, activation):
             y = self._with_bias(np.ascontiguousarray(rows), w, b, activation)
         else:
             y = self._gemm(rows, w.T, b)
