@@ -135,7 +135,8 @@ def last_words(error: BaseException) -> str:
     on.
     """
     if isinstance(error, PeerLost):
-        return f"{PeerLost.__name__}: {FIELD.join(map(str, error.args))}"
+        fields = (error.rank, error.host, error.silent_for, error.last_op, error.reason)  # as they are by now
+        return f"{PeerLost.__name__}: {FIELD.join(map(str, fields))}"
     if isinstance(error, DeadlineExceeded) and error.missing:
         return f"{DeadlineExceeded.__name__}: {FIELD.join(map(str, (error.what, error.limit, *error.missing)))}"
     return f"{type(error).__name__}: {error}"

@@ -36,6 +36,13 @@ def test_who_gives_up_because_of_a_lost_rank_names_that_rank():
     assert told.args == lost.args
 
 
+def test_what_was_learnt_of_a_lost_rank_later_is_passed_on():
+    """Whoever notices the end of a process adds what it knows of the rank's last operation."""
+    lost = PeerLost(1, "far", 0.0, "", "its process ended")
+    lost.last_op = "barrier() at x.py:3"
+    assert departed(0, last_words(lost)).last_op == "barrier() at x.py:3"
+
+
 @pytest.mark.parametrize("words", ["PeerLost: nonsense", "PeerLost: 1\x1fa\x1fb", "ValueError: no"])
 def test_other_last_words_name_who_left(words):
     told = departed(3, words)
