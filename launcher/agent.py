@@ -84,6 +84,8 @@ class Agent:
             if self._rendezvous.key_file:
                 self._reaper.watch_path(self._rendezvous.key_file)
             self._logs = _log_folder(self._config)
+            if self._logs and not self._config.log_dir:
+                self._tell(f"disttorch: the workers' log files are in {self._logs}\n")
             if self._trace:
                 self._trace.start()
             for attempt in range(self._config.max_restarts + 1):
@@ -191,6 +193,7 @@ def _log_folder(config: LaunchConfig) -> Path | None:
     base = config.log_dir or tempfile.gettempdir()
     try:
         Path(base).mkdir(parents=True, exist_ok=True)
-        return Path(tempfile.mkdtemp(prefix=f"{config.run_id.replace('/', '_')}_", dir=base))
+        # Absolute: a worker may change its folder before it writes.
+        return Path(tempfile.mkdtemp(prefix=f"{config.run_id.replace('/', '_')}_", dir=base)).absolute()
     except OSError as error:
         raise UsageError(f"--log-dir {base} cannot be used: {error.strerror}") from None

@@ -3,6 +3,7 @@
 import json
 import os
 import pty
+import shutil
 import signal
 import subprocess
 import time
@@ -182,6 +183,20 @@ def test_log_files(tmp_path):
     assert job.name.startswith("job7_")
     found = {str(path.relative_to(job)): path.read_text() for path in job.rglob("*") if path.is_file()}
     assert found == {"attempt_0/0/stderr.log": "err\n", "attempt_0/1/stdout.log": "out\n"}
+
+
+def test_log_files_without_a_folder_are_told_of(tmp_path, scratch):
+    done = launch("--nproc-per-node", 2, "-r", "3", write(tmp_path, "print('out')"))
+    (folder,) = scratch.iterdir()
+    assert (done.stdout, done.stderr) == ("", f"disttorch: the workers' log files are in {folder}\n")
+    shutil.rmtree(folder)
+
+
+def test_a_worker_that_left_its_folder_finds_its_error_file(tmp_path):
+    script = write(tmp_path, "import os; os.chdir('/'); raise ValueError('lost')")
+    done = launch("--log-dir", "logs", script, cwd=tmp_path)
+    assert "disttorch: rank 0 ended with exit code 1 (ValueError: lost)\n" in done.stderr
+    assert len(list(tmp_path.glob("logs/*/attempt_0/0/error.json"))) == 1
 
 
 def test_shown_ranks(tmp_path):
