@@ -88,11 +88,10 @@ def grad(
         found = [g if g is None or g._node is None else g.detach() for g in found]
     if materialize_grads:
         found = [_full(t, 0) if g is None else g for g, t in zip(found, inputs, strict=True)]
-    elif not allow_unused and any(g is None for g in found):
+    elif not allow_unused and (unused := [i for i, g in enumerate(found) if g is None]):
         raise RuntimeError(
-            "One of the differentiated Tensors appears to not have been used in the graph. Set allow_unused=True if "
-            "this is the "
-            "desired behavior."
+            f"The differentiated Tensor at index {unused[0]} appears to not have been used in the graph. Set "
+            "allow_unused=True if this is the desired behavior."
         )
     return tuple(found)
 

@@ -69,7 +69,8 @@ def _file(url: ParseResult, rank: int, world_size: int, timeout: float) -> Itera
 
 def _env(url: ParseResult, rank: int, world_size: int, timeout: float) -> Iterator[Place]:
     def variable(name: str) -> str:
-        _need(name in os.environ, "env", f"environment variable {name} expected, but not set")
+        what = f"environment variable {name} expected, but not set (`disttorch run script.py` sets it)"
+        _need(name in os.environ, "env", what)
         return os.environ[name]
 
     rank = int(variable("RANK")) if rank < 0 else rank

@@ -37,7 +37,8 @@ class _ConvNd(Module):
         if out_channels % groups != 0:
             raise ValueError("out_channels must be divisible by groups")
         if padding_mode not in PADDINGS:
-            raise ValueError(f"padding_mode must be one of {set(PADDINGS)}, but got padding_mode='{padding_mode}'")
+            names = ", ".join(map(repr, PADDINGS))
+            raise ValueError(f"padding_mode must be one of {{{names}}}, but got padding_mode='{padding_mode}'")
         self.in_channels, self.out_channels, self.groups = in_channels, out_channels, groups
         self.kernel_size, self.stride, self.dilation = sizes(kernel_size), sizes(stride), sizes(dilation)
         self.output_padding, self.padding_mode = sizes(output_padding), padding_mode
