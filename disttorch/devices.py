@@ -116,8 +116,8 @@ def cupy():
         import cupy
     except ImportError:
         raise RuntimeError(
-            "CUDA devices need CuPy: pip install 'disttorch[cuda12]' or 'disttorch[cuda13]' "
-            "(or simulate devices with DISTTORCH_SIM_DEVICES=4)"
+            "CUDA devices need CuPy: pip install 'disttorch[cuda12]' or 'disttorch[cuda13]' (or simulate devices with "
+            "DISTTORCH_SIM_DEVICES=4)"
         ) from None
     return cupy
 

@@ -95,8 +95,7 @@ def from_numpy_dtype(np_type) -> dtype:
             return FROM_NUMPY[native]
         raise TypeError(
             f"can't convert np.ndarray of type {np.dtype(np_type)}. The only supported types are: float64, float32, "
-            "float16, "
-            "complex64, complex128, int64, int32, int16, int8, uint64, uint32, uint16, uint8, and bool."
+            "float16, complex64, complex128, int64, int32, int16, int8, uint64, uint32, uint16, uint8, and bool."
         ) from None
 
 

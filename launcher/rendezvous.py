@@ -217,8 +217,8 @@ class Rendezvous:
             self.secret = secret
             return
         raise RendezvousError(
-            f"node 0 did not answer at {host}:{port} within {JOIN_TIMEOUT:g} s "
-            "(--master-addr, --master-port; does it run, with the same secret?)"
+            f"node 0 did not answer at {host}:{port} within {JOIN_TIMEOUT:g} s (--master-addr, --master-port; does it "
+            "run, with the same secret?)"
         )
 
     def ask(self, request: Callable[[StoreClient], T]) -> T:

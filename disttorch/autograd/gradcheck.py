@@ -98,16 +98,14 @@ def _check_inputs(inputs: tuple) -> None:
         if t._data.dtype not in (np.float64, np.complex128):
             warnings.warn(
                 f"Input #{k} requires gradient and is not a double precision floating point or complex. This check "
-                "will likely fail "
-                "if all the inputs are not of double precision floating point or complex. ",
+                "will likely fail if all the inputs are not of double precision floating point or complex. ",
                 stacklevel=3,
             )
         if any(s == 0 and n > 1 for s, n in zip(t._data.strides, t._data.shape, strict=True)):
             raise RuntimeError(
                 f"The {k}th input has a dimension with stride 0. gradcheck only supports inputs that are "
-                "non-overlapping to be able to "
-                "compute the numerical gradients correctly. You should call .contiguous on the input before passing "
-                "it to gradcheck."
+                "non-overlapping to be able to compute the numerical gradients correctly. You should call .contiguous "
+                "on the input before passing it to gradcheck."
             )
 
 
@@ -228,9 +226,8 @@ def _check(func, inputs: tuple, eps, atol, rtol, nondet_tol, check_grad_dtypes) 
                 if np.abs(analytical - repeated).max(initial=0) > nondet_tol:
                     raise GradcheckError(
                         "Backward is not reentrant, i.e., running backward with same input and grad_output multiple "
-                        "times gives "
-                        "different values, although analytical gradient matches numerical gradient."
-                        f"The tolerance for nondeterminism was {nondet_tol}."
+                        "times gives different values, although analytical gradient matches numerical gradient.The "
+                        f"tolerance for nondeterminism was {nondet_tol}."
                     )
                 if check_grad_dtypes and dtype is not None and dtype is not t.dtype:
                     raise GradcheckError("Gradient has dtype mismatch")

@@ -54,9 +54,8 @@ def check_written(t: Tensor) -> None:
     """
     if any(step == 0 and size > 1 for step, size in zip(t._data.strides, t._data.shape, strict=True)):
         raise RuntimeError(
-            "unsupported operation: more than one element of the written-to tensor refers to a single memory "
-            "location. Please "
-            "clone() the tensor before performing the operation."
+            "unsupported operation: more than one element of the written-to tensor refers to a single memory location. "
+            "Please clone() the tensor before performing the operation."
         )
 
 
@@ -68,8 +67,7 @@ def check_apart(out: Tensor | None, *inputs: Tensor, numel: int = 0) -> None:
     if out is not None and any(t is out or _overlap(out._data, numel, t._data) for t in inputs):
         raise RuntimeError(
             "unsupported operation: some elements of the input tensor and the written-to tensor refer to a single "
-            "memory "
-            "location. Please clone() the tensor before performing the operation."
+            "memory location. Please clone() the tensor before performing the operation."
         )
 
 

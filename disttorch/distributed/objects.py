@@ -45,9 +45,8 @@ def _pack(value: Any) -> Any:
         return msgpack.ExtType(_PICKLED, pickle.dumps(value))
     raise TypeError(
         f"cannot send an object of type {type(value).__name__}: only numbers, strings, bytes, None, lists, tuples, "
-        "dicts and "
-        "tensors travel between ranks. Pickled objects could run code: disttorch.distributed.allow_pickle(), called on "
-        "all ranks, lets them travel"
+        "dicts and tensors travel between ranks. Pickled objects could run code: disttorch.distributed.allow_pickle(), "
+        "called on all ranks, lets them travel"
     )
 
 

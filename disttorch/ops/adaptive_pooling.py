@@ -42,8 +42,7 @@ def _check(name, input, n, colon):
         if x.shape[d] == 0:
             raise RuntimeError(
                 f"{name}(): Expected input to have non-zero size for non-batch dimensions, but input has sizes "
-                f"{list(x.shape)} "
-                f"with dimension {d} being empty"
+                f"{list(x.shape)} with dimension {d} being empty"
             )
     if x.dtype.kind not in "fV":
         raise NotImplementedError(f"\"{name}\" not implemented for '{SCALAR_NAMES[input.dtype]}'")

@@ -86,8 +86,8 @@ def _shared_heads(query, key, value):
     heads, kept, valued = (t._data.shape[-3] for t in (query, key, value))
     if heads % kept or heads % valued:
         raise RuntimeError(
-            "Number of heads in key and value must divide the number of heads in query. Got "
-            f"query heads {heads}, key heads {kept} and value heads {valued}"
+            f"Number of heads in key and value must divide the number of heads in query. Got query heads {heads}, key "
+            f"heads {kept} and value heads {valued}"
         )
     return key.repeat_interleave(heads // kept, -3), value.repeat_interleave(heads // valued, -3)
 
@@ -105,8 +105,7 @@ def _check(query, key, value, attn_mask, dropout_p, is_causal):
         names = [C_NAMES[t.dtype.name] for _, t in named]
         raise RuntimeError(
             f"Expected query, key, and value to have the same dtype, but got query.dtype: {names[0]} key.dtype: "
-            f"{names[1]} "
-            f"and value.dtype: {names[2]} instead."
+            f"{names[1]} and value.dtype: {names[2]} instead."
         )
     if attn_mask is not None:
         if is_causal:

@@ -43,8 +43,7 @@ def clamp(input, min=None, max=None, *, out=None):
     if isinstance(min, Tensor) != isinstance(max, Tensor) and min is not None and max is not None:
         raise TypeError(
             "clamp() received an invalid combination of arguments: min and max must both be tensors or both be "
-            "numbers, got "
-            f"min {type(min).__name__} and max {type(max).__name__}"
+            f"numbers, got min {type(min).__name__} and max {type(max).__name__}"
         )
     bounds = [b for b in (min, max) if b is not None]
     d = result_dtype(input, *bounds)

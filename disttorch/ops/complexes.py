@@ -74,8 +74,7 @@ def complex(real, imag, *, out=None):
     if out is not None and out.dtype is not real.dtype.to_complex():
         raise RuntimeError(
             f"Expected object of scalar type {dtypes.SCALAR_NAMES[real.dtype.to_complex()]} but got scalar type "
-            f"{scalar_name(out)} "
-            "for argument 'out'"
+            f"{scalar_name(out)} for argument 'out'"
         )
     if real.dtype is not imag.dtype:
         raise RuntimeError(

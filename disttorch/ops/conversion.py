@@ -73,10 +73,8 @@ def _of_numpy(data, d):
     if own is None:
         raise TypeError(
             f"can't convert np.ndarray of type {array.dtype.type.__module__}.{array.dtype.type.__name__}. The only "
-            "supported "
-            "types are: float64, float32, float16, complex64, complex128, int64, int32, int16, int8, uint64, "
-            "uint32, uint16, "
-            "uint8, and bool."
+            "supported types are: float64, float32, float16, complex64, complex128, int64, int32, int16, int8, uint64, "
+            "uint32, uint16, uint8, and bool."
         )
     if d is None or d is own:
         return array
@@ -216,10 +214,8 @@ def from_numpy(ndarray):
     if not array.flags.writeable:
         warnings.warn(
             "The given NumPy array is not writable, and PyTorch does not support non-writable tensors. This means "
-            "writing to "
-            "this tensor will result in an error. You may want to copy the array to protect its data or make it "
-            "writable before "
-            "converting it to a tensor.",
+            "writing to this tensor will result in an error. You may want to copy the array to protect its data or "
+            "make it writable before converting it to a tensor.",
             stacklevel=2,
         )
     return wrap(array)
@@ -227,9 +223,8 @@ def from_numpy(ndarray):
 
 def _refuse_negative_strides():
     raise ValueError(
-        "At least one stride in the given numpy array is negative, and tensors with negative strides are not "
-        "currently supported. "
-        "(You can probably work around this by making a copy of your array  with array.copy().) "
+        "At least one stride in the given numpy array is negative, and tensors with negative strides are not currently "
+        "supported. (You can probably work around this by making a copy of your array  with array.copy().) "
     )
 
 
@@ -250,15 +245,13 @@ def frombuffer(buffer, *, dtype, count=-1, offset=0, requires_grad=False):
         )
     if count > 0 and offset + count * size > whole:
         raise ValueError(
-            f"requested buffer length ({count} * {size} bytes) after offset ({offset} bytes) must not be greater "
-            "than actual "
-            f"buffer length ({whole} bytes)"
+            f"requested buffer length ({count} * {size} bytes) after offset ({offset} bytes) must not be greater than "
+            f"actual buffer length ({whole} bytes)"
         )
     if memoryview(buffer).readonly:
         warnings.warn(
-            "The given buffer is not writable, and PyTorch does not support non-writable tensors. This means "
-            "writing to this "
-            "tensor will result in an error. You may want to copy the buffer before converting it to a tensor.",
+            "The given buffer is not writable, and PyTorch does not support non-writable tensors. This means writing "
+            "to this tensor will result in an error. You may want to copy the buffer before converting it to a tensor.",
             stacklevel=2,
         )
     return leaf(wrap(np.frombuffer(buffer, d.np, count, offset)), requires_grad)

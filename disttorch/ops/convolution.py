@@ -125,8 +125,7 @@ def _check(name, x, w, b, stride, padding, dilation, groups, transposed=False):
         kernel = " x ".join(str(d * (k - 1) + 1) for k, d in zip(w[2:], dilation, strict=True))
         raise RuntimeError(
             f"Calculated padded input size per channel: ({inner}). Kernel size: ({kernel}). Kernel size can't be "
-            "greater than "
-            "actual input size"
+            "greater than actual input size"
         )
     return n
 
@@ -140,8 +139,7 @@ def _check_dtypes(input, weight, bias):
         kinds = [("torch.cuda." if t.device.type == "cuda" else "torch.") + t.dtype.type_name for t in (input, weight)]
         raise RuntimeError(
             f"Input type ({kinds[0]}) and weight type ({kinds[1]}) should be the same or input should be a MKLDNN "
-            "tensor and "
-            "weight is a dense tensor"
+            "tensor and weight is a dense tensor"
         )
 
 
@@ -150,8 +148,7 @@ def _setting(value, name, n):
     if found is None:
         raise RuntimeError(
             f"expected {name} to be a single integer value or a list of {n} values to match the convolution "
-            "dimensions, but "
-            f"got {name}={list(value)}"
+            f"dimensions, but got {name}={list(value)}"
         )
     return found
 

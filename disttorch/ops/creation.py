@@ -162,8 +162,7 @@ def empty_permuted(
         if not 0 <= d < len(shape):
             raise RuntimeError(
                 f"Dimension out of range (expected to be between 0 and {len(shape) - 1}, but got {d} at index "
-                f"{place}).  "
-                "NB: negative dims not currently supported; file an issue if you want it."
+                f"{place}).  NB: negative dims not currently supported; file an issue if you want it."
             )
     if len(set(physical_layout)) < len(shape):
         raise RuntimeError("Duplicate dim not allowed")
@@ -325,9 +324,8 @@ def _check_range(start, end, step):
 def range_(start=0, end=None, step=1, *, out=None, dtype=None, layout=None, device=None, requires_grad=False):
     """Numbers from [start, end], both ends included (torch.range; deprecated there)."""
     warnings.warn(
-        "torch.range is deprecated and will be removed in a future release because its behavior is inconsistent "
-        "with Python's "
-        "range builtin. Instead, use torch.arange, which produces values in [start, end).",
+        "torch.range is deprecated and will be removed in a future release because its behavior is inconsistent with "
+        "Python's range builtin. Instead, use torch.arange, which produces values in [start, end).",
         stacklevel=2,
     )
     start, end, step = _numbers(start, end, step)
@@ -343,8 +341,7 @@ def _ends(name: str, start, end) -> list:
     if any(ranks):
         raise RuntimeError(
             f"{name} only supports 0-dimensional start and end tensors, but got start with {ranks[0]} dimension(s) and "
-            "end "
-            f"with {ranks[1]} dimension(s)."
+            f"end with {ranks[1]} dimension(s)."
         )
     return _numbers(start, end)
 

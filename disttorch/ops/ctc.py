@@ -201,14 +201,12 @@ def ctc_loss(
     if t.ndim == 2 and max(lengths, default=0) > t.shape[1]:
         raise RuntimeError(
             f"Expected tensor to have size at least {max(lengths)} at dimension 1, but got size {t.shape[1]} for "
-            "argument #2 "
-            "'targets' (while checking arguments for ctc_loss_allocate_outputs)"
+            "argument #2 'targets' (while checking arguments for ctc_loss_allocate_outputs)"
         )
     if max(inputs, default=0) > steps:
         raise RuntimeError(
             f"Expected input_lengths to have value at most {steps}, but got value {max(inputs)} (while checking "
-            "arguments for "
-            "ctc_loss_allocate_outputs)"
+            "arguments for ctc_loss_allocate_outputs)"
         )
     loss = _ctc(log_probs, wrap(t, targets.device), inputs, lengths, blank, bool(zero_infinity))
     if reduction == "mean":

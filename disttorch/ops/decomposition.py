@@ -32,8 +32,7 @@ def _cholesky_forward(a):
         where = f"(Batch element {batch}): " if a.ndim > 2 else ""
         raise LinAlgError(
             f"linalg.cholesky: {where}The factorization could not be completed because the input is not "
-            "positive-definite (the "
-            f"leading minor of order {order} is not positive-definite)."
+            f"positive-definite (the leading minor of order {order} is not positive-definite)."
         ) from None
 
 
@@ -171,8 +170,7 @@ def _qr_rule(grads, q, r, mode):
     if mode == "r":
         raise RuntimeError(
             "The derivative of linalg.qr depends on Q, which is not computed when mode='r'. Please use linalg.qr(A, "
-            "mode='reduced') if you "
-            "are going to require gradients through Q or R."
+            "mode='reduced') if you are going to require gradients through Q or R."
         )
     m, n, k = q._data.shape[-2], r._data.shape[-1], r._data.shape[-2]
     if mode == "complete" and m > n:

@@ -69,20 +69,16 @@ def _over_channels(n):
             if n == 1:
                 raise RuntimeError(
                     f"dropout1d: Expected 2D or 3D input, but received a {ndim}D input. Note that dropout1d exists to "
-                    "provide "
-                    "channel-wise dropout on inputs with 1 spatial dimension, a channel dimension, and an optional "
-                    "batch dimension (i.e. 2D or 3D inputs)."
+                    "provide channel-wise dropout on inputs with 1 spatial dimension, a channel dimension, and an "
+                    "optional batch dimension (i.e. 2D or 3D inputs)."
                 )
             import warnings
 
             warnings.warn(
                 f"dropout{n}d: Received a {ndim}-D input to dropout{n}d, which is deprecated and will result in an "
-                "error in a "
-                "future release. To retain the behavior and silence this warning, please use dropout instead. Note "
-                f"that dropout{n}d "
-                f"exists to provide channel-wise dropout on inputs with {n} spatial dimensions, a channel dimension, "
-                "and an "
-                f"optional batch dimension (i.e. {n + 1}D or {n + 2}D inputs).",
+                "error in a future release. To retain the behavior and silence this warning, please use dropout "
+                f"instead. Note that dropout{n}d exists to provide channel-wise dropout on inputs with {n} spatial "
+                f"dimensions, a channel dimension, and an optional batch dimension (i.e. {n + 1}D or {n + 2}D inputs).",
                 stacklevel=2,
             )
         if n == 2 and ndim == 3:
@@ -90,12 +86,9 @@ def _over_channels(n):
 
             warnings.warn(
                 "dropout2d: Received a 3D input to dropout2d and assuming that channel-wise 1D dropout behavior is "
-                "desired - input "
-                "is interpreted as shape (N, C, L), where C is the channel dim. This behavior will change in a future "
-                "release to "
-                "interpret the input as one without a batch dimension, i.e. shape (C, H, W). To maintain the 1D "
-                "channel-wise "
-                "dropout behavior, please switch to using dropout1d instead.",
+                "desired - input is interpreted as shape (N, C, L), where C is the channel dim. This behavior will "
+                "change in a future release to interpret the input as one without a batch dimension, i.e. shape (C, H, "
+                "W). To maintain the 1D channel-wise dropout behavior, please switch to using dropout1d instead.",
                 stacklevel=2,
             )
         if not training or p == 0 or not input._data.size:

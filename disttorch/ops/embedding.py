@@ -104,8 +104,7 @@ def embedding_bag(
     if per_sample_weights is not None and input._data.shape != per_sample_weights._data.shape:
         raise ValueError(
             f"embedding_bag: If per_sample_weights ({list(per_sample_weights._data.shape)}) is not None, then it must "
-            "have the "
-            f"same shape as the input ({list(input._data.shape)})"
+            f"have the same shape as the input ({list(input._data.shape)})"
         )
     _check_padding_range(padding_idx, weight)
     if input._data.ndim == 2:

@@ -175,8 +175,7 @@ def uniform_(self, from_=0.0, to=1.0, *, generator=None, **named):
     if high - low > limit:
         raise RuntimeError(
             f"uniform_ expects to-from <= std::numeric_limits<{dtypes.SCALAR_NAMES[self.dtype]}>::max(), but found "
-            f"to={high:g} "
-            f"and from={low:g} which result in to-from to exceed the limit"
+            f"to={high:g} and from={low:g} which result in to-from to exceed the limit"
         )
     return _draw(self, _uniform, generator, sampling.uniform, low, high)
 
@@ -217,8 +216,7 @@ def cauchy_(self, median=0.0, sigma=1.0, *, generator=None):
     if not self.dtype.is_floating_point:
         raise RuntimeError(
             "Cauchy distribution is a continuous probability distribution. dtype must be a floating point but you "
-            "specified "
-            f"{dtypes.SCALAR_NAMES[self.dtype]}"
+            f"specified {dtypes.SCALAR_NAMES[self.dtype]}"
         )
     return _draw(self, _cauchy, generator, sampling.cauchy, float(median), float(sigma))
 

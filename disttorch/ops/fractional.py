@@ -80,8 +80,8 @@ def _pool(name: str, axes: int):
     shape = "(N, C, H, W)" if axes == 2 else "(N, C, D, H, W)"
     pool.__doc__ = (
         f"Maxima over windows at random steps of {shape}, or without N: of `output_size`, or the input's times "
-        "`output_ratio`; with `return_indices` also their positions in the flattened planes. "
-        f"`_random_samples` (N, C, {axes}) says where the windows stand."
+        "`output_ratio`; with `return_indices` also their positions in the flattened planes. `_random_samples` (N, C, "
+        f"{axes}) says where the windows stand."
     )
     for function, full in ((pool, name), (with_indices, f"{name}_with_indices")):
         function.__name__ = function.__qualname__ = full

@@ -81,9 +81,8 @@ def _check_classes(input, target, weight):
         classes = x.shape[1] if x.ndim > 1 else x.shape[0]
         if weight._data.shape != (classes,):
             raise RuntimeError(
-                f"weight tensor should be defined either for all {classes} classes or no classes but got weight "
-                "tensor of "
-                f"shape: {list(weight._data.shape)}"
+                f"weight tensor should be defined either for all {classes} classes or no classes but got weight tensor "
+                f"of shape: {list(weight._data.shape)}"
             )
         if weight._data.dtype != x.dtype:
             raise RuntimeError(
@@ -291,17 +290,16 @@ def linear_cross_entropy(
         raise RuntimeError(f"expected linear_weight with dimensionality at least 2, got {w.ndim}")
     if x.shape[-1] != w.shape[-1]:
         raise RuntimeError(
-            "expected equal input and linear_weight last dimensions (in_features), "
-            f"got {x.shape[-1]} and {w.shape[-1]}, respectively"
+            f"expected equal input and linear_weight last dimensions (in_features), got {x.shape[-1]} and "
+            f"{w.shape[-1]}, respectively"
         )
     *classes, features = w.shape
     if linear_bias is not None and linear_bias._data.shape != tuple(classes):
         raise RuntimeError(f"expected linear_bias shape {tuple(classes)}, got {linear_bias._data.shape}")
     if w.ndim > 2 and x.ndim == 1:
         raise RuntimeError(
-            f"K-dimensional loss defined by linear_weight shape {w.shape} requires batched input, (N, {features}), "
-            "got unbatched "
-            f"input with shape {x.shape}"
+            f"K-dimensional loss defined by linear_weight shape {w.shape} requires batched input, (N, {features}), got "
+            f"unbatched input with shape {x.shape}"
         )
     bias = None if linear_bias is None else linear_bias.reshape(-1)
     logits = linear(input, linear_weight.reshape(-1, features), bias).reshape(*x.shape[:-1], *classes)

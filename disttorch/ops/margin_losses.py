@@ -50,8 +50,7 @@ def multi_margin_loss(
     if t.ndim > 1 or t.size != rows:
         raise RuntimeError(
             "multi_margin_loss: target tensor should be 1-D with size equal to the number of input samples (batch "
-            "size). Expected "
-            f"target size [{rows}], but got {list(t.shape)}. Input has shape {list(x.shape)}."
+            f"size). Expected target size [{rows}], but got {list(t.shape)}. Input has shape {list(x.shape)}."
         )
     _long(target)
     need_floating(input, "multi_margin_loss")
@@ -125,8 +124,7 @@ def cosine_embedding_loss(
     if input1._data.ndim != wanted or input2._data.ndim != wanted:
         raise RuntimeError(
             f"{t.ndim}D target tensor expects {wanted}D input tensors, but found inputs with sizes "
-            f"{list(input1._data.shape)} and "
-            f"{list(input2._data.shape)}."
+            f"{list(input1._data.shape)} and {list(input2._data.shape)}."
         )
     eps = 1e-12
     squares = ((input1 * input1).sum(-1) + eps) * ((input2 * input2).sum(-1) + eps)
@@ -168,8 +166,7 @@ def _triplet(anchor, positive, negative, distance, margin, swap, reduction):
     if not a == p == n:
         raise RuntimeError(
             "The anchor, positive, and negative tensors are expected to have the same number of dimensions, but got: "
-            "anchor "
-            f"{a}D, positive {p}D, and negative {n}D inputs"
+            f"anchor {a}D, positive {p}D, and negative {n}D inputs"
         )
     near, far = distance(anchor, positive), distance(anchor, negative)
     if swap:

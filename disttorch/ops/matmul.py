@@ -60,8 +60,7 @@ def _check(a, b, name, first=2, second=2):
     if a.device is not b.device:
         raise RuntimeError(
             f"Expected all tensors to be on the same device, but found at least two devices, {a.device} and "
-            f"{b.device}! "
-            f"(when checking argument for argument mat2 in method wrapper_CUDA_{name})"
+            f"{b.device}! (when checking argument for argument mat2 in method wrapper_CUDA_{name})"
         )
     if a._data.ndim != first:
         raise RuntimeError(

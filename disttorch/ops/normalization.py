@@ -160,14 +160,12 @@ def _check_normalized(input, shape, **parameters):
         if t is not None and t._data.shape != shape:
             raise RuntimeError(
                 f"Expected {name} to be of same shape as normalized_shape, but got {name} of shape "
-                f"{list(t._data.shape)} and "
-                f"normalized_shape = {list(shape)}"
+                f"{list(t._data.shape)} and normalized_shape = {list(shape)}"
             )
     if x.shape[-len(shape) :] != shape:
         raise RuntimeError(
             f"Given normalized_shape={list(shape)}, expected input with shape [*, {', '.join(map(str, shape))}], but "
-            "got input of "
-            f"size{list(x.shape)}"
+            f"got input of size{list(x.shape)}"
         )
 
 
@@ -295,8 +293,7 @@ def group_norm(input, num_groups, weight=None, bias=None, eps=1e-05):
         if t is not None and t._data.shape != (channels,):
             raise RuntimeError(
                 f"Expected {name} to be a vector of size equal to the number of channels in input, but got {name} of "
-                "shape "
-                f"{list(t._data.shape)} and input of shape {list(x.shape)}"
+                f"shape {list(t._data.shape)} and input of shape {list(x.shape)}"
             )
     need_floating(input, "GroupNormKernelImpl")
     _check_mixed(input, None, weight, bias)

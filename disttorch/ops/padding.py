@@ -46,15 +46,14 @@ def _check_sizes(mode, x, widths, count):
         n = count + 1
         raise RuntimeError(
             f"Expected {n}D or {n + 1}D (batch mode) tensor with possibly 0 batch size and other non-zero dimensions "
-            "for input, but "
-            f"got: {list(x.shape)}"
+            f"for input, but got: {list(x.shape)}"
         )
     for k in range(x.ndim - count, x.ndim):
         (a, b), size = widths[k], x.shape[k]
         if mode == "reflect" and (a >= size or b >= size):
             raise RuntimeError(
-                f"Argument #{4 + 2 * (x.ndim - 1 - k)}: Padding size should be less than the "
-                f"corresponding input dimension, but got: padding ({a}, {b}) at dimension {k} of input {list(x.shape)}"
+                f"Argument #{4 + 2 * (x.ndim - 1 - k)}: Padding size should be less than the corresponding input "
+                f"dimension, but got: padding ({a}, {b}) at dimension {k} of input {list(x.shape)}"
             )
         if mode == "circular" and (a > size or b > size):
             raise RuntimeError("Padding value causes wrapping around more than once.")
@@ -82,8 +81,7 @@ def pad(input, pad, mode="constant", value=None):
     if count > x.ndim:
         raise RuntimeError(
             "Padding length should be less than or equal to two times the input dimension but got padding length "
-            f"{len(pad)} and "
-            f"input of dimension {x.ndim}"
+            f"{len(pad)} and input of dimension {x.ndim}"
         )
     widths = [(0, 0)] * (x.ndim - count) + [(pad[2 * k], pad[2 * k + 1]) for k in reversed(range(count))]
     if mode == "constant":
@@ -91,8 +89,7 @@ def pad(input, pad, mode="constant", value=None):
             if x.shape[k] + a + b < 0:
                 raise RuntimeError(
                     f"The input size {x.shape[k]}, plus negative padding {a} and {b} resulted in a negative output "
-                    "size, which is "
-                    f"invalid. Check dimension {k} of your input."
+                    f"size, which is invalid. Check dimension {k} of your input."
                 )
         return _constant(input, tuple(widths), 0 if value is None else value)
     if value is not None and value != 0:

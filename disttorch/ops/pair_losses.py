@@ -25,8 +25,7 @@ def _pair(input, target, name, kernel, warn=True):
             warnings.warn(
                 f"Using a target size (torch.Size({list(target._data.shape)})) that is different to the input size "
                 f"(torch.Size({list(input._data.shape)})). This will likely lead to incorrect results due to "
-                "broadcasting. "
-                "Please ensure they have the same size.",
+                "broadcasting. Please ensure they have the same size.",
                 stacklevel=3,
             )
         input, target = broadcast_tensors(input, target)

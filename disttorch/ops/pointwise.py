@@ -241,8 +241,7 @@ def refuse_bools(name: str, x, y, d: dtypes.dtype) -> None:
         if dtypes.bool_ in kinds:
             raise RuntimeError(
                 "Subtraction, the `-` operator, with a bool tensor is not supported. If you are trying to invert a "
-                "mask, use the `~` or "
-                "`logical_not()` operator instead."
+                "mask, use the `~` or `logical_not()` operator instead."
             )
     elif d.category == BOOL:
         raise RuntimeError(f"\"{name}\" not implemented for 'Bool'")

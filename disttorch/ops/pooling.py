@@ -102,8 +102,7 @@ def _out_shape(name, shape, kernel, stride, padding, dilation, ceil_mode):
     if 0 in shape[1:]:
         raise RuntimeError(
             f"{'max_pool1d: ' if n == 1 else ''}Expected {n + 1}D or {n + 2}D (batch mode) tensor with optional 0 dim "
-            "batch size "
-            f"for input, but got:{list(shape)}"
+            f"batch size for input, but got:{list(shape)}"
         )
     out = pool_out_shape(spatial, kernel, stride, padding, dilation, ceil_mode)
     if min(out) < 1:
@@ -231,8 +230,7 @@ def _make_unpool(n):
         if indices._data.shape != x.shape:
             raise RuntimeError(
                 f"Expected shape of indices to be same as that of the input tensor ({list(x.shape)}) but got indices "
-                "tensor with "
-                f"shape: {list(indices._data.shape)}"
+                f"tensor with shape: {list(indices._data.shape)}"
             )
         if x.ndim == n + 1:
             return max_unpool(

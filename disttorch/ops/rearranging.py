@@ -139,16 +139,15 @@ def unfold(input, kernel_size, dilation=1, padding=0, stride=1):
     x = input._data
     if x.ndim not in (3, 4) or 0 in x.shape[-3:]:
         raise RuntimeError(
-            "Expected 3D or 4D (batch mode) tensor with possibly 0 batch size and other non-zero dimensions for "
-            "input, but got: "
-            f"{list(x.shape)}"
+            "Expected 3D or 4D (batch mode) tensor with possibly 0 batch size and other non-zero dimensions for input, "
+            f"but got: {list(x.shape)}"
         )
     out = _blocks(x.shape[-2:], kernel, dilation, padding, stride)
     if min(out) < 1:
         raise RuntimeError(
             f"Given input with spatial size {x.shape[-2:]}, kernel_size={kernel}, dilation={dilation}, "
-            f"padding={padding}, calculated "
-            f"shape of the array of sliding blocks as {out}, but its components must be at least one."
+            f"padding={padding}, calculated shape of the array of sliding blocks as {out}, but its components must be "
+            "at least one."
         )
     if x.ndim == 3:
         return _unfold(input.unsqueeze(0), kernel, dilation, padding, stride).squeeze(0)
@@ -165,15 +164,13 @@ def fold(input, output_size, kernel_size, dilation=1, padding=0, stride=1):
     if x.ndim not in (2, 3) or 0 in x.shape[-2:]:
         raise RuntimeError(
             "Expected 2D or 3D (batch mode) tensor for input with possibly 0 batch size and non-zero dimensions for "
-            "input, but got: "
-            f"{list(x.shape)}"
+            f"input, but got: {list(x.shape)}"
         )
     rows, d = x.shape[-2], x.ndim - 2
     if rows % (kernel[0] * kernel[1]):
         raise RuntimeError(
             "Expected size of input's dimension 1 to be divisible by the product of kernel_size, but got "
-            f"input.size({d})={rows} and "
-            f"kernel_size={kernel}."
+            f"input.size({d})={rows} and kernel_size={kernel}."
         )
     blocks = _blocks(size, kernel, dilation, padding, stride)
     given = (
@@ -183,14 +180,12 @@ def fold(input, output_size, kernel_size, dilation=1, padding=0, stride=1):
     if min(blocks) < 1:
         raise RuntimeError(
             f"{given}size of input's dimension 2 to match the calculated number of sliding blocks {blocks[0]} * "
-            f"{blocks[1]} = "
-            f"{blocks[0] * blocks[1]}, which is too small (non-positive)"
+            f"{blocks[1]} = {blocks[0] * blocks[1]}, which is too small (non-positive)"
         )
     if blocks[0] * blocks[1] != x.shape[-1]:
         raise RuntimeError(
             f"{given}size of input's dimension 2 to match the calculated number of sliding blocks {blocks[0]} * "
-            f"{blocks[1]} = "
-            f"{blocks[0] * blocks[1]}, but got input.size({d + 1})={x.shape[-1]}."
+            f"{blocks[1]} = {blocks[0] * blocks[1]}, but got input.size({d + 1})={x.shape[-1]}."
         )
     if x.ndim == 2:
         return _fold(input.unsqueeze(0), size, kernel, dilation, padding, stride).squeeze(0)

@@ -92,8 +92,7 @@ def _need_float(input, name, dtype=None):
     if d.category < dtypes.FLOATING:
         raise RuntimeError(
             f"{name}(): could not infer output dtype. {'Input' if dtype is None else 'Optional'} dtype must be either "
-            "a floating "
-            f"point or complex dtype. Got: {dtypes.SCALAR_NAMES[d]}"
+            f"a floating point or complex dtype. Got: {dtypes.SCALAR_NAMES[d]}"
         )
 
 
@@ -153,8 +152,7 @@ def _moment(name, op):
 
             warnings.warn(
                 f"{name}(): degrees of freedom is <= 0. Correction should be strictly less than the reduction factor "
-                "(input numel "
-                "divided by output numel).",
+                "(input numel divided by output numel).",
                 stacklevel=2,
             )
         return write(out, op(input, dims, correction, keepdim))

@@ -152,15 +152,13 @@ def _wanted(x, size, scale_factor, n):
         if len(size) != n:
             raise ValueError(
                 "Input and output must have the same number of spatial dimensions, but got input with spatial "
-                f"dimensions of {list(x.shape[2:])} "
-                f"and output size of {size}. Please provide input tensor in (N, C, d1, d2, ...,dK) format and output "
-                "size in (o1, o2, ...,oK) format."
+                f"dimensions of {list(x.shape[2:])} and output size of {size}. Please provide input tensor in (N, C, "
+                "d1, d2, ...,dK) format and output size in (o1, o2, ...,oK) format."
             )
         if not all(hasattr(s, "__index__") for s in size):
             raise TypeError(
-                "expected size to be one of int or Tuple[int] or Tuple[int, int] or Tuple[int, int, int], but got "
-                "size with types "
-                f"{[type(s) for s in size]}"
+                "expected size to be one of int or Tuple[int] or Tuple[int, int] or Tuple[int, int, int], but got size "
+                f"with types {[type(s) for s in size]}"
             )
         return [s.__index__() for s in size], None
     if scale_factor is None:
@@ -170,9 +168,8 @@ def _wanted(x, size, scale_factor, n):
     if len(scale_factor) != n:
         raise ValueError(
             "Input and scale_factor must have the same number of spatial dimensions, but got input with spatial "
-            f"dimensions of {list(x.shape[2:])} "
-            f"and scale_factor of shape {scale_factor}. Please provide input tensor in (N, C, d1, d2, ...,dK) format "
-            "and scale_factor in (s1, s2, ...,sK) format."
+            f"dimensions of {list(x.shape[2:])} and scale_factor of shape {scale_factor}. Please provide input tensor "
+            "in (N, C, d1, d2, ...,dK) format and scale_factor in (s1, s2, ...,sK) format."
         )
     return None, [float(s) for s in scale_factor]
 
@@ -206,8 +203,7 @@ def interpolate(
     if n not in (1, 2, 3) or mode not in _MODES:
         raise NotImplementedError(
             f"Input Error: Only 3D, 4D and 5D input Tensors supported (got {x.ndim}D) for the modes: nearest | linear "
-            "| bilinear | "
-            f"bicubic | trilinear | lanczos | area | nearest-exact (got {mode})"
+            f"| bilinear | bicubic | trilinear | lanczos | area | nearest-exact (got {mode})"
         )
     if n not in _MODES[mode]:
         raise NotImplementedError(f"Got {x.ndim}D input, but {mode} mode needs {_MODES[mode][0] + 2}D input")

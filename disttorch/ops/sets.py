@@ -83,14 +83,12 @@ def searchsorted(sorted_sequence, input, *, out_int32=False, right=False, side=N
     if input.dtype is not sorted_sequence.dtype:
         raise RuntimeError(
             "torch.searchsorted(): boundary tensor and input value tensor should have same dtype, but got boundary "
-            "tensor dtype "
-            f"{_c_name(sorted_sequence)} and input value tensor dtype {_c_name(input)}"
+            f"tensor dtype {_c_name(sorted_sequence)} and input value tensor dtype {_c_name(input)}"
         )
     if input._data.ndim == 0 and sorted_sequence._data.ndim != 1 and input._data.size == 1:
         raise RuntimeError(
             "torch.searchsorted(): input value can be a scalar only when boundaries tensor dimension is 1, but we got "
-            "boundaries "
-            f"tensor dim({sorted_sequence._data.ndim}) and input value's dim(0) numel(1)"
+            f"boundaries tensor dim({sorted_sequence._data.ndim}) and input value's dim(0) numel(1)"
         )
     side = "right" if right or side == "right" else "left"
     a, v = sorted_sequence._data, input._data
@@ -110,9 +108,8 @@ def searchsorted(sorted_sequence, input, *, out_int32=False, right=False, side=N
     if a.ndim > 1 and a.shape[:-1] != v.shape[:-1]:
         raise RuntimeError(
             "torch.searchsorted(): boundaries tensor should be 1 dimension or the first N-1 dimensions of boundaries "
-            "tensor and input "
-            f"value tensor must match, but we got boundaries tensor {list(a.shape)} and input value tensor "
-            f"{list(v.shape)}"
+            f"tensor and input value tensor must match, but we got boundaries tensor {list(a.shape)} and input value "
+            f"tensor {list(v.shape)}"
         )
     if a.ndim == 1:
         found = np.asarray(np.searchsorted(a, v, side))

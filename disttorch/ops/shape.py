@@ -58,8 +58,7 @@ def view(input, *shape, dtype=None):
     if not np.may_share_memory(data.reshape(shape), data):
         raise RuntimeError(
             "view size is not compatible with input tensor's size and stride (at least one dimension spans across two "
-            "contiguous "
-            "subspaces). Use .reshape(...) instead."
+            "contiguous subspaces). Use .reshape(...) instead."
         )
     return _reshape(input, shape)
 
@@ -132,8 +131,7 @@ def permute(input, *args, dims=None):
     if len(dims) != input._data.ndim:
         raise RuntimeError(
             "permute(sparse_coo): number of dimensions in the tensor input does not match the length of the desired "
-            "ordering of "
-            f"dimensions i.e. input.dim() = {input._data.ndim} is not equal to len(dims) = {len(dims)}"
+            f"ordering of dimensions i.e. input.dim() = {input._data.ndim} is not equal to len(dims) = {len(dims)}"
         )
     found = tuple([axis(d, len(dims)) for d in dims])
     if len(set(found)) != len(found):
@@ -167,8 +165,7 @@ def movedim(input, source, destination):
     if len(src) != len(dst):
         raise RuntimeError(
             f"movedim: Invalid source or destination dims: source ({list(src)} dims) should contain the same number of "
-            "dims as "
-            f"destination ({list(dst)} dims)"
+            f"dims as destination ({list(dst)} dims)"
         )
     order: list = [None] * n
     for s, d in zip(src, dst, strict=True):
@@ -224,8 +221,7 @@ def expand(input, *args, size=None, implicit=False):
     if extra < 0:
         raise RuntimeError(
             f"expand({_type(input)}{{{list(have)}}}, size={list(shape)}): the number of sizes provided ({len(shape)}) "
-            "must be "
-            f"greater or equal to the number of dimensions in the tensor ({len(have)})"
+            f"must be greater or equal to the number of dimensions in the tensor ({len(have)})"
         )
     full = []
     for i, s in enumerate(shape):
@@ -240,8 +236,7 @@ def expand(input, *args, size=None, implicit=False):
         elif h is not None and h not in (1, s):
             raise RuntimeError(
                 f"The expanded size of the tensor ({s}) must match the existing size ({h}) at non-singleton dimension "
-                f"{i}.  "
-                f"Target sizes: {list(shape)}.  Tensor sizes: {list(have)}"
+                f"{i}.  Target sizes: {list(shape)}.  Tensor sizes: {list(have)}"
             )
         full.append(s)
     return _expand(input, tuple(full))

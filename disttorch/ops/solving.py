@@ -231,8 +231,8 @@ def solve_triangular(A, B, *, upper, left=True, unitriangular=False, out=None):
     if B._data.ndim < 2 or B._data.shape[-2 if left else -1] != A._data.shape[-1]:
         raise RuntimeError(
             "linalg.solve_triangular: Incompatible shapes of A and B for the equation "
-            f"{'AX = B' if left else 'XA = B'} "
-            f"({A._data.shape[-2]}x{A._data.shape[-1]} and {B._data.shape[-2]}x{B._data.shape[-1]})"
+            f"{'AX = B' if left else 'XA = B'} ({A._data.shape[-2]}x{A._data.shape[-1]} and "
+            f"{B._data.shape[-2]}x{B._data.shape[-1]})"
         )
     if left:
         return write(out, _solve_triangular(A, B, upper, unitriangular))

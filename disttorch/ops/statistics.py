@@ -176,8 +176,7 @@ def gradient(input, *, spacing=None, dim=None, edge_order=1):
     if len(spacing) != len(dims):
         raise RuntimeError(
             "torch.gradient expected spacing to be unspecified, a scalar or a list of length equal to 'self.dim() = "
-            f"{input._data.ndim}', since "
-            f"dim argument was not given, but got a list of length {len(spacing)}"
+            f"{input._data.ndim}', since dim argument was not given, but got a list of length {len(spacing)}"
             if dim is None
             else "torch.gradient expected spacing to be unspecified, a scalar or it's spacing and dim arguments to "
             f"have the same length, but got a spacing argument of length {len(spacing)} and a dim argument of "

@@ -89,8 +89,8 @@ def _strided(x, size, stride, offset):
     if 0 not in size and not 0 <= last < flat.size:
         raise RuntimeError(
             f"setStorage: sizes {list(size)}, strides {list(stride)}, storage offset {offset}, and itemsize "
-            f"{x.itemsize} requiring "
-            f"a storage size of {(last + 1) * x.itemsize} are out of bounds for storage of size {flat.nbytes}"
+            f"{x.itemsize} requiring a storage size of {(last + 1) * x.itemsize} are out of bounds for storage of size "
+            f"{flat.nbytes}"
         )
     view = np.lib.stride_tricks.as_strided(flat[offset:], size, tuple([s * x.itemsize for s in stride]))
     source = _positions(x.shape, [s // x.itemsize for s in x.strides], start)

@@ -43,8 +43,7 @@ def assert_close(
     if (rtol is None) != (atol is None):
         raise ValueError(
             "Either both 'rtol' and 'atol' or none of them must be specified, but got "
-            f"{'no rtol' if rtol is None else f'rtol={rtol}'}"
-            f" and {'no atol' if atol is None else f'atol={atol}'}."
+            f"{'no rtol' if rtol is None else f'rtol={rtol}'} and {'no atol' if atol is None else f'atol={atol}'}."
         )
     checks = {"device": check_device, "dtype": check_dtype, "stride": check_stride}
     problem = _difference(actual, expected, rtol, atol, equal_nan, checks, "")

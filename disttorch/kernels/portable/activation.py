@@ -5,6 +5,7 @@ Backward takes what PyTorch saves: the result for relu, tanh and sigmoid, the in
 
 from math import pi, sqrt
 
+from disttorch.kernels.portable.masking import kept
 from disttorch.kernels.portable.precision import in_float32
 from disttorch.kernels.portable.special import erf
 
@@ -20,7 +21,7 @@ class Activation:
         return self.xp.maximum(x, x.dtype.type(0), out=out)  # NaN passes, as in PyTorch
 
     def relu_backward(self, g, y):
-        return g * (y > 0)
+        return kept(g, y != 0)  # y is positive, 0 or NaN, which passes, as in PyTorch
 
     @in_float32
     def tanh_forward(self, x):

@@ -7,6 +7,7 @@ from itertools import product
 from math import prod
 
 from disttorch.kernels.geometry import adaptive_windows, pool_out_shape, window_slices
+from disttorch.kernels.portable.masking import kept
 from disttorch.kernels.portable.precision import in_float32
 
 
@@ -50,7 +51,7 @@ class Pooling:
         out = g.shape[2:]
         gx, inner = _padded_zeros(xp, g, x_shape, kernel, stride, padding, dilation, out)
         for k, window in enumerate(window_slices(kernel, stride, dilation, out)):
-            gx[(..., *window)] += g * (saved == k)
+            gx[(..., *window)] += kept(g, saved == k)
         return gx[inner]
 
     # ---- average

@@ -33,8 +33,7 @@ class AdaptiveLogSoftmaxWithLoss(Module):
         if any(int(c) != c for c in cutoffs) or any(a >= b for a, b in pairwise(steps)):
             raise ValueError(
                 "cutoffs should be a sequence of unique, positive integers sorted in an increasing order, where each "
-                "value is "
-                "between 1 and n_classes-1"
+                "value is between 1 and n_classes-1"
             )
         self.in_features, self.n_classes, self.cutoffs = in_features, n_classes, [*cutoffs, n_classes]
         self.div_value, self.head_bias = div_value, head_bias

@@ -60,8 +60,7 @@ class _NormBase(Module):
     def extra_repr(self):
         return (
             f"{self.num_features}, eps={self.eps}, momentum={self.momentum}, affine={self.affine}, "
-            f"bias={self.bias is not None}, "
-            f"track_running_stats={self.track_running_stats}"
+            f"bias={self.bias is not None}, track_running_stats={self.track_running_stats}"
         )
 
     def _load_from_state_dict(self, state_dict, prefix, local_metadata, *rest):
@@ -143,8 +142,7 @@ class _InstanceNorm(_NormBase):
                 )
             warnings.warn(
                 f"input's size at dim={channels} does not match num_features. You can silence this warning by not "
-                "passing in "
-                "num_features, which is not used because affine=False",
+                "passing in num_features, which is not used because affine=False",
                 stacklevel=2,
             )
         if channels == 0:

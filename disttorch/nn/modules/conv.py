@@ -190,8 +190,7 @@ class _ConvTransposeNd(_ConvNd):
             if not low <= size <= high:
                 raise ValueError(
                     f"requested an output size of {output_size}, but valid sizes range from {smallest} to {largest} "
-                    "(for an input "
-                    f"of {input.shape[2:]})"
+                    f"(for an input of {input.shape[2:]})"
                 )
         return [size - low for size, low in zip(output_size, smallest, strict=True)]
 
@@ -234,8 +233,7 @@ class _LazyConv(LazyModuleMixin):
         if others not in (1, 2):
             raise RuntimeError(
                 f"Expected {self.axes + 1}D (unbatched) or {self.axes + 2}D (batched) input to {type(self).__name__}, "
-                "but got input "
-                f"of size: {input.shape}"
+                f"but got input of size: {input.shape}"
             )
         self.in_channels = input.shape[others - 1]
         if self.in_channels % self.groups != 0:

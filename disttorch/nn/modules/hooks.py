@@ -263,8 +263,7 @@ def _call_the_rest(module, args, kwargs, called: set):
         except Exception as e:
             warnings.warn(
                 "module forward hook with ``always_call=True`` raised an exception that was silenced as another error "
-                "was "
-                f"raised in forward: {e}",
+                f"was raised in forward: {e}",
                 stacklevel=4,
             )
 
@@ -327,8 +326,7 @@ class _BackwardWatch:
         if self.hooks:
             warnings.warn(
                 "Full backward hook is firing when gradients are computed with respect to module outputs since no "
-                "inputs require "
-                "gradients. See https://docs.pytorch.org/docs/main/generated/torch.nn.Module.html"
+                "inputs require gradients. See https://docs.pytorch.org/docs/main/generated/torch.nn.Module.html"
                 "#torch.nn.Module.register_full_backward_hook for more details.",
                 stacklevel=2,
             )

@@ -181,8 +181,8 @@ class Module(Hooks, State):
             if param.grad_fn is not None:
                 raise ValueError(
                     f"Cannot assign non-leaf Tensor to parameter '{name}'. Model parameters must be created "
-                    "explicitly. To express "
-                    f"'{name}' as a function of another Tensor, compute the value in the forward() method."
+                    f"explicitly. To express '{name}' as a function of another Tensor, compute the value in the "
+                    "forward() method."
                 )
             param = registered(everywhere.parameter, self, name, param)
         self._parameters[name] = param

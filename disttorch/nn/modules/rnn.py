@@ -181,8 +181,7 @@ def _check_settings(input_size, hidden_size, num_layers, bias, batch_first, drop
     if dropout > 0 and num_layers == 1:
         warnings.warn(
             "dropout option adds dropout after all but last recurrent layer, so non-zero dropout expects num_layers "
-            "greater than 1, "
-            f"but got dropout={dropout} and num_layers={num_layers}",
+            f"greater than 1, but got dropout={dropout} and num_layers={num_layers}",
             stacklevel=5,
         )
     for name, value, kind in (

@@ -162,8 +162,7 @@ def _load(module, state_dict, prefix: str, metadata, assign: bool, found: _Incom
         if hook(module, found) is not None:
             raise AssertionError(
                 "Hooks registered with ``register_load_state_dict_post_hook`` are not expected to return new values, "
-                "if "
-                "incompatible_keys need to be modified, it should be done inplace."
+                "if incompatible_keys need to be modified, it should be done inplace."
             )
 
 
@@ -182,8 +181,7 @@ def _load_one(module, name: str, target: Tensor, key: str, value, assign: bool) 
         if value._data.shape != target._data.shape:
             return (
                 f"size mismatch for {key}: copying a param with shape {value.shape} from checkpoint, the shape in "
-                "current model is "
-                f"{target.shape}."
+                f"current model is {target.shape}."
             )
         if target.device.type == "meta" and value.device.type != "meta" and not assign:
             warnings.warn(

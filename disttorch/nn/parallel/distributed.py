@@ -288,8 +288,7 @@ def _one_device(named: list, device_ids) -> devices.device:
         if wanted is not where:
             raise ValueError(
                 "DistributedDataParallel device_ids and output_device arguments only work with a module on that "
-                f"device: device_ids [{wanted}], "
-                f"and module parameters {where}."
+                f"device: device_ids [{wanted}], and module parameters {where}."
             )
     return where
 

@@ -152,8 +152,7 @@ class Reducer:
         if k not in bucket.missing:
             self._fail(
                 f"Expected to mark a variable ready only once. Parameter {self.names[i]} got a gradient twice in one "
-                "backward: its module "
-                "is used in several reentrant backward passes, or it was announced as unused."
+                "backward: its module is used in several reentrant backward passes, or it was announced as unused."
             )
         bucket.missing.discard(k)
         if self._order is not None:
@@ -320,8 +319,8 @@ class Reducer:
             "participate in calculating loss."
         )
         self._fail(
-            f"{reason}\nParameters which did not receive grad for rank "
-            f"{self.comm.rank}: {names}\n"
+            f"{reason}\n"
+            f"Parameters which did not receive grad for rank {self.comm.rank}: {names}\n"
             f"Parameter indices which did not receive grad for rank {self.comm.rank}: {' '.join(map(str, late))}"
         )
 

@@ -239,8 +239,7 @@ class DataParallel(Module):
             if t.device is not self.src_device_obj:
                 raise RuntimeError(
                     f"module must have its parameters and buffers on device {self.src_device_obj} (device_ids[0]) but "
-                    "found one of "
-                    f"them on device: {t.device} ({name})"
+                    f"found one of them on device: {t.device} ({name})"
                 )
         if len(self.device_ids) == 1:
             where = self.src_device_obj

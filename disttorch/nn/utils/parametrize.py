@@ -109,8 +109,7 @@ class ParametrizationList(ModuleList):
             if len(values) != self.ntensors:
                 raise ValueError(
                     f"'right_inverse' must return a sequence of tensors of length {self.ntensors}. Got a sequence of "
-                    "length "
-                    f"{len(values)}."
+                    f"length {len(values)}."
                 )
             for i, (original, t) in enumerate(zip(self._originals(), values, strict=True)):
                 if original.dtype is not t.dtype:
@@ -241,9 +240,9 @@ def _check_inverse(parametrization: Module, made: Tensor, value: Tensor):
         if getattr(back, kind) != getattr(value, kind):
             raise ValueError(
                 f"The tensor returned by parametrization.right_inverse must have the same {kind} as module.weight, "
-                "unless `unsafe` "
-                f"flag is enabled.\nmodule.weight {kind}: {getattr(value, kind)}\nreturned {kind}: "
-                f"{getattr(back, kind)}"
+                "unless `unsafe` flag is enabled.\n"
+                f"module.weight {kind}: {getattr(value, kind)}\n"
+                f"returned {kind}: {getattr(back, kind)}"
             )
 
 

@@ -51,8 +51,7 @@ def spectral_norm(
     if is_lazy(weight):
         raise ValueError(
             "The module passed to `SpectralNorm` can't have uninitialized parameters. Make sure to run the dummy "
-            "forward before "
-            "applying spectral normalization"
+            "forward before applying spectral normalization"
         )
     u, v = norms.random_vectors(weight, hook.dim, eps)
     delattr(module, name)

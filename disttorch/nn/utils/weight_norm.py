@@ -33,9 +33,8 @@ def weight_norm(module: Module, name: str = "weight", dim: int | None = 0) -> Mo
     weight = getattr(module, name)
     if is_lazy(weight):
         raise ValueError(
-            "The module passed to `WeightNorm` can't have uninitialized parameters. Make sure to run the dummy "
-            "forward before "
-            "applying weight normalization"
+            "The module passed to `WeightNorm` can't have uninitialized parameters. Make sure to run the dummy forward "
+            "before applying weight normalization"
         )
     del module._parameters[name]
     module.register_parameter(name + "_g", Parameter(norms.norm_except(weight.data, hook.dim)))

@@ -137,8 +137,7 @@ class DataLoader(Generic[T]):
             if not isinstance(context, BaseContext):
                 raise TypeError(
                     "multiprocessing_context option should be a valid context object or a string specifying the start "
-                    "method, "
-                    f"but got multiprocessing_context={context}"
+                    f"method, but got multiprocessing_context={context}"
                 )
         self._context = context
 
@@ -183,8 +182,7 @@ def _check_workers(num_workers, timeout, prefetch_factor, persistent_workers):
     if num_workers == 0 and prefetch_factor is not None:
         raise ValueError(
             "prefetch_factor option could only be specified in multiprocessing.let num_workers > 0 to enable "
-            "multiprocessing, "
-            "otherwise set prefetch_factor to None."
+            "multiprocessing, otherwise set prefetch_factor to None."
         )
     if prefetch_factor is not None and prefetch_factor < 0:
         raise ValueError("prefetch_factor option should be non-negative")
@@ -209,12 +207,9 @@ def _warn_of_many(num_workers: int):
     if num_workers > cpus:
         warnings.warn(
             f"This DataLoader will create {num_workers} worker processes in total. Our suggested max number of worker "
-            "in current "
-            f"system is {cpus}, which is smaller than what this DataLoader is going to create. Please be aware that "
-            "excessive worker "
-            "creation might get DataLoader running slow or even freeze, lower the worker number to avoid potential "
-            "slowness/freeze "
-            "if necessary.",
+            f"in current system is {cpus}, which is smaller than what this DataLoader is going to create. Please be "
+            "aware that excessive worker creation might get DataLoader running slow or even freeze, lower the worker "
+            "number to avoid potential slowness/freeze if necessary.",
             stacklevel=3,
         )
 
@@ -256,9 +251,8 @@ class _Iteration:
         if self._loader.num_workers:
             text += (
                 "For multiprocessing data-loading, this could be caused by not properly configuring the "
-                "IterableDataset replica at "
-                "each worker. Please see https://pytorch.org/docs/stable/data.html#torch.utils.data.IterableDataset "
-                "for examples."
+                "IterableDataset replica at each worker. Please see "
+                "https://pytorch.org/docs/stable/data.html#torch.utils.data.IterableDataset for examples."
             )
         warnings.warn(text, stacklevel=3)
 

@@ -59,8 +59,7 @@ class StackDataset(Dataset):
         if args and kwargs:
             raise ValueError(
                 "Supported either ``tuple``- (via ``args``) or``dict``- (via ``kwargs``) like input/output, but both "
-                "types are "
-                "given."
+                "types are given."
             )
         if not args and not kwargs:
             raise ValueError("At least one dataset should be passed")
