@@ -288,10 +288,29 @@ class Board:
 
 
 class ThreadBoard(Board):
-    """A board whose ranks are threads of this process: any array can be shown in place, by its address."""
+    """A board whose ranks are threads of this process: any array can be shown in place, by its address.
 
-    def __init__(self, rank: int, size: int, memory: Segment, watch: Callable[[], None]):
+    coming: tells why a rank that has not made its board yet never will; None while it may.
+    """
+
+    def __init__(
+        self,
+        rank: int,
+        size: int,
+        memory: Segment,
+        watch: Callable[[], None],
+        coming: Callable[[int], CommError | None] = lambda rank: None,
+    ):
         super().__init__(rank, size, memory, watch, [])
+        self._coming = coming
+
+    def departed(self, peer: int, only_failed: bool = False) -> CommError | None:
+        if self._absent(peer) and (left := self._coming(peer)) is not None and self._absent(peer):
+            return left
+        return super().departed(peer, only_failed)
+
+    def _absent(self, peer: int) -> bool:
+        return self._words[self._flags[peer] + STATE // 8] == ABSENT
 
     def allocate(self, nbytes: int) -> np.ndarray:
         return np.zeros(nbytes, np.uint8)

@@ -145,7 +145,7 @@ def last_words(error: BaseException) -> str:
 def departed(rank: int, words: str) -> CommError:
     """The error of waiting for a rank that left the group, whose last `words` are "" or those of `last_words`.
 
-    If it left because another rank was lost or did not come, that one is named: it is the cause on every rank.
+    If it left because another rank was lost, left or did not come, that one is named: it is the cause on every rank.
     """
     name, _, text = words.partition(": ")
     if name == CollectiveMismatch.__name__:
@@ -158,6 +158,8 @@ def departed(rank: int, words: str) -> CommError:
         what, limit, *missing = text.split(FIELD)
         if limit.replace(".", "", 1).isdecimal():
             return DeadlineExceeded(what, float(limit), tuple(missing))
+    if name == GroupClosed.__name__:
+        return GroupClosed(text)
     if words:
         return PeerLost(rank, "?", 0.0, "", f"it gave up: {words.replace(FIELD, ', ')}")
     return GroupClosed(f"rank {rank} closed the group while others still used it")

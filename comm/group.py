@@ -261,6 +261,10 @@ class Group(Objects):
             return np.zeros(shape, dtype)
         return self._make_memory(nbytes).view(dtype).reshape(shape)
 
+    def departed(self, rank: int) -> CommError | None:
+        """Why another rank will take part no more; None while it may."""
+        return None if self._p2p is None else self._p2p.departed(rank)
+
     def last_operation(self, rank: int | None = None) -> str:
         """What this rank did last, with its place in the program; or what `rank` is last known to have called."""
         if rank is not None:

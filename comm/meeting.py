@@ -19,7 +19,7 @@ import msgpack
 from . import clock, liveness, memory, security
 from .board import Board, ThreadBoard, board_size
 from .direct import DirectEngine
-from .errors import PeerLost, StoreError, StoreTimeout
+from .errors import CommError, PeerLost, StoreError, StoreTimeout
 from .exchange import MessageEngine
 from .group import TIMEOUT, Group
 from .hierarchy import HierarchicalEngine
@@ -132,15 +132,24 @@ _SHARED: dict[bytes, Shared] = {}  # by token, while the threads of a group come
 _SHARED_LOCK = clock.Lock()
 
 
-def _thread_group(shared: Shared, rank: int, timeout: float, watch: Callable[[], None] = lambda: None) -> Group:
+def _thread_group(
+    shared: Shared,
+    rank: int,
+    timeout: float,
+    watch: Callable[[], None] = lambda: None,
+    coming: Callable[[int], CommError | None] = lambda rank: None,
+) -> Group:
     group: Group
 
     def split(ranks: list[int], number: int | str) -> Group:
         if len(ranks) == 1:
             return _solo(timeout)
-        return _thread_group(shared.child(number, ranks), ranks.index(rank), timeout, lambda: group.watch())
+        return _thread_group(
+            shared.child(number, ranks), ranks.index(rank), timeout, lambda: group.watch(),
+            lambda other: group.departed(ranks[other]),
+        )  # fmt: skip
 
-    board = ThreadBoard(rank, shared.size, shared.memory, lambda: group.watch())
+    board = ThreadBoard(rank, shared.size, shared.memory, lambda: group.watch(), coming)
     p2p = PointToPoint(rank, shared.size, ThreadMail(rank, shared.queues), lambda: group.watch(), board.departed)
     hosts = [socket.gethostname()] * shared.size
     group = Group(
@@ -153,10 +162,14 @@ def _thread_group(shared: Shared, rank: int, timeout: float, watch: Callable[[],
 class _Meeting:
     """One rank's way into a group."""
 
-    def __init__(self, store, rank, size, timeout, transport, heartbeat_limit, secret, address, parent=None):
+    def __init__(
+        self, store, rank, size, timeout, transport, heartbeat_limit, secret, address, parent=None, members=None
+    ):
+        """parent, members: the group that this one is made from, and the ranks' numbers there."""
         self.store, self.rank, self.size, self.timeout, self.transport = store, rank, size, timeout, transport
         self.heartbeat_limit, self.secret, self.address = heartbeat_limit, secret or security.job_secret(), address
         self.parent: Group | None = parent
+        self.members: list[int] = members or list(range(size))
         self.limit = clock.Deadline(timeout, "meeting the other ranks")
         self.made: Group | None = None
         self._prefix = rooted(store)[1]
@@ -175,6 +188,8 @@ class _Meeting:
             return self._come_together()
 
     def _come_together(self) -> Group:
+        for error in self._departed(range(self.size)):
+            raise error
         host = socket.gethostname()
         token = secrets.token_bytes(TOKEN)
         self.cards = self._show("who", Card(host, host_identity(), os.getpid(), token, []))
@@ -211,20 +226,24 @@ class _Meeting:
         """Tell the others `card`, and return that of all ranks (of `ranks`) in order."""
         ranks = ranks or range(self.size)
         self.store.set(f"{what}/{self.rank}", msgpack.packb(card))
-        names = {f"{what}/{peer}": f"rank {peer}" for peer in ranks}
-        return [Card(*msgpack.unpackb(one)) for one in self._await(names)]
+        return [Card(*msgpack.unpackb(one)) for one in self._await({f"{what}/{peer}": peer for peer in ranks})]
 
-    def _await(self, names: dict[str, str]) -> list[bytes]:
-        """The values of the keys of `names`, which says whose each is; looks between whiles whether all are alive."""
+    def _await(self, owners: dict[str, int]) -> list[bytes]:
+        """The values of the keys of `owners`, ranks; looks between whiles whether those are alive and may come."""
         answered = clock.now()
+        gone: list[CommError] = []
         while True:
             self._watch()
             try:
-                return self.store.multi_get(names, self.limit.remaining(PAUSE))
+                return self.store.multi_get(owners, self.limit.remaining(0.0 if gone else PAUSE))
             except StoreTimeout as error:
-                missing = tuple(names[str(key).removeprefix(self._prefix)] for key in error.missing)
+                missing = [owners[str(key).removeprefix(self._prefix)] for key in error.missing]
+                if gone and missing:  # what they said before they left would have been there
+                    raise gone[0] from None
+                gone = self._departed(missing)
                 if self.limit.remaining() == 0:
-                    raise StoreTimeout(self.limit.what, self.timeout, missing) from error
+                    names = tuple(f"rank {self.members[rank]}" for rank in missing)
+                    raise StoreTimeout(self.limit.what, self.timeout, names) from error
                 if missing:
                     answered = clock.now()
                 elif clock.now() - answered > self.heartbeat_limit:
@@ -304,7 +323,7 @@ class _Meeting:
             block = Segment.create(board_size(len(ranks)) + rings_size(len(ranks)))
             self.store.set(key, msgpack.packb([block.fd, block.size]))
         else:
-            fd, size = msgpack.unpackb(self._await({key: f"rank {ranks[0]}"})[0])
+            fd, size = msgpack.unpackb(self._await({key: ranks[0]})[0])
             block = Segment.attach(pids[0], fd, size)
         board = Board(ranks.index(self.rank), len(ranks), block, self._watch, pids, ranks)
         self._show("mapped", self.cards[self.rank], ranks)
@@ -316,6 +335,13 @@ class _Meeting:
     def _check_notices(self) -> None:
         with contextlib.suppress(StoreTimeout):  # whether the store is still there is for others to tell
             liveness.check_notices(self._quick, self.rank, self.size)
+
+    def _departed(self, ranks: Sequence[int]) -> list[CommError]:
+        """Why those of `ranks` that have left the parent did so."""
+        if self.parent is None:
+            return []
+        found = (self.parent.departed(self.members[rank]) for rank in ranks if rank != self.rank)
+        return [error for error in found if error is not None]
 
     def _watchman(self) -> Monitor | None:
         """The thread that watches this world; a sub-group relies on its parent's."""
@@ -353,5 +379,5 @@ class _Meeting:
         store = PrefixStore(f"split{number}/{'-'.join(map(str, ranks))}", self.store)
         return _Meeting(
             store, ranks.index(self.rank), len(ranks), self.timeout, self.transport, self.heartbeat_limit, self.secret,
-            self.address, self.made,
+            self.address, self.made, ranks,
         ).group()  # fmt: skip

@@ -220,6 +220,9 @@ class MpiPointToPoint:
         source = self._mpi.ANY_SOURCE if src is None else src
         return MpiWork(self._mpi, call.name, self._world.Irecv(flat, source, tag), flat, limit)
 
+    def departed(self, peer: int) -> None:
+        """MPI does not say who has left."""
+
     def leave(self, words: str = "") -> None:
         """As `MpiEngine.leave`."""
 

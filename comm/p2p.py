@@ -152,6 +152,12 @@ class PointToPoint:
         if len(errors) == len(peers) and not self.progress(0.0):  # what they sent before they left still counts
             raise errors[0]
 
+    def departed(self, peer: int) -> CommError | None:
+        """Why `peer` will send no more; None while it may."""
+        while self._departed_elsewhere is None and peer not in self._gone and self.progress(0.0):
+            pass  # perhaps it has said so, after other messages
+        return self._departed(peer)
+
     def _departed(self, peer: int) -> CommError | None:
         if self._departed_elsewhere is not None:
             return self._departed_elsewhere(peer)

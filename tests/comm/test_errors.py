@@ -54,3 +54,9 @@ def test_other_last_words_name_who_left(words):
 def test_leaving_without_words():
     assert isinstance(departed(2, ""), GroupClosed)
     assert isinstance(departed(2, "CollectiveMismatch: they differ"), CollectiveMismatch)
+
+
+def test_a_rank_that_left_is_passed_on():
+    told = departed(0, last_words(departed(2, "")))
+    assert isinstance(told, GroupClosed)
+    assert "rank 2 closed the group" in str(told)

@@ -220,6 +220,54 @@ def _leaves(group):
     return leaves(group)
 
 
+def splits_after_a_departure(group, early):
+    """Rank 2 leaves, before or after the others have begun to wait for it in a group of some of the ranks."""
+    if group.rank == 2:
+        time.sleep(0.0 if early else 0.7)
+        group.close()
+        return None
+    time.sleep(0.5 if early else 0.0)
+    began = time.monotonic()
+
+    def make_and_use():
+        group.split([3, 2, 0]).barrier()
+
+    error = caught(make_and_use) if group.rank != 1 else group.split([3, 2, 0])
+    waited = time.monotonic() - began
+    outcome = type(error).__name__, str(error), waited
+    alive = group.split([0, 1, 3], by_members=True)
+    alive.barrier()  # those that are left can go on; the parent is not broken
+    return outcome
+
+
+def check_splits(results):
+    for name, text, waited in (results[0], results[3]):
+        assert name == "GroupClosed", text
+        assert "rank 2 closed the group" in text
+        assert waited < 20, "a deadline, not news"
+    assert results[1][0] == "NoneType"
+
+
+@pytest.mark.parametrize("early", [True, False])
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_group_with_a_rank_that_has_left(kind, early):
+    check_splits(run_ranks(4, splits_after_a_departure, kind, args=(early,)))
+
+
+def splits_on_two_hosts(group, port, early):
+    os.environ["DISTTORCH_HOST_ID"] = "aabb"[group.rank]
+    store = comm.StoreClient("127.0.0.1", port)
+    with comm.connect(comm.PrefixStore("hosts", store), group.rank, group.size, timeout=30) as inner:
+        outcome = splits_after_a_departure(inner, early)
+    store.close()
+    return outcome
+
+
+def test_a_group_with_a_rank_that_has_left_another_host():
+    with comm.StoreServer() as server:
+        check_splits(run_ranks(4, splits_on_two_hosts, "tcp", args=(server.port, False)))
+
+
 def again(group, port):
     store = comm.StoreClient("127.0.0.1", port)
     for attempt in range(3):
