@@ -17,10 +17,12 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import ctypes
 import importlib.util
 import json
 import os
 import shutil
+import signal
 import socket
 import statistics
 import subprocess
@@ -38,6 +40,7 @@ SIZES = [1 << 10, 64 << 10, 1 << 20, 4 << 20, 26_000_000 // 4096 * 4096, 105_000
 OPS = ["all_reduce", "broadcast", "reduce", "all_gather", "all_gather_into_tensor", "gather", "scatter"]
 OPS += ["reduce_scatter", "reduce_scatter_tensor", "all_to_all", "all_to_all_single", "send_recv", "barrier"]
 WHOLE = ("broadcast", "reduce", "send_recv", "barrier")  # operations whose bus bandwidth is S/t
+PR_SET_PDEATHSIG = 1  # linux/prctl.h
 TIME = 0.6  # seconds that the calls of one operation and size take about
 
 
@@ -143,6 +146,8 @@ def median_time(run: Callable[[], Any], sync: Callable[[], Any], size: int) -> f
 
 def worker(kind: str, rank: int, n: int, address: str, port: int, ops: Sequence[str], sizes: Sequence[int], out: str):
     """One rank of one peer; writes its medians, by operation and size, to the folder `out`."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)  # a rank ends with whoever has started it
     peer = Mpi() if kind == "mpi" else Torch(kind, rank, n, address, port)
     found = {}
     for size in sizes:
@@ -183,9 +188,19 @@ def run_peer(kind: str, n: int, ops: Sequence[str], sizes: Sequence[int], hosts:
                 raise SystemExit(f"{kind} failed on {n} ranks")
         finally:
             for rank in ranks:
-                rank.kill()
+                end(rank)
         every = [json.loads(path.read_text()) for path in Path(out).iterdir()]
     return {key: max(one[key] for one in every) for key in every[0]}
+
+
+def end(process: subprocess.Popen) -> None:
+    """End a process if it still runs; mpirun has a moment to clean up."""
+    process.terminate()
+    try:
+        process.wait(timeout=5)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
 
 
 def mpirun() -> str:

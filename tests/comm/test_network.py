@@ -1,9 +1,11 @@
 """Hosts that are network namespaces joined by a virtual cable: real addresses, encryption, a cut link."""
 
 import os
+import signal
 import subprocess
 import sys
 import uuid
+from pathlib import Path
 
 import pytest
 from disttorch.comm.interfaces import own_address, wanted_interface
@@ -34,6 +36,34 @@ def test_interface_errors(monkeypatch):
         wanted_interface(NAMES, {"GLOO_SOCKET_IFNAME": "eth"})
     monkeypatch.setenv("GLOO_SOCKET_IFNAME", "lo")
     assert own_address(None) == "127.0.0.1"
+
+
+CABLE = """
+import sys
+sys.path.insert(0, sys.argv[1])
+from links import two_hosts
+with two_hosts() as hosts:
+    print(hosts[0].command[-1], hosts[1].command[-1], flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_a_killed_benchmark_leaves_no_hosts():
+    """SIGTERM: it removes its namespaces; SIGKILL: the next one does."""
+    if sh("ip", "netns", "add", "dtprobe").returncode:
+        pytest.skip("network namespaces need root")
+    sh("ip", "netns", "del", "dtprobe")
+    benchmarks = str(Path(__file__).parents[2] / "benchmarks")
+    command = [sys.executable, "-c", CABLE, benchmarks]
+    made = []
+    for number in (signal.SIGKILL, signal.SIGTERM):
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+            names = process.stdout.readline().split()
+            process.send_signal(number)
+        made += names
+        listed = sh("ip", "netns", "list").stdout
+        assert [name in listed for name in names] == [number == signal.SIGKILL] * 2
+    assert [name for name in made if name in listed] == []
 
 
 RANK = """
