@@ -21,8 +21,6 @@ Lock = threading.Lock
 RLock = threading.RLock
 Condition = threading.Condition
 Event = threading.Event
-Local = threading.local
-thread_id = threading.get_ident
 
 
 def spawn(run: Callable[[], None], name: str) -> threading.Thread:

@@ -85,20 +85,6 @@ def _by_name(name: str) -> dtype:
     return next(d for d in ALL if d.name == name)
 
 
-def from_numpy_dtype(np_type) -> dtype:
-    """The dtype of a NumPy dtype; TypeError (PyTorch's text) for one that tensors cannot hold."""
-    try:
-        return FROM_NUMPY[np_type]
-    except KeyError:
-        native = np.dtype(np_type).newbyteorder("=")
-        if native in FROM_NUMPY:
-            return FROM_NUMPY[native]
-        raise TypeError(
-            f"can't convert np.ndarray of type {np.dtype(np_type)}. The only supported types are: float64, float32, "
-            "float16, complex64, complex128, int64, int32, int16, int8, uint64, uint32, uint16, uint8, and bool."
-        ) from None
-
-
 @lru_cache(None)
 def promote_types(a: dtype, b: dtype) -> dtype:
     """The smallest dtype of at least both arguments' size and kind (torch.promote_types)."""

@@ -11,9 +11,6 @@ from .dims import Size, axes, axis, sizes
 
 # -- reshaping --------------------------------------------------------------------------------------------------------
 _reshape = ViewOp("ViewBackward0", lambda x, shape: x.reshape(shape), x=lambda g, x_shape: g.reshape(x_shape))
-_reshape_copy = ViewOp(
-    "UnsafeViewBackward0", lambda x, shape: x.reshape(shape), x=lambda g, x_shape: g.reshape(x_shape)
-)
 
 
 def infer_shape(shape: tuple, size: int) -> tuple:
