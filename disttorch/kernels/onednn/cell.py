@@ -27,7 +27,7 @@ class Cell:
     states: int
 
     def forward(self, backend, size, reverse, training, *arrays):
-        """Fill y and the last states; the workspace for backward if `training`. Unsupported where oneDNN has no such."""
+        """Fill y and the last states; the workspace for backward if `training`. Raises Unsupported."""
         kind, workspace = dnnl.INFERENCE, None
         if training:
             kind, workspace = dnnl.TRAINING, np.empty(self._workspace_size(backend, size, reverse), np.uint8)
