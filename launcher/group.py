@@ -143,7 +143,7 @@ class WorkerGroup:
         """End every process at once and let it go. Idempotent."""
         for worker in self._workers:
             worker.send(signal.SIGKILL)
-        end_sessions((worker.pid for worker in self._workers), grace=0)
+        end_sessions(worker.pid for worker in self._workers)
         for worker in self._workers:
             worker.reap()
             self._reaper.forget_session(worker.pid)

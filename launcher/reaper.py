@@ -12,7 +12,8 @@ import sys
 import time
 from collections.abc import Iterable
 
-TERM_GRACE = 0.3  # seconds for what a worker leaves running, Python's resource tracker for one, to end of itself
+TERM_GRACE = 0.3  # seconds for what a worker leaves running to end of itself: Python's resource tracker, for one, which
+# removes the semaphores in /dev/shm once all others have ended
 
 
 def members(sessions: Iterable[int]) -> list[int]:
@@ -38,10 +39,10 @@ def send(pids: Iterable[int], number: int) -> None:
             continue  # gone meanwhile
 
 
-def end_sessions(sessions: Iterable[int], grace: float = TERM_GRACE) -> None:
-    """End every process of these sessions: asked first, killed after `grace` seconds."""
+def end_sessions(sessions: Iterable[int]) -> None:
+    """End every process of these sessions, whose leaders have ended: asked first, killed after TERM_GRACE seconds."""
     sessions = list(sessions)
-    limit = time.monotonic() + grace
+    limit = time.monotonic() + TERM_GRACE
     asked: set[int] = set()
     while left := members(sessions):
         if time.monotonic() >= limit:
@@ -114,7 +115,8 @@ def main() -> None:
             paths.append(value)
         elif word == "done":
             return
-    end_sessions(sessions, grace=0)
+    send((pid for pid in members(sessions) if pid in sessions), signal.SIGKILL)
+    end_sessions(sessions)
     remove(paths)
 
 

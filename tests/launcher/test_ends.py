@@ -70,6 +70,32 @@ def test_a_killed_launcher_takes_everything_along(family, scratch):
     wait_for(lambda: not list(scratch.iterdir()), "the temporary files to go", seconds=5)
 
 
+QUEUE = """
+import multiprocessing, os, sys, time
+def wait(event): event.wait()
+if __name__ == "__main__":
+    context = multiprocessing.get_context("spawn")
+    event = context.Event()
+    context.Process(target=wait, args=(event,)).start()
+    with open(f"{sys.argv[1]}/{os.environ['RANK']}.name", "w") as file:
+        file.write(f"sem.{event._flag._semlock.name[1:]}\\n")
+    time.sleep(1000)
+"""
+
+
+@pytest.mark.skipif(not os.path.isdir("/dev/shm"), reason="semaphores are files on Linux")
+def test_a_killed_launcher_leaves_no_semaphores(tmp_path, scratch):
+    """Those of a program's multiprocessing queues and locks: whoever would remove them is given the time."""
+    with launching(write(tmp_path, QUEUE), tmp_path) as job:
+        name = tmp_path / "0.name"
+        wait_for(lambda: name.exists() and name.read_text().endswith("\n"), "the semaphore")
+        semaphore = Path("/dev/shm", name.read_text().strip())
+        assert semaphore.exists()
+        kill(job.pid)
+        wait_for(lambda: not semaphore.exists(), "the semaphore to go", seconds=5)
+        wait_for(lambda: not list(scratch.iterdir()), "the temporary files to go", seconds=5)
+
+
 def test_without_the_reaper_workers_die_with_the_launcher(tmp_path, scratch):
     """The kernel sees to that. Files remain then: nobody is left who knows of them."""
     with launching("--nproc-per-node", 2, write(tmp_path, SLEEP), tmp_path) as job:
