@@ -9,8 +9,9 @@ operations, so they can be differentiated again. A gradient that comes out broad
 its input's shape and dtype by the sweep.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
+from operator import itemgetter
 
 import numpy as np
 
@@ -46,7 +47,8 @@ class Op:
         self.variadic = names.index(names[-1]) if variadic else None
         self.params = names[:-1] if variadic else names
         self.single = len(outputs) == 1 and not keeps
-        self.inputs = tuple(self.params.index(n) for n in (inputs or gradients)) if not variadic else ()
+        positions = [self.params.index(n) for n in (inputs or gradients)] if not variadic else []
+        self.inputs_of = taking(positions) if self.variadic is None else itemgetter(slice(self.variadic, None))
         self.sources = [*self.params, *outputs, *keeps]
         self._plans: dict = {}
 
@@ -91,40 +93,39 @@ class Op:
 
     def record(self, outs: tuple, args: tuple, kept: tuple):
         """Give the outputs their node, if any input requires a gradient."""
-        edges, wanted = [], False
-        for i in self.inputs if self.variadic is None else range(self.variadic, len(args)):
-            a, e = args[i], None
-            if isinstance(a, Tensor):
-                if a._view is not None:
-                    e = edge(a)
-                elif a._node is not None:
-                    e = (a._node, a._nr)
-                elif a._rg:
-                    e = (a, 0)
-            edges.append(e)
-            wanted = wanted or e is not None
-        if not wanted:
+        edges: list = []
+        for a in self.inputs_of(args):
+            if not isinstance(a, Tensor):
+                edges.append(None)
+            elif a._view is not None:
+                edges.append(edge(a))
+            elif a._rg:
+                edges.append((a, 0) if a._node is None else (a._node, a._nr))
+            else:
+                edges.append(None)
+        if not any(edges):
             return
         node = self.node_type()
         node.edges = tuple(edges)
-        needs = tuple([e is not None for e in edges]) if self.variadic is None else None
+        needs = None if self.joint is not None else tuple(map(bool, edges))
         node.plan = plan = self._plans.get(needs) or self._plan(needs)
         metas = []
         for nr, out in enumerate(outs):
             data = out._data
-            metas.append((data.shape, data.dtype, out.device))
-            if data.dtype.kind in "fcV":
+            np_type = data.dtype
+            metas.append((data.shape, np_type, out.device))
+            if np_type.kind in "fcV":
                 out._rg, out._node, out._nr = True, node, nr
         node.metas = metas
         if plan.keep:
             node.saved = saved = []
-            for what, k in plan.keep:
-                if what is INPUT:
-                    a = args[k]
+            if plan.args is not None:
+                for a in plan.args(args):
                     if isinstance(a, Tensor) and a._counter is not None:
                         a = save(a)
                     saved.append(a)
-                elif what is OUTPUT:
+            for what, k in plan.others:
+                if what is OUTPUT:
                     saved.append(SavedOutput(outs[k], k))
                 elif what is KEPT:
                     saved.append(kept[k])
@@ -171,31 +172,35 @@ class ViewOp(Op):
         return mark_view(out, x, self, args)
 
 
+def taking(positions: Sequence[int]) -> Callable:
+    """A function that gives the elements of a sequence at these positions, as a sequence."""
+    first, count = (positions[0], len(positions)) if positions else (0, 0)
+    if list(positions) == list(range(first, first + count)):
+        return itemgetter(slice(first, first + count))
+    return itemgetter(*positions) if count > 1 else lambda values: [values[k] for k in positions]
+
+
 class _Plan:
     """For one set of inputs that require a gradient: what to keep, and which rule reads which of it."""
 
     def __init__(self, op: Op, needs: tuple | None):
         wanted: list[tuple] = []  # (position of the input or None, function, its sources)
         if op.joint is not None:
-            wanted.append((None, op.joint, _parameters(op.joint)[0]))
+            wanted.append((None, op.joint, [n for n in _parameters(op.joint)[0][2:] if n != "into"]))
         else:
             for position, rule in enumerate(op.gradients.values()):
                 if needs is not None and needs[position]:
-                    wanted.append((position, rule, _parameters(rule)[0]))
-        keep: dict = {}
-        self.rules: list[tuple] = []  # (position, rule, which of the kept values it reads; None: all, as they come)
-        for position, rule, names in wanted:
-            picks = []
-            for n in names[2 if position is None else 1 :]:
-                if n == "into":
-                    continue
-                k = self._source(op, n)
-                picks.append(keep.setdefault(k, len(keep)))
-            self.rules.append((position, rule, picks))
-        whole = list(range(len(keep)))
-        self.rules = [(position, rule, None if picks == whole else picks) for position, rule, picks in self.rules]
-        self.keep = tuple(keep)  # (what, its index among those)
-        self.needs = needs
+                    wanted.append((position, rule, _parameters(rule)[0][1:]))
+        named = {n: self._source(op, n) for _, _, names in wanted for n in names}
+        # (what, its index among those): arguments first, which are taken together
+        keep = sorted(dict.fromkeys(named.values()), key=lambda source: source[0] is not INPUT)
+        positions = [k for what, k in keep if what is INPUT]
+        self.keep, self.others = tuple(keep), tuple(keep[len(positions) :])
+        self.args = taking(positions) if positions else None
+        # (position, rule, what gives it those of the kept values that it reads)
+        self.rules = [
+            (position, rule, taking([keep.index(named[n]) for n in names])) for position, rule, names in wanted
+        ]
 
     @staticmethod
     def _source(op: Op, name: str) -> tuple:
@@ -231,15 +236,13 @@ class OpNode(Node):
             g = grads[0]
         else:
             g = tuple([zeros(m) if x is None else x for x, m in zip(grads, self.metas, strict=True)])
-        rules = self.plan.rules
-        if rules[0][0] is None:
-            _, rule, picks = rules[0]
-            needs = self.plan.needs or tuple([e is not None for e in self.edges])
-            values = values if picks is None else [values[k] for k in picks]
-            return rule(g, needs, *values) if self.into is None else rule(g, needs, *values, self.into)
+        if self.op.joint is not None:
+            _, rule, reads = self.plan.rules[0]
+            needs = tuple(map(bool, self.edges))
+            return rule(g, needs, *reads(values)) if self.into is None else rule(g, needs, *reads(values), self.into)
         result: list = [None] * len(self.edges)
-        for position, rule, picks in rules:
-            result[position] = rule(g, *(values if picks is None else [values[k] for k in picks]))
+        for position, rule, reads in self.plan.rules:
+            result[position] = rule(g, *reads(values))
         return result
 
 

@@ -37,161 +37,180 @@ def sweep(roots: list, grads: list, *, retain: bool, create: bool, targets: list
     Without `targets` the gradients of leaves are accumulated into `.grad`; with them (edges), their gradients are
     returned (None where the roots do not depend on one) and nothing is accumulated; without, the list is empty.
     """
-    wanted = None if targets is None else {(id(e[0]), e[1]): k for k, e in enumerate(targets) if e is not None}
-    counts = _count(roots)
-    useful = None if targets is None else _leading_to(counts, {id(e[0]) for e in targets if e is not None})
-    caught: list = [None] * (0 if targets is None else len(targets))
-    inbox: dict = {}  # node or leaf -> gradients received so far, per output
-    ready: list = []
+    running = _Sweep(roots, retain, create, targets)
     outer, _running.callbacks = _running.callbacks, []
     before, mode.grad = mode.grad, create
     try:
         for e, g in zip(roots, grads, strict=True):
-            if useful is None or id(e[0]) in useful:
-                _deliver(e, g, inbox, counts, ready)
+            if running.useful is None or e[0] in running.useful:
+                running.gather(e, g)
         del grads, g, e
-        while ready:
-            target = ready.pop()
-            got = inbox.pop(target)
-            if isinstance(target, Tensor):
-                _arrive(target, got, wanted, caught, create)
-            else:
-                _run(target, got, wanted, caught, useful, inbox, counts, ready, retain)
-            del got
+        running.work()
         for callback in _running.callbacks:
             callback()
     finally:
         mode.grad = before
         _running.callbacks = outer
-    return caught
+    return [] if targets is None else [running.caught.get(e) for e in targets]
 
 
-def _count(roots: list) -> dict:
-    """How many gradients each node and leaf below the roots will receive."""
-    counts: dict = {}
-    stack = []
-    for node, _ in roots:
-        if node in counts:
-            counts[node] += 1
-        else:
-            counts[node] = 1
-            stack.append(node)
+def _visit(roots: list) -> tuple[dict, set]:
+    """What will receive more than one gradient, and how many; and all nodes and leaves below the roots."""
+    several: dict = {}
+    seen = set()
+    stack: list = [roots]
     while stack:
-        node = stack.pop()
-        if isinstance(node, Tensor):
-            continue
-        for e in node.edges:
+        for e in stack.pop():
             if e is not None:
                 below = e[0]
-                if below in counts:
-                    counts[below] += 1
+                if below in seen:
+                    several[below] = several.get(below, 1) + 1
                 else:
-                    counts[below] = 1
-                    stack.append(below)
-    return counts
+                    seen.add(below)
+                    if not isinstance(below, Tensor):
+                        stack.append(below.edges)
+    return several, seen
 
 
-def _leading_to(counts: dict, targets: set) -> set:
-    """The ids of nodes below which a target lies (the targets themselves too)."""
+def _leading_to(seen: set, targets: set) -> set:
+    """The nodes below which a target lies (the targets themselves too)."""
     useful, done = set(), set()
-    for start in counts:
+    for start in seen:
         stack = [start]
         while stack:
             node = stack[-1]
-            if id(node) in done:
+            if node in done:
                 stack.pop()
                 continue
             below = [] if isinstance(node, Tensor) else [e[0] for e in node.edges if e is not None]
-            waiting = [b for b in below if id(b) not in done]
+            waiting = [b for b in below if b not in done]
             if waiting:
                 stack.extend(waiting)
                 continue
             stack.pop()
-            done.add(id(node))
-            if id(node) in targets or any(id(b) in useful for b in below):
-                useful.add(id(node))
+            done.add(node)
+            if node in targets or not useful.isdisjoint(below):
+                useful.add(node)
     return useful
 
 
-def _deliver(e: tuple, g: Tensor | None, inbox: dict, counts: dict, ready: list):
-    """Add a gradient to its receiver's inbox; the last one expected makes the receiver ready."""
-    target, nr = e
-    box = inbox.get(target)
-    if box is None:
-        box = inbox[target] = [None] * (1 if isinstance(target, Tensor) else len(target.metas))
-    if g is not None:
-        box[nr] = g if box[nr] is None else add_gradients(box[nr], g)
-    counts[target] -= 1
-    if counts[target] == 0:
-        ready.append(target)
+class _Sweep:
+    """One sweep: who still waits for gradients, and what to do with those that arrive."""
+
+    def __init__(self, roots: list, retain: bool, create: bool, targets: list | None):
+        self.retain, self.create, self.anomaly = retain, create, mode.anomaly
+        self.counts, seen = _visit(roots)  # node or leaf that gets several gradients -> how many are still to come
+        self.inbox: dict = {}  # the same -> those received so far, per output
+        self.ready: list = []  # (node, its gradients), the next one last
+        self.caught: dict = {}  # with targets: edge -> its gradient
+        self.wanted = self.useful = None  # with targets: these; the nodes that lie above one
+        if targets is not None:
+            self.wanted = {e for e in targets if e is not None}
+            self.useful = _leading_to(seen, {e[0] for e in self.wanted})
+
+    def work(self) -> None:
+        ready = self.ready
+        while ready:
+            node, got = ready.pop()
+            if node.tensor_hooks is not None:
+                for nr, hooks in node.tensor_hooks.items():
+                    if got[nr] is not None:
+                        got[nr] = call_hooks(hooks, got[nr])
+            if self.wanted is not None:
+                self.caught |= {(node, nr): g for nr, g in enumerate(got) if (node, nr) in self.wanted}
+            self._run(node, got)
+
+    def gather(self, e: tuple, g: Tensor | None) -> None:
+        """Add a gradient to those that its receiver has; with the last one expected it is the receiver's turn."""
+        target, nr = e
+        leaf = isinstance(target, Tensor)
+        box = self.inbox.pop(target, None) or [None] * (1 if leaf else len(target.metas))
+        if g is not None:
+            box[nr] = g if box[nr] is None else add_gradients(box[nr], g)
+        missing = self.counts.get(target, 1) - 1
+        if missing:
+            self.counts[target], self.inbox[target] = missing, box
+        elif leaf:
+            del g
+            self._arrive(target, box)
+        else:
+            self.ready.append((target, box))
+
+    def _run(self, node: Node, got: list) -> None:
+        """Compute a node's gradients and hand them on."""
+        edges, useful = node.edges, self.useful
+        live = got[0] is not None or any(g is not None for g in got)
+        if live and useful is not None:
+            live = any(e is not None and e[0] in useful for e in edges)
+        if live:
+            if node.into is not None:
+                node.into = self._homes(edges)
+            watched = self.anomaly or node.hooks is not None or node.prehooks is not None
+            results = list(_watched(node, tuple(got)) if watched else node.backward(tuple(got)))
+            if not self.retain:
+                node.release()
+            results.reverse()  # to be taken from the end, so that a leaf may keep a gradient that nobody else holds
+        else:
+            results = [None] * len(edges)
+        got.clear()
+        for e in edges:
+            g = results.pop()
+            if e is None or (useful is not None and e[0] not in useful):
+                continue
+            target, nr = e
+            leaf = isinstance(target, Tensor)
+            if g is not None:
+                data = target._data if leaf else None
+                meta = (data.shape, data.dtype, target.device) if leaf else target.metas[nr]
+                data = g._data
+                if (data.shape, data.dtype, g.device) != meta:
+                    g = fit(g, meta)
+                data = None
+            if target in self.counts or not (leaf or len(target.metas) == 1):
+                self.gather(e, g)
+            elif leaf:
+                box = [g]
+                g = None
+                self._arrive(target, box)
+            else:
+                self.ready.append((target, [g]))
+            g = None
+
+    def _homes(self, edges: tuple) -> tuple:
+        """For each edge to a leaf whose only gradient this will be: the memory that waits for it, if there is some."""
+        if self.wanted is not None:  # gradients that are to be returned must not lie where those of leaves do
+            return ()
+        homes, found = [], False
+        for e in edges:
+            home = None
+            if e is not None:
+                leaf = e[0]
+                if isinstance(leaf, Tensor) and leaf._grad_home is not None:
+                    if leaf._grad is None and leaf not in self.counts:
+                        home, found = leaf._grad_home._data, True
+            homes.append(home)
+        return tuple(homes) if found else ()
+
+    def _arrive(self, leaf: Tensor, got: list) -> None:
+        """A leaf has all its gradients: run its hooks, then hand the sum out or accumulate it."""
+        g = got.pop()
+        if g is None:
+            return
+        if leaf._hooks:
+            g = call_hooks(leaf._hooks, g)
+        if self.wanted is not None:
+            if (leaf, 0) in self.wanted:
+                self.caught[leaf, 0] = g
+            return
+        _accumulate(leaf, g, self.create)
 
 
 def add_gradients(a: Tensor, b: Tensor) -> Tensor:
     return a + b
 
 
-def _run(node: Node, got: list, wanted, caught, useful, inbox, counts, ready, retain: bool):
-    if node.tensor_hooks is not None:
-        for nr, hooks in node.tensor_hooks.items():
-            if got[nr] is not None:
-                got[nr] = call_hooks(hooks, got[nr])
-    if wanted is not None:
-        for nr in range(len(got)):
-            k = wanted.get((id(node), nr))
-            if k is not None:
-                caught[k] = got[nr]
-    edges = node.edges
-    live = got[0] is not None or any(g is not None for g in got)
-    if live and useful is not None:
-        live = any(e is not None and id(e[0]) in useful for e in edges)
-    if live:
-        if node.into is not None:  # gradients that are to be returned must not lie where those of leaves do
-            node.into = _homes(edges, counts) if wanted is None else ()
-        results = list(_compute(node, tuple(got)))
-        if not retain:
-            node.release()
-        results.reverse()  # to be taken from the end, so that a leaf may keep a gradient that nobody else holds
-    else:
-        results = [None] * len(edges)
-    got.clear()
-    for e in edges:
-        g = results.pop()
-        if e is None or (useful is not None and id(e[0]) not in useful):
-            continue
-        target, nr = e
-        if g is not None:
-            if isinstance(target, Tensor):
-                like = target._data
-                shape, np_type, where = like.shape, like.dtype, target.device
-            else:
-                shape, np_type, where = target.metas[nr]
-            data = g._data
-            if data.shape != shape or data.dtype is not np_type or g.device is not where:
-                g = fit(g, (shape, np_type, where))
-            data = None
-        _deliver(e, g, inbox, counts, ready)
-        g = None
-
-
-def _homes(edges: tuple, counts: dict) -> tuple:
-    """For each edge to a leaf whose only gradient this will be: the memory that waits for it, if there is some."""
-    homes = tuple(
-        [
-            e[0]._grad_home._data
-            if e is not None
-            and isinstance(e[0], Tensor)
-            and e[0]._grad_home is not None
-            and e[0]._grad is None
-            and counts[e[0]] == 1
-            else None
-            for e in edges
-        ]
-    )
-    return homes if any(h is not None for h in homes) else ()
-
-
-def _compute(node: Node, grads: tuple) -> Sequence:
-    """Run one node with its hooks and checks."""
+def _watched(node: Node, grads: tuple) -> Sequence:
+    """What one node computes, with its hooks and checks."""
     if node.prehooks is not None:
         for hook in list(node.prehooks.values()):
             changed = hook(grads)
@@ -249,18 +268,8 @@ def call_hooks(hooks: dict, g: Tensor) -> Tensor:
     return g
 
 
-def _arrive(leaf: Tensor, got: list, wanted, caught, create: bool):
-    """A leaf has all its gradients: run its hooks, then hand the sum out or accumulate it."""
-    g = got.pop()
-    if g is None:
-        return
-    if leaf._hooks:
-        g = call_hooks(leaf._hooks, g)
-    if wanted is not None:
-        k = wanted.get((id(leaf), 0))
-        if k is not None:
-            caught[k] = g
-        return
+def _accumulate(leaf: Tensor, g: Tensor, create: bool) -> None:
+    """Add `g` to the leaf's gradient; the first one is kept as it is where nobody else holds it."""
     data = g._data
     held = leaf._grad
     if create:
@@ -307,10 +316,13 @@ def _owns_memory(data) -> bool:
 
 
 def _calibrate() -> tuple[int, int]:
-    """The reference counts that this interpreter reports where `_arrive` holds the only references."""
+    """The reference counts that this interpreter reports where `_arrive` and `_accumulate` hold the only references."""
 
     def arrive(got: list) -> tuple[int, int]:
         g = got.pop()
+        return accumulate(g)
+
+    def accumulate(g: Tensor) -> tuple[int, int]:
         data = g._data
         return count(data), sys.getrefcount(g)
 
