@@ -34,14 +34,21 @@ def doubles():
     disttorch.set_default_dtype(disttorch.float32)
 
 
-def after_steps(case, start, steps=4, **settings):
+@pytest.fixture(scope="module")
+def torch():
+    """PyTorch, with what its optimizers import when first used, which sets environment variables."""
+    pytest.importorskip("torch._dynamo")
+    return pytest.importorskip("torch")
+
+
+def after_steps(case, start, steps=4, lib=disttorch, **settings):
     """The parameters after some steps whose gradients are recorded."""
     p = start * 1
     settings = {**CASES[case], **settings}
-    optimizer = getattr(optim, case.split("-")[0])([p], differentiable=True, **settings)
-    x = disttorch.tensor(DATA)
+    optimizer = getattr(lib.optim, case.split("-")[0])([p], differentiable=True, **settings)
+    x = lib.tensor(DATA)
     for _ in range(steps):
-        (p.grad,) = disttorch.autograd.grad(((p.clone() * x).exp() + p.clone() ** 2).sum(), p, create_graph=True)
+        (p.grad,) = lib.autograd.grad(((p.clone() * x).exp() + p.clone() ** 2).sum(), p, create_graph=True)
         optimizer.step()
     return p
 
@@ -50,6 +57,22 @@ def after_steps(case, start, steps=4, **settings):
 def test_gradients_against_differences(case):
     start = disttorch.tensor(START, requires_grad=True)
     assert disttorch.autograd.gradcheck(lambda w: after_steps(case, w), (start,), eps=1e-6, atol=1e-5)
+
+
+@pytest.mark.oracle
+@pytest.mark.parametrize("case", [case for case in CASES if not case.startswith("SGD-")])  # docs/compatibility.md
+def test_one_step_as_pytorch(case, torch):
+    """PyTorch's next step changes the state in place, which its own gradients of the first need."""
+    found = []
+    torch.set_default_dtype(torch.float64)
+    try:
+        for lib in (disttorch, torch):
+            start = lib.tensor(START, requires_grad=True)
+            p = after_steps(case, start, steps=1, lib=lib)
+            found.append((p.detach().numpy(), lib.autograd.grad((p**3).sum(), start)[0].numpy()))
+    finally:
+        torch.set_default_dtype(torch.float32)
+    np.testing.assert_allclose(found[0], found[1], rtol=1e-9, atol=1e-12)
 
 
 @pytest.mark.parametrize("case", ["SGD-momentum", "Adam", "AdamW", "SGD-nesterov"])

@@ -212,39 +212,6 @@ def test_what_is_refused(bad):
         assert said[0][1] == said[1][1]
 
 
-DIFFERENTIABLE = {
-    "SGD": {"lr": 0.1},
-    "Adam": {"lr": 0.05, "weight_decay": 0.1, "amsgrad": True},
-    "AdamW": {"lr": 0.05},
-    "Adamax": {"weight_decay": 0.2},
-    "NAdam": {},
-    "RAdam": {"decoupled_weight_decay": True, "weight_decay": 0.1, "betas": (0.5, 0.9)},
-    "Adagrad": {"lr_decay": 0.1},
-    "Adadelta": {},
-    "RMSprop": {"momentum": 0.9, "centered": True},
-    "Rprop": {},
-    "ASGD": {"t0": 1},
-}
-
-
-@pytest.mark.parametrize("name", DIFFERENTIABLE)
-def test_gradients_through_a_step(name):
-    """One step: PyTorch's next one changes the state in place, which its own gradients of the first need."""
-    found = []
-    for lib in (disttorch, torch):
-        lib.set_default_dtype(lib.float64)
-        try:
-            w = lib.tensor([0.3, -0.7, 1.1], requires_grad=True)
-            p = w * 1
-            optimizer = getattr(lib.optim, name)([p], differentiable=True, **DIFFERENTIABLE[name])
-            (p.grad,) = lib.autograd.grad((p.clone().exp() + p.clone() ** 2).sum(), p, create_graph=True)
-            optimizer.step()
-            found.append((p.detach().numpy(), lib.autograd.grad((p**3).sum(), w)[0].numpy()))
-        finally:
-            lib.set_default_dtype(lib.float32)
-    np.testing.assert_allclose(found[0], found[1], rtol=1e-9, atol=1e-12)
-
-
 @pytest.mark.parametrize("single", [{"foreach": True}, {"foreach": False}, {"capturable": False}, {"fused": True}])
 def test_ways_of_computing_are_accepted(single):
     """foreach, capturable and fused choose how PyTorch computes; the values are the same here."""

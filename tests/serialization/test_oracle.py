@@ -12,20 +12,7 @@ torch = pytest.importorskip("torch")
 pytestmark = pytest.mark.oracle
 pytest.importorskip("torch._dynamo")  # its optimizers import it, which sets environment variables
 
-DTYPES = [
-    "float32",
-    "float64",
-    "float16",
-    "bfloat16",
-    "int64",
-    "int32",
-    "int16",
-    "int8",
-    "uint8",
-    "bool",
-    "complex64",
-    "complex128",
-]
+DTYPES = "float32 float64 float16 bfloat16 int64 int32 int16 int8 uint8 bool complex64 complex128".split()
 
 
 def moved(value, source, target):
