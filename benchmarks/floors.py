@@ -14,12 +14,11 @@ from math import prod
 from typing import Any
 
 import numpy as np
-from workloads import MORE, WORKLOADS
+from workloads import ALL, accept_workloads
 
 import disttorch as torch
 from disttorch.kernels import for_device
 
-NAMES = {**WORKLOADS, **MORE}
 OPTIMIZER = 5  # arrays that SGD with momentum reads (parameter, gradient, momentum) and writes (parameter, momentum)
 
 
@@ -98,7 +97,7 @@ def machine() -> tuple[float, float]:
 
 def measure(name: str, steps: int, counter: Counter, rate: float, bandwidth: float) -> None:
     torch.manual_seed(0)
-    model, x, y, loss_of = NAMES[name].build(torch)
+    model, x, y, loss_of = ALL[name].build(torch)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9)
     times = []
     for _ in range(steps + 3):
@@ -122,14 +121,14 @@ def measure(name: str, steps: int, counter: Counter, rate: float, bandwidth: flo
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("workloads", nargs="*", help=f"of {', '.join(NAMES)} (default: the first {len(WORKLOADS)})")
+    accept_workloads(parser)
     parser.add_argument("--steps", type=int, default=10)
     options = parser.parse_args()
     torch.set_num_threads(1)
     rate, bandwidth = machine()
     print(f"{2 * rate / 1e9:.0f} GFLOP/s, {bandwidth / 1e9:.1f} GB/s")
     counter = Counter(for_device("cpu"))
-    for name in options.workloads or WORKLOADS:
+    for name in options.workloads:
         measure(name, options.steps, counter, rate, bandwidth)
 
 

@@ -7,7 +7,7 @@ import argparse
 from typing import Any
 
 import torch
-from workloads import MORE, WORKLOADS
+from workloads import ALL, workload_name
 
 import disttorch
 
@@ -15,7 +15,7 @@ import disttorch
 def train(library: Any, name: str, steps: int, double: bool = False) -> list[float]:
     library.manual_seed(0)
     library.set_num_threads(1)
-    model, x, y, loss_of = {**WORKLOADS, **MORE}[name].build(library)
+    model, x, y, loss_of = ALL[name].build(library)
     if double:
         model, x = model.double(), x.double()
     optimizer = library.optim.SGD(model.parameters(), lr=0.01, momentum=0.9)
@@ -31,7 +31,7 @@ def train(library: Any, name: str, steps: int, double: bool = False) -> list[flo
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("workload")
+    parser.add_argument("workload", type=workload_name, help=f"of {', '.join(ALL)}")
     parser.add_argument("--steps", type=int, default=20)
     args = parser.parse_args()
     exact = train(torch, args.workload, args.steps, double=True)

@@ -12,7 +12,7 @@ import multiprocessing
 from typing import Any
 
 from training import library
-from workloads import MORE, WORKLOADS
+from workloads import ALL, accept_workloads
 
 
 def resident(key: str) -> float:
@@ -26,7 +26,7 @@ def serve(name: str, workload: str, pipe: Any) -> None:
     torch = library(name)
     torch.set_num_threads(1)
     before = resident("VmRSS")
-    model, x, y, loss_of = {**WORKLOADS, **MORE}[workload].build(torch)
+    model, x, y, loss_of = ALL[workload].build(torch)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9)
     for _ in range(3):
         optimizer.zero_grad()
@@ -49,7 +49,7 @@ def measure(name: str, workload: str) -> tuple[float, float]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("workloads", nargs="*", default=list(WORKLOADS), help=f"of {', '.join({**WORKLOADS, **MORE})}")
+    accept_workloads(parser)
     for workload in parser.parse_args().workloads:
         whole, step = measure("disttorch", workload)
         their_whole, their_step = measure("torch", workload)

@@ -11,12 +11,10 @@ import statistics
 import time
 from collections import defaultdict
 
-from workloads import MORE, WORKLOADS
+from workloads import ALL, accept_workloads
 
 import disttorch as torch
 from disttorch.kernels import for_device
-
-NAMES = {**WORKLOADS, **MORE}
 
 
 def timed(function, kind_of, spent):
@@ -34,7 +32,7 @@ def timed(function, kind_of, spent):
 
 def measure(name: str, steps: int, spent: dict) -> None:
     torch.manual_seed(0)
-    model, x, y, loss_of = NAMES[name].build(torch)
+    model, x, y, loss_of = ALL[name].build(torch)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9)
     phases: dict[str, list] = defaultdict(list)
     kernels: dict[str, list] = defaultdict(list)
@@ -62,7 +60,7 @@ def measure(name: str, steps: int, spent: dict) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("workloads", nargs="*", help=f"of {', '.join(NAMES)} (default: the first {len(WORKLOADS)})")
+    accept_workloads(parser)
     parser.add_argument("--steps", type=int, default=20)
     args = parser.parse_args()
     torch.set_num_threads(1)
@@ -71,7 +69,7 @@ def main() -> None:
         parser.error("oneDNN is not in use; there are no kernels to tell from the rest")
     kernels.engine.run = timed(kernels.engine.run, lambda key, *_: key[0], spent)
     kernels._gemm = timed(kernels._gemm, lambda *_: "gemm", spent)
-    for name in args.workloads or WORKLOADS:
+    for name in args.workloads:
         measure(name, args.steps, spent)
 
 

@@ -18,7 +18,7 @@ import statistics
 import time
 from typing import Any
 
-from workloads import MORE, WORKLOADS, Workload
+from workloads import ALL, MORE, Workload, accept_workloads
 
 LOSS_STEPS = 20
 PAUSE = 0.05  # seconds before a sample: the other library's threads go on spinning after theirs
@@ -44,7 +44,7 @@ def serve(name: str, threads: int, inference: bool, pipe: Any) -> None:
     step: Any = None
     while (order := pipe.recv()) is not None:
         if order[0] == "build":
-            workload: Workload = {**WORKLOADS, **MORE}[order[1]]
+            workload: Workload = ALL[order[1]]
             torch.manual_seed(0)
             model, x, y, loss_of = workload.build(torch)
             optimizer = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9)
@@ -118,7 +118,7 @@ def run(names: list[str], threads: int, samples: int, inference: bool, check: bo
     rows = []
     try:
         for name in names:
-            row = {"threads": threads, **measure(pipes, name, {**WORKLOADS, **MORE}[name], samples, check)}
+            row = {"threads": threads, **measure(pipes, name, ALL[name], samples, check)}
             rows.append(row)
             print(format_row(row), flush=True)
     finally:
@@ -168,9 +168,7 @@ def plot(rows: list[dict], path: str) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument(
-        "workloads", nargs="*", help=f"of {', '.join([*WORKLOADS, *MORE])} (default: the first {len(WORKLOADS)})"
-    )
+    accept_workloads(parser)
     parser.add_argument("--more", action="store_true", help="also the workloads beyond the table")
     parser.add_argument("--threads", type=int, nargs="+", default=[1])
     parser.add_argument("--samples", type=int, default=7)
@@ -179,10 +177,7 @@ def main() -> None:
     parser.add_argument("--json", help="where to write the figures")
     parser.add_argument("--plot", help="where to draw the ratios (PNG)")
     args = parser.parse_args()
-    names = args.workloads or [*WORKLOADS, *(MORE if args.more else [])]
-    unknown = [n for n in names if n not in WORKLOADS and n not in MORE]
-    if unknown:
-        parser.error(f"no such workload: {', '.join(unknown)}")
+    names = list(dict.fromkeys([*args.workloads, *(MORE if args.more else [])]))
     rows = [
         r for threads in args.threads for r in run(names, threads, args.samples, args.inference, not args.no_losses)
     ]

@@ -2,6 +2,7 @@
 PyTorch).
 """
 
+import argparse
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -274,3 +275,17 @@ MORE = {  # at or above 1.0
     "autoencoder": Workload(_to_noise(autoencoder, (64, 784), (64, 784)), 1.0, 20),
     "resnet50-64px": Workload(_classifier(resnet50, 4, 3, 64, 64), 1.0, 1),
 }
+ALL = {**WORKLOADS, **MORE}
+
+
+def workload_name(text: str) -> str:
+    """A command line's word for one of `ALL`."""
+    if text not in ALL:
+        raise argparse.ArgumentTypeError(f"no such workload: {text}; there are {', '.join(ALL)}")
+    return text
+
+
+def accept_workloads(parser: argparse.ArgumentParser) -> None:
+    """Positional arguments `workloads`: the table's unless some are named."""
+    which = f"of {', '.join(ALL)} (default: the first {len(WORKLOADS)})"
+    parser.add_argument("workloads", nargs="*", type=workload_name, default=list(WORKLOADS), help=which)
