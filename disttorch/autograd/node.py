@@ -41,6 +41,7 @@ class Node:
     metas: Any = ()  # per output: (shape, NumPy dtype, device)
     saved: Any = ()
     into: tuple | None = None  # arrays in which its gradients had best lie; None: that is not for it to choose
+    absorbs: Any = None  # an operation whose gradient it can compute along with its own
     hooks: dict | None = None  # after it ran: hook(grad_inputs, grad_outputs)
     prehooks: dict | None = None  # before it runs: hook(grad_outputs)
     tensor_hooks: dict | None = None  # output number -> {id: hook(grad)}

@@ -37,12 +37,18 @@ class Op:
               forward ends in `*xs`, these are the inputs. A last parameter `into` is given, per input, the array in
               which its gradient had best lie, or None; () where there is none for any
     gradients input name -> formula
+    absorbs   (an operation, the formula past it), for an operation of one input: where that input is a result of the
+              former and nothing else is made of it, one formula serves for both. It gives the former's input's
+              gradient; its parameters are named as those of `gradients`
     With several outputs `g` is a tuple of tensors (zeros for outputs without a gradient).
     """
 
-    def __init__(self, name, forward, *, outputs=("out",), keeps=(), joint=None, inputs=None, params=None, **gradients):
+    def __init__(
+        self, name, forward, *, outputs=("out",), keeps=(), joint=None, inputs=None, params=None, absorbs=None,
+        **gradients,
+    ):  # fmt: skip
         self.name, self.forward, self.outputs = name, forward, outputs
-        self.joint, self.gradients = joint, gradients
+        self.joint, self.gradients, self.absorbs = joint, gradients, absorbs
         names, variadic = (list(params), False) if params else _parameters(forward)
         self.variadic = names.index(names[-1]) if variadic else None
         self.params = names[:-1] if variadic else names
@@ -56,7 +62,8 @@ class Op:
     def node_type(self) -> "type[OpNode]":
         """The class of its nodes: made for the first of them, since most operations of the library never have one."""
         chooses = self.joint is not None and "into" in _parameters(self.joint)[0]
-        return type(self.name, (OpNode,), {"op": self, "into": () if chooses else None})
+        absorbs = None if self.absorbs is None else self.absorbs[0]
+        return type(self.name, (OpNode,), {"op": self, "into": () if chooses else None, "absorbs": absorbs})
 
     def __call__(self, *args):
         where, arrays = None, []
@@ -191,6 +198,8 @@ class _Plan:
             for position, rule in enumerate(op.gradients.values()):
                 if needs is not None and needs[position]:
                     wanted.append((position, rule, _parameters(rule)[0][1:]))
+        if op.absorbs is not None:
+            wanted.append((0, op.absorbs[1], _parameters(op.absorbs[1])[0][1:]))
         named = {n: self._source(op, n) for _, _, names in wanted for n in names}
         # (what, its index among those): arguments first, which are taken together
         keep = sorted(dict.fromkeys(named.values()), key=lambda source: source[0] is not INPUT)
@@ -198,9 +207,8 @@ class _Plan:
         self.keep, self.others = tuple(keep), tuple(keep[len(positions) :])
         self.args = taking(positions) if positions else None
         # (position, rule, what gives it those of the kept values that it reads)
-        self.rules = [
-            (position, rule, taking([keep.index(named[n]) for n in names])) for position, rule, names in wanted
-        ]
+        rules = [(position, rule, taking([keep.index(named[n]) for n in names])) for position, rule, names in wanted]
+        self.rules, self.past = (rules, None) if op.absorbs is None else (rules[:-1], rules[-1:])
 
     @staticmethod
     def _source(op: Op, name: str) -> tuple:
@@ -219,6 +227,15 @@ class _Plan:
 class OpNode(Node):
     op: Op
     plan: _Plan
+    absorbs: Op | None
+    absorbed = False  # whether this sweep goes past the node below, of that operation
+
+    def check(self) -> None:
+        """RuntimeError where its gradients cannot be computed any more: it was freed, or what it saved has changed."""
+        if self.saved is FREED:
+            raise RuntimeError(FREED_TEXT)
+        for v in self.saved:
+            unpack(v, self)
 
     def backward(self, grads: tuple) -> Sequence:
         saved = self.saved
@@ -241,7 +258,7 @@ class OpNode(Node):
             needs = tuple(map(bool, self.edges))
             return rule(g, needs, *reads(values)) if self.into is None else rule(g, needs, *reads(values), self.into)
         result: list = [None] * len(self.edges)
-        for position, rule, reads in self.plan.rules:
+        for position, rule, reads in self.plan.past if self.absorbed else self.plan.rules:
             result[position] = rule(g, *reads(values))
         return result
 

@@ -14,6 +14,7 @@ from .. import dtypes
 from ..devices import scope
 from .mode import mode
 from .node import Node
+from .op import OpNode
 from .variable import Tensor, alias, counter, wrap
 
 
@@ -145,6 +146,8 @@ class _Sweep:
         if live:
             if node.into is not None:
                 node.into = self._homes(edges)
+            if node.absorbs is not None:
+                edges = self._past_absorbed(node)
             watched = self.anomaly or node.hooks is not None or node.prehooks is not None
             results = list(_watched(node, tuple(got)) if watched else node.backward(tuple(got)))
             if not self.retain:
@@ -175,6 +178,23 @@ class _Sweep:
             else:
                 self.ready.append((target, [g]))
             g = None
+
+    def _past_absorbed(self, node: OpNode) -> tuple:
+        """Where the node's gradient goes: past the node below if it can be absorbed and nobody watches that one."""
+        below = node.edges[0][0]
+        node.absorbed = (
+            type(below) is node.absorbs.node_type
+            and below not in self.counts
+            and below.tensor_hooks is below.hooks is below.prehooks is None
+            and self.wanted is None
+            and not (self.create or self.anomaly)
+        )
+        if not node.absorbed:
+            return node.edges
+        below.check()
+        if not self.retain:
+            below.release()
+        return below.edges
 
     def _homes(self, edges: tuple) -> tuple:
         """For each edge to a leaf whose only gradient this will be: the memory that waits for it, if there is some."""

@@ -50,10 +50,10 @@ def in_place(function, self: Tensor, *args) -> Tensor:
 def _relu_rule(g, out):
     if not mode.grad:
         return fused("relu_backward", g, out)
-    return g * (out > 0)
+    return g.masked_fill(out == 0, 0)
 
 
-_relu = Op("ReluBackward0", lambda x: kernels_of(x).relu_forward(x), x=_relu_rule)
+relu_op = Op("ReluBackward0", lambda x: kernels_of(x).relu_forward(x), x=_relu_rule)
 
 
 def relu(input, inplace=False):
@@ -63,7 +63,7 @@ def relu(input, inplace=False):
     need_tensor(input, "relu", "input", 1)
     if input._data.dtype.kind == "b":
         raise RuntimeError("Boolean inputs not supported for relu")
-    return _relu(input)
+    return relu_op(input)
 
 
 def relu_(input):
@@ -72,14 +72,14 @@ def relu_(input):
     if mode.grad:
         check_inplace(input)
         if input._view is not None:
-            return assign(input, _relu(input))
+            return assign(input, relu_op(input))
     x = input._data
     if not x.flags.writeable:
-        return assign(input, _relu(input))
+        return assign(input, relu_op(input))
     kernels_of(x).relu_forward(x, x)
     counter(input)[0] += 1
     if mode.grad:
-        _relu.record((input,), (input,), ())
+        relu_op.record((input,), (input,), ())
     return input
 
 
@@ -89,7 +89,7 @@ _hardtanh = _op(
     "HardtanhBackward0",
     "low high",
     lambda x, low, high: np.clip(x, low, high),
-    x=lambda g, x, low, high: g * ((x > low) & (x < high)),
+    x=lambda g, x, low, high: where((x > low) & (x < high), g, 0),
 )
 
 
@@ -355,7 +355,7 @@ def tanhshrink(input):
 
 # -- piecewise linear -------------------------------------------------------------------------------------------------
 _hardsigmoid = _op(
-    "HardsigmoidBackward0", "", lambda x: np.clip(x + 3, 0, 6) / 6, x=lambda g, x: g * ((x > -3) & (x < 3)) * (1 / 6)
+    "HardsigmoidBackward0", "", lambda x: np.clip(x + 3, 0, 6) / 6, x=lambda g, x: where((x > -3) & (x < 3), g / 6, 0)
 )
 
 
@@ -367,7 +367,7 @@ def hardsigmoid(input, inplace=False):
 
 
 def _hardswish_rule(g, x):
-    return where(x <= -3, g * 0, where(x < 3, g * (x / 3 + 0.5), g))
+    return where(x <= -3, 0, where(x >= 3, g, g * (x / 3 + 0.5)))
 
 
 _hardswish = _op("HardswishBackward0", "", lambda x: x * np.clip(x + 3, 0, 6) / 6, x=_hardswish_rule)
@@ -384,7 +384,7 @@ _hardshrink = _op(
     "HardshrinkBackward0",
     "lambd",
     lambda x, lambd: np.where((x >= -lambd) & (x <= lambd), x.dtype.type(0), x),
-    x=lambda g, x, lambd: g.masked_fill((x >= -lambd) & (x <= lambd), 0),
+    x=lambda g, x, lambd: where((x < -lambd) | (x > lambd), g, 0),
 )
 
 
@@ -399,7 +399,7 @@ _softshrink = _op(
     "SoftshrinkBackward0",
     "lambd",
     lambda x, lambd: np.where(x > lambd, x - x.dtype.type(lambd), np.where(x < -lambd, x + x.dtype.type(lambd), x * 0)),
-    x=lambda g, x, lambd: g.masked_fill((x >= -lambd) & (x <= lambd), 0),
+    x=lambda g, x, lambd: where((x < -lambd) | (x > lambd), g, 0),
 )
 
 

@@ -12,6 +12,7 @@ from ..autograd.op import Op
 from ..autograd.variable import wrap
 from ..dtypes import SCALAR_NAMES
 from ..kernels.geometry import pool_out_shape
+from .activation import relu_op
 from .arguments import need_tensor, repeated
 from .fused import fused
 from .matmul import kernels_of
@@ -149,10 +150,15 @@ def _rule(g, x_shape, saved, kernel, stride, padding, dilation, ceil_mode):
     return _put(g, wrap(indices, g.device), x_shape)
 
 
+def _past_relu_rule(g, out, x_shape, saved, kernel, stride, padding, dilation, ceil_mode):
+    """Of max_pool(relu(x)), for x: a maximum is positive where its element is, and there are fewer maxima."""
+    return _rule(fused("relu_backward", g, out), x_shape, saved, kernel, stride, padding, dilation, ceil_mode)
+
+
 def _max_ops(n):
     node = "SqueezeBackward1" if n == 1 else f"MaxPool{n}DWithIndicesBackward0"
     return (
-        Op(node, _forward, keeps=("saved",), x=_rule),
+        Op(node, _forward, keeps=("saved",), absorbs=(relu_op, _past_relu_rule), x=_rule),
         Op(
             node,
             _forward_indices,
