@@ -1,5 +1,7 @@
 """torch.cpu.amp: the older names of `torch.amp`, for the CPU."""
 
+from functools import partialmethod
+
 from .. import amp, dtypes
 
 __all__ = ["GradScaler", "autocast"]
@@ -15,5 +17,4 @@ class autocast(amp.autocast):
 class GradScaler(amp.GradScaler):
     """GradScaler("cpu", ...)."""
 
-    def __init__(self, init_scale=65536.0, growth_factor=2.0, backoff_factor=0.5, growth_interval=2000, enabled=True):
-        super().__init__("cpu", init_scale, growth_factor, backoff_factor, growth_interval, enabled)
+    __init__ = partialmethod(amp.GradScaler.__init__, "cpu")

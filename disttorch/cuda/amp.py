@@ -1,5 +1,7 @@
 """torch.cuda.amp: the older names of `torch.amp`, for CUDA devices."""
 
+from functools import partialmethod
+
 from .. import amp, dtypes
 from ..amp import custom_bwd, custom_fwd
 
@@ -16,5 +18,4 @@ class autocast(amp.autocast):
 class GradScaler(amp.GradScaler):
     """GradScaler("cuda", ...)."""
 
-    def __init__(self, init_scale=65536.0, growth_factor=2.0, backoff_factor=0.5, growth_interval=2000, enabled=True):
-        super().__init__("cuda", init_scale, growth_factor, backoff_factor, growth_interval, enabled)
+    __init__ = partialmethod(amp.GradScaler.__init__, "cuda")
