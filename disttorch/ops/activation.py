@@ -10,6 +10,7 @@ from ..autograd.mode import mode
 from ..autograd.op import Op
 from ..autograd.variable import Tensor, counter, wrap
 from ..devices import scope
+from ..kernels.portable.masking import chosen
 from ..kernels.portable.precision import is_narrow
 from .arguments import need_floating, need_tensor
 from .comparison import where
@@ -113,7 +114,7 @@ def relu6(input, inplace=False):
 _leaky_relu = _op(
     "LeakyReluBackward0",
     "slope",
-    lambda x, slope: np.where(x > 0, x, x * x.dtype.type(slope)),
+    lambda x, slope: chosen(x > 0, x, x * x.dtype.type(slope)),
     x=lambda g, x, slope: where(x > 0, g, g * slope),
 )
 
@@ -127,7 +128,7 @@ def leaky_relu(input, negative_slope=0.01, inplace=False):
 
 _rrelu = Op(
     "RreluWithNoiseBackward0",
-    lambda x, slopes: np.where(x > 0, x, x * slopes),
+    lambda x, slopes: chosen(x > 0, x, x * slopes),
     x=lambda g, x, slopes: where(x > 0, g, g * slopes),
 )
 
@@ -161,7 +162,7 @@ def rrelu(input, lower=1.0 / 8, upper=1.0 / 3, training=False, inplace=False):
 
 _prelu = Op(
     "PreluKernelBackward0",
-    lambda x, w: np.where(x > 0, x, x * w),
+    lambda x, w: chosen(x > 0, x, x * w),
     x=lambda g, x, w: where(x > 0, g, g * w),
     w=lambda g, x: (x * g).masked_fill(x > 0, 0),
 )
@@ -190,7 +191,7 @@ def prelu(input, weight):
 
 
 def _threshold_forward(x, threshold, value):
-    return np.where(x <= threshold, x.dtype.type(value), x)
+    return chosen(x <= threshold, x.dtype.type(value), x)
 
 
 _threshold = _op(
@@ -210,7 +211,7 @@ def threshold(input, threshold, value, inplace=False):
 # -- exponential linear units -----------------------------------------------------------------------------------------
 def _elu_forward(x, alpha, scale, inner):
     below = np.expm1(np.minimum(x, 0) * x.dtype.type(inner))
-    return np.where(x > 0, x * x.dtype.type(scale), below * x.dtype.type(alpha * scale))
+    return chosen(x > 0, x * x.dtype.type(scale), below * x.dtype.type(alpha * scale))
 
 
 _elu = _op(
@@ -315,7 +316,7 @@ def mish(input, inplace=False):
 
 def _softplus_forward(x, beta, threshold):
     scaled = x * x.dtype.type(beta)
-    return np.where(scaled > threshold, x, _softplus_array(scaled) / x.dtype.type(beta))
+    return chosen(scaled > threshold, x, _softplus_array(scaled) / x.dtype.type(beta))
 
 
 _softplus = _op(
@@ -383,7 +384,7 @@ def hardswish(input, inplace=False):
 _hardshrink = _op(
     "HardshrinkBackward0",
     "lambd",
-    lambda x, lambd: np.where((x >= -lambd) & (x <= lambd), x.dtype.type(0), x),
+    lambda x, lambd: chosen((x >= -lambd) & (x <= lambd), x.dtype.type(0), x),
     x=lambda g, x, lambd: where((x < -lambd) | (x > lambd), g, 0),
 )
 
@@ -398,7 +399,7 @@ def hardshrink(input, lambd=0.5):
 _softshrink = _op(
     "SoftshrinkBackward0",
     "lambd",
-    lambda x, lambd: np.where(x > lambd, x - x.dtype.type(lambd), np.where(x < -lambd, x + x.dtype.type(lambd), x * 0)),
+    lambda x, lambd: chosen(x > lambd, x - x.dtype.type(lambd), chosen(x < -lambd, x + x.dtype.type(lambd), x * 0)),
     x=lambda g, x, lambd: where((x < -lambd) | (x > lambd), g, 0),
 )
 

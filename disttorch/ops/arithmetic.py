@@ -9,7 +9,8 @@ from ..autograd.op import Op
 from ..autograd.variable import Tensor
 from ..dtypes import FLOATING, bool_, float32
 from ..kernels import for_device
-from .pointwise import binary, check_operands, hushed, inplace_of, result_dtype
+from .comparison import where
+from .pointwise import binary, check_operands, hushed, inplace_of, no_gradient, result_dtype
 
 LARGE = 1 << 16  # elements from which threads may share an addition
 
@@ -142,13 +143,9 @@ def _floored(a, b):
     return np.where(np.equal(b, 0), np.true_divide(a, b), q).astype(kind, copy=False)
 
 
-def _no_gradient(g):
-    return g * 0
-
-
-_trunc_div = binary("div", _truncated, node="DivBackward1", x=_no_gradient, y=_no_gradient, bools=False)
+_trunc_div = binary("div", _truncated, node="DivBackward1", x=no_gradient, y=no_gradient, bools=False)
 floor_divide = binary(
-    "floor_divide", _floored, node="NotImplemented", x=_no_gradient, y=_no_gradient, bools=False, numbers="either"
+    "floor_divide", _floored, node="NotImplemented", x=no_gradient, y=no_gradient, bools=False, numbers="either"
 )
 remainder = binary(
     "remainder",
@@ -183,7 +180,7 @@ def _pow_x(g, x, y):
     if isinstance(y, Tensor):
         return g * conj((y * pow(x, y - 1)).masked_fill(y == 0, 0))
     if y == 0:
-        return g * 0
+        return no_gradient(g)
     return g * conj(pow(x, y - 1) * y)
 
 
@@ -196,7 +193,7 @@ def _pow_y(g, x, y, out):
             else (g * (out * x.log()).masked_fill(zero, 0))
         )
     if x == 0:
-        return g * 0
+        return no_gradient(g)
     return g * conj(out * _log_of(x))
 
 
@@ -238,29 +235,39 @@ def _doubles(*operands):
 _square = Op("PowBackward0", np.square, params=("x",), x=lambda g, x: g * (x * 2))
 
 
-def _to_winner(name):
-    def x_wins(g, x, y):
-        better = x > y if name in ("maximum", "fmax") else x < y
-        return _half_where_equal(g, better, x, y)
-
-    def y_wins(g, x, y):
-        better = y > x if name in ("maximum", "fmax") else y < x
-        return _half_where_equal(g, better, x, y)
-
-    return x_wins, y_wins
+def _halves(g, x, y, worse):
+    """One operand's part of the gradient: half of it where both are equal, all where either is NaN."""
+    return where(x == y, g / 2, g).masked_fill(worse, 0)
 
 
-def _half_where_equal(g, better, x, y):
-    return (g / 2).masked_fill(x != y, 0) + g.masked_fill(~better, 0)
-
-
-def _extreme(name, ufunc):
-    x, y = _to_winner(name)
-    return binary(name, ufunc, x=x, y=y, numbers="none")
-
-
-maximum, minimum = _extreme("maximum", np.maximum), _extreme("minimum", np.minimum)
-fmax, fmin = _extreme("fmax", np.fmax), _extreme("fmin", np.fmin)
+maximum = binary(
+    "maximum",
+    np.maximum,
+    x=lambda g, x, y: _halves(g, x, y, x < y),
+    y=lambda g, x, y: _halves(g, x, y, y < x),
+    numbers="none",
+)
+minimum = binary(
+    "minimum",
+    np.minimum,
+    x=lambda g, x, y: _halves(g, x, y, x > y),
+    y=lambda g, x, y: _halves(g, x, y, y > x),
+    numbers="none",
+)
+fmax = binary(
+    "fmax",
+    np.fmax,
+    x=lambda g, x, y: where((x >= y) | (y != y), g, 0),
+    y=lambda g, x, y: g.masked_fill((x >= y) | (y != y), 0),
+    numbers="none",
+)
+fmin = binary(
+    "fmin",
+    np.fmin,
+    x=lambda g, x, y: where((x <= y) | (y != y), g, 0),
+    y=lambda g, x, y: g.masked_fill((x <= y) | (y != y), 0),
+    numbers="none",
+)
 
 atan2 = binary(
     "atan2",
@@ -278,26 +285,24 @@ copysign = binary(
     np.copysign,
     floats=True,
     x=lambda g, x, out: g * (out / x).masked_fill(x == 0, 0),
-    y=lambda g: g * 0,
+    y=no_gradient,
 )
-nextafter = binary(
-    "nextafter", np.nextafter, node="NextafterBackward0", x=lambda g: g, y=lambda g: g * 0, numbers="none"
-)
+nextafter = binary("nextafter", np.nextafter, node="NextafterBackward0", x=lambda g: g, y=no_gradient, numbers="none")
 logaddexp = binary(
     "logaddexp",
     hushed(np.logaddexp),
-    x=lambda g, x, out: g * (x - out).exp(),
-    y=lambda g, y, out: g * (y - out).exp(),
+    x=lambda g, x, y: g / (1 + (y - x).exp()),
+    y=lambda g, x, y: g / (1 + (x - y).exp()),
     numbers="none",
 )
 logaddexp2 = binary(
     "logaddexp2",
     hushed(np.logaddexp2),
-    x=lambda g, x, out: g * (x - out).exp2(),
-    y=lambda g, y, out: g * (y - out).exp2(),
+    x=lambda g, x, y: g / (1 + (y - x).exp2()),
+    y=lambda g, x, y: g / (1 + (x - y).exp2()),
     numbers="none",
 )
-heaviside = binary("heaviside", np.heaviside, x=lambda g: g * 0, y=lambda g, x: g * (x == 0), numbers="none")
+heaviside = binary("heaviside", np.heaviside, x=no_gradient, y=lambda g, x: g.masked_fill(x != 0, 0), numbers="none")
 gcd = binary("gcd", np.gcd, x=lambda g: g, y=lambda g: g, result=True, numbers="none")
 lcm = binary("lcm", np.lcm, x=lambda g: g, y=lambda g: g, result=True, numbers="none")
 

@@ -8,6 +8,7 @@ from .. import meta
 from ..autograd.op import Op
 from ..autograd.variable import Tensor, wrap
 from ..dtypes import FROM_NUMPY, SCALAR_NAMES, bool_
+from ..kernels.portable.masking import chosen
 from .pointwise import binary, check_operands, common_device, hushed, operand, result_dtype
 
 
@@ -81,7 +82,8 @@ def _name(t):
 
 _where = Op(
     "WhereBackward0",
-    lambda condition, x, y: np.where(condition, x, y),
+    chosen,
+    params=("condition", "x", "y"),
     x=lambda g, condition: _where(condition, g, g.new_zeros(())),
     y=lambda g, condition: _where(condition, g.new_zeros(()), g),
 )

@@ -6,7 +6,7 @@ from .. import dtypes
 from ..autograd.inplace import write
 from ..autograd.op import Op, ViewOp
 from .arguments import need_tensor
-from .pointwise import scalar_name
+from .pointwise import no_gradient, scalar_name
 
 
 def _as_pairs(x):
@@ -21,8 +21,8 @@ _view_as_real = ViewOp("ViewAsRealBackward0", _as_pairs, params=("x",), x=lambda
 _view_as_complex = ViewOp(
     "ViewAsComplexBackward0", _from_pairs, params=("x",), x=lambda g: _view_as_real(g.resolve_conj())
 )
-_real = ViewOp("SelectBackward0", lambda x: x.real, x=lambda g: complex(g, g * 0))
-_imag = ViewOp("SelectBackward0", lambda x: x.imag, x=lambda g: complex(g * 0, g))
+_real = ViewOp("SelectBackward0", lambda x: x.real, x=lambda g: complex(g, no_gradient(g)))
+_imag = ViewOp("SelectBackward0", lambda x: x.imag, x=lambda g: complex(no_gradient(g), g))
 _complex = Op(
     "ComplexBackward0",
     lambda re, im: np.asarray(re + 1j * im, np.complex128 if re.dtype == np.float64 else np.complex64),

@@ -10,12 +10,13 @@ from ..devices import scope
 from ..kernels.interchange import interchanged
 from . import fill
 from .creation import as_dtype, as_shape, empty, empty_like, leaf, sized
+from .pointwise import no_gradient
 from .shape import broadcast_shapes
 
-_bernoulli = Op("BernoulliBackward0", lambda p, new: new, p=lambda g: g * 0)
-_normal_by_mean = Op("NormalBackward1", lambda mean, new: new, mean=lambda g: g * 0)
-_normal_by_std = Op("NormalBackward2", lambda std, new: new, std=lambda g: g * 0)
-_poisson = Op("PoissonBackward0", lambda rate, new: new, rate=lambda g: g * 0)
+_bernoulli = Op("BernoulliBackward0", lambda p, new: new, p=no_gradient)
+_normal_by_mean = Op("NormalBackward1", lambda mean, new: new, mean=no_gradient)
+_normal_by_std = Op("NormalBackward2", lambda std, new: new, std=no_gradient)
+_poisson = Op("PoissonBackward0", lambda rate, new: new, rate=no_gradient)
 
 
 def _drawn(shape, filler, args, generator, out, dtype, layout, device, requires_grad) -> Tensor:

@@ -13,6 +13,7 @@ from ..autograd.mode import mode
 from ..autograd.op import Op
 from ..autograd.variable import Tensor, counter, wrap
 from ..devices import META, namespace, scope
+from .pointwise import no_gradient
 
 C_NAMES = {  # the names that PyTorch's texts use for values
     "bool": "bool", "uint8": "uint8_t", "int8": "int8_t", "int16": "int16_t", "int32": "int", "int64": "int64_t",
@@ -31,7 +32,7 @@ BOUND_NAMES = {
 
 
 def _overwriter(name: str) -> Op:
-    return Op(name, lambda x, new: new, x=lambda g: g * 0)
+    return Op(name, lambda x, new: new, x=no_gradient)
 
 
 _zero, _fill, _uniform, _normal = (
@@ -44,7 +45,7 @@ _cauchy, _log_normal, _geometric = (_overwriter(f"{n}Backward0") for n in ("Cauc
 _fill_with = Op(
     "FillBackward3",
     lambda x, value: np.broadcast_to(value.astype(x.dtype), x.shape).copy(),
-    x=lambda g: g * 0,
+    x=no_gradient,
     value=lambda g: g.sum(),
 )
 

@@ -67,7 +67,7 @@ def projections(input, weight, bias=None):
 
 def _relu_rule(g, needs, x, w, out):
     if mode.grad:
-        return _rule(g * (out.detach() > 0), needs, x, w)
+        return _rule(g.masked_fill(out.detach() == 0, 0), needs, x, w)
     return _rule(fused("relu_backward", g, out), needs, x, w)
 
 

@@ -129,9 +129,8 @@ def cosine_embedding_loss(
     eps = 1e-12
     squares = ((input1 * input1).sum(-1) + eps) * ((input2 * input2).sum(-1) + eps)
     cosine = (input1 * input2).sum(-1) / squares.sqrt()
-    zero = cosine * 0
-    apart = where(target == -1, (cosine - margin).clamp(min=0), zero)
-    return reduced(where(target == 1, 1 - cosine, zero) + apart, reduction)
+    apart = where(target == -1, (cosine - margin).clamp(min=0), 0)
+    return reduced(where(target == 1, 1 - cosine, 0) + apart, reduction)
 
 
 def triplet_margin_loss(

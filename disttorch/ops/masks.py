@@ -6,6 +6,7 @@ from .. import dtypes, meta
 from ..autograd.inplace import check_apart, write
 from ..autograd.op import Op
 from ..autograd.variable import Tensor, wrap
+from ..kernels.portable.masking import chosen
 from .indexing import _index
 from .pointwise import scalar_name
 from .scatter import _pad_to
@@ -22,7 +23,7 @@ def _check_mask(mask, name):
 
 
 def _mask_filled(x, mask, value):
-    return np.where(mask, np.asarray(value, x.dtype), x)
+    return chosen(mask, np.asarray(value, x.dtype), x)
 
 
 _masked_fill = Op(

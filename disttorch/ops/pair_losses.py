@@ -332,9 +332,8 @@ def hinge_embedding_loss(input, target, margin=1.0, size_average=None, reduce=No
     """input where the target is 1, max(0, margin - input) where it is -1."""
     reduction = legacy(size_average, reduce, reduction)
     check_reduction(reduction)
-    zero = input * 0
-    apart = where(target != 1, (margin - input).clamp(min=0), zero)
-    return reduced(apart + where(target != -1, input, zero), reduction)
+    apart = where(target != 1, (margin - input).clamp(min=0), 0)
+    return reduced(apart + where(target != -1, input, 0), reduction)
 
 
 __all__: list[str] = []

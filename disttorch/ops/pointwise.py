@@ -19,7 +19,7 @@ from ..dtypes import BOOL, COMPLEX, FLOATING, FROM_NUMPY, INTEGER
 _NUMBERS = (bool, int, float, complex, np.generic)
 hushed = np.errstate(all="ignore")  # decorates singular functions: PyTorch's arithmetic does not warn
 # Sums, differences and products are too quick to pay for that: for them, infinities and NaNs are no warning either.
-warnings.filterwarnings("ignore", category=RuntimeWarning, module=r"disttorch\.ops\.(pointwise|arithmetic)")
+warnings.filterwarnings("ignore", category=RuntimeWarning, module=r"disttorch\.(kernels|ops\.(pointwise|arithmetic)$)")
 
 
 def result_dtype(*operands) -> dtypes.dtype:
@@ -247,13 +247,18 @@ def refuse_bools(name: str, x, y, d: dtypes.dtype) -> None:
         raise RuntimeError(f"\"{name}\" not implemented for 'Bool'")
 
 
+def no_gradient(g):
+    """Zeros, also where `g` is not finite."""
+    return g.new_zeros(g._data.shape)
+
+
 def unary(name: str, forward, *, x=None, floats=True, node=None, refuse=(), result=None):
     """A function of one tensor.
 
     forward takes an array; floats: integers are computed in the default float dtype; refuse: dtypes that PyTorch
     refuses (with its text); x: the gradient formula.
     """
-    op = Op(node or f"{name.capitalize()}Backward0", forward, params=("x",), x=x or (lambda g: g * 0))
+    op = Op(node or f"{name.capitalize()}Backward0", forward, params=("x",), x=x or no_gradient)
 
     def function(input, *, out=None):
         if not isinstance(input, Tensor):

@@ -14,11 +14,7 @@ from .comparison import bits
 from .fused import fused
 from .matmul import kernels_of
 from .named import named
-from .pointwise import check_operands, hushed, unary
-
-
-def _zero(g):
-    return g * 0
+from .pointwise import check_operands, hushed, no_gradient, unary
 
 
 def _negative(a):
@@ -73,7 +69,7 @@ acosh = unary(
     x=lambda g, x: g * conj(rsqrt(x * x - 1) if not x.is_complex() else 1 / (sqrt(x - 1) * sqrt(x + 1))),
 )
 atanh = unary("atanh", hushed(np.arctanh), x=lambda g, x: g / conj(1 - x * x))
-sinc = unary("sinc", hushed(np.sinc), x=lambda g, x: g * conj(_sinc_slope(x)))
+sinc = unary("sinc", hushed(np.sinc), x=lambda g, x: (g * conj(_sinc_slope(x))).masked_fill(x == 0, 0))
 
 
 def _sinc_slope(x):
@@ -103,32 +99,42 @@ def logit(input, eps=None, *, out=None):
 
 # -- sign and rounding ------------------------------------------------------------------------------------------------
 abs = unary("abs", np.abs, floats=False, x=lambda g, x: g * sgn(x))
-sign = unary("sign", lambda a: a if a.dtype.kind == "b" else np.sign(a), floats=False, x=_zero)
+
+
+def _sign(a):
+    """-1, 0 or 1; of NaN 0."""
+    return a if a.dtype.kind == "b" else np.subtract(a > 0, a < 0, dtype=np.int8).astype(a.dtype)
+
+
+sign = unary("sign", _sign, floats=False, x=no_gradient)
 
 
 @hushed
 def _direction(a):
     if a.dtype.kind != "c":
-        return a if a.dtype.kind == "b" else np.sign(a)
+        return _sign(a)
     size = np.abs(a)
     return np.where(size == 0, 0, a / size).astype(a.dtype)
 
 
 def _sgn_gradient(g, x, out):
     if not x.is_complex():
-        return g * 0
+        return no_gradient(g)
     size = abs(x)
     inner = (g * out.conj()).real
     return ((g - out * inner) / size).masked_fill(size == 0, 0)
 
 
 sgn = unary("sgn", _direction, floats=False, x=_sgn_gradient)
-floor = unary("floor", lambda a: a if a.dtype.kind in "iu" else np.floor(a), floats=False, x=_zero)
-ceil = unary("ceil", lambda a: a if a.dtype.kind in "iu" else np.ceil(a), floats=False, x=_zero)
-trunc = fix = unary("trunc", lambda a: a if a.dtype.kind in "iu" else np.trunc(a), floats=False, x=_zero)
+floor = unary("floor", lambda a: a if a.dtype.kind in "iu" else np.floor(a), floats=False, x=no_gradient)
+ceil = unary("ceil", lambda a: a if a.dtype.kind in "iu" else np.ceil(a), floats=False, x=no_gradient)
+trunc = fix = unary("trunc", lambda a: a if a.dtype.kind in "iu" else np.trunc(a), floats=False, x=no_gradient)
 frac = unary("frac", lambda a: a - np.trunc(a), floats=False, x=lambda g: g)
 _round = unary(
-    "round", lambda a: a if a.dtype.kind in "iu" else np.rint(a).astype(a.dtype, copy=False), floats=False, x=_zero
+    "round",
+    lambda a: a if a.dtype.kind in "iu" else np.rint(a).astype(a.dtype, copy=False),
+    floats=False,
+    x=no_gradient,
 )
 
 
@@ -175,7 +181,7 @@ bitwise_not = unary("bitwise_not", bits("bitwise_not", np.bitwise_not), floats=F
 angle = unary(
     "angle",
     np.angle,
-    x=lambda g, x: x * (g * 1j / x.abs().square()).masked_fill(x.abs() == 0, 0) if x.is_complex() else g * 0,
+    x=lambda g, x: x * (g * 1j / x.abs().square()).masked_fill(x.abs() == 0, 0) if x.is_complex() else no_gradient(g),
 )
 
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from disttorch.kernels import get_num_threads, set_num_threads
+from disttorch.kernels.portable.masking import chosen, kept
 from disttorch.kernels.portable.special import erf as erf_array
 
 from .conftest import assert_close, channels_last, normal
@@ -47,6 +48,35 @@ def test_relu_passes_nan(kernels):
     y = kernels.relu_forward(x)
     assert np.isnan(y[7])
     assert not np.delete(y, 7).any()
+
+
+@pytest.mark.parametrize("size", [7, 5000, 150000])
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_relu_stops_infinite_gradients(kernels, size, dtype):
+    y = np.zeros(size, dtype)
+    y[2:5] = 1, np.inf, np.nan
+    for g in (np.inf, -np.inf, np.nan):
+        gx = kernels.relu_backward(np.full(size, g, dtype), y)
+        np.testing.assert_array_equal(gx[2:5], np.full(3, g))
+        assert gx.dtype == dtype
+        assert not np.delete(gx, [2, 3, 4]).any()
+
+
+@pytest.mark.parametrize("shape", [(), (40,), (3, 50, 40)])
+@pytest.mark.parametrize("dtype", [np.bool_, np.int16, np.float32, np.float64, np.complex128])
+def test_kept_and_chosen(rng, shape, dtype):
+    a, b = (normal(rng, *shape).astype(dtype) for _ in "ab")
+    mask = np.asarray(normal(rng, *shape) > 0)
+    zero = np.zeros((), dtype)
+    np.testing.assert_array_equal(kept(a, mask), np.where(mask, a, zero))
+    for one, other in ((a, b), (a, zero), (zero, b), (zero, np.ones((), dtype))):
+        got = chosen(mask, one, other)
+        assert got.dtype == dtype
+        np.testing.assert_array_equal(got, np.where(mask, one, other))
+    if len(shape) > 1:
+        turned = np.swapaxes(b, 0, 2)[:, ::-1].swapaxes(0, 2)
+        np.testing.assert_array_equal(chosen(mask, a, turned), np.where(mask, a, turned))
+        np.testing.assert_array_equal(chosen(mask[:1], a, b), np.where(mask[:1], a, b))
 
 
 @pytest.mark.parametrize(("dtype", "tolerance"), [(np.float64, 4e-16), (np.float32, 2e-7)])

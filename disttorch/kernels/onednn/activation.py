@@ -2,12 +2,14 @@
 
 import numpy as np
 
+from disttorch.kernels.blas import is_finite
 from disttorch.kernels.onednn import binding as dnnl
 from disttorch.kernels.onednn.layouts import FLOAT, is_packed
 from disttorch.kernels.threads import get_num_threads
 
 # Elements below which NumPy's lower overhead wins: of functions, and of what is a single pass in NumPy too.
 SMALL, SINGLE_PASS = 2048, 1 << 16
+WORTH_CHECKING = 1 << 17  # from here on two threads and a look at the result are quicker than NumPy
 _GELU = {"none": dnnl.GELU_ERF, "tanh": dnnl.GELU_TANH}
 
 
@@ -29,8 +31,12 @@ class Activation:
         return y
 
     def relu_backward(self, g, y):
+        if y.size < WORTH_CHECKING or get_num_threads() == 1:
+            return super().relu_backward(g, y)
         gx = self._backward(dnnl.RELU_FROM_DST, dnnl.RELU, g, y)
-        return super().relu_backward(g, y) if gx is None else gx
+        if gx is None or not is_finite(gx):  # oneDNN multiplies by 0, which makes NaN of an infinity
+            return super().relu_backward(g, y)
+        return gx
 
     def tanh_forward(self, x):
         y = self._forward(dnnl.TANH, x)

@@ -21,7 +21,7 @@ class Activation:
         return self.xp.maximum(x, x.dtype.type(0), out=out)  # NaN passes, as in PyTorch
 
     def relu_backward(self, g, y):
-        return kept(g, y != 0)  # y is positive, 0 or NaN, which passes, as in PyTorch
+        return kept(g, y)  # y is positive, 0 or NaN, where g passes, as in PyTorch
 
     @in_float32
     def tanh_forward(self, x):
