@@ -99,7 +99,8 @@ class PointToPoint:
     ):
         """departed: tells why a rank will send no more; without it, ranks that leave say so by message."""
         self.rank, self.size, self._departed_elsewhere = rank, size, departed
-        self.mailbox = Mailbox(mail, watch)
+        self.mailbox = Mailbox(mail, watch, self._fresh)
+        self._latest: dict[int, tuple[int, int]] = {}  # sender -> number and offset of its last message
         self._lock = clock.RLock()
         self._posted: list[Receive] = []
         self._number = 0
@@ -131,6 +132,15 @@ class PointToPoint:
                 self._match()
                 self.mailbox.keep()
             return came
+
+    def _fresh(self, header: Header) -> bool:
+        """False for a message that has come before: a sender's numbers, and its offsets within one, only grow."""
+        if header.kind == DATA:
+            at = header.number, header.offset
+            if at <= self._latest.get(header.sender, (0, 0)):
+                return False
+            self._latest[header.sender] = at
+        return True
 
     def _match(self) -> bool:
         moved = False

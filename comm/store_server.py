@@ -115,7 +115,9 @@ class StoreServer:
         self._socket.send_multipart([client, msgpack.packb([number, ok, result])])
 
     def _wait(self, client: bytes, number: int, keys: list[str], limit: float):
-        if self.table.check(keys):
+        if not isinstance(keys, list) or limit != limit:
+            raise ValueError("keys must be a list, and the limit a number")
+        if self.table.check(list(map(_key, keys))):
             return self.table.values(keys)
         self._waiting.append((clock.now() + limit, client, number, keys))
         return _LATER

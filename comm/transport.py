@@ -185,8 +185,10 @@ class ZmqMail(Mail):
 class Mailbox:
     """Matches arrived messages to who waits for them, and carries whole arrays as pieces."""
 
-    def __init__(self, mail: Mail, watch: Callable[[], None]):
-        self.mail, self.watch = mail, watch
+    def __init__(self, mail: Mail, watch: Callable[[], None], fresh: Callable[[Header], bool] = lambda header: True):
+        """fresh: False for a message that has been there before, which is dropped."""
+        self.mail, self.watch, self._fresh = mail, watch, fresh
+        self.dropped = 0
         self._arrived: list[Message] = []
         self._tickets: deque = deque()
         self._lent: Message | None = None  # the last one, if its data are its sender's
@@ -221,10 +223,14 @@ class Mailbox:
     def pump(self, seconds: float) -> bool:
         """Receive one message, waiting at most `seconds`; True if one came."""
         message = self.mail.receive(seconds)
-        if message is not None:
+        if message is None:
+            return False
+        if self._fresh(message.header):
             self._arrived.append(message)
             self._lent = message if self.mail.lends else None
-        return message is not None
+        else:
+            self.dropped += 1
+        return True
 
     def keep(self) -> None:
         """Let go of what the sender of the last message still holds for us, with a copy if nobody has taken it."""

@@ -133,21 +133,32 @@ def test_replays_are_dropped():
 
 
 def replayed(group):
-    mail = group._engine.mailbox.mail
-    send = mail.send
+    mails = group._engine.mailbox.mail, group._p2p.mailbox.mail
+    sends = [mail.send for mail in mails]
 
-    def twice(peer, header, data=None):
-        send(peer, header, data)
-        return send(peer, header, data)
+    def twice(send):
+        def both(peer, header, data=None):
+            send(peer, header, data)
+            return send(peer, header, data)
 
-    mail.send = twice
-    for _ in range(20):
+        return both
+
+    for mail, send in zip(mails, sends, strict=True):
+        mail.send = twice(send)
+    for i in range(20):
         total = np.full(200_000, float(group.rank))
         group.all_reduce(total)
         assert (total == 1).all()
         group.barrier()
-    mail.send = send
+        into = np.empty(400_000)
+        receive = group.irecv(into, 1 - group.rank)
+        group.send(np.full(400_000, float(i)), 1 - group.rank)
+        receive.wait()
+        assert (into == i).all()
+    for mail, send in zip(mails, sends, strict=True):
+        mail.send = send
     assert group._engine.dropped > 0
+    assert group._p2p.mailbox.dropped > 0
 
 
 def test_several_hosts_need_a_secret(monkeypatch):

@@ -1,9 +1,11 @@
 """The stores keep one contract; the networked one also survives strangers and dead servers."""
 
+import math
 import os
 import threading
 import time
 
+import msgpack
 import pytest
 import zmq
 
@@ -164,6 +166,28 @@ def test_strangers_do_not_disturb():
         while server.dropped < 12 and time.monotonic() < deadline:
             time.sleep(0.01)
         assert server.dropped == 12
+        context.destroy(linger=0)
+        client.close()
+
+
+def test_odd_waits_do_not_disturb():
+    """Keys that are no text, and limits that are no number, of requests that are otherwise good."""
+    odd = [[["missing", ["x"]], 0.05], [["missing", 7], 9.0], ["missing", 0.05], [["missing"], math.nan], [["m"], None]]
+    with comm.StoreServer() as server:
+        client = comm.StoreClient("127.0.0.1", server.port, timeout=5)
+        context = zmq.Context()
+        stranger = context.socket(zmq.DEALER)
+        stranger.connect(f"tcp://127.0.0.1:{server.port}")
+        for number, arguments in enumerate(odd):
+            stranger.send(msgpack.packb([number, "wait", *arguments]))
+        for number in range(2):
+            assert stranger.poll(5000)
+            assert msgpack.unpackb(stranger.recv())[:2] == [number, False]
+        client.set("missing", b"v")
+        with pytest.raises(comm.StoreTimeout):
+            client.get("never", 0.1)
+        assert client.get("missing") == b"v"
+        assert server.dropped == 3
         context.destroy(linger=0)
         client.close()
 
