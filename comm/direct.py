@@ -59,8 +59,14 @@ class DirectEngine(Showing):
     def _reduce_in_place(self, array: np.ndarray, op: str, places: list[Where]) -> None:
         """Each rank reduces its slice of all arrays and writes it into all, while it is in the cache."""
         windows = [self._window(rank, places[rank], array, 0, array.size) for rank in self._ranks]
-        for low, high in self._share(array):
+        seen = all(isinstance(window, Window) for window in windows)
+        for low, high in self._share(array, whole=seen):
             blocks = [window.get(low, high) for window in windows]
+            if seen or self.size == 2:
+                reduce_into(blocks, blocks, op)
+                for window, block in zip(windows, blocks, strict=True):
+                    window.save(low, block)
+                continue
             reduce_into([blocks[0]], blocks, op)
             windows[0].save(low, blocks[0])
             for window in windows[1:]:
@@ -205,10 +211,11 @@ class DirectEngine(Showing):
         """Let go of the shared memory."""
         self.board.close()
 
-    def _share(self, array: np.ndarray) -> list[tuple[int, int]]:
-        """The blocks of this rank's slice of all ranks' arrays like `array`."""
-        cuts, step = bounds(array.size, self.size), block_length(array.dtype, self.size)
+    def _share(self, array: np.ndarray, whole: bool = False) -> list[tuple[int, int]]:
+        """The blocks of this rank's slice of all ranks' arrays like `array`; `whole`: all of it is one."""
+        cuts = bounds(array.size, self.size)
         low, high = cuts[self.rank : self.rank + 2]
+        step = max(high - low, 1) if whole else block_length(array.dtype, self.size)
         return [(at, min(at + step, high)) for at in range(low, high, step)]
 
     @staticmethod

@@ -5,9 +5,13 @@ The operands always come in rank order, so the result's bits depend on the ranks
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
+from ctypes import c_int64, c_void_p
 
 import numpy as np
+
+from disttorch.kernels.blas import address, openblas
 
 UFUNCS = {
     "sum": np.add,
@@ -54,6 +58,9 @@ def reduce_into(outs: Sequence[np.ndarray], sources: Sequence[np.ndarray], op: s
     An array of `outs` may be one of `sources` (the same memory from the same place), but not overlap one otherwise.
     """
     dtype, count = sources[0].dtype, sources[0].size
+    if outs is sources and len(outs) == 2 and op in ("sum", "avg") and (rotate := _rotation(dtype, op)) is not None:
+        rotate(*outs)
+        return
     step = block_length(dtype, len(sources))
     combine = _combine_half if is_half(dtype) else _combine
     if count <= step and len(outs) == 1:
@@ -82,7 +89,7 @@ def _combine(out: np.ndarray, sources: Sequence[np.ndarray], op: str) -> None:
             ufunc(partial, source, out=partial)
         ufunc(partial, sources[-1], out=out)
     if op == "avg":
-        np.divide(out, len(sources), out=out)
+        _divide(out, len(sources))
 
 
 @np.errstate(all="ignore")
@@ -91,5 +98,44 @@ def _combine_half(out: np.ndarray, sources: Sequence[np.ndarray], op: str) -> No
     for source in sources[1:]:
         UFUNCS[op](wide, source.astype(np.float32), out=wide)
     if op == "avg":
-        np.divide(wide, len(sources), out=wide)
+        _divide(wide, len(sources))
     out[...] = wide
+
+
+def _divide(array: np.ndarray, n: int) -> None:
+    """array /= n. By a power of two the product with 1/n has the same bits, in a third of the time."""
+    if array.dtype.kind == "f" and n & (n - 1) == 0:
+        np.multiply(array, 1 / n, out=array)
+    else:
+        np.divide(array, n, out=array)
+
+
+@functools.cache
+def _rotation(dtype: np.dtype, op: str):
+    """rotate(x, y) makes both x + y, or both x/2 + y/2, in one pass; None where that cannot be.
+
+    BLAS's modified Givens rotation (Lawson et al. 1979) with four equal elements: it reads and writes each array once,
+    where NumPy's operations take two or three passes. An average does not overflow where the sum would.
+    """
+    name = {"f4": "cblas_srotm", "f8": "cblas_drotm"}.get(dtype.str[1:])
+    call = openblas(name, c_int64, c_void_p, c_int64, c_void_p, c_int64, c_void_p) if name and dtype.isnative else None
+    if call is None:
+        return None
+    full, factor = -1, 0.5 if op == "avg" else 1.0  # -1: all four elements of the matrix are given
+    matrix = np.array([full, factor, factor, factor, factor], dtype)
+
+    def rotate(x: np.ndarray, y: np.ndarray) -> None:
+        call(x.size, address(x), 1, address(y), 1, address(matrix))
+
+    return rotate if _is_exact(rotate, dtype, factor) else None
+
+
+@np.errstate(all="ignore")
+def _is_exact(rotate, dtype: np.dtype, factor: float) -> bool:
+    """Whether `rotate` gives the bits of a sum that is rounded and then scaled, infinities and NaNs included."""
+    odd = np.array([np.inf, -np.inf, np.nan, -np.nan, 0.0, -0.0, 1.0], dtype)
+    x = np.concatenate([np.repeat(odd, odd.size), np.geomspace(1e-20, 1e20, 1001, dtype=dtype)])
+    y = np.concatenate([np.tile(odd, odd.size), np.sin(np.arange(1001)).astype(dtype)])
+    expected = ((x + y) * dtype.type(factor)).tobytes()
+    rotate(x, y)
+    return x.tobytes() == expected == y.tobytes()

@@ -43,7 +43,7 @@ UPWARD = {
 }
 # These stand beside the floors and lean on nothing but what is named here (and themselves).
 ANNEXES = {
-    "disttorch.comm": ["disttorch.errors"],
+    "disttorch.comm": ["disttorch.errors", "disttorch.kernels.blas"],  # to sum two arrays into both in one pass
     "disttorch.launcher": ["disttorch.errors", "disttorch.comm"],
 }
 JOINERS = ["disttorch.nn.parallel", "disttorch.distributed", "disttorch.launcher"]  # who may lean on comm
