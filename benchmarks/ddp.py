@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from training import library
-from workloads import WORKLOADS
+from workloads import WORKLOADS, need_pytorch
 
 NAMES = ["lenet-64", "resnet34-64px"]
 
@@ -127,6 +127,8 @@ def main() -> None:
     parser.add_argument("--bucket-cap-mb", nargs="+", type=float, default=[0], help="0: each library's default")
     parser.add_argument("--json", help="file to write the rows to")
     options = parser.parse_args()
+    if "torch" in options.libraries:
+        need_pytorch(parser)
     workers = {name: Workers(name, options.workers) for name in options.libraries}
     rows = []
     try:

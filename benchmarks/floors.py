@@ -1,10 +1,11 @@
-"""How far a training step is from the least it could take: its products at the rate of a large matrix product, and all
-other kernels' arrays, and the optimizer's, once through memory.
+"""How far a training step is from the least it could take.
 
     python benchmarks/floors.py lenet-64 transformer --steps 10
 
-One thread. Multiplications and bytes are counted where operations call the kernels, so NumPy's own operations
-(additions, reshaping copies) are in the step but not in the floor, nor are Python and the passing of arguments.
+The least is its products at the rate of a large matrix product, and all other kernels' arrays, and the optimizer's,
+once through memory. One thread. Multiplications and bytes are counted where operations call the kernels, so NumPy's own
+operations (additions, reshaping copies) are in the step but not in the floor, nor are Python and the passing of
+arguments.
 """
 
 import argparse

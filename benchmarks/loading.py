@@ -15,6 +15,7 @@ import time
 from typing import Any
 
 from training import library
+from workloads import need_pytorch
 
 PICTURES, BATCH = 6400, 64
 
@@ -71,6 +72,7 @@ def main() -> None:
     parser.add_argument("--workers", type=int, nargs="+", default=[2])
     parser.add_argument("--rounds", type=int, default=7)
     options = parser.parse_args()
+    need_pytorch(parser)
     context = multiprocessing.get_context("spawn")
     pipes = {}
     for name in ("disttorch", "torch"):

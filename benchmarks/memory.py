@@ -12,7 +12,7 @@ import multiprocessing
 from typing import Any
 
 from training import library
-from workloads import ALL, accept_workloads
+from workloads import ALL, accept_workloads, need_pytorch
 
 
 def resident(key: str) -> float:
@@ -50,7 +50,9 @@ def measure(name: str, workload: str) -> tuple[float, float]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     accept_workloads(parser)
-    for workload in parser.parse_args().workloads:
+    options = parser.parse_args()
+    need_pytorch(parser)
+    for workload in options.workloads:
         whole, step = measure("disttorch", workload)
         their_whole, their_step = measure("torch", workload)
         print(

@@ -18,7 +18,7 @@ import statistics
 import time
 from typing import Any
 
-from workloads import ALL, MORE, Workload, accept_workloads
+from workloads import ALL, MORE, Workload, accept_workloads, has_pytorch
 
 LOSS_STEPS = 20
 PAUSE = 0.05  # seconds before a sample: the other library's threads go on spinning after theirs
@@ -100,14 +100,7 @@ def measure(pipes: dict[str, Any], name: str, workload: Workload, samples: int, 
 def run(names: list[str], threads: int, samples: int, inference: bool, check: bool) -> list[dict]:
     """All workloads with so many threads, printed as they are measured."""
     context = multiprocessing.get_context("spawn")
-    libraries = ["disttorch"]
-    try:
-        import importlib.util
-
-        if importlib.util.find_spec("torch"):
-            libraries.append("torch")
-    except ImportError:
-        pass
+    libraries = ["disttorch", "torch"] if has_pytorch() else ["disttorch"]
     pipes, workers = {}, []
     for name in libraries:
         ours, theirs = context.Pipe()

@@ -3,6 +3,7 @@ PyTorch).
 """
 
 import argparse
+import importlib.util
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -289,3 +290,13 @@ def accept_workloads(parser: argparse.ArgumentParser) -> None:
     """Positional arguments `workloads`: the table's unless some are named."""
     which = f"of {', '.join(ALL)} (default: the first {len(WORKLOADS)})"
     parser.add_argument("workloads", nargs="*", type=workload_name, default=list(WORKLOADS), help=which)
+
+
+def has_pytorch() -> bool:
+    return importlib.util.find_spec("torch") is not None
+
+
+def need_pytorch(parser: argparse.ArgumentParser) -> None:
+    """End here, with a line that says why, where PyTorch is not installed."""
+    if not has_pytorch():
+        parser.error("this measures beside PyTorch, which is not installed: pip install torch==2.13.0")
