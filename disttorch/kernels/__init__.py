@@ -62,6 +62,10 @@ Sums of rows that meet
     embedding_backward(g, indices, num_embeddings, padding_idx=None) -> gradient of the table; g (*, D), indices (*)
     index_add(target, indices, source): target[indices[i]] += source[i] along axis 0, in place
 
+Updates of parameters, in place; arrays of one shape
+    add_scaled(y, a, x): y += a * x, where in float32 the product is not rounded before it is added
+    decay_and_add(y, a, x): y = a * y + x, each operation rounded
+
 `set_num_threads(n)` and `get_num_threads()` govern every thread pool the kernels use.
 """
 

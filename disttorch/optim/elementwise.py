@@ -15,7 +15,7 @@ from .. import dtypes
 from ..autograd.mode import no_grad
 from ..autograd.variable import Tensor, counter, wrap
 from ..devices import namespace, scope
-from ..kernels.threads import share
+from ..kernels.threads import get_num_threads, share
 from . import differentiable
 from .optimizer import Optimizer, evaluate, number
 
@@ -29,6 +29,7 @@ class Elementwise(Optimizer):
 
     counted = True  # whether the state has a "step"
     block = BLOCK
+    threads_inside = False  # whether the rule's operations on float32 share their work among threads themselves
 
     def slots(self, group: dict) -> dict:
         """The names of a parameter's state arrays, and what they are first filled with."""
@@ -157,7 +158,8 @@ class _Unit:
     def __init__(self, params: list[Tensor], optimizer: Elementwise, group: dict, slots: dict, fresh: bool):
         self.params, self.fresh, self.slots = params, fresh, list(slots)
         self.states = [optimizer.state[p] for p in params]
-        self.names, self.block = _scalar_names(optimizer, group), optimizer.block
+        self.names = _scalar_names(optimizer, group)
+        self.block, self.inside = optimizer.block, optimizer.threads_inside
         self.pin()
 
     def pin(self) -> None:
@@ -187,10 +189,10 @@ class _Unit:
             for p, state in zip(self.params, self.states, strict=True)
         ]
         if len(set(map(id, self.params))) == len(whole):
-            _run(update, whole, self.block)
+            _run(update, whole, self.block, self.inside)
         else:  # a parameter given twice is stepped twice, one step after the other
             for arrays in whole:
-                _run(update, [arrays], self.block)
+                _run(update, [arrays], self.block, self.inside)
 
 
 class _Scalars:
@@ -241,23 +243,25 @@ class _Pack(_Unit):
         xp = namespace(self.params[0].device)
         xp.concatenate([p._data for p in self.params], axis=None, out=self.p)
         xp.concatenate([p._grad._data for p in self.params], axis=None, out=self.g)
-        _run(update, [[self.p, self.g, *self.flat]], self.block)
+        _run(update, [[self.p, self.g, *self.flat]], self.block, self.inside)
         for p, part, shape in zip(self.params, self.parts, self.shapes, strict=True):
             p._data[...] = self.p[part].reshape(shape)
 
 
-def _run(update, parameters: list, block: int) -> None:
+def _run(update, parameters: list, block: int, inside: bool) -> None:
     """Apply `update` to the arrays of each parameter, in blocks; two-byte floats in float32, rounded at the end.
 
-    The blocks of large parameters are shared among threads: every element is computed alike, whoever does it.
+    The blocks of large parameters are shared among threads, unless `inside` (see Elementwise) says that each block is:
+    every element is computed alike, whoever does it.
     """
     alone, shared = [], []
     for arrays in parameters:
         if arrays[0].dtype.itemsize == 2:
-            _run_wide(update, arrays, block)
+            _run_wide(update, arrays, block, inside)
             continue
-        parts = _blocks(arrays, block)
-        (alone if len(parts) == 1 else shared).extend(parts)
+        whole = inside and arrays[0].dtype == np.float32
+        parts = _blocks(arrays, block * get_num_threads() if whole else block)
+        (alone if whole or len(parts) == 1 else shared).extend(parts)
     for arrays in alone:
         update(*arrays)
     if len(shared) < MANY:
@@ -267,9 +271,9 @@ def _run(update, parameters: list, block: int) -> None:
         share(update, shared)
 
 
-def _run_wide(update, arrays: list, block: int) -> None:
+def _run_wide(update, arrays: list, block: int, inside: bool) -> None:
     wide = [a.astype(np.float32) for a in arrays]
-    _run(update, [wide], block)
+    _run(update, [wide], block, inside)
     for i, (narrow, a) in enumerate(zip(arrays, wide, strict=True)):
         if i != 1:  # the gradient stays as it is
             narrow[...] = a

@@ -1,6 +1,6 @@
 """Gradient descent: SGD with momentum, and averaged SGD."""
 
-from ..kernels.blas import add_scaled, decay_and_add
+from ..ops.matmul import kernels_of
 from .elementwise import Elementwise
 from .optimizer import check, check_lr, check_ways, number
 
@@ -15,7 +15,8 @@ class SGD(Elementwise):
     """
 
     counted = False
-    block = 1 << 17  # three arrays of 512 KB
+    block = 1 << 17  # three arrays of 512 KB, for each thread
+    threads_inside = True
 
     def __init__(
         self, params, lr=1e-3, momentum=0, dampening=0, weight_decay=0, nesterov=False, *, maximize=False, foreach=None,
@@ -41,14 +42,15 @@ class SGD(Elementwise):
         part, nesterov = 1 - group["dampening"], group["nesterov"]
 
         def update(p, g, v=None):
+            kernels = kernels_of(p)
             if v is None:
-                add_scaled(p, -lr, g)
+                kernels.add_scaled(p, -lr, g)
                 return
             if fresh:
                 v[...] = g
             else:
-                decay_and_add(v, momentum, g if part == 1 else part * g)
-            add_scaled(p, -lr, g + momentum * v if nesterov else v)
+                kernels.decay_and_add(v, momentum, g if part == 1 else part * g)
+            kernels.add_scaled(p, -lr, g + momentum * v if nesterov else v)
 
         return update
 

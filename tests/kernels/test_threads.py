@@ -48,15 +48,6 @@ def test_share_keeps_the_callers_floating_point_errors(two_threads):
         share(lambda a, b: a / b, [(ones, zeros)] * 8)
 
 
-def test_decay_and_add_rounds_as_two_operations_do():
-    rng = np.random.default_rng(0)
-    for size in (1, 7, 64, 1001, 1 << 16):
-        y, x = rng.standard_normal(size, dtype=np.float32), rng.standard_normal(size, dtype=np.float32)
-        expected = y * np.float32(0.9) + x
-        blas.decay_and_add(y, 0.9, x)
-        np.testing.assert_array_equal(y, expected)
-
-
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 def test_is_finite_finds_one_bad_element_in_any_layout(value):
     x = np.ones((2, 5, 3, 7), np.float32)

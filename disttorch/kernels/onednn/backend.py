@@ -13,10 +13,11 @@ from disttorch.kernels.onednn.normalization import Normalization
 from disttorch.kernels.onednn.plan import Engine
 from disttorch.kernels.onednn.pooling import Pooling
 from disttorch.kernels.onednn.recurrent import Recurrent
+from disttorch.kernels.onednn.updating import Updating
 from disttorch.kernels.portable import Portable
 
 
-class OneDNN(Convolution, Pooling, Linear, Attention, Normalization, Activation, Recurrent, GRU, Portable):
+class OneDNN(Convolution, Pooling, Linear, Attention, Normalization, Activation, Recurrent, GRU, Updating, Portable):
     name = "onednn"
 
     def __init__(self, lib):

@@ -28,6 +28,7 @@ SRC, SRC_1, SRC_2, DST, DST_1, DST_2 = 1, 2, 3, 17, 18, 19
 WEIGHTS, WEIGHTS_1, BIAS, MEAN, VARIANCE, SCALE, SHIFT = 33, 34, 41, 49, 50, 51, 52
 WORKSPACE, SCRATCHPAD = 64, 80
 AFTERWARDS_SRC_1 = 1 << 15 | SRC_1  # of the first binary function that a result goes through
+SCALE_OF_SRC = 1 << 12 | SRC
 DIFF_SRC, DIFF_DST, DIFF_WEIGHTS, DIFF_BIAS, DIFF_SCALE, DIFF_SHIFT = 129, 145, 161, 169, 255, 256
 # dnnl_query_t
 QUERY_IMPL, QUERY_SRC, QUERY_DIFF_SRC, QUERY_WEIGHTS, QUERY_DIFF_WEIGHTS = 8, 129, 130, 131, 132
@@ -47,6 +48,7 @@ _SIGNATURES = {
     "dnnl_primitive_attr_destroy": (_P,),
     "dnnl_primitive_attr_set_scratchpad_mode": (_P, c_int),
     "dnnl_primitive_attr_set_post_ops": (_P, _P),
+    "dnnl_primitive_attr_set_scales_mask": (_P, c_int, c_int),
     "dnnl_post_ops_create": (_OUT,),
     "dnnl_post_ops_append_eltwise": (_P, c_int, c_float, c_float),
     "dnnl_post_ops_append_binary": (_P, c_int, _P),

@@ -48,6 +48,7 @@ class Engine:
         self.check(lib.dnnl_engine_create(byref(self.handle), 1, 0))  # dnnl_cpu
         self.attributes = self._new_attributes()
         self._followed = {}  # (algorithm, alpha) -> attributes
+        self._scaled = None  # attributes
         self.thread = _Thread()
         self._idle = {}  # key -> plans not running, None where oneDNN has no implementation
         self._threads = get_num_threads()  # for which those plans were made
@@ -67,6 +68,13 @@ class Engine:
         self.check(self.lib.dnnl_primitive_attr_set_post_ops(attributes, functions))  # copies them
         self.lib.dnnl_post_ops_destroy(functions)
         return attributes
+
+    def with_scaled_source(self):
+        """Attributes of a primitive whose source is first multiplied by a number, an argument of its own."""
+        if self._scaled is None:
+            self._scaled = self._new_attributes()
+            self.check(self.lib.dnnl_primitive_attr_set_scales_mask(self._scaled, dnnl.SRC, 0))
+        return self._scaled
 
     def followed_by(self, algorithm, alpha=0.0):
         """Attributes of a primitive whose result goes through an elementwise function before it is written."""

@@ -9,9 +9,10 @@ from disttorch.kernels.portable.normalization import Normalization
 from disttorch.kernels.portable.pooling import Pooling
 from disttorch.kernels.portable.recurrent import Recurrent
 from disttorch.kernels.portable.scatter import Scatter
+from disttorch.kernels.portable.updating import Updating
 
 
-class Portable(Convolution, Pooling, Linear, Attention, Normalization, Activation, Loss, Recurrent, Scatter):
+class Portable(Convolution, Pooling, Linear, Attention, Normalization, Activation, Loss, Recurrent, Scatter, Updating):
     """Every kernel over the array namespace `xp`.
 
     A faster backend subclasses this, overrides what it covers and calls `super()` for the rest.

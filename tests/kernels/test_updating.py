@@ -1,0 +1,46 @@
+"""What optimizers do to arrays: the same bits with one thread and with two, by one backend and by the other."""
+
+import numpy as np
+import pytest
+
+from disttorch.kernels import blas, get_num_threads, set_num_threads
+
+SIZES = (1, 1001, (1 << 16) + 5, 300_007)
+
+
+@pytest.fixture(params=[1, 2])
+def threads(request):
+    before = get_num_threads()
+    set_num_threads(request.param)
+    yield
+    set_num_threads(before)
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_decay_and_add_rounds_as_two_operations_do(kernels, threads, size):
+    rng = np.random.default_rng(0)
+    for a in (0.9, 0.5):  # the number is no part of what is prepared for a length
+        y, x = rng.standard_normal((2, size), dtype=np.float32)
+        expected = y * np.float32(a) + x
+        kernels.decay_and_add(y, a, x)
+        np.testing.assert_array_equal(y, expected)
+
+
+@pytest.mark.skipif(blas._saxpy() is None, reason="NumPy was built on another BLAS than OpenBLAS")
+@pytest.mark.parametrize("size", SIZES)
+def test_add_scaled_does_not_round_the_product(kernels, threads, size):
+    rng = np.random.default_rng(0)
+    y, x = rng.standard_normal((2, size), dtype=np.float32)
+    a = float(np.float32(-0.01))
+    expected = (y.astype(np.float64) + a * x.astype(np.float64)).astype(np.float32)  # the product is exact in float64
+    kernels.add_scaled(y, a, x)
+    np.testing.assert_array_equal(y, expected)
+
+
+def test_other_dtypes_and_strides(kernels, threads):
+    for y in (np.ones(100_000), np.ones((2, 100_000), np.float32)[:, ::2]):
+        x = np.full_like(y, 3)
+        kernels.decay_and_add(y, 0.5, x)
+        assert (y == 3.5).all()
+        kernels.add_scaled(y, 2.0, x)
+        assert (y == 9.5).all()
