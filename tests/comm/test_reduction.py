@@ -26,7 +26,8 @@ def blas(request, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "dtype, op", [(np.int64, "sum"), *((d, op) for d in (np.float32, np.float64, np.complex64) for op in ("sum", "avg"))]
+    "dtype, op",
+    [(np.int64, "sum"), *((d, op) for d in (np.float32, np.float64, np.complex64) for op in ("sum", "avg"))],
 )
 def test_two_arrays_into_both(blas, dtype, op):
     with np.errstate(all="ignore"):
