@@ -1,8 +1,7 @@
-#!/usr/bin/env python3
 """Write docs/compatibility.md: which of PyTorch's names are there, which are not, and what differs.
 
-    scripts/compatibility.py            # needs an installed PyTorch, whose names are the measure
-    scripts/compatibility.py --check    # only say which of the names that programs use (tests/core_api.txt) are missing
+    .venv/bin/python scripts/compatibility.py            # needs an installed PyTorch, whose names are the measure
+    .venv/bin/python scripts/compatibility.py --check    # only say which names of tests/core_api.txt are missing
 
 Exit status 1 if such a name is missing.
 """
