@@ -130,6 +130,12 @@ def disttorch() -> None:
     help="static (nodes are numbered by --node-rank) or c10d (by order of arrival). Default: static.",
 )
 @option("Nodes", "--rdzv-endpoint", metavar="HOST:PORT", help="The same as --master-addr and --master-port.")
+@option(
+    "Nodes",
+    "--rdzv-conf",
+    metavar="KEY=VALUE,…",
+    help="join_timeout=SECONDS: how far apart nodes may start. Default: 300. torchrun's other keys have no effect.",
+)
 @option("Nodes", "--rdzv-id", metavar="NAME", help="The job's name, TORCHELASTIC_RUN_ID. Default: none.")
 @option(
     "Failures",

@@ -9,6 +9,11 @@ from typing import Any, Literal
 from .errors import UsageError
 
 DEFAULT_PORT = 29500  # torchrun's, where nodes must know it beforehand
+JOIN_TIMEOUT = 300.0  # seconds that nodes may be started apart
+NO_EFFECT = (  # keys of --rdzv-conf that torchrun knows
+    "timeout", "read_timeout", "last_call_timeout", "close_timeout", "heartbeat_timeout", "keep_alive_interval",
+    "keep_alive_max_attempt", "is_host", "store_type", "use_libuv", "rank",
+)  # fmt: skip
 SHUTDOWN_TIMEOUT = 3.0  # seconds between asking workers to end and killing them: a dead rank's job is over within 5 s
 
 Kind = Literal["script", "module", "program"]
@@ -40,6 +45,7 @@ class LaunchConfig:
     master_addr: str = "127.0.0.1"  # of node 0
     master_port: int = 0  # 0: a free one (one node only)
     local_addr: str | None = None  # this node's own address, where its host name will not do
+    join_timeout: float = JOIN_TIMEOUT  # seconds that nodes may be started apart
     run_id: str = "none"
     role: str = "default"
     max_restarts: int = 0  # how often all workers are started again after a failure
@@ -168,7 +174,23 @@ def rendezvous_fields(given: Mapping[str, Any], nnodes: int) -> dict[str, Any]:
         "node_rank": None if by_arrival else given.get("node_rank", 0),
         "master_addr": host or given.get("master_addr", "127.0.0.1"),
         "master_port": port if port is not None else given.get("master_port", free),
+        "join_timeout": join_timeout(given.get("rdzv_conf", "")),
     }
+
+
+def join_timeout(text: str) -> float:
+    """What torchrun's --rdzv-conf "join_timeout=600,timeout=900" says of it."""
+    seconds = JOIN_TIMEOUT
+    for part in filter(None, text.split(",")):
+        key, sign, value = map(str.strip, part.partition("="))
+        if not sign or not (key == "join_timeout" or key in NO_EFFECT):
+            known = ", ".join(("join_timeout", *NO_EFFECT))
+            raise UsageError(f"--rdzv-conf must be KEY=VALUE,KEY=VALUE,… with keys of {known}, got {text!r}")
+        if key == "join_timeout":
+            if not value.isdecimal() or int(value) == 0:
+                raise UsageError(f"--rdzv-conf join_timeout must be a number of seconds from 1, got {value!r}")
+            seconds = float(value)
+    return seconds
 
 
 def parse_endpoint(text: str) -> tuple[str, int | None]:

@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from disttorch.comm import StoreClient, StoreError, StoreServer, StoreTimeout, new_secret
 from disttorch.comm.liveness import forget_deaths, notify_death
-from disttorch.comm.security import is_loopback
+from disttorch.comm.security import SECRET_VARIABLE, is_loopback
 
 from .clock import monotonic, sleep
 from .config import LaunchConfig
@@ -19,7 +19,6 @@ from .failure import Failure
 from .secret import find_secret, given_secret, key_file, leave_secret, require_secret
 from .worker import Place
 
-JOIN_TIMEOUT = 300.0  # seconds that nodes may be started apart
 LEAVE_TIMEOUT = 5.0  # seconds that a node may take to tell how it ended, beyond the time to stop its workers
 SILENCE = 6.0  # seconds without a sign of life after which a node is taken for lost; workers are to say so first
 TRY = 0.5  # seconds of one attempt at what another node may not be ready for
@@ -89,7 +88,7 @@ class Rendezvous:
                 raise UsageError(
                     f"--node-rank {self.node_rank} is taken by another launcher on {json.loads(there)['host']}"
                 )
-            workers = [json.loads(node)["nproc"] for node in self._gather("node", JOIN_TIMEOUT, "did not join")]
+            workers = [json.loads(node)["nproc"] for node in self._gather("node", config.join_timeout, "did not join")]
             self._together = True
         return Place(
             node_rank=self.node_rank,
@@ -201,8 +200,9 @@ class Rendezvous:
 
     def _connect(self) -> None:
         """Find the store of a launcher that may start later than this one."""
-        host, port = self._config.master_addr, self._port
-        limit = monotonic() + JOIN_TIMEOUT
+        host, port, seconds = self._config.master_addr, self._port, self._config.join_timeout
+        limit = monotonic() + seconds
+        refused = 0.0  # since when something listens there that does not answer
         while monotonic() < limit:
             self._stop_if_interrupted()
             secret = given_secret() or (find_secret(key_file(port)) if self._loopback else None)
@@ -212,13 +212,18 @@ class Rendezvous:
             try:
                 self._client = StoreClient(host, port, TRY, secret=secret.encode())
             except StoreTimeout:
+                refused = (refused or monotonic()) if _listens(host, port) else 0.0
+                if refused and monotonic() - refused > ANSWER:
+                    raise RendezvousError(
+                        f"what listens at {host}:{port} (--master-addr, --master-port) does not accept this machine's "
+                        f"{SECRET_VARIABLE}: is it the same on node 0?"
+                    ) from None
                 continue
             self._client.patience = ANSWER
             self.secret = secret
             return
         raise RendezvousError(
-            f"node 0 did not answer at {host}:{port} within {JOIN_TIMEOUT:g} s (--master-addr, --master-port; does it "
-            "run, with the same secret?)"
+            f"node 0 did not answer at {host}:{port} within {seconds:g} s (--master-addr, --master-port; does it run?)"
         )
 
     def ask(self, request: Callable[[StoreClient], T]) -> T:
@@ -276,6 +281,14 @@ def _check_resolves(host: str) -> None:
         socket.getaddrinfo(host, None)
     except OSError as error:
         raise UsageError(f"--master-addr {host} cannot be found: {error.strerror}") from None
+
+
+def _listens(host: str, port: int) -> bool:
+    try:
+        with socket.create_connection((host, port), TRY):
+            return True
+    except OSError:
+        return False
 
 
 def _is_here(host: str) -> bool:

@@ -125,5 +125,14 @@ def test_another_secret_is_no_way_in(tmp_path, port, scratch):
         wait_for(lambda: list(scratch.glob("*.key")), "the store to be served")
         with pytest.raises(StoreTimeout):
             StoreClient("127.0.0.1", port, timeout=1.0, secret=b"0123456789abcdef")
+        second = launch(*args, "--node-rank", 1, script, tmp_path, DISTTORCH_JOB_SECRET="0123456789abcdef")
+        assert second.returncode == 1
+        assert "does not accept this machine's DISTTORCH_JOB_SECRET: is it the same on node 0?" in second.stderr
         first.terminate()
         first.communicate(timeout=20)
+
+
+def test_a_node_that_does_not_come_is_named(tmp_path, port):
+    done = launch("--nnodes", 2, "--master-port", port, "--rdzv-conf", "join_timeout=1", write(tmp_path, SLEEP))
+    assert done.returncode == 1
+    assert done.stderr == "disttorch: node(s) 1 did not join within 1 s\n"
