@@ -18,11 +18,12 @@ MAX_PLACE = 400  # bytes
 
 
 class Call(NamedTuple):
-    """One call of an operation: its fingerprint and its place in the program."""
+    """One call of an operation: its fingerprint, its place in the program, and when it was made (`clock.now`)."""
 
     name: str
     fingerprint: bytes
     place: bytes
+    made: float = 0.0
 
     def __str__(self) -> str:
         return describe(self.fingerprint, self.place)

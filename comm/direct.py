@@ -17,6 +17,8 @@ from .reduction import block_length, reduce_into
 from .showing import SMALL, Look, Showing
 from .windows import DistantWindow, Window
 
+RATE = 6.0  # bytes of all ranks' arrays that one rank reduces in a nanosecond, about
+
 
 def bounds(count: int, pieces: int, align: int = 64) -> list[int]:
     """Where to cut `count` elements into `pieces` near-equal slices, at multiples of `align` elements.
@@ -25,6 +27,24 @@ def bounds(count: int, pieces: int, align: int = 64) -> list[int]:
     """
     lines = -(-count // align)
     return [min(lines * index // pieces * align, count) for index in range(pieces + 1)]
+
+
+def fair_bounds(count: int, made: Sequence[int], work: int, align: int = 64) -> list[int]:
+    """Like `bounds`, for ranks that compute meanwhile: who called first is ahead of the others and gets more, so that
+    they come closer.
+
+    made: when each rank called, in nanoseconds; work: those that one rank would take for everything. Were each to begin
+    when it called, all that get something would end at the same moment.
+    """
+    late = [moment - min(made) for moment in made]
+    for workers in range(len(late), 0, -1):  # how many get something: those that called before that moment
+        earliest = sorted(late)[:workers]
+        end = (work + sum(earliest)) // workers
+        if end >= earliest[-1]:
+            break
+    parts = [max(end - behind, 0) for behind in late]
+    lines = -(-count // align)
+    return [min(lines * sum(parts[:rank]) // sum(parts) * align, count) for rank in range(len(parts) + 1)]
 
 
 class DirectEngine(Showing):
@@ -47,20 +67,25 @@ class DirectEngine(Showing):
         where = self._locate(array)
         step = STAGE // array.dtype.itemsize
         self.board.turn()
-        if not where:
+        if where:
+            self.board.note([int(call.made * 1e9) if patient else 0])
+        else:
             self._stage([array[:step]], step)
         places = self._meet(call, deadline, patient, where or (STAGED, 0, 0, 0))
         if any(place[0] == STAGED for place in places):
             self._reduce_staged(deadline, patient, array, op, step, where, places)
         else:
-            self._reduce_in_place(array, op, places)
+            made = [self.board.noted(rank, 0, 1)[0] for rank in self._ranks]
+            work = int(array.nbytes * self.size / RATE)
+            cuts = fair_bounds(array.size, made, work) if all(made) else bounds(array.size, self.size)
+            self._reduce_in_place(array, op, places, cuts)
             self._meet(None, deadline, patient)
 
-    def _reduce_in_place(self, array: np.ndarray, op: str, places: list[Where]) -> None:
+    def _reduce_in_place(self, array: np.ndarray, op: str, places: list[Where], cuts: list[int]) -> None:
         """Each rank reduces its slice of all arrays and writes it into all, while it is in the cache."""
         windows = [self._window(rank, places[rank], array, 0, array.size) for rank in self._ranks]
         seen = all(isinstance(window, Window) for window in windows)
-        for low, high in self._share(array, whole=seen):
+        for low, high in self._blocks(array, cuts, whole=seen):
             blocks = [window.get(low, high) for window in windows]
             if seen or self.size == 2:
                 reduce_into(blocks, blocks, op)
@@ -133,7 +158,7 @@ class DirectEngine(Showing):
 
         def share(look: Look) -> None:
             windows = [look(rank, 0) for rank in self._ranks]
-            for low, high in self._share(array):
+            for low, high in self._blocks(array, bounds(array.size, self.size)):
                 blocks = [window.get(low, high) for window in windows]
                 reduce_into([blocks[dst]], blocks, op)
                 windows[dst].save(low, blocks[dst])
@@ -211,9 +236,8 @@ class DirectEngine(Showing):
         """Let go of the shared memory."""
         self.board.close()
 
-    def _share(self, array: np.ndarray, whole: bool = False) -> list[tuple[int, int]]:
+    def _blocks(self, array: np.ndarray, cuts: list[int], whole: bool = False) -> list[tuple[int, int]]:
         """The blocks of this rank's slice of all ranks' arrays like `array`; `whole`: all of it is one."""
-        cuts = bounds(array.size, self.size)
         low, high = cuts[self.rank : self.rank + 2]
         step = max(high - low, 1) if whole else block_length(array.dtype, self.size)
         return [(at, min(at + step, high)) for at in range(low, high, step)]

@@ -324,8 +324,8 @@ class Group(Objects):
 
     def _call(self, name: str, array: np.ndarray | None = None, op: str = "", root: int = -1) -> Call:
         if array is None:
-            return Call(name, fingerprint(name, None, (), op, root), caller())
-        return Call(name, fingerprint(name, array.dtype, array.shape, op, root), caller())
+            return Call(name, fingerprint(name, None, (), op, root), caller(), clock.now())
+        return Call(name, fingerprint(name, array.dtype, array.shape, op, root), caller(), clock.now())
 
     def _start(self, call: Call, run: Callable[[clock.Deadline, bool], Any], async_op: bool) -> Any:
         if async_op:

@@ -1,8 +1,12 @@
 """Reductions of arrays, and the one pass in which two arrays become their sum or average."""
 
+import itertools
+import time
+
 import numpy as np
 import pytest
 from disttorch.comm import reduction
+from disttorch.comm.direct import bounds, fair_bounds
 from disttorch.comm.testing import run_ranks
 
 SIZE = 300_007  # elements: several blocks, and no multiple of anything
@@ -26,7 +30,7 @@ def blas(request, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "dtype, op",
+    ("dtype", "op"),
     [(np.int64, "sum"), *((d, op) for d in (np.float32, np.float64, np.complex64) for op in ("sum", "avg"))],
 )
 def test_two_arrays_into_both(blas, dtype, op):
@@ -66,3 +70,55 @@ def test_all_reduce_of_shared_and_plain_memory(kind, dtype, op):
     with np.errstate(all="ignore"):
         expected = (numbers(0, dtype) + numbers(1, dtype)) * dtype(0.5 if op == "avg" else 1)
     assert {bits for found in results for bits in found} == {expected.tobytes()}
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 8])
+@pytest.mark.parametrize("count", [1, 63, 64, 6400, SIZE])
+def test_who_calls_at_the_same_time_gets_as_much(n, count):
+    assert fair_bounds(count, [12345] * n, 1_000_000) == bounds(count, n)
+
+
+@pytest.mark.parametrize(
+    ("made", "shares"),
+    [
+        ([0, 0], [50, 50]),
+        ([0, 20], [60, 40]),
+        ([20, 0], [40, 60]),
+        ([0, 100], [100, 0]),
+        ([500, 0], [0, 100]),
+        ([0, 10, 20], [43, 33, 23]),
+        ([0, 10, 900], [55, 45, 0]),
+        ([900, 0, 900], [0, 100, 0]),
+    ],
+)
+def test_who_calls_first_gets_more(made, shares):
+    """A unit of time is a million nanoseconds, in which one rank reduces a hundredth."""
+    cuts = fair_bounds(6400 * 100, [(7 + moment) * 1_000_000 for moment in made], 100 * 1_000_000)
+    assert [round((high - low) / 6400) for low, high in itertools.pairwise(cuts)] == shares
+    assert cuts[0] == 0
+    assert cuts[-1] == 6400 * 100
+
+
+def test_parts_that_do_not_come_out_even_cover_all():
+    random = np.random.default_rng(0)
+    for _ in range(300):
+        count, made = int(random.integers(1, 10**6)), random.integers(1, 10**9, random.integers(1, 9)).tolist()
+        cuts = fair_bounds(count, made, int(random.integers(1, 10**9)))
+        assert cuts == sorted(cuts)
+        assert (cuts[0], cuts[-1]) == (0, count)
+
+
+def reduce_late(group, seconds):
+    """Rank 1 calls later than the others, who are in the operation already."""
+    array = group.allocate(SIZE)
+    array[...] = numbers(group.rank, np.float32)
+    time.sleep(seconds if group.rank == 1 else 0.0)
+    group.all_reduce(array, "avg", async_op=True).wait()
+    return array.tobytes()
+
+
+@pytest.mark.parametrize("kind", ["threads", "processes"])
+@pytest.mark.parametrize("n", [2, 3])
+def test_the_bits_do_not_depend_on_who_comes_late(kind, n):
+    found = [run_ranks(n, reduce_late, kind, args=(seconds,)) for seconds in (0.0, 0.0001, 0.05)]
+    assert len({bits for results in found for bits in results}) == 1
