@@ -53,10 +53,14 @@ class Op:
         self.variadic = names.index(names[-1]) if variadic else None
         self.params = names[:-1] if variadic else names
         self.single = len(outputs) == 1 and not keeps
-        positions = [self.params.index(n) for n in (inputs or gradients)] if not variadic else []
-        self.inputs_of = taking(positions) if self.variadic is None else itemgetter(slice(self.variadic, None))
+        self.inputs = [self.params.index(n) for n in (inputs or gradients)] if not variadic else []
         self.sources = [*self.params, *outputs, *keeps]
         self._plans: dict = {}
+
+    @cached_property
+    def inputs_of(self) -> Callable:
+        """Takes the inputs that gradients may be asked for from its arguments."""
+        return taking(self.inputs) if self.variadic is None else itemgetter(slice(self.variadic, None))
 
     @cached_property
     def node_type(self) -> "type[OpNode]":
