@@ -17,6 +17,7 @@ Pooling; x (N, C, *S); `saved` is opaque
     max_pool_forward(x, kernel, stride, padding, dilation, ceil_mode=False) -> (y, saved)
     max_pool_indices(x, y, saved, kernel, stride, padding, dilation) -> int64 positions in the flattened plane
     max_pool_backward(g, saved, x_shape, kernel, stride, padding, dilation, ceil_mode=False) -> gx
+    argmax(x, axis) -> int64 positions of the largest (NaN is), the first of several; the axis stays, with length 1
     avg_pool_forward(x, kernel, stride, padding, ceil_mode=False, count_include_pad=True, divisor_override=None) -> y
     avg_pool_backward(g, x_shape, kernel, stride, padding, ceil_mode, count_include_pad, divisor_override) -> gx
     adaptive_avg_pool_forward(x, output_size) -> y;        adaptive_avg_pool_backward(g, x_shape) -> gx

@@ -8,9 +8,10 @@ from ..autograd.op import Op
 from ..autograd.variable import Tensor, wrap
 from .arguments import C_NAMES, need_tensor
 from .dims import axes, axis
+from .matmul import kernels_of
 from .named import named, pair, with_node
 from .reduction import _reduce, _spread
-from .scatter import gather
+from .scatter import _along, _gather, _take_along
 
 
 def _even(g, x, out, dim, keepdim):
@@ -84,6 +85,8 @@ def arg_extreme(function, a, dim, keepdim=False):
     if (dim is not None and a.shape[dim] == 0) or (dim is None and a.size == 0):
         raise IndexError(f"{function.__name__}(): Expected reduction dim {dim or 0} to have non-zero size.")
     wide = a.astype(np.float32) if a.dtype.kind == "V" else a
+    if keepdim and dim is not None and function is np.argmax:
+        return kernels_of(wide).argmax(wide, dim)
     return np.asarray(function(wide, axis=dim, keepdims=keepdim), np.int64)
 
 
@@ -102,6 +105,33 @@ def _arg(name, function):
 
 
 argmax, argmin = _arg("argmax", np.argmax), _arg("argmin", np.argmin)
+
+
+def _order(a):
+    """The axes from the outermost to the innermost in memory."""
+    return tuple(sorted(range(a.ndim), key=lambda k: -a.strides[k]))
+
+
+def _place(g, shape, dim, index, order):
+    """Zeros, in memory by that order of axes, and g's elements, one a line, at their positions along `dim`."""
+    z = np.zeros_like(g, shape=[shape[k] for k in order], order="C").transpose([order.index(k) for k in range(g.ndim)])
+    z[_along(z, dim, index)] = g
+    return z
+
+
+# The gradient lies as the input does: operations that read both need not turn it.
+_picked = Op(
+    "GatherBackward0",
+    lambda x, dim, index, order: _take_along(x, dim, index),
+    params=("x", "dim", "index", "order"),
+    x=lambda g, x_shape, dim, index, order: _placed(g, x_shape, dim, index, order),
+)
+_placed = Op(
+    "ScatterAddBackward0",
+    _place,
+    params=("g", "shape", "dim", "index", "order"),
+    g=lambda g, dim, index: _gather(g, dim, index),
+)
 
 
 def _extreme(name, arg, whole, between):
@@ -124,7 +154,7 @@ def _extreme(name, arg, whole, between):
             result = pair(name)(input.clone(), wrap(np.zeros((), np.int64), input.device))
         else:
             index = wrap(arg_extreme(arg, input._data, d, True), input.device)
-            values = gather(input, d, index)
+            values = _picked(input, d, index, _order(input._data))
             if not keepdim:
                 values, index = values.squeeze(d), index.squeeze(d)
             result = pair(name)(with_node(values, f"{name.capitalize()}Backward0"), index)

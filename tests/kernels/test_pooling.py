@@ -133,3 +133,15 @@ def test_empty_batch(kernels):
     assert kernels.max_pool_backward(y, saved, x.shape, *window).shape == x.shape
     assert kernels.avg_pool_forward(x, *window[:3]).shape == (0, 3, 3, 3)
     assert kernels.avg_pool_backward(y, x.shape, *window[:3]).shape == x.shape
+
+
+@pytest.mark.parametrize("bad", [None, np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("shape", [(4, 60, 100), (4, 300, 70), (2, 1, 9000), (5, 6)])
+def test_argmax_finds_the_first_of_the_largest(kernels, rng, shape, bad):
+    x = np.round(normal(rng, *shape), 1)  # with many equal ones
+    if bad is not None:
+        x.reshape(-1)[7::501] = bad
+    for axis in range(x.ndim):
+        expected = np.argmax(x, axis, keepdims=True)
+        for laid_out in (x, np.ascontiguousarray(x.swapaxes(1, -1)).swapaxes(1, -1)):
+            np.testing.assert_array_equal(kernels.argmax(laid_out, axis), expected)

@@ -11,6 +11,8 @@ from disttorch.kernels.onednn.binding import Unsupported
 from disttorch.kernels.onednn.layouts import FLOAT, channels_last, dense, empty_channels_last, strides_of
 from disttorch.kernels.onednn.plan import dims
 
+MANY = 1 << 14  # elements from which pooling finds the maxima's places faster than NumPy
+
 
 class Pooling:
     """`saved` of max_pool_forward: oneDNN's workspace (an opaque uint8 array), or portable's int32 array."""
@@ -49,6 +51,16 @@ class Pooling:
         self.engine.run(key, lambda plan: _backward(plan, dnnl.POOL_MAX, g, x_shape, window), g, gx, saved)
         return gx
 
+    def argmax(self, x, axis):
+        planes = _with_channels_last(x, axis)
+        if planes is not None:
+            window = (planes.shape[2:], planes.shape[2:], (0,), (1,))
+            y, saved = self.max_pool_forward(planes, *window)
+            if saved.dtype == np.uint8:  # oneDNN's, so that all is finite
+                found = self.max_pool_indices(planes, y, saved, *window)
+                return found if axis == 2 else found.swapaxes(1, 2)
+        return super().argmax(x, axis)
+
     def avg_pool_forward(
         self, x, kernel, stride, padding, ceil_mode=False, count_include_pad=True, divisor_override=None
     ):
@@ -86,6 +98,14 @@ class Pooling:
         return super().avg_pool_backward(
             g, x_shape, kernel, stride, padding, ceil_mode, count_include_pad, divisor_override
         )
+
+
+def _with_channels_last(x, axis):
+    """x (N, C, L), or (N, L, C) with axis 1 turned, if C is what lies together in memory; None if not, or if small."""
+    if x.dtype is not FLOAT or x.ndim != 3 or x.size < MANY or not 1 <= axis <= 2:
+        return None
+    x = x if axis == 2 else x.swapaxes(1, 2)
+    return x if x.shape[1] > 1 and x.swapaxes(1, 2).flags.c_contiguous else None
 
 
 def _winner_size(kernel):

@@ -46,6 +46,10 @@ class Pooling:
         return flat
 
     @in_float32
+    def argmax(self, x, axis):
+        """The first of the largest along an axis, which stays with length 1; NaN is the largest."""
+        return self.xp.argmax(x, axis, keepdims=True)
+
     def max_pool_backward(self, g, saved, x_shape, kernel, stride, padding, dilation, ceil_mode=False):
         xp = self.xp
         out = g.shape[2:]

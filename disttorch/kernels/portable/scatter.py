@@ -17,7 +17,7 @@ class Scatter:
             kept = flat != padding_idx
             flat, rows = flat[kept], rows[kept]
         out = xp.zeros((num_embeddings, width), g.dtype)
-        self._add_rows(out, flat, rows)
+        self._add_rows(out, flat, rows, empty=True)
         return out
 
     def index_add(self, target, indices, source):
@@ -27,18 +27,23 @@ class Scatter:
         else:
             self._add_rows(target, indices, source)
 
-    def _add_rows(self, target, indices, rows):
+    def _add_rows(self, target, indices, rows, empty=False):
         """The r-th occurrences of all indices are distinct, so each such round is one gather, one add, one scatter.
 
-        The few indices that occur more often than ROUNDS times are summed one by one.
+        The few indices that occur more often than ROUNDS times are summed one by one. empty: target is all zeros, to
+        which the first round need not add.
         """
         xp = self.xp
         if not indices.size:
             return
-        order = xp.argsort(indices, kind="stable")
+        keys = indices.astype(xp.uint16) if len(target) <= 1 << 16 else indices  # 16 bits are sorted by their digits
+        order = xp.argsort(keys, kind="stable")
         ordered = indices[order]
         starts = xp.flatnonzero(xp.concatenate([xp.ones(1, bool), ordered[1:] != ordered[:-1]]))
         counts = xp.diff(starts, append=indices.size)
+        if empty:
+            target[ordered[starts]] = rows.take(order[starts], axis=0)
+            starts, counts = starts + 1, counts - 1
         frequent = counts > ROUNDS
         for start, count in zip(starts[frequent].tolist(), counts[frequent].tolist(), strict=True):
             target[int(ordered[start])] += rows[order[start : start + count]].sum(axis=0)
