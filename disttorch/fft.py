@@ -8,6 +8,7 @@ from .autograd.inplace import write
 from .autograd.variable import Tensor, wrap
 from .devices import namespace, resolve, scope
 from .ops import conj, roll
+from .ops.arguments import need_tensor
 from .ops.creation import as_dtype, leaf
 from .ops.dims import axis
 from .ops.fourier import SWAPPED, c2c, c2r, padded, r2c
@@ -33,6 +34,7 @@ def _norm(norm) -> str:
 
 
 def _floating(x: Tensor, complex_too: bool, name: str) -> Tensor:
+    need_tensor(x, f"fft_{name}", "input", 1)
     if x.dtype.is_complex:
         if not complex_too:
             raise RuntimeError(f"{name} expects a real input tensor, but got {_scalar(x)}")

@@ -33,6 +33,7 @@ _complex = Op(
 
 def view_as_real(input):
     """A complex tensor as a real one with a last dimension of 2."""
+    need_tensor(input, "view_as_real", "input", 1)
     if not input.dtype.is_complex:
         raise RuntimeError("view_as_real is only supported for complex tensors")
     return _view_as_real(input)
@@ -40,6 +41,7 @@ def view_as_real(input):
 
 def view_as_complex(input):
     """A real tensor whose last dimension is 2 as a complex one."""
+    need_tensor(input, "view_as_complex", "input", 1)
     if input.dtype not in (dtypes.float32, dtypes.float64, dtypes.float16):
         raise RuntimeError(
             "view_as_complex is only supported for half, float and double tensors, but got a tensor of scalar type: "
@@ -52,11 +54,13 @@ def view_as_complex(input):
 
 def real(input):
     """The real part, as a view; a real tensor is returned as it is."""
+    need_tensor(input, "real", "input", 1)
     return _real(input) if input.dtype.is_complex else input
 
 
 def imag(input):
     """The imaginary part, as a view."""
+    need_tensor(input, "imag", "input", 1)
     if not input.dtype.is_complex:
         raise RuntimeError("imag is not implemented for tensors with non-complex dtypes.")
     return _imag(input)
@@ -97,10 +101,12 @@ def polar(abs, angle, *, out=None):
 
 
 def is_complex(input) -> bool:
+    need_tensor(input, "is_complex", "input", 1)
     return input.dtype.is_complex
 
 
 def is_floating_point(input) -> bool:
+    need_tensor(input, "is_floating_point", "input", 1)
     return input.dtype.is_floating_point
 
 

@@ -10,6 +10,7 @@ from ..autograd.sweep import sum_to
 from ..autograd.variable import Tensor, alias, counter, wrap
 from ..devices import META, device, resolve, scope, to_device
 from ..layouts import channels_last, channels_last_3d, contiguous_format, preserve_format
+from .arguments import need_tensor
 from .dims import sizes
 from .pointwise import cast_array, no_gradient
 
@@ -29,6 +30,7 @@ _channels_last = Op(
 
 def clone(input, *, memory_format=None):
     """A copy; gradients flow through it to the original."""
+    need_tensor(input, "clone", "input", 1)
     if memory_format in (channels_last, channels_last_3d):
         return _channels_last(input)
     return _clone(input, "C" if memory_format == contiguous_format or 0 in input._data.strides else "K")
@@ -160,6 +162,7 @@ _conj = Op("ConjBackward0", np.conj, params=("x",), x=lambda g: _conj(g))
 
 def conj(input):
     """The complex conjugate; a real tensor is returned as it is."""
+    need_tensor(input, "conj", "input", 1)
     return _conj(input) if input._data.dtype.kind == "c" else input
 
 

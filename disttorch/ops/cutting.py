@@ -6,6 +6,7 @@ import numpy as np
 
 from ..autograd.op import Op, ViewOp
 from ..autograd.variable import Tensor
+from .arguments import need_tensor
 from .dims import axis
 
 _narrow = ViewOp(
@@ -195,6 +196,7 @@ hsplit, vsplit, dsplit = _splitter("hsplit", 1, 1), _splitter("vsplit", 2, 0), _
 
 def unbind(input, dim=0):
     """The slices along `dim`, as a tuple of views."""
+    need_tensor(input, "unbind", "input", 1)
     if input._data.ndim == 0:
         raise IndexError(f"Dimension specified as {dim} but tensor has no dimensions")
     d = axis(dim, input._data.ndim)

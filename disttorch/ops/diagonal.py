@@ -4,6 +4,7 @@ import numpy as np
 
 from ..autograd.inplace import write
 from ..autograd.op import Op, ViewOp
+from .arguments import need_tensor
 from .dims import axis
 
 
@@ -49,6 +50,7 @@ _diagonal_back = Op(
 
 def diagonal(input, offset=0, dim1=0, dim2=1):
     """The diagonal of the plane of two dimensions, as a view with the diagonal last."""
+    need_tensor(input, "diagonal", "input", 1)
     n = input._data.ndim
     a, b = axis(dim1, n), axis(dim2, n)
     if a == b:
@@ -70,6 +72,7 @@ def diag_embed(input, offset=0, dim1=-2, dim2=-1):
 
 def diag(input, diagonal=0, *, out=None):
     """A vector as the diagonal of a matrix, or a matrix's diagonal as a vector (a copy)."""
+    need_tensor(input, "diag", "input", 1)
     if input._data.ndim == 1:
         return write(out, diag_embed(input, diagonal))
     if input._data.ndim != 2:
@@ -84,6 +87,7 @@ def diagflat(input, offset=0):
 
 def trace(input):
     """The sum of a matrix's diagonal."""
+    need_tensor(input, "trace", "input", 1)
     if input._data.ndim != 2:
         raise RuntimeError(f"trace: expected a matrix, but got tensor with dim {input._data.ndim}")
     return diagonal(input).sum()
@@ -95,6 +99,7 @@ _triu = Op("TriuBackward0", lambda x, k: np.triu(x, k), x=lambda g, k: _triu(g, 
 
 def tril(input, diagonal=0, *, out=None):
     """The lower triangle, the rest 0."""
+    need_tensor(input, "tril", "input", 1)
     if input._data.ndim < 2:
         raise RuntimeError("tril: input tensor must have at least 2 dimensions")
     return write(out, _tril(input, diagonal))
@@ -102,6 +107,7 @@ def tril(input, diagonal=0, *, out=None):
 
 def triu(input, diagonal=0, *, out=None):
     """The upper triangle, the rest 0."""
+    need_tensor(input, "triu", "input", 1)
     if input._data.ndim < 2:
         raise RuntimeError("triu: input tensor must have at least 2 dimensions")
     return write(out, _triu(input, diagonal))

@@ -37,6 +37,7 @@ _amin = Op("AminBackward0", _extreme_forward(np.amin), params=("x", "dim", "keep
 
 
 def _need_dim(name: str, input, dim) -> None:
+    need_tensor(input, name, "input", 1)
     if dim in ((), [], None) and input._data.size == 0:
         raise RuntimeError(
             f"{name}(): Expected reduction dim to be specified for input.numel() == 0. Specify the reduction dim with "
@@ -58,6 +59,7 @@ def amin(input, dim=(), keepdim=False, *, out=None):
 
 def aminmax(input, *, dim=None, keepdim=False, out=None):
     """(min, max) over `dim`."""
+    need_tensor(input, "aminmax", "input", 1)
     a = input._data
     dims = () if dim is None else (axis(dim, a.ndim),)
     if dim is not None and a.ndim and a.shape[dims[0]] == 0:
@@ -92,6 +94,7 @@ def arg_extreme(function, a, dim, keepdim=False):
 
 def _arg(name, function):
     def call(input, dim=None, keepdim=False, *, out=None):
+        need_tensor(input, name, "input", 1)
         a = input._data
         if input.dtype is dtypes.bool_:
             raise RuntimeError(f"\"{name}_cpu\" not implemented for 'Bool'")

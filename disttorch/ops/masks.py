@@ -7,6 +7,7 @@ from ..autograd.inplace import check_apart, write
 from ..autograd.op import Op
 from ..autograd.variable import Tensor, wrap
 from ..kernels.portable.masking import chosen
+from .arguments import need_tensor
 from .indexing import _index
 from .pointwise import scalar_name
 from .scatter import _pad_to
@@ -111,6 +112,7 @@ def masked_scatter(input, mask, source):
 
 def nonzero(input, *, out=None, as_tuple=False):
     """The indices of the elements that are not 0: a row each, or with `as_tuple` a tensor per dimension."""
+    need_tensor(input, "nonzero", "input", 1)
     meta.refuse("aten::nonzero", input)
     data = input._data
     found = np.nonzero(np.atleast_1d(data))

@@ -11,6 +11,7 @@ from .. import dtypes
 from ..autograd.inplace import write
 from ..autograd.op import Op
 from ..autograd.variable import wrap
+from .arguments import need_tensor
 from .arithmetic import conj
 from .dims import axes
 from .pointwise import hushed
@@ -61,6 +62,7 @@ def _typed(input, dtype, whole=dtypes.int64):
 
 def sum(input, dim=None, keepdim=False, *, dtype=None, out=None):
     """Sum over `dim` (all if None). Integers and bools are summed as int64 unless `dtype` says otherwise."""
+    need_tensor(input, "sum", "input", 1)
     input = _typed(input, dtype)
     return write(out, (_sum if dim is None else _sum_over)(input, axes(dim, input._data.ndim), keepdim))
 
@@ -98,6 +100,7 @@ def _need_float(input, name, dtype=None):
 
 def mean(input, dim=None, keepdim=False, *, dtype=None, out=None):
     """Mean over `dim` (all if None) of a floating or complex tensor."""
+    need_tensor(input, "mean", "input", 1)
     _need_float(input, "mean", dtype)
     input = _typed(input, dtype)
     return write(out, (_mean if dim is None else _mean_over)(input, axes(dim, input._data.ndim), keepdim))
@@ -203,6 +206,7 @@ _prod = Op("ProdBackward0", _accumulated(np.prod), params=("x", "dim", "keepdim"
 
 def prod(input, dim=None, keepdim=False, *, dtype=None, out=None):
     """Product over `dim` (all if None)."""
+    need_tensor(input, "prod", "input", 1)
     input = _typed(input, dtype)
     return write(out, _prod(input, axes(dim, input._data.ndim), keepdim))
 

@@ -18,6 +18,7 @@ def _results(parts, where, wanted):
 
 def unique(input, sorted=True, return_inverse=False, return_counts=False, dim=None):
     """The distinct elements in order (or slices along `dim`), with where each came from and how often if asked for."""
+    need_tensor(input, "unique", "input", 1)
     meta.refuse("aten::_unique2", input)
     a = input._data
     if dim is not None:

@@ -7,6 +7,7 @@ import numpy as np
 from .. import dtypes, meta
 from ..autograd.op import Op, ViewOp
 from ..autograd.variable import Tensor, mark_view, wrap
+from .arguments import need_tensor
 from .dims import Size, axes, axis, sizes
 
 # -- reshaping --------------------------------------------------------------------------------------------------------
@@ -38,6 +39,7 @@ def infer_shape(shape: tuple, size: int) -> tuple:
 
 def reshape(input, *args, shape=None):
     """The same elements in another shape: a view where the layout allows, else a copy."""
+    need_tensor(input, "reshape", "input", 1)
     return _reshape(input, infer_shape(sizes(args, shape), input._data.size))
 
 
@@ -82,6 +84,7 @@ def reshape_as(input, other):
 
 def flatten(input, start_dim=0, end_dim=-1):
     """Dimensions start_dim to end_dim made one."""
+    need_tensor(input, "flatten", "input", 1)
     n = input._data.ndim
     if n == 0:
         return reshape(input, 1)
@@ -124,6 +127,7 @@ _t = ViewOp("TBackward0", lambda x: x.T, x=lambda g: _t(g))
 
 def permute(input, *args, dims=None):
     """The dimensions in another order."""
+    need_tensor(input, "permute", "input", 1)
     dims = sizes(args, dims)
     if len(dims) != input._data.ndim:
         raise RuntimeError(
@@ -148,6 +152,7 @@ swapaxes = swapdims = transpose
 
 def t(input):
     """The transpose of a matrix; fewer dimensions are returned as they are."""
+    need_tensor(input, "t", "input", 1)
     n = input._data.ndim
     if n > 2:
         raise RuntimeError(f"t() expects a tensor with <= 2 dimensions, but self is {n}D")
@@ -195,6 +200,7 @@ _unsqueeze = ViewOp(
 
 def squeeze(input, dim=None):
     """Without the dimensions of size 1 (all of them, or those named)."""
+    need_tensor(input, "squeeze", "input", 1)
     shape = input._data.shape
     dims = tuple(range(len(shape))) if dim is None else axes(dim, len(shape)) if dim != () else ()
     return _squeeze(input, tuple([d for d in dims if shape and shape[d] == 1]))

@@ -4,6 +4,7 @@ import numpy as np
 
 from ..autograd.inplace import check_apart, write
 from ..autograd.variable import Tensor, wrap
+from .arguments import need_tensor
 from .dims import axis
 from .named import pair, with_node
 from .scatter import gather
@@ -35,6 +36,7 @@ def _refuse_complex(input, name: str) -> None:
 
 def sort(input, dim=-1, descending=False, stable=False, *, out=None):
     """(values, indices) in order along `dim`; always stable."""
+    need_tensor(input, "sort", "input", 1)
     if isinstance(dim, bool):  # sort(stable, dim) by keyword aside, a bool here is `descending`
         dim, descending = -1, dim
     d = axis(dim, input._data.ndim)

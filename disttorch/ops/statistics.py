@@ -5,6 +5,7 @@ import warnings
 from .. import dtypes
 from ..autograd.inplace import write
 from ..autograd.variable import Tensor
+from .arguments import need_tensor
 from .arithmetic import conj
 from .cutting import narrow
 from .dims import axes, axis
@@ -14,6 +15,7 @@ from .running import cumsum
 
 def cov(input, *, correction=1, fweights=None, aweights=None):
     """The covariance matrix of variables (rows) from their observations (columns), weighted if asked for."""
+    need_tensor(input, "cov", "input", 1)
     if input._data.ndim > 2:
         raise RuntimeError(
             f"cov(): expected input to have two or fewer dimensions but got an input with {input._data.ndim} dimensions"
@@ -91,6 +93,7 @@ def corrcoef(input):
 
 def diff(input, n=1, dim=-1, prepend=None, append=None, *, out=None):
     """The n-th differences of neighbours along `dim`."""
+    need_tensor(input, "diff", "input", 1)
     if input._data.ndim == 0:
         raise RuntimeError("diff expects input to be at least one-dimensional")
     if n < 0:

@@ -3,6 +3,7 @@
 import numpy as np
 
 from ..autograd.op import Op
+from .arguments import need_tensor
 from .dims import axes, axis, sizes
 from .shape import transpose
 
@@ -17,6 +18,7 @@ _flip = Op("FlipBackward0", _flipped, x=lambda g, dims: _flip(g, dims))
 
 def flip(input, *args, dims=None):
     """The order of the elements reversed along `dims` (a copy)."""
+    need_tensor(input, "flip", "input", 1)
     dims = sizes(args, dims)
     found = axes(dims, input._data.ndim) if dims else ()
     return _flip(input, found) if input._data.ndim else input.clone()
