@@ -40,11 +40,7 @@ class TensorMethods:
         return self._data.ndim
 
     ndimension = dim
-
-    def nelement(self) -> int:
-        return self._data.size
-
-    numel = nelement
+    nelement = ops.numel
 
     def stride(self, dim=None):
         """Steps in elements from one entry of each dimension to the next."""
@@ -89,12 +85,6 @@ class TensorMethods:
     def is_set_to(self, other) -> bool:
         return self.data_ptr() == other.data_ptr() and self.shape == other.shape and self.stride() == other.stride()
 
-    def is_same_size(self, other) -> bool:
-        return self._data.shape == other._data.shape
-
-    def get_device(self) -> int:
-        return -1 if self.device is CPU else self.device.index
-
     def is_pinned(self, device=None) -> bool:
         return False
 
@@ -112,17 +102,6 @@ class TensorMethods:
         from .multiprocessing import share
 
         return share(self)
-
-    def is_inference(self) -> bool:
-        return self._inference
-
-    def is_signed(self) -> bool:
-        return self.dtype.is_signed
-
-    def is_conj(self) -> bool:
-        return False
-
-    is_neg = is_conj
 
     @property
     def is_meta(self) -> bool:

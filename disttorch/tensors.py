@@ -11,24 +11,25 @@ abs absolute acos acosh add addbmm addcdiv addcmul addmm addmv addr all allclose
 arccosh arcsin arcsinh arctan arctan2 arctanh argmax argmin argsort argwhere as_strided as_strided_scatter asin asinh
 atan atan2 atanh baddbmm bernoulli bernoulli_ bincount bitwise_and bitwise_left_shift bitwise_not bitwise_or
 bitwise_right_shift bitwise_xor bmm broadcast_to bucketize cauchy_ cdist ceil celu cholesky cholesky_inverse
-cholesky_solve chunk clamp clamp_max clamp_min clip clone conj conj_physical contiguous copy_ copysign corrcoef cos
-cosh count_nonzero cov cross cummax cummin cumprod cumsum deg2rad det detach detach_ diag diag_embed diagflat diagonal
+cholesky_solve chunk clamp clamp_max clamp_min clip clone conj conj_physical contiguous copy_ copysign corrcoef cos cosh
+count_nonzero cov cross cummax cummin cumprod cumsum deg2rad det detach detach_ diag diag_embed diagflat diagonal
 diagonal_scatter diff digamma dist div divide dot dsplit eq equal erf erfc erfinv exp exp2 expand expand_as expm1
-exponential_ fill_ fix flatten flip fliplr flipud float_power floor floor_divide fmax fmin fmod frac frexp gather gcd
-ge geometric_ geqrf ger greater greater_equal gt hardshrink heaviside histc histogram hsplit hypot i0 igamma igammac
-index_add index_copy index_fill index_put index_reduce index_select inner inverse is_complex is_floating_point isclose
-isfinite isin isinf isnan isneginf isposinf isreal kron kthvalue lcm ldexp le lerp less less_equal lgamma log log10
-log1p log2 log_normal_ log_softmax logaddexp logaddexp2 logcumsumexp logdet logical_and logical_not logical_or
-logical_xor logit logsumexp lt lu lu_solve masked_fill masked_scatter masked_select matmul matrix_exp matrix_power max
-maximum mean median min minimum mm mode moveaxis movedim msort mul multinomial multiply mv mvlgamma nan_to_num nanmean
-nanmedian nanquantile nansum narrow narrow_copy ne neg negative nextafter nonzero norm normal_ not_equal numel orgqr
-ormqr outer permute pinverse polygamma positive pow prelu prod put qr quantile rad2deg random_ ravel real reciprocal
-relu remainder renorm repeat repeat_interleave reshape reshape_as resize_as_ resolve_conj resolve_neg roll rot90 round
-rsqrt scatter scatter_add scatter_reduce searchsorted select select_scatter sgn sigmoid sign signbit sin sinc sinh
-slice_scatter slogdet softmax sort split split_with_sizes sqrt square squeeze std stft istft sub subtract sum
-sum_to_size svd swapaxes swapdims t take take_along_dim tan tanh tensor_split tile to to_dense topk trace transpose
-triangular_solve tril triu true_divide trunc type_as unbind unflatten unfold uniform_ unique unique_consecutive
-unsafe_chunk unsafe_split unsqueeze var vdot view view_as view_as_complex view_as_real vsplit where xlogy zero_
+exponential_ fill_ fix flatten flip fliplr flipud float_power floor floor_divide fmax fmin fmod frac frexp gather gcd ge
+geometric_ geqrf ger get_device greater greater_equal gt hardshrink heaviside histc histogram hsplit hypot i0 igamma
+igammac index_add index_copy index_fill index_put index_reduce index_select inner inverse is_complex is_conj
+is_floating_point is_inference is_neg is_nonzero is_same_size is_signed isclose isfinite isin isinf isnan isneginf
+isposinf isreal istft kron kthvalue lcm ldexp le lerp less less_equal lgamma log log10 log1p log2 log_normal_
+log_softmax logaddexp logaddexp2 logcumsumexp logdet logical_and logical_not logical_or logical_xor logit logsumexp lt
+lu lu_solve masked_fill masked_scatter masked_select matmul matrix_exp matrix_power max maximum mean median min minimum
+mm mode moveaxis movedim msort mul multinomial multiply mv mvlgamma nan_to_num nanmean nanmedian nanquantile nansum
+narrow narrow_copy ne neg negative nextafter nonzero norm normal_ not_equal numel orgqr ormqr outer permute pinverse
+polygamma positive pow prelu prod put qr quantile rad2deg random_ ravel real reciprocal relu remainder renorm repeat
+repeat_interleave reshape reshape_as resize_as_ resolve_conj resolve_neg roll rot90 round rsqrt scatter scatter_add
+scatter_reduce searchsorted select select_scatter sgn sigmoid sign signbit sin sinc sinh slice_scatter slogdet softmax
+sort split split_with_sizes sqrt square squeeze std stft sub subtract sum sum_to_size svd swapaxes swapdims t take
+take_along_dim tan tanh tensor_split tile to topk trace transpose triangular_solve tril triu true_divide trunc unbind
+unflatten unfold uniform_ unique unique_consecutive unsafe_chunk unsafe_split unsqueeze var vdot view view_as
+view_as_complex view_as_real vsplit where xlogy zero_
 """.split()
 
 # Methods with an in-place form `<name>_`.
@@ -53,12 +54,10 @@ def _bind(name: str, function) -> None:
 
 
 for _name in METHODS:
-    if hasattr(ops, _name):
-        _bind(_name, getattr(ops, _name))
+    _bind(_name, getattr(ops, _name))
 for _name in INPLACE:
-    if hasattr(ops, _name):
-        _function = getattr(ops, _name)
-        _bind(_name + "_", getattr(_function, "inplace", None) or inplace_of(_function))
+    _function = getattr(ops, _name)
+    _bind(_name + "_", getattr(_function, "inplace", None) or inplace_of(_function))
 
 
 def _rearranged(function):

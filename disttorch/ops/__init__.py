@@ -41,6 +41,7 @@ from .norms import *
 from .pointwise import *
 from .pooling import *
 from .pseudo import *
+from .questions import *
 from .rearranging import *
 from .recurrent import *
 from .reduction import *

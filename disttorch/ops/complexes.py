@@ -100,16 +100,4 @@ def polar(abs, angle, *, out=None):
     return complex(abs * angle.cos(), abs * angle.sin(), out=out)
 
 
-def is_complex(input) -> bool:
-    need_tensor(input, "is_complex", "input", 1)
-    return input.dtype.is_complex
-
-
-def is_floating_point(input) -> bool:
-    need_tensor(input, "is_floating_point", "input", 1)
-    return input.dtype.is_floating_point
-
-
-__all__ = [
-    "complex", "imag", "is_complex", "is_floating_point", "polar", "real", "view_as_complex", "view_as_real",
-]  # fmt: skip
+__all__ = ["complex", "imag", "polar", "real", "view_as_complex", "view_as_real"]

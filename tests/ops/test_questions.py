@@ -1,0 +1,38 @@
+"""What is no tensor is refused by name, with PyTorch's text; what tensors are asked."""
+
+import numpy as np
+import pytest
+
+import disttorch
+
+NAMES = """
+sum prod mean amax amin aminmax argmax argmin reshape flatten squeeze permute t clone conj sort unique nonzero flip
+diagonal diag tril triu trace is_complex is_floating_point real imag view_as_real view_as_complex diff cov unbind relu
+max exp matmul numel get_device is_nonzero is_signed is_inference is_conj is_neg
+""".split()
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("value", [[1.0, 2.0], np.ones(2)], ids=["list", "ndarray"])
+def test_what_is_no_tensor_is_named(name, value):
+    more = {"matmul": [disttorch.ones(2)], "flip": [[0]], "permute": [(0,)], "reshape": [(1, 2)]}.get(name, [])
+    text = rf"^{name}\(\): argument 'input' \(position 1\) must be Tensor, not {type(value).__name__}$"
+    with pytest.raises(TypeError, match=text):
+        getattr(disttorch, name)(value, *more)
+
+
+def test_questions():
+    x = disttorch.ones(2, 3)
+    assert disttorch.numel(x) == x.numel() == x.nelement() == 6
+    assert disttorch.get_device(x) == -1
+    assert x.is_signed()
+    assert not disttorch.is_signed(x.bool())
+    assert disttorch.is_same_size(x, x * 2)
+    assert not x.is_same_size(x[0])
+    assert disttorch.tensor([[2]]).is_nonzero()
+    assert not disttorch.is_nonzero(disttorch.tensor(0.0))
+    with pytest.raises(RuntimeError, match="Boolean value of Tensor with more than one value is ambiguous"):
+        disttorch.is_nonzero(x)
+    with disttorch.inference_mode():
+        assert disttorch.is_inference(x * 2)
+    assert disttorch.typename(x) == "torch.FloatTensor"
