@@ -43,6 +43,11 @@ def heartbeat_limit(environ: Mapping[str, str] = os.environ) -> float:
     return limit
 
 
+def known_silence(limit: float) -> float:
+    """Seconds of silence after which who knows its reason must tell it: just before the others miss the rank."""
+    return limit - (MARGIN + 2) * min(BEAT, limit / BEATS)
+
+
 def notify_death(store: Store, rank: int, reason: str) -> None:
     """Tell every group made on `store` (or on a PrefixStore over it) that `rank` is dead; `reason` is shown to people.
 

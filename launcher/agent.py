@@ -6,7 +6,7 @@ import signal
 import tempfile
 from pathlib import Path
 
-from disttorch.comm.liveness import heartbeat_limit
+from disttorch.comm.liveness import heartbeat_limit, known_silence
 
 from .clock import monotonic
 from .config import LaunchConfig
@@ -143,7 +143,7 @@ class Agent:
             elif not group.stopping and (self._announce(group) or self._failed_elsewhere()):
                 group.stop(signal.SIGTERM, self._config.shutdown_timeout)
             for rank in group.stopped():
-                self._rendezvous.tell_stopped_worker(rank, heartbeat_limit())
+                self._rendezvous.tell_stopped_worker(rank, known_silence(heartbeat_limit()))
             for rank in group.end_stopped():
                 self._tell(f"disttorch: killing rank {rank}, which a signal has stopped; all others here have ended\n")
             group.turn(self._signals.fd, self._until_look)

@@ -5,7 +5,7 @@ import select
 import signal
 from pathlib import Path
 
-from disttorch.comm.liveness import heartbeat_limit
+from disttorch.comm.liveness import heartbeat_limit, known_silence
 
 from .clock import monotonic, now
 from .config import LaunchConfig
@@ -17,7 +17,6 @@ from .reaper import Reaper, end_sessions
 from .worker import Place, Stream, Worker, worker_command, worker_environment
 
 CHUNK = 1 << 16  # bytes read from a worker at once; a Linux pipe holds as many
-TELL = 0.5  # seconds by which a stopped worker is reported before the limit of silence, so that all know by then
 CHECK_KILLED = 0.05  # seconds between two looks at workers that were killed
 
 
@@ -33,7 +32,7 @@ class WorkerGroup:
         self._streams: list[Stream] = []
         self._asked_at: float | None = None  # when the workers were asked to stop, seconds since the epoch
         self._kill_at = 0.0  # when those that were asked are killed
-        self._patience = heartbeat_limit() - TELL
+        self._patience = known_silence(heartbeat_limit())
         self._told: set[int] = set()  # ranks that were reported as stopped
 
     def start(self, folder: Path, secret: str, traces: Path | None) -> None:

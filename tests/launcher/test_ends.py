@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from launching import alive, assert_gone, kill, launching, pids_in, wait_for, write
+from launching import alive, assert_gone, kill, launch, launching, pids_in, wait_for, write
 
 # Each rank says who it is, and starts a child that ignores polite signals.
 FAMILY = """
@@ -181,3 +181,23 @@ print("done")
             assert out.count("done") == 2
     finally:
         signal.signal(signal.SIGHUP, before)
+
+
+STOPS = """
+import os, signal
+from disttorch import comm
+store = comm.StoreClient(os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"]))
+group = comm.connect(store, int(os.environ["RANK"]), 2)
+group.barrier()
+if group.rank == 1:
+    os.kill(os.getpid(), signal.SIGSTOP)
+group.barrier()
+"""
+
+
+def test_a_stopped_worker_is_known_to_be_stopped(tmp_path):
+    """The launcher says so before the others would merely miss its heartbeat."""
+    done = launch("--nproc-per-node", 2, write(tmp_path, STOPS))
+    assert done.returncode == 1
+    assert "PeerLost: rank 1 on host" in done.stderr
+    assert "it has been stopped by a signal for 3.2 s" in done.stderr
