@@ -11,6 +11,7 @@ from .. import ops
 from ..autograd.inplace import as_it_was, assign
 from ..autograd.mode import enable_grad
 from ..autograd.variable import Tensor
+from ..kernels.portable.updating import Updating
 
 
 def step(optimizer, group: dict) -> None:
@@ -84,6 +85,8 @@ def _inplace(name: str):
 
 class Traced:
     """Behaves like an array in a rule; `tensor` is what it is now."""
+
+    kernels = Updating()  # those whose formulas hold for whatever can be added and multiplied
 
     def __init__(self, tensor: Tensor):
         self.tensor = tensor

@@ -1,6 +1,7 @@
 """Gradient descent: SGD with momentum, and averaged SGD."""
 
 from ..ops.matmul import kernels_of
+from .differentiable import Traced
 from .elementwise import Elementwise
 from .optimizer import check, check_lr, check_ways, number
 
@@ -42,7 +43,7 @@ class SGD(Elementwise):
         part, nesterov = 1 - group["dampening"], group["nesterov"]
 
         def update(p, g, v=None):
-            kernels = kernels_of(p)
+            kernels = p.kernels if isinstance(p, Traced) else kernels_of(p)
             if v is None:
                 kernels.add_scaled(p, -lr, g)
                 return
