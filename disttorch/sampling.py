@@ -7,14 +7,18 @@ and leaves the stream where PyTorch leaves it. On a stream of a real CUDA device
 numbers differ from PyTorch's.
 """
 
-from math import exp, floor, lgamma, log, prod, sqrt
+from math import cos, exp, floor, lgamma, log, log1p, pi, prod, sin, sqrt
 
 import numpy as np
 
 from . import cephes
+from .kernels.interchange import interchanged
 
 DIGITS = {2: 11, 4: 24, 8: 53}  # bits of significand by size in bytes; bfloat16 (8) is told by its kind
 WIDE = 1 << 28  # ranges from here on take 64 random bits
+FEW = 32  # numbers for which Python's own functions are quicker than NumPy's
+_LOWER_53 = (1 << 53) - 1
+_LOWER_24, _TINY = np.uint32((1 << 24) - 1), np.float32(2.0**-24)
 CHUNK = 1 << 14  # numbers drawn at a time, so that they are still in the cache when they are scaled
 
 
@@ -32,9 +36,9 @@ def words64(stream, n: int):
     return pairs
 
 
-def doubles(stream, n: int):
-    """`n` numbers from [0, 1), multiples of 2^-53."""
-    x = stream.xp.empty(n, np.float64)
+def doubles(stream, n: int, x=None):
+    """`n` numbers from [0, 1), multiples of 2^-53, in the vector `x` if given."""
+    x = stream.xp.empty(n, np.float64) if x is None else x
     for i in range(0, n, CHUNK):
         part = x[i : i + CHUNK]
         bits = words64(stream, part.size)
@@ -44,13 +48,15 @@ def doubles(stream, n: int):
     return x
 
 
-def floats(stream, n: int):
-    """`n` numbers from [0, 1), multiples of 2^-24 (float32)."""
-    x = stream.xp.empty(n, np.float32)
+def floats(stream, n: int, x=None):
+    """`n` numbers from [0, 1), multiples of 2^-24 (float32), in the vector `x` if given."""
+    x = stream.xp.empty(n, np.float32) if x is None else x
     for i in range(0, n, CHUNK):
         part = x[i : i + CHUNK]
-        part[...] = (stream.words(part.size) & stream.xp.uint32((1 << 24) - 1)).view(np.int32)
-        part *= np.float32(2.0**-24)
+        words = stream.words(part.size)
+        words &= _LOWER_24
+        part[...] = words.view(np.int32)
+        part *= _TINY
     return x
 
 
@@ -59,38 +65,44 @@ def uniform(stream, shape, dtype, low: float = 0.0, high: float = 1.0):
     if dtype.kind == "c":
         parts = uniform(stream, (*shape, 2), real_of(dtype), low, high)
         return parts.view(dtype).reshape(shape)
-    n = prod(shape)
+    x = stream.xp.empty(shape, np.float64 if dtype.itemsize == 8 else np.float32)
+    numbers = x.reshape(-1)
     if dtype.itemsize == 8:
-        x = doubles(stream, n)
-        if (low, high) != (0.0, 1.0):
-            x = _fused(x, high - low, low)
-    else:
-        x = floats(stream, n)
-        if (low, high) != (0.0, 1.0):
-            a, b = np.float32(low), np.float32(high)
-            x = _fused(x, b - a, a)
-        x = x.astype(dtype, copy=False)
-        if dtype.itemsize == 2:  # rounding may have reached the upper end, which is not to be had
-            x[x == dtype.type(high)] = dtype.type(low)
-    return x.reshape(shape)
+        _fused(doubles(stream, x.size, numbers), high - low, low)
+        return x
+    a, b = np.float32(low), np.float32(high)
+    _fused(floats(stream, x.size, numbers), b - a, a)
+    x = x.astype(dtype, copy=False)
+    if dtype.itemsize == 2:  # rounding may have reached the upper end, which is not to be had
+        x[x == dtype.type(high)] = dtype.type(low)
+    return x
 
 
 def _fused(x, scale, offset):
-    """x·scale + offset rounded once, as a fused multiply-add does (float64: where long double is longer)."""
+    """x = x·scale + offset for a vector, rounded once, as a fused multiply-add does (float64: where long double is
+    longer).
+    """
     if scale == 1 and offset == 0:
-        return x
-    wide = np.float64 if x.dtype == np.float32 else np.longdouble if isinstance(x, np.ndarray) else np.float64
+        return
+    if x.dtype == np.float32:
+        if isinstance(x, np.ndarray):
+            cephes.multiply_add(x, float(np.float32(scale)), float(np.float32(offset)))
+            return
+        wide = np.float64
+    else:
+        wide = np.longdouble if isinstance(x, np.ndarray) else np.float64
     y = x.astype(wide)
     y *= wide(scale)
     y += wide(offset)
-    return y.astype(x.dtype)
+    x[...] = y
 
 
 def _cast(x, shape, dtype):
     """Two-byte floats by way of float32, as PyTorch rounds them."""
     if dtype.itemsize == 2 and dtype.kind in "fV":
         x = x.astype(np.float32, copy=False)
-    return x.astype(dtype, copy=False).reshape(shape)
+    with np.errstate(over="ignore"):
+        return x.astype(dtype, copy=False).reshape(shape)
 
 
 def real_of(dtype):
@@ -107,25 +119,29 @@ def normal(stream, shape, dtype, mean: float = 0.0, std: float = 1.0, contiguous
         return parts.view(dtype).reshape(shape)
     n = prod(shape)
     if n < 16 or not contiguous:
-        return _cast(_fused(standard_normals(stream, n), std, mean), shape, dtype)
-    if dtype.itemsize == 2:
-        full, rest = n - n % 16, n % 16
-        x = _normals_by_16(stream.xp, floats(stream, full), mean, std)
-        if rest:
-            last = _normals_by_16(stream.xp, floats(stream, 16), mean, std)
-            x = stream.xp.concatenate((x[: n - 16], last))
-    else:
-        draw = doubles if dtype.itemsize == 8 else floats
-        x = draw(stream, n)
-        tail = draw(stream, 16) if n % 16 else None
-        x[: n - n % 16] = _normals_by_16(stream.xp, x[: n - n % 16], mean, std)
-        if tail is not None:
-            x[n - 16 :] = _normals_by_16(stream.xp, tail, mean, std)
-    return x.astype(dtype, copy=False).reshape(shape)
+        x = standard_normals(stream, n)
+        _fused(x, std, mean)
+        return _cast(x, shape, dtype)
+    draw, real = (doubles, np.float64) if dtype.itemsize == 8 else (floats, np.float32)
+    x = stream.xp.empty(shape, real)
+    numbers, rest = x.reshape(-1), n % 16
+    room = cephes.scratch(min(n, BLOCK) // 2) if draw is floats and stream.xp is np else None
+    for i in range(0, n - rest, BLOCK):
+        part = numbers[i : min(i + BLOCK, n - rest)]
+        draw(stream, part.size, part)
+        _to_normals(stream.xp, part, mean, std, room)
+    if rest:
+        if dtype.itemsize > 2:
+            draw(stream, rest)  # PyTorch draws for these, too, and then for the last 16 once more
+        last = draw(stream, 16, numbers[n - 16 :])
+        _to_normals(stream.xp, last, mean, std, room)
+    return x.astype(dtype, copy=False)
 
 
 def standard_normals(stream, n: int):
     """`n` normals (float64) in pairs by Box and Muller (1958); half a pair left over is kept in the stream."""
+    if stream.xp is np and n < FEW:
+        return np.array(_few_standard_normals(stream, n), np.float64)
     xp = stream.xp
     old = [] if stream.spare is None or n == 0 else [stream.spare]
     count = -(-(n - len(old)) // 2)
@@ -139,30 +155,40 @@ def standard_normals(stream, n: int):
     return (xp.concatenate((xp.asarray(old), numbers)) if old else numbers)[:n]
 
 
-def _normals_by_16(xp, u, mean: float, std: float):
-    """Box-Muller on blocks of 16 numbers from [0, 1): the first eight give radii, the others angles."""
-    u = u.reshape(-1, 2, 8)
-    if u.dtype == np.float32 and xp is np:
-        return _normals_as_avx2(u, np.float32(mean), np.float32(std)).reshape(-1)
-    radius, theta = xp.sqrt(-2 * xp.log(1 - u[:, 0])), 2 * np.pi * u[:, 1]
-    pair = xp.stack((radius * xp.cos(theta), radius * xp.sin(theta)), 1).astype(u.dtype)
-    return _fused(pair, std, mean).reshape(-1)
+def _few_standard_normals(stream, n: int) -> list[float]:
+    """The same, sooner done one by one."""
+    numbers = [] if stream.spare is None or n == 0 else [stream.spare]
+    words = iter(stream.words(4 * -(-(n - len(numbers)) // 2)).tolist())
+    for a, b, c, d in zip(words, words, words, words, strict=True):
+        first, second = ((a << 32 | b) & _LOWER_53) * 2.0**-53, ((c << 32 | d) & _LOWER_53) * 2.0**-53
+        radius, theta = sqrt(-2 * log1p(-second)), 2 * pi * first
+        numbers += radius * cos(theta), radius * sin(theta)
+    if n:
+        stream.spare = numbers.pop() if len(numbers) > n else None
+    return numbers
 
 
-BLOCK = 2048  # of 16 numbers: the scratch arrays of a block stay in the second-level cache, and calls are few
+BLOCK = 1 << 16  # normals made at a time: what lies between stays in the second-level cache, and calls are few
 
 
-def _normals_as_avx2(u, mean, std):
-    out = np.empty(u.shape, np.float32)
-    for i in range(0, len(u), BLOCK):
-        part, made = u[i : i + BLOCK], out[i : i + BLOCK]
-        radius = cephes.log(1 - part[:, 0])
-        radius *= np.float32(-2)
+def _to_normals(xp, u, mean: float, std: float, room) -> None:
+    """Box-Muller in place on blocks of 16 numbers from [0, 1): the first eight give radii, the others angles.
+
+    room: for `cephes`, whose functions are the ones to use then.
+    """
+    first, second = u.reshape(-1, 2, 8).swapaxes(0, 1)
+    if room is not None:
+        radius = (1 - first).reshape(-1)
+        cephes.log(radius, room)
+        radius *= -2
         np.sqrt(radius, out=radius)
-        sine, cosine = cephes.sincos(np.float32(2 * np.pi) * part[:, 1])
-        np.multiply(radius, cosine, out=made[:, 0])
-        np.multiply(radius, sine, out=made[:, 1])
-    return _fused(out, std, mean)
+        sine, cosine = cephes.sincos((2 * pi * second).reshape(-1), room)
+        np.multiply(radius.reshape(-1, 8), cosine.reshape(-1, 8), out=first)
+        np.multiply(radius.reshape(-1, 8), sine.reshape(-1, 8), out=second)
+    else:
+        radius, theta = xp.sqrt(-2 * xp.log(1 - first)), 2 * np.pi * second
+        first[...], second[...] = radius * xp.cos(theta), radius * xp.sin(theta)
+    _fused(u, std, mean)
 
 
 # -- integers ---------------------------------------------------------------------------------------------------------
@@ -198,16 +224,8 @@ def any_integers(stream, shape, dtype):
     return x.astype(dtype).reshape(shape)
 
 
-def interchanged(places):
-    """0 to n (int64) after entry i and entry places[i] have changed places, for each i of `places` (n) in turn."""
-    order = list(range(len(places) + 1))
-    for i, j in enumerate(places.tolist()):
-        order[i], order[j] = order[j], order[i]
-    return np.array(order)
-
-
-def permutation(stream, n: int, interchanged=interchanged):
-    """The integers 0 to n - 1 (int64) in random order (Fisher and Yates, 1938), by a function like `interchanged`."""
+def permutation(stream, n: int):
+    """The integers 0 to n - 1 (int64) in random order (Fisher and Yates, 1938)."""
     if stream.xp is not np:
         return stream.xp.argsort(words64(stream, n)).astype(np.int64)
     if n < 2:
@@ -241,7 +259,8 @@ def cauchy(stream, shape, dtype, median: float = 0.0, sigma: float = 1.0):
 
 
 def log_normal(stream, shape, dtype, mean: float = 1.0, std: float = 2.0):
-    x = _fused(standard_normals(stream, prod(shape)), std, mean)
+    x = standard_normals(stream, prod(shape))
+    _fused(x, std, mean)
     return _cast(stream.xp.exp(x), shape, dtype)
 
 

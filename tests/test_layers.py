@@ -19,8 +19,9 @@ LONGEST = 500  # lines of a file
 MAP = """
 errors version clock _C
 meta
-constants devices dtypes layouts streams cephes sampling
+constants devices dtypes layouts streams
 kernels
+cephes sampling
 autograd
 random
 ops

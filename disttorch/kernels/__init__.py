@@ -43,6 +43,7 @@ Cross-entropy; logits (N, C, *S), target int (N, *S); loss is 0-d, or (N, *S) fo
     cross_entropy_backward(g, saved) -> gradient of the logits
 Elementwise
     add(a, b, out=None) -> a + b, in `out` (which may be a or b) if given
+    multiply_add(y, x, c): y = y * x + c in place, rounded once; vectors of float32; x, c also numbers that it holds
     relu_forward(x, out=None) -> y, in `out` (which may be x) if given;  relu_backward(g, y)
     tanh_forward(x);     tanh_backward(g, y)
     sigmoid_forward(x);  sigmoid_backward(g, y);  erf(x)

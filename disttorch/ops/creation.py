@@ -88,7 +88,7 @@ def _constant(value):
     return lambda xp, shape, np_type: xp.full(shape, value, np_type)
 
 
-_ZEROS, _ONES, _EMPTY = lambda xp, *a: xp.zeros(*a), _constant(1), lambda xp, *a: xp.empty(*a)
+_ZEROS, _ONES, EMPTY = lambda xp, *a: xp.zeros(*a), _constant(1), lambda xp, *a: xp.empty(*a)
 
 
 def sized(name, size, named: dict) -> tuple:
@@ -124,7 +124,7 @@ def empty(
 def _laid_out(shape, memory_format):
     rank = {channels_last: 4, channels_last_3d: 5}.get(memory_format)
     if rank is None:
-        return _EMPTY
+        return EMPTY
     if len(shape) != rank:
         raise RuntimeError(f"required rank {rank} tensor to use {memory_format.removeprefix('torch.')} format")
     return lambda xp, shape, np_type: xp.moveaxis(xp.empty((shape[0], *shape[2:], shape[1]), np_type), -1, 1)
@@ -207,7 +207,7 @@ def like(name, input, make, dtype, layout, device, requires_grad, memory_format=
     if memory_format in (channels_last, channels_last_3d):
         fresh = _laid_out(shape, memory_format)
     elif memory_format == contiguous_format or data.flags.c_contiguous or not _dense(data):
-        fresh = _EMPTY
+        fresh = EMPTY
     else:
         order = sorted(range(data.ndim), key=lambda i: -data.strides[i])
         inverse = sorted(range(data.ndim), key=order.__getitem__)

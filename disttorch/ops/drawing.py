@@ -7,9 +7,8 @@ from ..autograd.inplace import write
 from ..autograd.op import Op
 from ..autograd.variable import Tensor, wrap
 from ..devices import scope
-from ..kernels.interchange import interchanged
 from . import fill
-from .creation import as_dtype, as_shape, empty, empty_like, leaf, sized
+from .creation import EMPTY, as_dtype, as_shape, created, empty, empty_like, leaf, sized
 from .pointwise import no_gradient
 from .shape import broadcast_shapes
 
@@ -20,7 +19,7 @@ _poisson = Op("PoissonBackward0", lambda rate, new: new, rate=no_gradient)
 
 
 def _drawn(shape, filler, args, generator, out, dtype, layout, device, requires_grad) -> Tensor:
-    t = empty(shape, dtype=dtype or (out.dtype if out is not None else None), layout=layout, device=device)
+    t = created("empty", shape, EMPTY, None, dtype or (out.dtype if out is not None else None), layout, device, False)
     filler(t, *args, generator=generator)
     return write(out, t) if out is not None else leaf(t, requires_grad)
 
@@ -79,7 +78,7 @@ def randperm(
     t = empty((n,), dtype=d, layout=layout, device=device)
     words = random.stream(generator, t.device)
     with scope(t.device):
-        t._data[...] = sampling.permutation(words, n, interchanged)
+        t._data[...] = sampling.permutation(words, n)
     return write(out, t) if out is not None else leaf(t, requires_grad)
 
 

@@ -77,8 +77,11 @@ def _overwrite(self: Tensor, op: Op, make) -> Tensor:
     check_inplace(self)
     if self.device is META:
         return self
-    with scope(self.device):
+    if self.device.host:
         new = make()
+    else:
+        with scope(self.device):
+            new = make()
     if mode.grad and self.requires_grad:
         return assign(self, op(self, new))
     replace_memory(self, wrap(new, self.device))
@@ -167,6 +170,12 @@ def uniform_(self, from_=0.0, to=1.0, *, generator=None, **named):
     if named:
         raise TypeError(f"uniform_() got an unexpected keyword argument '{next(iter(named))}'")
     _require_floating(self, "check_uniform_bounds", complex_too=True)
+    if (low, high) != (0.0, 1.0):
+        _check_range(self, low, high)
+    return _draw(self, _uniform, generator, sampling.uniform, low, high)
+
+
+def _check_range(self, low: float, high: float) -> None:
     if low > high:
         raise RuntimeError(f"uniform_ expects to return a [from, to) range, but found from={low:g} > to={high:g}")
     limit = dtypes.finfo(self.dtype.to_real()).max
@@ -178,7 +187,6 @@ def uniform_(self, from_=0.0, to=1.0, *, generator=None, **named):
             f"uniform_ expects to-from <= std::numeric_limits<{dtypes.SCALAR_NAMES[self.dtype]}>::max(), but found "
             f"to={high:g} and from={low:g} which result in to-from to exceed the limit"
         )
-    return _draw(self, _uniform, generator, sampling.uniform, low, high)
 
 
 def normal_(self, mean=0.0, std=1.0, *, generator=None):

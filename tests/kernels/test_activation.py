@@ -126,3 +126,14 @@ def test_large_sum(kernels, rng, two_threads, shape):
     assert kernels.add(a, b, a) is a
     np.testing.assert_array_equal(a, expected)
     np.testing.assert_array_equal(kernels.add(a, np.float32(2)), a + 2)
+
+
+@pytest.mark.parametrize("size", [1, 1000, 80000])  # one goes in pieces
+def test_a_sum_of_a_product_is_rounded_once(kernels, rng, size):
+    y, x, c = (normal(rng, size) for _ in "yxc")
+    a, b = (float(np.float32(v)) for v in (-1.7, 0.3))
+    for factor, term in ((x, c), (x, b), (a, c), (a, b)):
+        got = y.copy()
+        kernels.multiply_add(got, factor, term)
+        exact = y.astype(np.float64) * factor + term
+        np.testing.assert_array_equal(got, exact.astype(np.float32))

@@ -10,7 +10,7 @@ from disttorch.streams import MersenneTwister
 torch = pytest.importorskip("torch")
 pytestmark = pytest.mark.oracle
 
-SIZES = [1, 2, 3, 7, 15, 16, 17, 31, 32, 33, 100, 5001, 20000]
+SIZES = [1, 2, 3, 7, 15, 16, 17, 31, 32, 33, 100, 5001, 20000, 150000]
 SEEDS = [0, 3, 2**32 + 5, 2**64 - 1]
 FLOATING = ["float16", "bfloat16", "float32", "float64"]
 INTEGRAL = ["uint8", "int8", "int16", "int32", "int64"]

@@ -1,5 +1,7 @@
 """Elementwise functions by oneDNN: one pass over memory; NumPy for small arrays and simple functions."""
 
+from functools import cached_property, lru_cache
+
 import numpy as np
 
 from disttorch.kernels.blas import is_finite
@@ -10,6 +12,7 @@ from disttorch.kernels.threads import get_num_threads
 # Elements below which NumPy's lower overhead wins: of functions, and of what is a single pass in NumPy too.
 SMALL, SINGLE_PASS = 2048, 1 << 16
 WORTH_CHECKING = 1 << 17  # from here on two threads and a look at the result are quicker than NumPy
+PIECE = 1 << 15  # elements that are multiplied and added at a time: they stay in the cache, and one plan serves all
 _GELU = {"none": dnnl.GELU_ERF, "tanh": dnnl.GELU_TANH}
 
 
@@ -22,6 +25,28 @@ class Activation:
         y = np.empty_like(a) if out is None else out
         self.engine.run(("add", a.size), lambda plan: _add(plan, a.size), a, b, y)
         return y
+
+    def multiply_add(self, y, x, c):
+        whole = y.size - y.size % PIECE if self._fuses else 0
+        for at in range(0, whole, PIECE):
+            part = slice(at, at + PIECE)
+            self._multiply_add(y[part], *[_repeated(v) if isinstance(v, float) else v[part] for v in (x, c)])
+        if whole < y.size:
+            rest = slice(whole, None)
+            super().multiply_add(y[rest], *[v if isinstance(v, float) else v[rest] for v in (x, c)])
+
+    def _multiply_add(self, y, x, c):
+        """As layer normalisation: y, of mean 0 and variance 1, scaled by x and shifted by c."""
+        self.engine.run("multiply_add", _multiply_add, y, y, _NO_MEAN, _ONE, x, c)
+
+    @cached_property
+    def _fuses(self):
+        """Whether oneDNN rounds once here, which takes a processor with such an instruction."""
+        y, x, c = (np.linspace(1, 2, PIECE, dtype=FLOAT) * FLOAT.type(f) for f in (0.9, 1.1, -0.7))
+        expected = y.copy()
+        super().multiply_add(expected, x, c)
+        self._multiply_add(y, x, c)
+        return np.array_equal(y, expected)
 
     def relu_forward(self, x, out=None):
         if x.dtype is not FLOAT or x.size < SINGLE_PASS or not _fits(out, x):
@@ -87,6 +112,14 @@ class Activation:
         return gx
 
 
+_NO_MEAN, _ONE = np.zeros(1, FLOAT), np.ones(1, FLOAT)
+
+
+@lru_cache(maxsize=64)
+def _repeated(number):
+    return np.full(PIECE, number, FLOAT)
+
+
 def _fits(out, x):
     """Whether x and the result, in `out` if given, are the same stretch of memory to a function of single elements."""
     return is_packed(x) and (out is None or (out.dtype is FLOAT and out.strides == x.strides and out.shape == x.shape))
@@ -102,6 +135,16 @@ def _add(plan, size):
     layout = plan.layout((size,), (1,))
     desc = plan.describe("binary", dnnl.ADD, layout, layout, layout)
     plan.step(desc, {name: plan.array(layout) for name in (dnnl.SRC, dnnl.SRC_1, dnnl.DST)})
+
+
+def _multiply_add(plan):
+    row, one, vector = plan.layout((1, PIECE), (PIECE, 1)), plan.layout((1,), (1,)), plan.layout((PIECE,), (1,))
+    flags = dnnl.GLOBAL_STATS | dnnl.SCALE_FLAG | dnnl.SHIFT_FLAG
+    desc = plan.describe("layer_normalization_forward", dnnl.INFERENCE, row, row, one, 0.0, flags)
+    layouts = {
+        dnnl.SRC: row, dnnl.DST: row, dnnl.MEAN: one, dnnl.VARIANCE: one, dnnl.SCALE: vector, dnnl.SHIFT: vector
+    }  # fmt: skip
+    plan.step(desc, {name: plan.array(layout) for name, layout in layouts.items()})
 
 
 def _relu(plan, size):

@@ -17,6 +17,13 @@ class Activation:
     def add(self, a, b, out=None):
         return self.xp.add(a, b, out=out)
 
+    def multiply_add(self, y, x, c):
+        """In float64 the product is exact: rounded to float32 is the sum alone."""
+        wide = y.astype(self.xp.float64)
+        wide *= x
+        wide += c
+        y[...] = wide
+
     def relu_forward(self, x, out=None):
         return self.xp.maximum(x, x.dtype.type(0), out=out)  # NaN passes, as in PyTorch
 
