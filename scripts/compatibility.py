@@ -30,6 +30,11 @@ ELSEWHERE = (
     "quantize", "quantized", "qint", "quint", "fbgemm", "mkldnn", "cudnn", "miopen", "sym_", "Sym", "fake_quantize",
     "nested", "dequantize", "Storage", "is_vulkan", "xpu", "mps", "vitals", "named_tensor", "fused_", "aot_", "export",
 )  # fmt: skip
+# The classes of PyTorch's C++ that programs use.
+RUNTIME = """
+AcceleratorError BFloat16Tensor BoolTensor ByteTensor CharTensor DoubleTensor Event FloatTensor Generator HalfTensor
+IntTensor LongTensor OutOfMemoryError ShortTensor Size Stream Tensor device dtype finfo iinfo layout memory_format
+""".split()
 DIFFERENT = """
 - **One engine, run at once.** `compile`, `jit.script` and `jit.trace` return what they are given; `jit.load` and
   `jit.save` and `onnx.export` raise NotImplementedError. There is no `fx`, `export` or quantisation. So the keys of a
@@ -50,7 +55,9 @@ DIFFERENT = """
 - **Files** are PyTorch's zip format both ways; the format from before version 1.6 is read too. `load` without
   `weights_only=False` reads tensors and plain containers only.
 - **`torch.distributed`** runs on ZeroMQ and shared memory; "gloo" and (simulated devices) "nccl" name it too. Objects
-  travel as msgpack, not as pickles: numbers, strings, bytes, lists, tuples, dicts and tensors.
+  travel as msgpack, not as pickles: numbers, strings, bytes, lists, tuples, dicts and tensors. Objects of other classes
+  need pickle, which can run code where it arrives, so every rank must ask for it: `distributed.allow_pickle()`, or
+  `DISTTORCH_ALLOW_PICKLE=1`.
 - **`hub.load`** reads a local folder (`source="local"`) and runs no code from the network.
 - **vmap** calls the function once for each entry.
 - **Replayed against PyTorch's own samples** (`tests/oracle/wholly_equal.txt`): all of op_db's operations but those that
@@ -97,6 +104,11 @@ def missing_core() -> list[str]:
     return [f"{home}.{n}" for home, names in read_core().items() for n in names if not has(find(home, "disttorch"), n)]
 
 
+def _is_internal(value: Any) -> bool:
+    """Whether it is a class of PyTorch's C++, most of which are its script language's nodes and types."""
+    return inspect.isclass(value) and value.__module__ in ("torch", "torch._C")
+
+
 def public_names(module: Any) -> list[str]:
     """PyTorch's public names in a module or class that are its own."""
     names = getattr(module, "__all__", None) if isinstance(module, ModuleType) and module.__name__ != "torch" else None
@@ -106,6 +118,8 @@ def public_names(module: Any) -> list[str]:
             continue
         value = getattr(module, name, None)
         if isinstance(value, ModuleType) or getattr(value, "__module__", "torch").partition(".")[0] != "torch":
+            continue
+        if isinstance(value, str | bool | dict | list | tuple) or (_is_internal(value) and name not in RUNTIME):
             continue
         found.append(name)
     return sorted(set(found))

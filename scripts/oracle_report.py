@@ -1,8 +1,8 @@
 """The table of how disttorch's operations compare with an installed PyTorch's, by its own sample inputs.
 
-    .venv/bin/python scripts/oracle_report.py                     # every entry of op_db
-    .venv/bin/python scripts/oracle_report.py 'linalg.*' sum -v   # some entries, with every failure
-    .venv/bin/python scripts/oracle_report.py --update            # write the list of the entries that are wholly equal
+.venv/bin/python scripts/oracle_report.py                     # every entry of op_db
+.venv/bin/python scripts/oracle_report.py 'linalg.*' sum -v   # some entries, with every failure
+.venv/bin/python scripts/oracle_report.py --update            # write the list of the entries that are wholly equal
 """
 
 import argparse
