@@ -10,6 +10,7 @@ def is_available() -> bool:
 
 
 def device_count() -> int:
+    """The number of accelerators, 0 where there are none."""
     return cuda.device_count()
 
 
@@ -19,6 +20,7 @@ def current_accelerator(check_available: bool = False) -> device | None:
 
 
 def current_device_index() -> int:
+    """The index of this thread's current device."""
     return cuda.current_device()
 
 
@@ -39,8 +41,10 @@ def synchronize(device=None) -> None:
 
 
 def current_stream(device=None):
+    """The stream on which this thread's work for the device goes."""
     return cuda.current_stream(device)
 
 
 def empty_cache() -> None:
+    """Give memory that is kept for reuse back to the device."""
     cuda.empty_cache()

@@ -150,6 +150,7 @@ def _visible(count: int) -> int:
 
 
 def is_simulated() -> bool:
+    """Whether CUDA devices are simulated by NumPy."""
     return _simulated is not None
 
 
@@ -168,6 +169,7 @@ def _real_count() -> int:
 
 
 def current_cuda() -> int:
+    """The index of this thread's CUDA device."""
     return _current.cuda
 
 
@@ -180,6 +182,7 @@ def set_current_cuda(index: int) -> None:
 
 
 def check_cuda(index: int) -> None:
+    """RuntimeError, with a way out, unless there is a CUDA device of this index."""
     count = device_count()
     if count == 0:
         raise RuntimeError(
@@ -215,6 +218,7 @@ def resolve(where=None) -> device:
 
 
 def get_default_device() -> device:
+    """Where factories without a `device=` make their tensors in this thread."""
     return resolve(None)
 
 

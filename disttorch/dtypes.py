@@ -118,6 +118,7 @@ _default = float32
 
 
 def get_default_dtype() -> dtype:
+    """The dtype of tensors made from Python floats."""
     return _default
 
 

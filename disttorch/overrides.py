@@ -17,10 +17,12 @@ def has_torch_function(relevant_args: Iterable[Any]) -> bool:
 
 
 def has_torch_function_unary(relevant_arg: Any) -> bool:
+    """`has_torch_function` of one value."""
     return has_torch_function((relevant_arg,))
 
 
 def has_torch_function_variadic(*relevant_args: Any) -> bool:
+    """`has_torch_function` of several values."""
     return has_torch_function(relevant_args)
 
 

@@ -12,6 +12,7 @@ def is_tensor(obj) -> bool:
 
 
 def is_storage(obj) -> bool:
+    """Whether `obj` is a storage, typed or not."""
     from .storage import TypedStorage, UntypedStorage
 
     return isinstance(obj, (TypedStorage, UntypedStorage))
@@ -51,6 +52,7 @@ def set_float32_matmul_precision(precision: str) -> None:
 
 
 def get_float32_matmul_precision() -> str:
+    """What `set_float32_matmul_precision` was given last; "highest" before."""
     return _matmul_precision
 
 
@@ -61,6 +63,7 @@ def use_deterministic_algorithms(mode: bool, *, warn_only: bool = False) -> None
 
 
 def are_deterministic_algorithms_enabled() -> bool:
+    """What `use_deterministic_algorithms` was given last; True before."""
     return _deterministic
 
 
@@ -73,6 +76,7 @@ def set_num_interop_threads(n: int) -> None:
 
 
 def get_num_interop_threads() -> int:
+    """What `set_num_interop_threads` was given last; 1 before."""
     return _interop_threads
 
 
@@ -87,6 +91,7 @@ def set_warn_always(b: bool) -> None:
 
 
 def is_warn_always_enabled() -> bool:
+    """Whether `set_warn_always(True)` holds."""
     return bool(warnings.filters) and warnings.filters[0][0] == "always"
 
 

@@ -69,6 +69,7 @@ def addmm(mat: Tensor, mat1: Tensor, mat2: Tensor, *, beta: float = 1.0, alpha: 
 
 
 def sum(input: Tensor, dim: Any = None, dtype: Any = None) -> Tensor:
+    """The sum of the elements over `dim`; sparse tensors are dense here."""
     return ops.sum(input, dim=dim, dtype=dtype) if dim is not None else ops.sum(input, dtype=dtype)
 
 
@@ -78,6 +79,7 @@ def softmax(input: Tensor, dim: int, *, dtype: Any = None) -> Tensor:
 
 
 def log_softmax(input: Tensor, dim: int, *, dtype: Any = None) -> Tensor:
+    """Log-softmax over the entries that are there (the others count as minus infinity, not as 0)."""
     return _among_present(ops.log_softmax, input, dim, dtype)
 
 

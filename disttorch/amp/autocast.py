@@ -166,6 +166,7 @@ def is_autocast_available(device_type: str) -> bool:
 
 
 def is_autocast_enabled(device_type: str = "cuda") -> bool:
+    """Whether an `autocast` of this type of device is in force in this thread."""
     return device_type in state.dtypes
 
 
@@ -191,14 +192,17 @@ def set_autocast_enabled(device_type: str, enabled: bool) -> None:
 
 
 def is_autocast_cpu_enabled() -> bool:
+    """`is_autocast_enabled("cpu")`."""
     return is_autocast_enabled("cpu")
 
 
 def get_autocast_cpu_dtype() -> dtypes.dtype:
+    """`get_autocast_dtype("cpu")`."""
     return get_autocast_dtype("cpu")
 
 
 def get_autocast_gpu_dtype() -> dtypes.dtype:
+    """`get_autocast_dtype("cuda")`."""
     return get_autocast_dtype("cuda")
 
 

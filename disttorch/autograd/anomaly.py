@@ -64,4 +64,5 @@ class detect_anomaly(set_detect_anomaly):
 
 
 def is_anomaly_enabled() -> bool:
+    """Whether anomalies are looked for (`set_detect_anomaly`)."""
     return mode.anomaly

@@ -36,6 +36,7 @@ def mem_get_info(device=None) -> tuple[int, int]:
 
 
 def memory_stats(device=None) -> dict:
+    """Bytes now in use and reserved, under PyTorch's keys (two of them)."""
     return {
         "allocated_bytes.all.current": memory_allocated(device),
         "reserved_bytes.all.current": memory_reserved(device),
@@ -43,6 +44,7 @@ def memory_stats(device=None) -> dict:
 
 
 def memory_summary(device=None, abbreviated: bool = False) -> str:
+    """One line of bytes in use and reserved."""
     return f"allocated {memory_allocated(device)} bytes, reserved {memory_reserved(device)} bytes"
 
 

@@ -16,6 +16,7 @@ def device_count() -> int:
 
 
 def is_initialized() -> bool:
+    """Whether CUDA can be used; nothing has to be set up first."""
     return is_available()
 
 
@@ -113,15 +114,18 @@ def get_device_properties(device=None) -> DeviceProperties:
 
 
 def get_device_name(device=None) -> str:
+    """The device's name, as its maker gives it; simulated ones say so."""
     return get_device_properties(device).name
 
 
 def get_device_capability(device=None) -> tuple[int, int]:
+    """(major, minor) of the device's compute capability."""
     properties = get_device_properties(device)
     return properties.major, properties.minor
 
 
 def get_arch_list() -> list[str]:
+    """No architectures: kernels are not compiled beforehand."""
     return []
 
 

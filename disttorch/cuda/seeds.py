@@ -25,16 +25,19 @@ def manual_seed_all(seed: int) -> None:
 
 
 def seed() -> None:
+    """Start the current device's generator again from a seed that nobody knows beforehand; nothing without CUDA."""
     if devices.device_count():
         _generator().seed()
 
 
 def seed_all() -> None:
+    """Start all devices' generators again from one seed that nobody knows beforehand; nothing without CUDA."""
     if devices.device_count():
         manual_seed_all(_generator().seed())
 
 
 def initial_seed() -> int:
+    """The seed of the current device's generator."""
     return _generator().initial_seed()
 
 
@@ -44,13 +47,16 @@ def get_rng_state(device="cuda"):
 
 
 def get_rng_state_all() -> list:
+    """The states of all devices' generators, in order."""
     return [g.get_state() for g in default_generators()]
 
 
 def set_rng_state(new_state, device="cuda") -> None:
+    """Take up a state from `get_rng_state`; TypeError or RuntimeError if it is none."""
     _generator(device).set_state(new_state)
 
 
 def set_rng_state_all(new_states) -> None:
+    """Take up states from `get_rng_state_all`, one for each device."""
     for i, state in enumerate(new_states):
         set_rng_state(state, i)

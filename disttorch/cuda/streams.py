@@ -94,5 +94,6 @@ default_stream = current_stream
 
 
 def set_stream(stream: Stream) -> None:
+    """Make `stream` this thread's current stream of its device."""
     if stream._stream is not None:
         stream._stream.use()

@@ -61,6 +61,7 @@ def is_torchelastic_launched() -> bool:
 
 
 def is_gloo_available() -> bool:
+    """True: the name stands for our own transport."""
     return True
 
 
@@ -77,10 +78,12 @@ def is_mpi_available() -> bool:
 
 
 def is_ucc_available() -> bool:
+    """False."""
     return False
 
 
 def is_xccl_available() -> bool:
+    """False."""
     return False
 
 
@@ -127,11 +130,13 @@ def get_debug_level() -> DebugLevel:
 
 
 def set_debug_level(level: DebugLevel) -> None:
+    """Keep the level for `get_debug_level`: collectives are checked in the same way at each."""
     global _level
     _level = DebugLevel(level)
 
 
 def set_debug_level_from_env() -> None:
+    """Take the level from TORCH_DISTRIBUTED_DEBUG; RuntimeError if it names none."""
     set_debug_level(_from_environment())
 
 

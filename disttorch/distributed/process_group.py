@@ -133,6 +133,7 @@ def get_world_size(group: ProcessGroup | None = None) -> int:
 
 
 def get_backend(group: ProcessGroup | None = None) -> str:
+    """The name of the group's backend, such as "gloo"."""
     return resolve(group).backend
 
 
@@ -154,6 +155,7 @@ def get_node_local_rank(fallback_rank: int | None = None) -> int:
 
 
 def get_process_group_ranks(group: ProcessGroup | None = None) -> list[int]:
+    """The members' ranks in the default group, in the order of their ranks in this one."""
     return list(resolve(group).ranks)
 
 

@@ -23,6 +23,7 @@ def _whole(value: Tensor) -> Tensor:
 
 
 def interval(lower_bound: Any, upper_bound: Any) -> Constraint:
+    """Values from `lower_bound` to `upper_bound`, both included."""
     return Constraint(
         f"Interval(lower_bound={lower_bound}, upper_bound={upper_bound})",
         lambda v: (lower_bound <= v) & (v <= upper_bound),
@@ -30,18 +31,22 @@ def interval(lower_bound: Any, upper_bound: Any) -> Constraint:
 
 
 def greater_than(lower_bound: Any) -> Constraint:
+    """Values above `lower_bound`."""
     return Constraint(f"GreaterThan(lower_bound={lower_bound})", lambda v: v > lower_bound)
 
 
 def greater_than_eq(lower_bound: Any) -> Constraint:
+    """Values from `lower_bound` on."""
     return Constraint(f"GreaterThanEq(lower_bound={lower_bound})", lambda v: v >= lower_bound)
 
 
 def less_than(upper_bound: Any) -> Constraint:
+    """Values below `upper_bound`."""
     return Constraint(f"LessThan(upper_bound={upper_bound})", lambda v: v < upper_bound)
 
 
 def integer_interval(lower_bound: Any, upper_bound: Any) -> Constraint:
+    """Whole numbers from `lower_bound` to `upper_bound`, both included."""
     return Constraint(
         f"IntegerInterval(lower_bound={lower_bound}, upper_bound={upper_bound})",
         lambda v: _whole(v) & (lower_bound <= v) & (v <= upper_bound),

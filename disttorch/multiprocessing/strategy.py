@@ -2,6 +2,7 @@
 
 
 def get_all_sharing_strategies() -> set[str]:
+    """The ways of sharing memory that there are here: one."""
     return {"file_descriptor"}
 
 

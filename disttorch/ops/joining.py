@@ -101,16 +101,20 @@ def _stacker(name, least, dim):
 
 
 def atleast_1d(*tensors):
+    """Each tensor, those without dimensions as (1,). One tensor for one, else a tuple."""
     return _each(tensors, lambda x: reshape(x, 1) if x._data.ndim == 0 else x)
 
 
 def atleast_2d(*tensors):
+    """Each tensor with two dimensions at least: () as (1, 1), (N,) as (1, N)."""
     return _each(
         tensors, lambda x: reshape(x, 1, 1) if x._data.ndim == 0 else unsqueeze(x, 0) if x._data.ndim == 1 else x
     )
 
 
 def atleast_3d(*tensors):
+    """Each tensor with three dimensions at least: () as (1, 1, 1), (N,) as (1, N, 1), (N, M) as (N, M, 1)."""
+
     def raised(x):
         x = atleast_2d(x)
         return unsqueeze(x, -1) if x._data.ndim == 2 else x

@@ -145,6 +145,7 @@ def unravel_index(indices, shape):
 
 
 def argwhere(input):
+    """The indices of elements that are not 0, as (count, input.dim())."""
     return nonzero(input)
 
 

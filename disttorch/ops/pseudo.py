@@ -312,6 +312,7 @@ def _reflections(A, tau, columns):
 
 
 def orgqr(input, tau):
+    """An older name of `linalg.householder_product`."""
     return householder_product(input, tau)
 
 

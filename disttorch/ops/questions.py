@@ -18,11 +18,13 @@ def get_device(input: Tensor) -> int:
 
 
 def is_complex(input: Tensor) -> bool:
+    """Whether its elements are complex numbers."""
     need_tensor(input, "is_complex", "input", 1)
     return input.dtype.is_complex
 
 
 def is_floating_point(input: Tensor) -> bool:
+    """Whether its elements are floating-point numbers; complex ones are not."""
     need_tensor(input, "is_floating_point", "input", 1)
     return input.dtype.is_floating_point
 

@@ -75,10 +75,12 @@ def view_dtype(input, dtype):
 
 
 def view_as(input, other):
+    """`input.view(other.shape)`."""
     return view(input, other._data.shape)
 
 
 def reshape_as(input, other):
+    """`input.reshape(other.shape)`."""
     return reshape(input, other._data.shape)
 
 
@@ -250,6 +252,7 @@ def _type(t) -> str:
 
 
 def expand_as(input, other):
+    """`input.expand(other.shape)`."""
     return expand(input, other._data.shape)
 
 

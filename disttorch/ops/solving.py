@@ -103,6 +103,7 @@ def inv(A, *, out=None):
 
 
 def inverse(input, *, out=None):
+    """The inverse of square matrices (*, N, N); an older name of `linalg.inv`."""
     return inv(input, out=out)
 
 

@@ -25,12 +25,14 @@ def flip(input, *args, dims=None):
 
 
 def fliplr(input):
+    """The order of columns, dimension 1, turned round. RuntimeError below two dimensions."""
     if input._data.ndim < 2:
         raise RuntimeError("Input must be >= 2-d.")
     return flip(input, 1)
 
 
 def flipud(input):
+    """The order of rows, dimension 0, turned round. RuntimeError without a dimension."""
     if input._data.ndim < 1:
         raise RuntimeError("Input must be >= 1-d.")
     return flip(input, 0)

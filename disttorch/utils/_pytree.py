@@ -56,10 +56,12 @@ def _built(leaves: Any, spec: TreeSpec) -> Any:
 
 
 def tree_leaves(tree: Any, is_leaf: Callable | None = None) -> list:
+    """The leaves, in order."""
     return tree_flatten(tree, is_leaf)[0]
 
 
 def tree_structure(tree: Any, is_leaf: Callable | None = None) -> TreeSpec:
+    """The structure without its leaves."""
     return tree_flatten(tree, is_leaf)[1]
 
 
@@ -76,8 +78,10 @@ def tree_map_only(kind: Any, func: Callable, tree: Any, is_leaf: Callable | None
 
 
 def tree_all(pred: Callable, tree: Any) -> bool:
+    """Whether `pred` holds for all leaves."""
     return all(map(pred, tree_leaves(tree)))
 
 
 def tree_any(pred: Callable, tree: Any) -> bool:
+    """Whether `pred` holds for a leaf."""
     return any(map(pred, tree_leaves(tree)))

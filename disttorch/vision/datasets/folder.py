@@ -12,10 +12,12 @@ IMG_EXTENSIONS = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tif
 
 
 def has_file_allowed_extension(filename: str, extensions: str | tuple[str, ...]) -> bool:
+    """Whether the file's name ends so, in capitals or not."""
     return filename.lower().endswith(extensions)
 
 
 def is_image_file(filename: str) -> bool:
+    """Whether the file's name ends as a picture's."""
     return has_file_allowed_extension(filename, IMG_EXTENSIONS)
 
 
@@ -67,6 +69,7 @@ def _tuple(extensions: str | tuple[str, ...]) -> tuple[str, ...]:
 
 
 def pil_loader(path: str | Path) -> Any:
+    """The picture in a file, as RGB; needs Pillow."""
     with open(path, "rb") as file:
         return pillow().open(file).convert("RGB")
 

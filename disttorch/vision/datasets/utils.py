@@ -20,6 +20,7 @@ SILENCE = 30.0  # seconds after which a server that sends nothing is given up
 
 
 def calculate_md5(fpath: str | Path) -> str:
+    """The file's MD5 sum, in hexadecimal."""
     with open(fpath, "rb") as file:
         return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
 

@@ -21,10 +21,12 @@ Norm = Callable[[int], Module]
 
 
 def conv3x3(before: int, after: int, stride: int = 1, groups: int = 1, dilation: int = 1) -> Conv2d:
+    """A 3x3 convolution without bias that keeps the size (but for the stride)."""
     return Conv2d(before, after, 3, stride, padding=dilation, groups=groups, bias=False, dilation=dilation)
 
 
 def conv1x1(before: int, after: int, stride: int = 1) -> Conv2d:
+    """A 1x1 convolution without bias."""
     return Conv2d(before, after, kernel_size=1, stride=stride, bias=False)
 
 

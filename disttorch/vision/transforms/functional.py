@@ -43,6 +43,7 @@ def get_image_size(img: Any) -> list[int]:
 
 
 def get_image_num_channels(img: Any) -> int:
+    """The number of channels of a picture or a tensor (..., C, H, W)."""
     return get_dimensions(img)[0]
 
 
@@ -240,6 +241,7 @@ def resized_crop(
     interpolation: InterpolationMode | int = InterpolationMode.BILINEAR,
     antialias: bool | None = True,
 ) -> Any:
+    """`crop`, then `resize` to `size`."""
     return resize(crop(img, top, left, height, width), size, interpolation, antialias=antialias)
 
 
@@ -258,10 +260,12 @@ def pad(img: Any, padding: Size, fill: Fill = 0, padding_mode: str = "constant")
 
 
 def hflip(img: Any) -> Any:
+    """Left and right exchanged."""
     return _room(img).flip(img, horizontal=True)
 
 
 def vflip(img: Any) -> Any:
+    """Top and bottom exchanged."""
     return _room(img).flip(img, horizontal=False)
 
 
@@ -369,6 +373,7 @@ def to_grayscale(img: Any, num_output_channels: int = 1) -> Any:
 
 
 def rgb_to_grayscale(img: Any, num_output_channels: int = 1) -> Any:
+    """Grey, in 1 or 3 equal channels; ValueError for another number."""
     if num_output_channels not in (1, 3):
         raise ValueError("num_output_channels should be either 1 or 3")
     return _room(img).grayscale(img, num_output_channels)
