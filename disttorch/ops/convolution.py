@@ -19,36 +19,35 @@ def _channels(g):
     return g.sum([0, *range(2, g._data.ndim)])
 
 
-def _rule(g, needs, x, w, stride, padding, dilation, groups, into):
-    geometry = (stride, padding, dilation, groups)
+# `geometry` is (stride, padding, dilation, groups) in all of these.
+def _rule(g, needs, x, w, geometry, into):
     if not mode.grad and g._data.dtype.kind != "c":
         return fused("conv_backward", g, x, w, *geometry, needs, into[1] if into else None)
     return (
-        _to_input(g, _c(w), x._data.shape, *geometry) if needs[0] else None,
-        _to_weight(g, _c(x), w._data.shape, *geometry) if needs[1] else None,
+        _to_input(g, _c(w), x._data.shape, geometry) if needs[0] else None,
+        _to_weight(g, _c(x), w._data.shape, geometry) if needs[1] else None,
         _channels(g) if needs[2] else None,
     )
 
 
-def _forward(x, w, b, stride, padding, dilation, groups):
-    return kernels_of(x).conv_forward(x, w, b, stride, padding, dilation, groups)
+def _forward(x, w, b, geometry):
+    return kernels_of(x).conv_forward(x, w, b, *geometry)
 
 
 _convolution = Op("ConvolutionBackward0", _forward, joint=_rule, inputs=("x", "w", "b"))
 
 
-def _transposed_forward(x, w, b, shape, stride, padding, dilation, groups):
-    y = kernels_of(x).conv_backward_input(x, w, shape, stride, padding, dilation, groups)
+def _transposed_forward(x, w, b, shape, geometry):
+    y = kernels_of(x).conv_backward_input(x, w, shape, *geometry)
     if b is not None:
-        y += b.reshape(-1, *(1,) * len(stride))
+        y += b.reshape(-1, *(1,) * (x.ndim - 2))
     return y
 
 
-def _transposed_rule(g, needs, x, w, stride, padding, dilation, groups):
-    geometry = (stride, padding, dilation, groups)
+def _transposed_rule(g, needs, x, w, geometry):
     return (
-        _cut(_convolution(g, _c(w), None, *geometry), x._data.shape) if needs[0] else None,
-        _to_weight(_c(x), g, w._data.shape, *geometry) if needs[1] else None,
+        _cut(_convolution(g, _c(w), None, geometry), x._data.shape) if needs[0] else None,
+        _to_weight(_c(x), g, w._data.shape, geometry) if needs[1] else None,
         _channels(g) if needs[2] else None,
     )
 
@@ -61,25 +60,15 @@ def _cut(t, shape):
 _transposed = Op("ConvolutionBackward0", _transposed_forward, joint=_transposed_rule, inputs=("x", "w", "b"))
 _to_input = Op(
     "ConvolutionBackwardBackward0",
-    lambda y, w, shape, stride, padding, dilation, groups: kernels_of(y).conv_backward_input(
-        y, w, shape, stride, padding, dilation, groups
-    ),
-    y=lambda g, w, stride, padding, dilation, groups: _convolution(g, _c(w), None, stride, padding, dilation, groups),
-    w=lambda g, y, w_shape, stride, padding, dilation, groups: _to_weight(
-        _c(y), g, w_shape, stride, padding, dilation, groups
-    ),
+    lambda y, w, shape, geometry: kernels_of(y).conv_backward_input(y, w, shape, *geometry),
+    y=lambda g, w, geometry: _convolution(g, _c(w), None, geometry),
+    w=lambda g, y, w_shape, geometry: _to_weight(_c(y), g, w_shape, geometry),
 )
 _to_weight = Op(
     "ConvolutionBackwardBackward0",
-    lambda y, x, shape, stride, padding, dilation, groups: kernels_of(y).conv_backward_weight(
-        y, x, shape, stride, padding, dilation, groups
-    ),
-    y=lambda g, x, y_shape, stride, padding, dilation, groups: _cut(
-        _convolution(_c(x), g, None, stride, padding, dilation, groups), y_shape
-    ),
-    x=lambda g, y, x_shape, stride, padding, dilation, groups: _to_input(
-        _c(y), g, x_shape, stride, padding, dilation, groups
-    ),
+    lambda y, x, shape, geometry: kernels_of(y).conv_backward_weight(y, x, shape, *geometry),
+    y=lambda g, x, y_shape, geometry: _cut(_convolution(_c(x), g, None, geometry), y_shape),
+    x=lambda g, y, x_shape, geometry: _to_input(_c(y), g, x_shape, geometry),
 )
 
 
@@ -203,7 +192,7 @@ def _make(n):
         if x.dtype != w.dtype or (b is not None and b.dtype != x.dtype):
             _check_dtypes(input, weight, bias)
         _check(name, x.shape, w.shape, b if b is None else b.shape, stride, padding, dilation, groups)
-        return _convolution(input, weight, bias, stride, padding, dilation, groups)
+        return _convolution(input, weight, bias, (stride, padding, dilation, groups))
 
     conv.__name__ = conv.__qualname__ = name
     conv.__doc__ = f"""Convolution (cross-correlation) over {n} axes: (N, C, *S) or (C, *S), weight (O, C/groups, *K),
@@ -261,7 +250,7 @@ def _make_transposed(n):
                 "is too small"
             )
         shape = (x.shape[0], w.shape[1] * groups, *sizes)
-        return _transposed(input, weight, bias, shape, stride, padding, dilation, groups)
+        return _transposed(input, weight, bias, shape, (stride, padding, dilation, groups))
 
     conv_transpose.__name__ = conv_transpose.__qualname__ = name
     conv_transpose.__doc__ = f"""Transposed convolution over {n} axes, the gradient of a convolution for its input:

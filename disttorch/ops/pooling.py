@@ -132,27 +132,28 @@ def _rank_error(name, x, n):
 
 
 # -- maximum ----------------------------------------------------------------------------------------------------------
-def _forward(x, kernel, stride, padding, dilation, ceil_mode):
-    return kernels_of(x).max_pool_forward(x, kernel, stride, padding, dilation, ceil_mode)
+# `window` is (kernel, stride, padding, dilation, ceil_mode).
+def _forward(x, window):
+    return kernels_of(x).max_pool_forward(x, *window)
 
 
-def _forward_indices(x, kernel, stride, padding, dilation, ceil_mode):
+def _forward_indices(x, window):
     kernels = kernels_of(x)
-    y, saved = kernels.max_pool_forward(x, kernel, stride, padding, dilation, ceil_mode)
-    return y, kernels.max_pool_indices(x, y, saved, kernel, stride, padding, dilation), saved
+    y, saved = kernels.max_pool_forward(x, *window)
+    return y, kernels.max_pool_indices(x, y, saved, *window[:-1]), saved
 
 
-def _rule(g, x_shape, saved, kernel, stride, padding, dilation, ceil_mode):
+def _rule(g, x_shape, saved, window):
     if not mode.grad:
-        return fused("max_pool_backward", g, saved, x_shape, kernel, stride, padding, dilation, ceil_mode)
+        return fused("max_pool_backward", g, saved, x_shape, *window)
     like = np.broadcast_to(g._data.dtype.type(0), x_shape)  # of x, only the shape is asked for
-    indices = kernels_of(g._data).max_pool_indices(like, g._data, saved, kernel, stride, padding, dilation)
+    indices = kernels_of(g._data).max_pool_indices(like, g._data, saved, *window[:-1])
     return _put(g, wrap(indices, g.device), x_shape)
 
 
-def _past_relu_rule(g, out, x_shape, saved, kernel, stride, padding, dilation, ceil_mode):
+def _past_relu_rule(g, out, x_shape, saved, window):
     """Of max_pool(relu(x)), for x: a maximum is positive where its element is, and there are fewer maxima."""
-    return _rule(fused("relu_backward", g, out), x_shape, saved, kernel, stride, padding, dilation, ceil_mode)
+    return _rule(fused("relu_backward", g, out), x_shape, saved, window)
 
 
 def _max_ops(n):
@@ -190,7 +191,7 @@ def _make_max(n):
         if x.dtype.kind in "bc":
             raise NotImplementedError(f"\"{name}\" not implemented for '{SCALAR_NAMES[input.dtype]}'")
         op = with_indices if return_indices else plain
-        return op(input, kernel, stride, padding, dilation, bool(ceil_mode))
+        return op(input, (kernel, stride, padding, dilation, bool(ceil_mode)))
 
     max_pool.__name__ = max_pool.__qualname__ = name
     max_pool.__doc__ = f"""Maxima of windows over {n} axes: (N, C, *S) or (C, *S) -> (N, C, *P), also with their

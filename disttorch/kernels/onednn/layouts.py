@@ -9,10 +9,7 @@ FLOAT = np.dtype(np.float32)
 
 def dense(x):
     """x itself if its strides can be described to oneDNN (none broadcast or negative), else a copy."""
-    for size, stride in zip(x.shape, x.strides, strict=True):
-        if size > 1 and (stride <= 0 or stride % 4):
-            return np.ascontiguousarray(x)
-    return x
+    return x if x.flags.c_contiguous or (x.flags.aligned and min(x.strides) > 0) else np.ascontiguousarray(x)
 
 
 def channels_last(shape):
