@@ -1,8 +1,9 @@
 """Mail between processes of one host: a ring in shared memory for each sender and receiver.
 
 A short message lies in the ring. Of a long one only the address does: whoever receives it reads it out of the sender's
-process, in one copy, and the sender may change it once the receiver has taken the record out of the ring. A rank that
-waits sleeps on its bell, which is rung by whoever puts something into one of its rings or takes something out.
+process, in one copy, and the sender may change it once the receiver has taken the record out of the ring. A sender that
+waits for that copies a part of it (`halves`). A rank that waits sleeps on its bell, which is rung by whoever puts
+something into one of its rings or takes something out.
 """
 
 from __future__ import annotations
@@ -16,8 +17,10 @@ import numpy as np
 
 from . import clock
 from .board import LINE, Board, board_size
+from .halves import PIECE, SIZE, Halves
 from .memory import wait_change, wake_all
 from .transport import Mail, Message
+from .windows import DistantWindow
 from .wire import Header
 from .work import Runner
 
@@ -28,7 +31,9 @@ COSTLY = 4  # looks of a board at a flag that take as long as one at all rings
 _RECORD = struct.Struct("<IIQQ")  # bytes of header, what it is, bytes of payload, their address
 INLINE, DISTANT, SKIP = 0, 1, 2  # what a record is: SKIP is no message, go on at the beginning of the ring
 BELL, ASLEEP, BELLS = 0, LINE, 2 * LINE  # of each rank
-TAIL, HEAD, DATA = 0, LINE, 2 * LINE  # of each ring: bytes ever put in, ever taken out
+TAIL, HEAD, HALVES = 0, LINE, 2 * LINE  # of each ring: bytes ever put in, ever taken out; what `halves` shares
+DATA = HALVES + SIZE  # where messages begin
+PATIENCE = 60.0  # seconds within which a sender that lives must have copied a piece
 
 
 _EMPTY = np.empty(0, np.uint8)
@@ -37,8 +42,9 @@ _EMPTY = np.empty(0, np.uint8)
 class RingTicket:
     """Tells when a payload may be changed: once the receiver's position has passed `end` (None: not yet sent)."""
 
-    def __init__(self, words: memoryview, head: int, payload: np.ndarray):
-        self._words, self._head, self.payload = words, head, payload  # which must not be freed before
+    def __init__(self, words: memoryview, head: int, peer: int, payload: np.ndarray):
+        self._words, self._head, self.peer = words, head, peer
+        self.payload = payload  # which must not be freed before
         self.end: int | None = None
 
     @property
@@ -65,6 +71,8 @@ class RingMail(Mail):
         self._runner = Runner(f"comm:rings:{self.rank}")
         self._closing: clock.Deadline | None = None
         self._borrowed: tuple[int, int] | None = None  # sender and position behind the message being read
+        self._from = {peer: Halves(self._words, (ring + HALVES) // 8) for peer, ring in rings}
+        self._to = {peer: Halves(self._words, (self._ring(self.rank, peer) + HALVES) // 8) for peer in self._peers}
 
     def send(self, peer: int, header: Header, data: np.ndarray | None = None) -> RingTicket | None:
         payload = _EMPTY if data is None else data
@@ -75,7 +83,7 @@ class RingMail(Mail):
             end = None if waiting else self._put(peer, head, payload, short)
             if end is not None and short:
                 return None
-            ticket = RingTicket(self._words, (self._ring(self.rank, peer) + HEAD) // 8, payload)
+            ticket = RingTicket(self._words, (self._ring(self.rank, peer) + HEAD) // 8, peer, payload)
             ticket.end = end
             if end is None:
                 waiting.append((head, payload, short, ticket))
@@ -167,10 +175,27 @@ class RingMail(Mail):
         at += _RECORD.size
         header = Header(*msgpack.unpackb(self._bytes[at : at + length]))
         at += length
-        self._borrowed = peer, head + _padded(length + (size if kind == INLINE else 0))
+        end = head + _padded(length + (size if kind == INLINE else 0))
+        self._borrowed = peer, end
         if kind == INLINE:
             return Message(header, self._array[at : at + size])
-        return Message(header, self.board.distant(peer, address, np.dtype(np.uint8), size))
+        window = self.board.distant(peer, address, np.dtype(np.uint8), size)
+        if size > PIECE:
+            window.whole = lambda out: self._copy_together(peer, end, window, out)
+        return Message(header, window)
+
+    def _copy_together(self, peer: int, end: int, window: DistantWindow, out: np.ndarray) -> None:
+        """Fill `out` with the message of `peer` that the window shows, whose record reaches up to `end`."""
+        limit = clock.Deadline(PATIENCE, f"rank {self.board.names[peer]}, which copies a message,")
+
+        def pause() -> None:
+            clock.give_way()
+            if (left := self.board.departed(peer)) is not None:
+                raise left
+            self.board.watch()
+            limit.check()
+
+        self._from[peer].receive(end, window, out, lambda: self._wake(peer), pause)
 
     def release(self) -> None:
         if self._borrowed is not None:
@@ -180,10 +205,13 @@ class RingMail(Mail):
 
     def wait_ticket(self, ticket: RingTicket, seconds: float) -> None:
         self.release()
+        halves = self._to[ticket.peer]
         for _ in range(self.board.spins):
             if ticket.done:
                 return
-        self._sleep(seconds, lambda: ticket.done or self._coming() is not None)
+            if halves.wanted(ticket.end):
+                halves.help(ticket.end, self.board.pids[ticket.peer], ticket.payload)
+        self._sleep(seconds, lambda: ticket.done or halves.wanted(ticket.end) or self._coming() is not None)
 
     def _wake(self, peer: int) -> None:
         words, bell = self._words, self._bell(peer)
@@ -201,7 +229,7 @@ class RingMail(Mail):
     def close(self) -> None:
         self._closing = clock.Deadline(LINGER, "the last messages")
         self._runner.close()
-        self._words, self._array = memoryview(b""), np.empty(0, np.uint8)
+        self._words, self._array, self._from, self._to = memoryview(b""), np.empty(0, np.uint8), {}, {}
 
 
 def _padded(length: int) -> int:
