@@ -107,10 +107,10 @@ class HierarchicalEngine:
         return meet_and_run
 
     def last_operation(self, peer: int) -> str:
-        """What `peer` is last known to have called."""
+        """What `peer` is last known to have called; "" on another host, of whose sums leaders alone hear."""
         if peer in self.hosts[self._host]:
             return self.local.last_operation(self.hosts[self._host].index(peer))
-        return self.everyone.last_operation(peer)
+        return ""
 
     def leave(self, words: str = "") -> None:
         """Tell the others that this rank will not take part again; `words` say why, if something failed."""

@@ -182,7 +182,7 @@ class StoreClient(Store):
         self._context, self._pid = zmq.Context(), os.getpid()
         self._idle: list[zmq.Socket] = []
         self._number = 0
-        self._closed = False
+        self._closed = self._met = False  # met: the server has answered before
         try:
             self._request("ping", limit=timeout)
         except StoreTimeout as error:
@@ -226,12 +226,13 @@ class StoreClient(Store):
                 if answered == number:
                     break
             else:
-                hint = "" if self._secret is None else f" (is {security.SECRET_VARIABLE} the same there?)"
+                hint = "" if self._secret is None or self._met else f" (is {security.SECRET_VARIABLE} the same there?)"
                 raise StoreTimeout(f"the store at {self.host}:{self.port} did not answer{hint}: {command}", limit)
         except BaseException:
             sock.close()
             raise
         self._idle.append(sock)
+        self._met = True
         if ok:
             return result
         if command == "wait":

@@ -11,7 +11,7 @@ from disttorch.comm.liveness import heartbeat_limit, known_silence
 from .clock import monotonic
 from .config import LaunchConfig
 from .console import Consoles
-from .errors import UsageError
+from .errors import RendezvousError, UsageError
 from .failure import Failure, report, root_cause, signal_name
 from .group import WorkerGroup
 from .inspection import inspect_own
@@ -127,11 +127,16 @@ class Agent:
             self._rendezvous.secret,
             self._trace.folder if self._trace else None,
         )
-        self._watch(self._group)
-        failures = self._group.collect()
-        if self.ending_signal:
-            return failures
-        return self._conclude(failures)
+        failures: list[Failure] = []
+        try:
+            self._watch(self._group)
+            failures = self._group.collect()
+            return failures if self.ending_signal else self._conclude(failures)
+        except RendezvousError:
+            failures = failures or self._end_alone(self._group)
+            if failures:
+                self._tell(report(failures, self._config.command, self._logs))
+            raise
 
     def _watch(self, group: WorkerGroup) -> None:
         """Carry the workers until all have ended, and stop them for a signal or a failure anywhere."""
@@ -153,6 +158,14 @@ class Agent:
                 self._tell(inspect_own(os.getpid()))
         if not group.stopping:
             self._announce(group)  # the last worker, or all at once
+
+    def _end_alone(self, group: WorkerGroup) -> list[Failure]:
+        """Stop the workers here, whatever the other nodes do; the failures that came before."""
+        group.stop(signal.SIGTERM, self._config.shutdown_timeout)
+        while not group.poll():
+            group.turn(self._signals.fd, None)
+            self._signals.clear()
+        return group.collect()
 
     def _announce(self, group: WorkerGroup) -> bool:
         """Tell the others who has failed here; whether anybody has."""

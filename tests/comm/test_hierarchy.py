@@ -22,6 +22,20 @@ def on_hosts(group, port, layout, body):
     return result
 
 
+def last_words(group):
+    group.all_gather_object(1)
+    for _ in range(3):
+        group.all_reduce(np.ones(3))
+    return [group.last_operation(rank) for rank in range(group.size)]
+
+
+def test_what_a_rank_elsewhere_did_before_is_not_its_last_operation():
+    with comm.StoreServer() as server:
+        told = run_ranks(4, on_hosts, "tcp", args=(server.port, "aabb", last_words))
+    assert all("all_reduce" in told[rank][rank ^ 1] for rank in range(4))
+    assert not any("all_gather" in text for texts in told for text in texts)
+
+
 def collectives(group):
     me, n = group.rank, group.size
     for size in (0, 5, 20_000, 1_500_000):

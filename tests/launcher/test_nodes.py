@@ -93,6 +93,22 @@ def test_the_end_of_one_node_ends_the_others(tmp_path, port, end, said):
     assert_gone(pids)
 
 
+def test_a_failure_here_is_told_though_the_other_node_is_lost(tmp_path, port):
+    script = write(tmp_path, SLEEP.replace("time.sleep(1000)", "time.sleep(2)\nraise ValueError('rank 1 is gone')"))
+    args = ["--nnodes", 2, "--master-port", port, "--nproc-per-node", 1, "--shutdown-timeout", 0.5]
+    with launching(*args, "--node-rank", 0, script, tmp_path) as first:
+        with launching(*args, "--node-rank", 1, script, tmp_path) as second:
+            pids = pids_in(tmp_path, 2)
+            second.kill()
+            second.communicate(timeout=20)
+        _, errors = first.communicate(timeout=20)
+        assert first.returncode == 1
+    report, _, end = errors.rpartition("disttorch: ")
+    assert "disttorch: rank 0 ended with exit code 1 (ValueError: rank 1 is gone)" in report
+    assert end.startswith("node(s) 1 did not stop"), end
+    assert_gone(pids)
+
+
 def test_a_node_number_can_be_taken_once(tmp_path, port):
     script = write(tmp_path, SLEEP)
     args = ["--nnodes", 3, "--master-port", port, "--node-rank"]
