@@ -205,9 +205,9 @@ class _Sweep:
             home = None
             if e is not None:
                 leaf = e[0]
-                if isinstance(leaf, Tensor) and leaf._grad_home is not None:
-                    if leaf._grad is None and leaf not in self.counts:
-                        home, found = leaf._grad_home._data, True
+                awaited = isinstance(leaf, Tensor) and leaf._grad_home is not None and leaf._grad is None
+                if awaited and leaf not in self.counts:
+                    home, found = leaf._grad_home._data, True
             homes.append(home)
         return tuple(homes) if found else ()
 
