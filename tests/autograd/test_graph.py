@@ -409,24 +409,10 @@ def test_a_custom_function_with_parts():
     assert x.grad.tolist() == [1.0, 2.0, 3.0]
 
 
-def test_a_custom_function_with_too_few_gradients():
-    class Wrong(autograd.Function):
-        @staticmethod
-        def forward(ctx, x, y):
-            return x + y
-
-        @staticmethod
-        def backward(ctx, g):
-            return g
-
-    with pytest.raises(RuntimeError, match=r"returned an incorrect number of gradients \(expected 2, got 1\)"):
-        Wrong.apply(leaf(), leaf()).sum().backward()
-
-
 def test_next_functions_lead_to_the_leaves():
     x = leaf()
     y = (x * 2).sum()
-    assert y.grad_fn.name() == "SumBackward0" or y.grad_fn.name() == "SumBackward1"
+    assert y.grad_fn.name() == "SumBackward0"
     ((product, _),) = y.grad_fn.next_functions
     assert product.name() == "MulBackward0"
     (accumulate, _), (nothing, _) = product.next_functions

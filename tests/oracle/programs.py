@@ -28,3 +28,11 @@ class Log(list):
             self(type(e).__name__, str(e).strip("'\""))
         else:
             self("nothing raised")
+
+
+def assert_same_words(program) -> None:
+    """`program(library, log)` says the same with PyTorch and with disttorch."""
+    wanted, found = Log(), Log()
+    program(torch, wanted)
+    program(disttorch, found)
+    assert list(found) == list(wanted)
