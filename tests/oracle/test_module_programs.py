@@ -8,7 +8,7 @@ from collections import OrderedDict
 
 import pytest
 
-pytest.importorskip("torch")
+torch = pytest.importorskip("torch")
 from oracle.programs import assert_same_words  # noqa: E402
 
 with warnings.catch_warnings():

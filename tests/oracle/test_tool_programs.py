@@ -6,7 +6,7 @@ import pickle
 import pytest
 
 pytest.importorskip("torch")
-from oracle.programs import assert_same_words  # noqa: E402
+from oracle.programs import assert_same_words
 
 pytestmark = pytest.mark.oracle
 
