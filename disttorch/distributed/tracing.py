@@ -6,11 +6,12 @@ from collections.abc import Callable
 from functools import lru_cache, partial
 from typing import Any
 
+from .. import clock
 from ..autograd.op import Op, OpNode
 from ..comm import observing
 from ..comm.call import describe
 from ..profiler.recording import listen, timed, unlisten
-from ..profiler.trace_file import TraceFile, end
+from ..profiler.trace_file import END, WORDS, TraceFile, end
 
 
 class Tracer:
@@ -57,31 +58,44 @@ class Tracer:
         return timed(self, point, function)
 
     def _hearing_module(self, call: Callable) -> Callable:
-        file, modules = self._file, self._modules
+        file, modules, nanoseconds = self._file, self._modules, clock.nanoseconds
 
         def heard(module, *args, **kwargs):
             lane = file.here.lane
             outer = lane.inside
             forward, lane.inside, _ = modules.get(id(module)) or self._name(module, whole=outer is None)
-            event = lane.begin(forward)
+            at = lane.at  # `lane.begin`, without the time that its call takes
+            if at == END:
+                at = lane.turn()
+            lane.at, words = at + WORDS, lane.words
+            words[at + 2] = forward | lane.tag
+            words[at] = nanoseconds()
             try:
                 return call(module, *args, **kwargs)
             finally:
+                words[at + 1] = nanoseconds()
                 lane.inside = outer
-                end(event)
 
         return heard
 
     def _hearing_node(self, backward: Callable) -> Callable:
-        file = self._file
+        file, nanoseconds = self._file, clock.nanoseconds
 
         def heard(node: Any, grads: tuple):
             label = node.module_label
-            event = file.here.lane.begin(file.label(type(node).__name__, "backward") if label is None else label)
+            if label is None:
+                label = file.label(type(node).__name__, "backward")
+            lane = file.here.lane
+            at = lane.at  # `lane.begin`, without the time that its call takes
+            if at == END:
+                at = lane.turn()
+            lane.at, words = at + WORDS, lane.words
+            words[at + 2] = label | lane.tag
+            words[at] = nanoseconds()
             try:
                 return backward(node, grads)
             finally:
-                end(event)
+                words[at + 1] = nanoseconds()
 
         return heard
 

@@ -19,40 +19,46 @@ from typing import Any
 from .. import clock
 
 RECORD = struct.Struct("<qqII")
-_write_begin, _write_end, _RECORD_SIZE = RECORD.pack_into, struct.Struct("<q").pack_into, RECORD.size
-CHUNK = RECORD.size // 8 * mmap.ALLOCATIONGRANULARITY  # bytes that a thread maps at once: a whole number of records
+WORDS = RECORD.size // 8  # of a record, which is written word by word, much quicker than by the Struct
+CHUNK = RECORD.size // 8 * 4 * mmap.ALLOCATIONGRANULARITY  # bytes that a thread maps at once: a whole number of records
+END = CHUNK // 8  # the same in words
 MAX_EVENTS = 1 << 20
 
-Buffer = mmap.mmap | bytearray
-Event = tuple[Buffer, int]  # where its end is to be written
+Event = tuple[memoryview, int]  # where its end is to be written
 
 
 class Lane:
     """One thread's place in the file: events are written without a lock."""
 
-    __slots__ = ("_at", "_chunk", "_new_chunk", "inside", "number")
+    __slots__ = ("_new_chunk", "at", "inside", "tag", "words")
 
-    def __init__(self, number: int, new_chunk: Callable[[], Buffer]):
-        self.number, self._new_chunk = number, new_chunk
-        self._chunk: Buffer = bytearray()
-        self._at = CHUNK  # the next record's offset in the chunk
+    def __init__(self, number: int, new_chunk: Callable[[], mmap.mmap | bytearray]):
+        self.tag, self._new_chunk = number << 32, new_chunk
+        self.words = memoryview(b"")  # the chunk as integers of 64 bits
+        self.at = END  # where the next record begins in it
         self.inside: Any = None  # for who records: what is going on in this thread
 
     def begin(self, label: int) -> Event:
         """An event begins now in this thread; the result is for `end`."""
-        at = self._at
-        if at == CHUNK:
-            self._chunk, at = self._new_chunk(), 0
-        chunk = self._chunk
-        _write_begin(chunk, at, clock.nanoseconds(), 0, label, self.number)
-        self._at = at + _RECORD_SIZE
-        return chunk, at + 8
+        at = self.at
+        if at == END:
+            at = self.turn()
+        words = self.words
+        self.at = at + WORDS
+        words[at + 2] = label | self.tag
+        words[at] = clock.nanoseconds()
+        return words, at + 1
+
+    def turn(self) -> int:
+        """Go on in a new chunk, at its beginning, which is returned."""
+        self.words = memoryview(self._new_chunk()).cast("B").cast("q")
+        return 0
 
 
 def end(event: Event) -> None:
     """The event is over."""
-    chunk, at = event
-    _write_end(chunk, at, clock.nanoseconds())
+    words, at = event
+    words[at] = clock.nanoseconds()
 
 
 class _Here(threading.local):
@@ -89,10 +95,10 @@ class TraceFile:
     def new_lane(self) -> Lane:
         """A lane for this thread."""
         with self._lock:
-            lane = Lane(self._threads, self._new_chunk)
+            number = self._threads
             self._threads += 1
-            self._write({"thread": lane.number, "name": threading.current_thread().name})
-        return lane
+            self._write({"thread": number, "name": threading.current_thread().name})
+        return Lane(number, self._new_chunk)
 
     def close(self) -> None:
         """Record no more; events that go on now may still be ended. Idempotent."""
@@ -104,7 +110,7 @@ class TraceFile:
             self._open = False
         self._stop()
 
-    def _new_chunk(self) -> Buffer:
+    def _new_chunk(self) -> mmap.mmap | bytearray:
         """Room for a thread's next events: in the file, or else anywhere, to be forgotten."""
         with self._lock:
             if self._mapped < self._limit:
