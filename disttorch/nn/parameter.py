@@ -52,8 +52,7 @@ class Buffer(Tensor):
             memo[id(self)] = Buffer(_copied(self), persistent=self.persistent)
         return memo[id(self)]
 
-    def __reduce_ex__(self, protocol):
-        return (_rebuild, (type(self), self.data, self.requires_grad, _attributes(self)))
+    __reduce_ex__ = Parameter.__reduce_ex__
 
 
 def _sharing(cls, data: Tensor) -> Tensor:

@@ -7,6 +7,11 @@ import numpy as np
 FLOAT = np.dtype(np.float32)
 
 
+def are_floats(*arrays):
+    """Whether all are float32; None stands for an array that is not given."""
+    return all(a is None or a.dtype is FLOAT for a in arrays)
+
+
 def dense(x):
     """x itself if its strides can be described to oneDNN (none broadcast or negative), else a copy."""
     return x if x.flags.c_contiguous or (x.flags.aligned and min(x.strides) > 0) else np.ascontiguousarray(x)

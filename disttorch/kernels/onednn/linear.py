@@ -8,7 +8,7 @@ import numpy as np
 from disttorch.kernels.blas import address
 from disttorch.kernels.onednn import binding as dnnl
 from disttorch.kernels.onednn.binding import Unsupported
-from disttorch.kernels.onednn.layouts import FLOAT, contiguous, dense, strides_of
+from disttorch.kernels.onednn.layouts import FLOAT, are_floats, contiguous, dense, strides_of
 from disttorch.kernels.threads import enter_thread, threads_for
 
 # Multiplications below which NumPy's BLAS on one thread wins: oneDNN's GEMM spends some 5 us before it starts.
@@ -33,7 +33,7 @@ class Linear:
             return super().matmul(a, b)
 
     def linear_forward(self, x, w, b=None, activation=None):
-        if not (_floats(x, w, b) and x.size):
+        if not (are_floats(x, w, b) and x.size):
             return super().linear_forward(x, w, b, activation)
         turned = _is_turned(x)
         x = x.swapaxes(0, 1) if turned else x
@@ -48,7 +48,7 @@ class Linear:
         return y.swapaxes(0, 1) if turned else y
 
     def linear_backward(self, g, x, w, needs=(True, True, True), into=None):
-        if not (_floats(g, x, w) and g.size and x.size):
+        if not (are_floats(g, x, w) and g.size and x.size):
             return super().linear_backward(g, x, w, needs, into)
         turned = _is_turned(x)
         if turned:
@@ -66,7 +66,7 @@ class Linear:
         return gx, gw, self._column_sums(rows) if needs[2] else None
 
     def linear_parts_backward(self, gs, x, w, needs=(True, True, True)):
-        if not (_floats(x, w, *gs) and x.size and w.size):
+        if not (are_floats(x, w, *gs) and x.size and w.size):
             return super().linear_parts_backward(gs, x, w, needs)
         turned = _is_turned(x)
         if turned:
@@ -165,10 +165,6 @@ class Linear:
         key = ("matmul", a.shape, a.strides, b.shape, b.strides)
         self.engine.run(key, lambda plan: _matmul(plan, a, b, out), a, b, out, work=out.size * a.shape[-1])
         return out
-
-
-def _floats(*arrays):
-    return all(a is None or a.dtype is FLOAT for a in arrays)
 
 
 def _is_safe(x, w, b, activation):

@@ -6,12 +6,20 @@ import numpy as np
 
 from disttorch.kernels.onednn import binding as dnnl
 from disttorch.kernels.onednn.binding import Unsupported
-from disttorch.kernels.onednn.layouts import FLOAT, channels_last, contiguous, dense, empty_channels_last, strides_of
+from disttorch.kernels.onednn.layouts import (
+    FLOAT,
+    are_floats,
+    channels_last,
+    contiguous,
+    dense,
+    empty_channels_last,
+    strides_of,
+)
 
 
 class Normalization:
     def batch_norm_forward(self, x, weight, bias, eps, mean=None, var=None):
-        if not (_float(x, weight, bias, mean, var) and x.size and x.ndim >= 2):
+        if not (are_floats(x, weight, bias, mean, var) and x.size and x.ndim >= 2):
             return super().batch_norm_forward(x, weight, bias, eps, mean, var)
         x4 = dense(_with_axes(x))
         y = empty_channels_last(x4.shape)
@@ -28,7 +36,7 @@ class Normalization:
         return _without_axes(y, x), mean, var
 
     def batch_norm_backward(self, g, x, weight, mean, var, eps, training=True, needs=(True, True, True)):
-        if not (_float(g, x, weight, mean, var) and x.size and needs[0]):
+        if not (are_floats(g, x, weight, mean, var) and x.size and needs[0]):
             return super().batch_norm_backward(g, x, weight, mean, var, eps, training, needs)
         g4, x4 = dense(_with_axes(g)), dense(_with_axes(x))
         gx = empty_channels_last(x4.shape)
@@ -45,7 +53,7 @@ class Normalization:
         return _without_axes(gx, x), gw if needs[1] else None, gb if needs[2] else None
 
     def layer_norm_forward(self, x, dims, weight, bias, eps):
-        if not (_float(x, weight, bias) and x.size):
+        if not (are_floats(x, weight, bias) and x.size):
             return super().layer_norm_forward(x, dims, weight, bias, eps)
         rows, leading = _rows(x, dims)
         y = np.empty(rows.shape, FLOAT)
@@ -57,7 +65,7 @@ class Normalization:
         return y.reshape(x.shape), mean, var
 
     def layer_norm_backward(self, g, x, dims, weight, mean, var, eps, needs=(True, True, True)):
-        if not (_float(g, x, weight, mean, var) and x.size and needs[0]):
+        if not (are_floats(g, x, weight, mean, var) and x.size and needs[0]):
             return super().layer_norm_backward(g, x, dims, weight, mean, var, eps, needs)
         rows, _ = _rows(x, dims)
         g_rows, _ = _rows(g, dims)
@@ -107,10 +115,6 @@ class Normalization:
         key = ("softmax_backward", algorithm, rows.shape)
         self.engine.run(key, lambda p: _softmax_backward(p, algorithm, rows.shape), g_rows, rows, gx)
         return gx.reshape(y.shape)
-
-
-def _float(*arrays):
-    return all(a is None or a.dtype is FLOAT for a in arrays)
 
 
 def _last_axis(x, axis):

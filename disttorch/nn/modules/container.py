@@ -21,6 +21,9 @@ def _position(index, length: int) -> int:
 class _Row(Module):
     """Modules under the names "0", "1", ..."""
 
+    def __dir__(self):
+        return [name for name in super().__dir__() if not name.isdigit()]
+
     def __len__(self):
         return len(self._modules)
 
@@ -89,9 +92,6 @@ class Sequential(_Row):
 
     def __setitem__(self, index: int, module):
         setattr(self, self._key(index), module)
-
-    def __dir__(self):
-        return [name for name in super().__dir__() if not name.isdigit()]
 
     def insert(self, index: int, module):
         """Add a module before the one at `index`, -len to len."""
@@ -166,9 +166,6 @@ class ModuleList(_Row):
 
     def __add__(self, other):
         return ModuleList([*self, *other])
-
-    def __dir__(self):
-        return [name for name in super().__dir__() if not name.isdigit()]
 
     def __repr__(self):
         """Like modules repeated are shown once: (0-5): 6 x Linear(...)."""

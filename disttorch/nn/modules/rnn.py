@@ -199,14 +199,25 @@ def _check_settings(input_size, hidden_size, num_layers, bias, batch_first, drop
         raise ValueError("proj_size has to be smaller than hidden_size")
 
 
-class RNN(RNNBase):
+class _OneState(RNNBase):
+    """A layer whose only state is its output, so that nothing can be projected."""
+
+    def __init__(self, mode, *args, **kwargs):
+        if "proj_size" in kwargs:
+            raise ValueError("proj_size argument is only supported for LSTM, not RNN or GRU")
+        super().__init__(mode, *args, **kwargs)
+
+    def forward(self, input, hx=None):
+        output, (h,) = self._run(input, None if hx is None else [hx], [self.hidden_size])
+        return output, h
+
+
+class RNN(_OneState):
     """h_t = tanh(W_ih x_t + b_ih + W_hh h_(t-1) + b_hh), or relu (`nonlinearity`): -> (output (L, N, D·H), h_n
     (D·layers, N, H)).
     """
 
     def __init__(self, *args, **kwargs):
-        if "proj_size" in kwargs:
-            raise ValueError("proj_size argument is only supported for LSTM, not RNN or GRU")
         if len(args) > 3:
             nonlinearity, args = args[3], args[:3] + args[4:]
         else:
@@ -215,10 +226,6 @@ class RNN(RNNBase):
             raise ValueError(f"Unknown nonlinearity '{nonlinearity}'. Select from 'tanh' or 'relu'.")
         super().__init__(f"RNN_{nonlinearity.upper()}", *args, **kwargs)
         self.nonlinearity = nonlinearity
-
-    def forward(self, input, hx=None):
-        output, (h,) = self._run(input, None if hx is None else [hx], [self.hidden_size])
-        return output, h
 
 
 class LSTM(RNNBase):
@@ -236,17 +243,11 @@ class LSTM(RNNBase):
         return output, tuple(states)
 
 
-class GRU(RNNBase):
+class GRU(_OneState):
     """Gated recurrent units, Cho et al. (2014): -> (output (L, N, D·H), h_n (D·layers, N, H))."""
 
     def __init__(self, *args, **kwargs):
-        if "proj_size" in kwargs:
-            raise ValueError("proj_size argument is only supported for LSTM, not RNN or GRU")
         super().__init__("GRU", *args, **kwargs)
-
-    def forward(self, input, hx=None):
-        output, (h,) = self._run(input, None if hx is None else [hx], [self.hidden_size])
-        return output, h
 
 
 # -- cells ------------------------------------------------------------------------------------------------------------

@@ -46,32 +46,29 @@ class Resize(Module):
         return f"{type(self).__name__}{detail}antialias={self.antialias})"
 
 
-class CenterCrop(Module):
-    """The middle part of `size` (H, W), or a square; black where it is larger than the picture."""
+class _OfSize(Module):
+    """A transform to parts of `size` (H, W), or to squares."""
 
     def __init__(self, size: Size) -> None:
         super().__init__()
         self.size = pair(size)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(size={self.size})"
+
+
+class CenterCrop(_OfSize):
+    """The middle part of `size` (H, W), or a square; black where it is larger than the picture."""
 
     def forward(self, img: Any) -> Any:
         return functional.center_crop(img, self.size)
 
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}(size={self.size})"
 
-
-class FiveCrop(Module):
+class FiveCrop(_OfSize):
     """The four corners and the centre, as a tuple."""
-
-    def __init__(self, size: Size) -> None:
-        super().__init__()
-        self.size = pair(size)
 
     def forward(self, img: Any) -> tuple:
         return functional.five_crop(img, self.size)
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}(size={self.size})"
 
 
 class TenCrop(Module):
