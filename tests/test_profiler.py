@@ -36,6 +36,33 @@ def test_operations_and_gradients_have_rows():
     assert any(row.input_shapes == "[[3, 3]]" for row in p.key_averages(group_by_input_shape=True))
 
 
+def test_operators_methods_and_indexing_have_rows():
+    x = disttorch.ones(4, 4)
+    before = dict(vars(disttorch.Tensor))
+    with profiler.profile() as p:
+        x + x, x * 2, 2 - x, x.add(x), disttorch.sub(x, 1), x.exp(), disttorch.exp(x), -x, x > 0
+        x[0], x[1:], x[:, 2], x[disttorch.tensor([0, 1])]
+        x += 1
+        x[0] = 3
+    assert dict(vars(disttorch.Tensor)) == before
+    counts = {row.key: row.count for row in p.key_averages()}
+    expected = {
+        "add": 2,
+        "mul": 1,
+        "sub": 1,
+        "exp": 2,
+        "neg": 1,
+        "gt": 1,
+        "select": 2,
+        "slice": 1,
+        "add_": 1,
+        "copy_": 1,
+    }
+    assert {name: counts.get(f"aten::{name}") for name in expected} == expected
+    assert counts["aten::index"] >= 1
+    assert counts["aten::__rsub__"] == 1
+
+
 def test_the_table():
     with profiler.profile() as p:
         work()

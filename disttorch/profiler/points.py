@@ -1,14 +1,22 @@
 """Where recorders hear the program: functions that are timed while somebody listens, unchanged while nobody does."""
 
 import functools
+import sys
 from collections.abc import Callable
+from types import FunctionType
 from typing import Any
 
 from ..autograd import gradients
 from ..autograd.op import Op, OpNode
+from ..autograd.variable import Tensor
 from ..nn.modules.module import Module
 from ..optim.optimizer import register_optimizer_step_post_hook, register_optimizer_step_pre_hook
 from ..utils.data.dataloader import _Iteration
+
+# Of the functions that `FunctionPoints` means, those without an `op`, by which it knows the others.
+DIRECT = {f"{name}{end}" for name in ("add", "sub", "div", "pow") for end in ("", "_")} | {
+    f"__{prefix}{name}__" for name in ("add", "sub", "mul", "truediv", "pow") for prefix in ("", "i", "r")
+}
 
 
 class Point:
@@ -35,6 +43,33 @@ class Point:
         for recorder in recorders:
             function = functools.wraps(function)(recorder.hearing(self, function))
         setattr(self.owner, self.attribute, function)
+
+
+class FunctionPoints:
+    """The functions of one or two tensors, indexing and their like, which do not take the time to go through Op.
+
+    They are heard as methods and operators of Tensor and as functions of the package.
+    """
+
+    kind = "cpu_op"
+
+    def __init__(self) -> None:
+        self._points: list[Point] = []
+
+    def add(self, recorder: Any) -> None:
+        if not self._points:
+            self._points = [Point(self.kind, Tensor, name, _key) for name in ("__getitem__", "__setitem__")]
+            for owner in (Tensor, sys.modules[__name__.partition(".")[0]]):
+                for name, function in vars(owner).items():
+                    if isinstance(function, FunctionType) and (name in DIRECT or hasattr(function, "op")):
+                        text = f"aten::{function.__name__}"
+                        self._points.append(Point(self.kind, owner, name, lambda *_, text=text, **__: text))
+        for point in self._points:
+            point.add(recorder)
+
+    def remove(self, recorder: Any) -> None:
+        for point in self._points:
+            point.remove(recorder)
 
 
 class StepPoint:
@@ -70,14 +105,24 @@ class StepPoint:
             recorder.finish(event)
 
 
-def _operation(op: Op, *_: Any) -> str:
+def _key(_: Tensor, key: Any, *value: Any) -> str:
+    """What PyTorch calls the last operation of an index."""
+    if value:
+        return "aten::copy_"
+    last = key[-1] if isinstance(key, tuple) and key else key
+    return f"aten::{'select' if isinstance(last, int) else 'index' if isinstance(last, Tensor | list) else 'slice'}"
+
+
+@functools.cache
+def _operation_name(op: Op) -> str:
     """MaxPool2DWithIndicesBackward0 -> aten::MaxPool2DWithIndices, AddBackward0 -> aten::add."""
     name = op.node_type.__name__.partition("Backward")[0]
     return "aten::" + (name.lower() if name[1:].islower() else name)
 
 
 POINTS = (
-    Point("cpu_op", Op, "__call__", _operation),
+    Point("cpu_op", Op, "__call__", lambda op, *_: _operation_name(op)),
+    FunctionPoints(),
     Point(
         "backward",
         OpNode,

@@ -9,7 +9,7 @@ from .. import clock
 from ..autograd.variable import Tensor
 
 
-@dataclass
+@dataclass(slots=True)
 class Event:
     """One operation or range: times in nanoseconds."""
 
@@ -22,6 +22,13 @@ class Event:
     kind: str = "cpu_op"
 
 
+class _Open(threading.local):
+    """The events that go on in a thread, the innermost last."""
+
+    def __init__(self) -> None:
+        self.stack: list[Event] = []
+
+
 @dataclass
 class Recorder:
     """Events in the order in which they ended."""
@@ -29,12 +36,12 @@ class Recorder:
     kinds = ("cpu_op", "backward", "dataloader", "optimizer")  # what it listens to; see `points`
     shapes: bool = False
     events: list[Event] = field(default_factory=list)
-    _open: threading.local = field(default_factory=threading.local)
+    _open: _Open = field(default_factory=_Open)
 
     def begin(self, name: str, args: tuple = (), kind: str = "cpu_op") -> Event:
         shapes = tuple(a.shape for a in args if isinstance(a, Tensor)) if self.shapes else ()
         event = Event(name, clock.nanoseconds(), thread=threading.get_ident(), shapes=shapes, kind=kind)
-        self._stack().append(event)
+        self._open.stack.append(event)
         return event
 
     def hearing(self, point: Any, function: Callable) -> Callable:
@@ -43,17 +50,12 @@ class Recorder:
 
     def finish(self, event: Event) -> None:
         event.end = clock.nanoseconds()
-        stack = self._stack()
+        stack = self._open.stack
         while stack.pop() is not event:
             pass  # left open by an error
         if stack:
             stack[-1].inside += event.end - event.start
         self.events.append(event)
-
-    def _stack(self) -> list[Event]:
-        if not hasattr(self._open, "stack"):
-            self._open.stack = []
-        return self._open.stack
 
 
 def timed(recorder: Any, point: Any, function: Callable) -> Callable:
