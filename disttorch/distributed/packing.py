@@ -39,21 +39,23 @@ def pieces(packed: np.ndarray, shapes: Sequence[tuple]) -> list[np.ndarray]:
     return [packed[end - size : end].reshape(shape) for end, size, shape in zip(ends, sizes, shapes, strict=True)]
 
 
-def take(tensors: Sequence[Tensor], packed: np.ndarray) -> None:
-    """Fill the tensors in place from what `flat` made of others like them."""
-    for t, piece in zip(tensors, pieces(packed, [t._data.shape for t in tensors]), strict=True):
-        with devices.scope(t.device):
-            t._data[...] = piece if t.device.host else devices.to_device(piece, devices.CPU, t.device)
-        counter(t)[0] += 1
-
-
 def broadcast_tensors(comm, tensors: Sequence[Tensor], src: int) -> None:
-    """Rank `src`'s tensors to all ranks of a `comm.Group`, one message for each dtype."""
+    """Rank `src`'s tensors to all ranks of a `comm.Group`, in one message."""
     if comm.size == 1 or not tensors:
         return
-    for indices in by_dtype(tensors):
-        chosen = [tensors[i] for i in indices]
-        packed = flat(chosen)
-        comm.broadcast(packed, src)
-        if comm.rank != src:
-            take(chosen, packed)
+    if comm.rank == src:
+        comm.broadcast(np.concatenate([host(t).reshape(-1).view(np.uint8) for t in tensors]), src)
+        return
+    packed = np.empty(sum(t._data.nbytes for t in tensors), np.uint8)
+    comm.broadcast(packed, src)
+    start = 0
+    for t in tensors:
+        end = start + t._data.nbytes
+        piece = packed[start:end].view(t._data.dtype).reshape(t._data.shape)
+        if t.device.host:
+            t._data[...] = piece
+        else:
+            with devices.scope(t.device):
+                t._data[...] = devices.to_device(piece, devices.CPU, t.device)
+        counter(t)[0] += 1
+        start = end
