@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import contextlib
 import faulthandler
-import functools
 import gc
 import importlib.util
 import os
@@ -24,7 +23,7 @@ import threading
 import traceback
 import types
 from collections.abc import Callable, Iterator, Sequence
-from functools import partial
+from functools import partial, update_wrapper
 from typing import Any
 
 from . import clock
@@ -81,7 +80,7 @@ def run_ranks(
 
 
 def _within(around: Callable | None, fn: Callable) -> Callable:
-    return fn if around is None else functools.partial(_around, around, fn)
+    return fn if around is None else update_wrapper(partial(_around, around, fn), fn)  # its name, for messages
 
 
 def _around(around: Callable, fn: Callable, group: Any, *args: Any) -> Any:

@@ -92,6 +92,14 @@ def test_a_barrier_with_a_timeout_meets_one_without():
     assert first == "barrier did not finish within 0.3 s; still waiting for rank 1 (the limit is the timeout argument)"
 
 
+def test_a_function_that_takes_too_long_is_named():
+    def waits(rank):
+        stays_away(1)
+
+    with pytest.raises(dist.DistError, match=r"^waits on 2 threads did not finish within 0\.2 s"):
+        run_ranks(2, waits, timeout=0.2)
+
+
 def misses(rank):
     return stays_away(1) if rank else caught(dist.monitored_barrier, timeout=0.3, wait_all_ranks=True)
 
