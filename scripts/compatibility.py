@@ -54,10 +54,10 @@ DIFFERENT = """
 - **Differentiable SGD** with momentum follows the gradient through the first buffer too; PyTorch detaches that one.
 - **Files** are PyTorch's zip format both ways; the format from before version 1.6 is read too. `load` without
   `weights_only=False` reads tensors and plain containers only.
-- **`torch.distributed`** runs on ZeroMQ and shared memory; "gloo" and (simulated devices) "nccl" name it too. Objects
-  travel as msgpack, not as pickles: numbers, strings, bytes, lists, tuples, dicts and tensors. Objects of other classes
-  need pickle, which can run code where it arrives, so every rank must ask for it: `distributed.allow_pickle()`, or
-  `DISTTORCH_ALLOW_PICKLE=1`.
+- **`torch.distributed`** runs on ZeroMQ and shared memory; "gloo" and "nccl" name it too, for tensors of any device.
+  Objects travel as msgpack, not as pickles: numbers, strings, bytes, lists, tuples, dicts and tensors. Objects of other
+  classes need pickle, which can run code where it arrives, so every rank must ask for it: `distributed.allow_pickle()`,
+  or `DISTTORCH_ALLOW_PICKLE=1`.
 - **`hub.load`** reads a local folder (`source="local"`) and runs no code from the network.
 - **vmap** calls the function once for each entry.
 - **Replayed against PyTorch's own samples** (`tests/oracle/wholly_equal.txt`): all of op_db's operations but those that
