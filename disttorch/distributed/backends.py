@@ -136,12 +136,12 @@ def set_debug_level(level: DebugLevel) -> None:
 
 
 def set_debug_level_from_env() -> None:
-    """Take the level from TORCH_DISTRIBUTED_DEBUG; RuntimeError if it names none."""
+    """Take the level from TORCH_DISTRIBUTED_DEBUG; ValueError if it names none."""
     set_debug_level(_from_environment())
 
 
 def _from_environment() -> DebugLevel:
     name = os.environ.get("TORCH_DISTRIBUTED_DEBUG", "OFF").upper()
     if name not in DebugLevel.__members__:
-        raise RuntimeError(f"Invalid value for TORCH_DISTRIBUTED_DEBUG: {name}; it must be OFF, INFO or DETAIL")
+        raise ValueError("The value of TORCH_DISTRIBUTED_DEBUG must be OFF, INFO, or DETAIL.")
     return DebugLevel[name]

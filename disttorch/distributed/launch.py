@@ -13,7 +13,7 @@ USE_ENV = ("--use-env", "--use_env")
 
 
 def main(args: Sequence[str] | None = None) -> None:
-    """Run the job that the arguments (default: the command line's) describe. Ends with SystemExit, as commands do."""
+    """Run the job that the arguments (default: the command line's) describe. SystemExit unless it succeeds."""
     words = list(sys.argv[1:] if args is None else args)
     script = script_place(words)
     options = words[:script]

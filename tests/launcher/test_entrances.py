@@ -5,6 +5,7 @@ import sys
 
 import pytest
 
+from disttorch.distributed import run
 from disttorch.distributed.elastic.multiprocessing.errors import record
 from disttorch.distributed.launch import script_place
 from launching import LIMIT, environment, launch, write
@@ -21,6 +22,14 @@ def test_distributed_run(tmp_path):
     done = start("disttorch.distributed.run", "--nproc_per_node=2", write(tmp_path, SHOW), "--use-env")
     assert sorted(done.stdout.splitlines()) == ["[rank0]: 0 --use-env", "[rank1]: 1 --use-env"], done.stderr
     assert start("disttorch.distributed.run", "missing.py").returncode == 2
+
+
+def test_distributed_run_goes_on_after_a_job_that_succeeded(tmp_path):
+    script = write(tmp_path, "import sys; sys.exit(int(sys.argv[1]))")
+    assert run.main([script, "0"]) is None
+    with pytest.raises(SystemExit) as end:
+        run.main([script, "3"])
+    assert end.value.code == 3
 
 
 def test_distributed_launch_passes_the_local_rank(tmp_path):
@@ -52,6 +61,7 @@ def test_record_tells_what_the_script_hides(tmp_path):
         tmp_path,
         """
 import sys
+from disttorch.distributed import run
 from disttorch.distributed.elastic.multiprocessing.errors import record
 @record
 def main(): raise KeyError("a secret of the script")

@@ -2,6 +2,8 @@
 prefix.
 """
 
+import functools
+
 import numpy as np
 import pytest
 from disttorch.comm import PeerLost
@@ -45,6 +47,9 @@ def train(rank, hook, steps=12):
         model.register_comm_hook(state, powerSGD_hook.batched_powerSGD_hook)
     elif hook == "quantised":
         model.register_comm_hook(quantization_hooks.QuantizationState(), quantization_hooks.quantization_pertensor_hook)
+    elif hook == "rows":
+        rows = functools.partial(quantization_hooks.quantization_perchannel_hook, bucket_size=64)
+        model.register_comm_hook(quantization_hooks.QuantizationState(), rows)
     elif hook is not None:
         model.register_comm_hook(None, getattr(default_hooks, hook))
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
@@ -65,6 +70,7 @@ def train(rank, hook, steps=12):
         ("fp16_compress_hook", 2e-3),
         ("bf16_compress_hook", 2e-2),
         ("quantised", 2e-2),
+        ("rows", 2e-2),
         ("power", 0.2),
         ("batched", 0.2),
     ],

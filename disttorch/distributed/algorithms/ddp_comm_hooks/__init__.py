@@ -34,6 +34,7 @@ class DDPCommHookType(Enum):
     FP16_COMPRESS = partial(_plain, default_hooks.fp16_compress_hook)
     BF16_COMPRESS = partial(_plain, default_hooks.bf16_compress_hook)
     QUANTIZE_PER_TENSOR = partial(_plain, quantization_hooks.quantization_pertensor_hook)
+    QUANTIZE_PER_CHANNEL = partial(_plain, quantization_hooks.quantization_perchannel_hook)
     POWER_SGD = partial(_power, powerSGD_hook.powerSGD_hook, 1)
     POWER_SGD_RANK2 = partial(_power, powerSGD_hook.powerSGD_hook, 2)
     BATCHED_POWER_SGD = partial(_power, powerSGD_hook.batched_powerSGD_hook, 1)
