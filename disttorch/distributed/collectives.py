@@ -1,5 +1,11 @@
 """Collectives of tensors, with PyTorch's signatures.
 
+All ranks of `group` (None: the default group) must call the same one, with tensors of the same shape and dtype; a rank
+outside does nothing. `src` and `dst` are ranks of the default group, `group_src` and `group_dst` of `group`. With
+`async_op` a `Work` is returned at once, else None at the end. What does not fit raises TypeError or ValueError here, on
+this rank; what cannot be finished raises CollectiveMismatch, PeerLost, GroupClosed or DeadlineExceeded on all
+(docs/failures.md).
+
 A tensor whose memory is contiguous on the host is used where it is; another pays one copy in and one out.
 """
 
@@ -184,7 +190,7 @@ def broadcast(tensor, src=None, group=None, async_op=False, group_src=None):
 
 
 def all_reduce(tensor, op=ReduceOp.SUM, group=None, async_op=False):
-    """`tensor` becomes its reduction over the ranks, the same bits on each."""
+    """`tensor` becomes its reduction over the ranks, the same bits on each. RuntimeError for AVG of integers."""
     if _outside(group):
         return None
     g, loan = resolve(group), _Loan()
