@@ -158,7 +158,12 @@ def disttorch() -> None:
     metavar="SECONDS",
     help="Time between asking a worker to end and killing it. Default: 3.",
 )
-@option("Output", "--log-dir", metavar="DIR", help="Folder for log files; each job makes a folder of its own in it.")
+@option(
+    "Output",
+    "--log-dir",
+    metavar="DIR",
+    help="Folder for log files; each job makes a folder of its own in it. Default: the temporary folder.",
+)
 @option(
     "Output",
     "-r",

@@ -17,8 +17,7 @@ def check_target(config: LaunchConfig) -> None:
         case "module":
             _check_module(config.target)
         case "program":
-            if shutil.which(config.target) is None:
-                raise UsageError(f"no such program: {config.target}")
+            _check_program(config.target)
 
 
 def _check_script(path: str) -> None:
@@ -43,6 +42,16 @@ def _check_module(name: str) -> None:
         sys.path.remove(os.getcwd())
     if found is None:
         raise UsageError(f"no such module: {name}")
+
+
+def _check_program(name: str) -> None:
+    if shutil.which(name) is not None:
+        return
+    if not os.path.isfile(name):
+        raise UsageError(f"no such program: {name}")
+    if os.sep not in name:
+        raise UsageError(f"no such program: {name} (did you mean {os.path.join(os.curdir, name)}?)")
+    raise UsageError(f"the program {name} is not executable (chmod +x makes it so)")
 
 
 def _nearest(path: str) -> str:

@@ -24,6 +24,8 @@ def script(tmp_path):
         (["folder"], "folder is a folder without a __main__.py"),
         (["-m", "no_such_module_anywhere"], "no such module: no_such_module_anywhere"),
         (["--no-python", "no-such-program"], "no such program: no-such-program"),
+        (["--no-python", "train.py"], "no such program: train.py (did you mean ./train.py?)"),
+        (["--no-python", "./train.py"], "the program ./train.py is not executable (chmod +x makes it so)"),
         (
             ["--nproc-per-node", "0", "train.py"],
             "--nproc-per-node must be a number from 1, or auto, cpu or gpu, got '0'",
