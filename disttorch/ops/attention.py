@@ -3,6 +3,7 @@
 Letters: L queries, S keys and values, E features, F features of the values; leading dimensions are batches and heads.
 """
 
+import functools
 import math
 
 import numpy as np
@@ -62,7 +63,7 @@ def scaled_dot_product_attention(
     q, k = query._data, key._data
     bias = attn_mask
     if is_causal:
-        bias = wrap(_masking(np.tri(q.shape[-2], k.shape[-2], dtype=bool), q.dtype), query.device)
+        bias = wrap(_causal(q.shape[-2], k.shape[-2], q.dtype), query.device)
     elif attn_mask is not None and attn_mask._data.dtype.kind == "b":
         bias = wrap(_masking(attn_mask._data, q.dtype), query.device)
     keep = None
@@ -79,6 +80,14 @@ def scaled_dot_product_attention(
 
 def _masking(visible, dtype):
     return np.where(visible, dtype.type(0), dtype.type(-np.inf))
+
+
+@functools.lru_cache(maxsize=16)
+def _causal(queries, keys, dtype):
+    """What is added to the scores where a query sees keys up to its own position; not to be written to."""
+    mask = _masking(np.tri(queries, keys, dtype=bool), dtype)
+    mask.flags.writeable = False
+    return mask
 
 
 def _shared_heads(query, key, value):

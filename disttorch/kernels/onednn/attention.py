@@ -75,10 +75,13 @@ def _plain(q, k, v):
 
 
 def _heads(x):
-    """x as it is if it is contiguous or lies as (N, L, H, D); else a copy."""
-    if x.flags.c_contiguous or (x.ndim == 4 and x.transpose(0, 2, 1, 3).flags.c_contiguous):
+    """x as it is if it is contiguous, or lies as (N, L, H, D) or as a part of such rows; else a copy."""
+    if x.flags.c_contiguous:
         return x
     if x.ndim == 4 and x.strides[1] < x.strides[2]:
+        n, h, row, d = x.strides
+        if d == 4 and h == 4 * x.shape[3] and row >= h * x.shape[1] and n == row * x.shape[2]:
+            return x
         return np.ascontiguousarray(x.transpose(0, 2, 1, 3)).transpose(0, 2, 1, 3)
     return np.ascontiguousarray(x)
 

@@ -9,7 +9,7 @@ from disttorch.kernels.blas import address
 from disttorch.kernels.onednn import binding as dnnl
 from disttorch.kernels.onednn.binding import Unsupported
 from disttorch.kernels.onednn.layouts import FLOAT, are_floats, contiguous, dense, strides_of
-from disttorch.kernels.threads import enter_thread, threads_for
+from disttorch.kernels.threads import PER_ELEMENT, enter_thread, threads_for
 
 # Multiplications below which NumPy's BLAS on one thread wins: oneDNN's GEMM spends some 5 us before it starts.
 TINY = 1 << 19
@@ -121,7 +121,7 @@ class Linear:
         if rows.size < TINY // 8 or not rows.flags.c_contiguous:
             return np.add.reduce(rows, axis=0)
         ones, sums = np.ones((1, len(rows)), FLOAT), np.empty(rows.shape[1], FLOAT)
-        enter_thread(threads_for(rows.size))  # one multiplication for each element that is read
+        enter_thread(threads_for(PER_ELEMENT * rows.size))
         self.engine.lib.dnnl_sgemm(
             b"N", b"N", 1, rows.shape[1], len(rows), 1.0, address(ones), len(rows), address(rows), rows.shape[1], 0.0,
             address(sums), rows.shape[1],
