@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from disttorch.kernels import for_device, get_num_threads, set_num_threads
 from disttorch.kernels.onednn import load
 from disttorch.kernels.portable import Portable
 
@@ -14,6 +15,15 @@ def kernels(request):
     if backend is None:
         pytest.skip("oneDNN is not installed")
     return backend
+
+
+@pytest.fixture
+def two_threads():
+    before = get_num_threads()
+    for_device("cpu")  # loaded first: the number is told to its threads
+    set_num_threads(2)
+    yield
+    set_num_threads(before)
 
 
 @pytest.fixture

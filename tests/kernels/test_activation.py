@@ -3,7 +3,6 @@ from math import erf, exp, pi, sqrt, tanh
 import numpy as np
 import pytest
 
-from disttorch.kernels import get_num_threads, set_num_threads
 from disttorch.kernels.portable.masking import chosen, kept
 from disttorch.kernels.portable.special import erf as erf_array
 
@@ -91,14 +90,6 @@ def test_erf(dtype, tolerance):
 def test_dropout(kernels, rng):
     x, keep = normal(rng, 4, 5), rng.random((4, 5)) < 0.5
     assert_close(kernels.dropout(x, keep, 2.0), np.where(keep, 2 * x, 0))
-
-
-@pytest.fixture
-def two_threads():
-    before = get_num_threads()
-    set_num_threads(2)
-    yield
-    set_num_threads(before)
 
 
 SPECIAL = np.array([np.nan, np.inf, -np.inf, -1, 2], np.float32)

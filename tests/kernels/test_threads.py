@@ -5,17 +5,8 @@ import threading
 import numpy as np
 import pytest
 
-from disttorch.kernels import blas, for_device, get_num_threads, set_num_threads
+from disttorch.kernels import blas
 from disttorch.kernels.threads import share
-
-
-@pytest.fixture
-def two_threads():
-    before = get_num_threads()
-    for_device("cpu")
-    set_num_threads(2)
-    yield
-    set_num_threads(before)
 
 
 def test_share_calls_each_item_once(two_threads):
