@@ -217,17 +217,22 @@ def inspect(launcher: int | None) -> None:
     click.echo(text_of(launcher), nl=False)
 
 
+def status_of(arguments: Sequence[str]) -> int:
+    """Run a command; its exit status (2 for wrong options, which are told on stderr). Raises LaunchError."""
+    try:
+        return disttorch.main(list(arguments), prog_name="disttorch", standalone_mode=False)
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message(), err=True)
+        return error.exit_code
+    except click.ClickException as error:
+        click.echo(f"disttorch: {error.format_message()}", err=True)
+        return error.exit_code
+
+
 def main(args: Sequence[str] | None = None) -> None:
     """The console script. Exits with the job's status; wrong input is one line on stderr and status 2."""
-    arguments = list(sys.argv[1:] if args is None else args)
     try:
-        status = disttorch.main(arguments, prog_name="disttorch", standalone_mode=False)
-    except click.exceptions.NoArgsIsHelpError as error:
-        status = error.exit_code
-        click.echo(error.format_message(), err=True)
-    except click.ClickException as error:
-        status = error.exit_code
-        click.echo(f"disttorch: {error.format_message()}", err=True)
+        status = status_of(sys.argv[1:] if args is None else args)
     except LaunchError as error:
         status = error.exit_status
         click.echo(f"disttorch: {error}", err=True)

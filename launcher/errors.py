@@ -12,7 +12,7 @@ class LaunchError(Exception):
     exit_status = 1
 
 
-class UsageError(LaunchError):
+class UsageError(LaunchError, ValueError):
     """Wrong input: nothing was started."""
 
     exit_status = 2

@@ -7,19 +7,25 @@ it then reads LOCAL_RANK.
 import sys
 from collections.abc import Sequence
 
+from .run import command
 from .run import main as run
 
 USE_ENV = ("--use-env", "--use_env")
 
 
 def main(args: Sequence[str] | None = None) -> None:
-    """Run the job that the arguments (default: the command line's) describe. SystemExit unless it succeeds."""
-    words = list(sys.argv[1:] if args is None else args)
+    """As `disttorch.distributed.run.main`."""
+    run(translated(sys.argv[1:] if args is None else args))
+
+
+def translated(arguments: Sequence[str]) -> list[str]:
+    """The arguments of `disttorch.distributed.run` that mean the same."""
+    words = list(arguments)
     script = script_place(words)
     options = words[:script]
     if script < len(words) and not any(word in USE_ENV for word in options):
         words.insert(script + 1, "--local-rank=${local_rank}")
-    run([word for i, word in enumerate(words) if i >= script or word not in USE_ENV])
+    return [word for i, word in enumerate(words) if i >= script or word not in USE_ENV]
 
 
 def script_place(words: Sequence[str]) -> int:
@@ -35,4 +41,4 @@ def script_place(words: Sequence[str]) -> int:
 
 
 if __name__ == "__main__":
-    main()
+    command(translated(sys.argv[1:]))

@@ -55,7 +55,7 @@ def _tcp(url: ParseResult, rank: int, world_size: int, timeout: float) -> Iterat
     _need(rank >= 0, "tcp", "rank parameter missing")
     _need(world_size >= 0, "tcp", "world size parameter missing")
     host = url.hostname or "127.0.0.1"
-    yield _tcp_store(host, url.port or 0, rank == 0, timeout), rank, world_size
+    yield _tcp_store(host, url.port or 0, rank == 0 and not _launcher_serves(url.port), timeout), rank, world_size
     raise RuntimeError("Unable to perform re-rendezvous using tcp:// method")
 
 
@@ -76,10 +76,13 @@ def _env(url: ParseResult, rank: int, world_size: int, timeout: float) -> Iterat
     rank = int(variable("RANK")) if rank < 0 else rank
     world_size = int(variable("WORLD_SIZE")) if world_size < 0 else world_size
     host, port = variable("MASTER_ADDR"), int(variable("MASTER_PORT"))
-    served = os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True"
-    served = served and os.environ.get("DISTTORCH_AGENT_PORT", str(port)) == str(port)
-    yield _tcp_store(host, port, rank == 0 and not served, timeout), rank, world_size
+    yield _tcp_store(host, port, rank == 0 and not _launcher_serves(port), timeout), rank, world_size
     raise RuntimeError("Unable to perform re-rendezvous using env:// method")
+
+
+def _launcher_serves(port: int | None) -> bool:
+    agent = os.environ.get("DISTTORCH_AGENT_PORT", os.environ.get("MASTER_PORT"))
+    return os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True" and agent == str(port)
 
 
 def _tcp_store(host: str, port: int, serve: bool, timeout: float) -> TCPStore:

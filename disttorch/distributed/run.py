@@ -5,15 +5,22 @@ from collections.abc import Sequence
 
 
 def main(args: Sequence[str] | None = None) -> None:
-    """Run the job that the arguments (default: the command line's) describe. SystemExit unless it succeeds."""
-    from ..launcher.cli import main as command
+    """Run the job that the arguments (default: the command line's) describe, and return once it has succeeded.
 
-    try:
-        command(["run", *(sys.argv[1:] if args is None else args)])
-    except SystemExit as end:
-        if end.code:
-            raise
+    Raises ValueError for arguments that cannot be launched, SystemExit with the exit status of a job that failed.
+    """
+    from ..launcher.cli import status_of
+
+    if status := status_of(["run", *(sys.argv[1:] if args is None else args)]):
+        sys.exit(status)
+
+
+def command(arguments: Sequence[str]) -> None:
+    """`main` as a command: every end is a SystemExit, wrong input one line on stderr."""
+    from ..launcher.cli import main as launch
+
+    launch(["run", *arguments])
 
 
 if __name__ == "__main__":
-    main()
+    command(sys.argv[1:])

@@ -6,6 +6,7 @@ import threading
 from datetime import timedelta
 
 import pytest
+from disttorch.comm import StoreServer
 
 import disttorch
 import disttorch.distributed as dist
@@ -50,6 +51,14 @@ def meet(n, **settings):
 
 def test_tcp():
     assert meet(3, init_method=f"tcp://127.0.0.1:{free_port()}", backend="gloo") == [3, 3, 3]
+
+
+def test_tcp_where_the_launcher_serves(monkeypatch):
+    """A script that names MASTER_ADDR and MASTER_PORT itself: its rank 0 is a client like the others."""
+    with StoreServer() as server:
+        monkeypatch.setenv("TORCHELASTIC_USE_AGENT_STORE", "True")
+        monkeypatch.setenv("MASTER_PORT", str(server.port))
+        assert meet(2, init_method=f"tcp://127.0.0.1:{server.port}", backend="gloo") == [1, 1]
 
 
 def test_file(tmp_path):

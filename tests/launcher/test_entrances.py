@@ -30,6 +30,8 @@ def test_distributed_run_goes_on_after_a_job_that_succeeded(tmp_path):
     with pytest.raises(SystemExit) as end:
         run.main([script, "3"])
     assert end.value.code == 3
+    with pytest.raises(ValueError, match="no such script: missing"):
+        run.main(["missing.py"])
 
 
 def test_distributed_launch_passes_the_local_rank(tmp_path):
