@@ -47,3 +47,17 @@ def test_ignored_targets_may_be_any_number(kernels, rng):
 def test_mean_of_no_target_is_nan(kernels, rng):
     loss, _ = kernels.cross_entropy_forward(normal(rng, 2, 4), np.array([-100, -100]))
     assert np.isnan(loss)
+
+
+@pytest.mark.parametrize("shape", [(6, 10), (300, 10), (40, 5000)])
+def test_logarithms_are_exact(kernels, rng, shape):
+    """A logarithm that is off by some 1e-6 in whole rows sets the losses of a network apart from its float64 self."""
+    x = normal(rng, *shape) * 2
+    wide = x.astype(np.float64)
+    exact = wide - wide.max(1, keepdims=True)
+    exact -= np.log(np.exp(exact).sum(1, keepdims=True))
+    assert np.abs((kernels.log_softmax_forward(x, 1) - exact).mean(1)).max() < 1e-6
+    target = rng.integers(0, shape[1], shape[0])
+    loss, _ = kernels.cross_entropy_forward(x, target, ignore_index=None, reduction="none")
+    np.testing.assert_allclose(loss, -exact[np.arange(shape[0]), target], atol=2e-6)
+    assert abs((loss + exact[np.arange(shape[0]), target]).mean()) < 3e-7

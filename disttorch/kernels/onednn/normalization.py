@@ -16,6 +16,9 @@ from disttorch.kernels.onednn.layouts import (
     strides_of,
 )
 
+FEW = 2048  # elements below which NumPy's own log_softmax is as quick
+IN_CACHE = 1 << 17  # elements that are still in the cache when they are read again
+
 
 class Normalization:
     def batch_norm_forward(self, x, weight, bias, eps, mean=None, var=None):
@@ -81,12 +84,54 @@ class Normalization:
         return gx.reshape(x.shape), gw, gb
 
     def softmax_forward(self, x, axis):
-        y = self._softmax(dnnl.SOFTMAX, x, axis)
-        return super().softmax_forward(x, axis) if y is None else y
+        if not _last_axis(x, axis):
+            return super().softmax_forward(x, axis)
+        rows = np.ascontiguousarray(x).reshape(-1, x.shape[-1])
+        if not isfinite(np.maximum.reduce(rows, axis=None)):  # oneDNN does not carry NaN and inf to the whole row
+            return super().softmax_forward(x, axis)
+        y = np.empty(rows.shape, FLOAT)
+        key = ("softmax", dnnl.SOFTMAX, rows.shape)
+        self.engine.run(key, lambda plan: _softmax(plan, dnnl.SOFTMAX, rows.shape), rows, y)
+        return y.reshape(x.shape)
 
     def log_softmax_forward(self, x, axis):
-        y = self._softmax(dnnl.LOG_SOFTMAX, x, axis)
-        return super().log_softmax_forward(x, axis) if y is None else y
+        """From the softmax of each row's largest element: oneDNN's own logarithm is off by up to 4e-6."""
+        if not _last_axis(x, axis) or x.size < FEW:
+            return super().log_softmax_forward(x, axis)
+        rows = np.ascontiguousarray(x).reshape(-1, x.shape[-1])
+        y = np.empty(rows.shape, FLOAT)
+        step = max(1, IN_CACHE // rows.shape[1])
+        for i in range(0, len(rows), step):
+            block, to = rows[i : i + step], y[i : i + step]
+            constants = self._log_softmax_constants(block, to)
+            if constants is None:
+                return super().log_softmax_forward(x, axis)
+            largest, logarithm = constants
+            np.subtract(block, largest[:, None], out=to)
+            to += logarithm[:, None]
+        return y.reshape(x.shape)
+
+    def softmax_and_log(self, x, index):
+        if not _last_axis(x, 1) or x.size < FEW:
+            return super().softmax_and_log(x, index)
+        x = np.ascontiguousarray(x)
+        y = np.empty(x.shape, FLOAT)
+        constants = self._log_softmax_constants(x, y)
+        if constants is None:
+            return super().softmax_and_log(x, index)
+        largest, logarithm = constants
+        return y, x[np.arange(len(x)), index] - largest + logarithm
+
+    def _log_softmax_constants(self, rows, y):
+        """y becomes the softmax; given are what to take from each row and then to add for the logarithms. None if it is
+        not finite: oneDNN does not carry NaN and inf to the whole row.
+        """
+        top = np.arange(len(rows)), rows.argmax(-1)  # a NaN is the largest
+        largest = rows[top]
+        if not isfinite(np.add.reduce(largest, axis=None)):
+            return None
+        self.engine.run(("softmax", dnnl.SOFTMAX, y.shape), lambda p: _softmax(p, dnnl.SOFTMAX, y.shape), rows, y)
+        return largest, np.log(y[top])
 
     def softmax_backward(self, g, y, axis):
         gx = self._softmax_backward(dnnl.SOFTMAX, g, y, axis)
@@ -95,17 +140,6 @@ class Normalization:
     def log_softmax_backward(self, g, y, axis):
         gx = self._softmax_backward(dnnl.LOG_SOFTMAX, g, y, axis)
         return super().log_softmax_backward(g, y, axis) if gx is None else gx
-
-    def _softmax(self, algorithm, x, axis):
-        """None where the portable kernel is the one to use."""
-        if not _last_axis(x, axis):
-            return None
-        rows = np.ascontiguousarray(x).reshape(-1, x.shape[-1])
-        if not isfinite(np.maximum.reduce(rows, axis=None)):  # oneDNN does not carry NaN and inf to the whole row
-            return None
-        y = np.empty(rows.shape, FLOAT)
-        self.engine.run(("softmax", algorithm, rows.shape), lambda p: _softmax(p, algorithm, rows.shape), rows, y)
-        return y.reshape(x.shape)
 
     def _softmax_backward(self, algorithm, g, y, axis):
         if not (_last_axis(y, axis) and g.dtype is FLOAT):

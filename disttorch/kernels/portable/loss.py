@@ -16,10 +16,11 @@ class Loss:
         sum of w[t_i] over the targets that are not ignored (NaN when there is none). ignore_index None: none is.
         """
         xp = self.xp
-        log_prob = self.log_softmax_forward(_rows(xp, logits), 1)  # (M, C)
-        flat = target.reshape(-1)
-        if weight is None and ignore_index is None and not label_smoothing:
-            return _plain_forward(xp, log_prob, flat, reduction, target.shape, logits.shape)
+        rows, flat = _rows(xp, logits), target.reshape(-1)  # (M, C), (M,)
+        if weight is None and ignore_index is None and not label_smoothing and logits.size:
+            prob, log_prob = self.softmax_and_log(rows, flat)
+            return _plain_forward(xp, prob, log_prob, flat, reduction, target.shape, logits.shape)
+        log_prob = self.log_softmax_forward(rows, 1)
         kept = flat != ignore_index
         index = flat * kept  # an ignored target may lie outside the classes
         at = xp.arange(flat.size), index
@@ -66,18 +67,18 @@ class Loss:
         return _unrows(self.xp, gx, shape)
 
 
-def _plain_forward(xp, log_prob, target, reduction, shape, logits_shape):
-    """Every target counts, and alike."""
+def _plain_forward(xp, prob, loss, target, reduction, shape, logits_shape):
+    """Every target counts, and alike. loss: the logarithms of the targets' probabilities."""
     at = xp.arange(target.size), target
-    loss = log_prob[at]
     if reduction == "none":
-        return -loss.reshape(shape), (log_prob, at, 1, logits_shape)
+        return -loss.reshape(shape), (prob, at, 1, logits_shape)
     count = target.size if reduction == "mean" else 1
-    return xp.asarray(-xp.add.reduce(loss) / count), (log_prob, at, count, logits_shape)
+    return xp.asarray(-xp.add.reduce(loss) / count), (prob, at, count, logits_shape)
 
 
-def _plain_backward(xp, g, log_prob, at, count, logits_shape):
-    gx = xp.exp(log_prob)
+def _plain_backward(xp, g, prob, at, count, logits_shape):
+    """(probability - 1 for the target, 0 for others) · g"""
+    gx = prob.copy()
     gx[at] -= 1
     gx *= g.reshape(-1, 1) / count
     return _unrows(xp, gx, logits_shape)

@@ -110,6 +110,15 @@ class Normalization:
         y -= self.xp.log(self.xp.exp(y).sum(axis=axis, keepdims=True))
         return y
 
+    def softmax_and_log(self, x, index):
+        """The softmax of the rows x (M, C), and its logarithm where each row's `index` (M,) says."""
+        y = self._shifted(x, 1)
+        chosen = y[self.xp.arange(len(x)), index]
+        self.xp.exp(y, out=y)
+        total = y.sum(axis=1)
+        y /= total[:, None]
+        return y, chosen - self.xp.log(total)
+
     @in_float32
     def log_softmax_backward(self, g, y, axis):
         return g - self.xp.exp(y) * g.sum(axis=axis, keepdims=True)
