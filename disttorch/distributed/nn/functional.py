@@ -1,7 +1,7 @@
 """Collectives that gradients pass through, for losses over the samples of all ranks.
 
 Nothing is changed in place: each returns new tensors. What is differentiated is the sum of all ranks' losses, so every
-backward is a collective too, and all ranks must run it: a broadcast's is a reduce, a gather's a scatter, an all_gather's
+backward is a collective too, which all ranks must run: a broadcast's is a reduce, a gather's a scatter, an all_gather's
 a reduce_scatter, and the other way round. Backward is differentiable again. Reductions other than a sum (for all_reduce
 also an average) have none. Ranks are those of the job, as everywhere; `group` is the default one if None.
 """
