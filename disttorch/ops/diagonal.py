@@ -60,6 +60,7 @@ def diagonal(input, offset=0, dim1=0, dim2=1):
 
 def diag_embed(input, offset=0, dim1=-2, dim2=-1):
     """A tensor of matrices with `input`'s last dimension on their diagonals."""
+    need_tensor(input, "diag_embed", "input", 1)
     n = input._data.shape[-1] + (offset if offset >= 0 else -offset)
     ndim = input._data.ndim + 1
     a, b = axis(dim1, ndim), axis(dim2, ndim)
@@ -82,6 +83,7 @@ def diag(input, diagonal=0, *, out=None):
 
 def diagflat(input, offset=0):
     """All elements on the diagonal of a matrix."""
+    need_tensor(input, "diagflat", "input", 1)
     return diag_embed(input.reshape(-1), offset)
 
 

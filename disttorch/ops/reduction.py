@@ -69,6 +69,7 @@ def sum(input, dim=None, keepdim=False, *, dtype=None, out=None):
 
 def nansum(input, dim=None, keepdim=False, *, dtype=None, out=None):
     """Sum with NaN counted as 0."""
+    need_tensor(input, "nansum", "input", 1)
     return sum(input.masked_fill(input.isnan(), 0), dim, keepdim, dtype=dtype, out=out)
 
 
@@ -108,6 +109,7 @@ def mean(input, dim=None, keepdim=False, *, dtype=None, out=None):
 
 def nanmean(input, dim=None, keepdim=False, *, dtype=None, out=None):
     """Mean of the elements that are not NaN."""
+    need_tensor(input, "nanmean", "input", 1)
     known = ~input.isnan()
     return write(out, nansum(input, dim, keepdim, dtype=dtype) / known.sum(dim, keepdim))
 
@@ -228,6 +230,7 @@ all, any = _truth("all", np.all), _truth("any", np.any)
 
 def count_nonzero(input, dim=None):
     """How many elements differ from 0 along `dim`."""
+    need_tensor(input, "count_nonzero", "input", 1)
     a = input._data
     return wrap(np.asarray(np.count_nonzero(a, axis=axes(dim, a.ndim) if a.ndim else None), np.int64), input.device)
 

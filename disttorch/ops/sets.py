@@ -36,6 +36,7 @@ def unique(input, sorted=True, return_inverse=False, return_counts=False, dim=No
 
 def unique_consecutive(input, return_inverse=False, return_counts=False, dim=None):
     """Runs of equal elements (or slices along `dim`) reduced to one each."""
+    need_tensor(input, "unique_consecutive", "input", 1)
     meta.refuse("aten::unique_consecutive", input)
     a = input._data
     if dim is None:
@@ -158,6 +159,7 @@ def bincount(input, weights=None, minlength=0):
 
 def histc(input, bins=100, min=0, max=0, *, out=None):
     """The number of elements in each of `bins` equal intervals of [min, max] (by default of the elements' range)."""
+    need_tensor(input, "histc", "input", 1)
     if bins <= 0:
         raise RuntimeError(f"torch.histc(): bins must be > 0, but got {bins}")
     a = input._data

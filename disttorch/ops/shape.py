@@ -221,6 +221,7 @@ _expand = ViewOp(
 
 def expand(input, *args, size=None, implicit=False):
     """Broadcast to `size` without copying; -1 keeps a size."""
+    need_tensor(input, "expand", "input", 1)
     shape, have = sizes(args, size), input._data.shape
     extra = len(shape) - len(have)
     if extra < 0:
@@ -304,6 +305,7 @@ _tile = Op("RepeatBackward0", lambda x, counts: np.tile(x, counts), x=_tile_rule
 
 def tile(input, *args, dims=None):
     """Like `repeat`, with missing leading counts taken as 1."""
+    need_tensor(input, "tile", "input", 1)
     counts = sizes(args, dims)
     return repeat(input, (1,) * (input._data.ndim - len(counts)) + counts)
 

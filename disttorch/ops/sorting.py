@@ -25,7 +25,9 @@ def _order(a, dim: int, descending: bool):
     return np.flip(a.shape[dim] - 1 - np.argsort(np.flip(a, dim), axis=dim, kind="stable"), dim)
 
 
-def _refuse_complex(input, name: str) -> None:
+def _need_order(input, name: str) -> None:
+    """TypeError or RuntimeError unless `input` is a tensor of numbers that have an order."""
+    need_tensor(input, name, "input", 1)
     if input.dtype.is_complex:
         raise RuntimeError(
             f"{name}(): does not support complex dtypes on CPU"
@@ -36,11 +38,10 @@ def _refuse_complex(input, name: str) -> None:
 
 def sort(input, dim=-1, descending=False, stable=False, *, out=None):
     """(values, indices) in order along `dim`; always stable."""
-    need_tensor(input, "sort", "input", 1)
     if isinstance(dim, bool):  # sort(stable, dim) by keyword aside, a bool here is `descending`
         dim, descending = -1, dim
+    _need_order(input, "sort")
     d = axis(dim, input._data.ndim)
-    _refuse_complex(input, "sort")
     if input._data.ndim == 0:
         return _give("sort", input.clone(), wrap(np.zeros((), np.int64), input.device), out)
     index = wrap(np.ascontiguousarray(_order(input._data, d, descending)), input.device)
@@ -49,6 +50,7 @@ def sort(input, dim=-1, descending=False, stable=False, *, out=None):
 
 def argsort(input, dim=-1, descending=False, stable=False):
     """The indices that sort along `dim`."""
+    need_tensor(input, "argsort", "input", 1)
     return sort(input.detach(), dim, descending, stable).indices
 
 
@@ -124,7 +126,7 @@ def nanmedian(input, dim=None, keepdim=False, *, out=None):
 
 
 def _median(name, input, dim, keepdim, out):
-    _refuse_complex(input, name)
+    _need_order(input, name)
     if dim is None:
         if input._data.size == 0:
             return write(out, input.new_full((), float("nan")) + input.sum() * 0)
@@ -146,7 +148,7 @@ def _median(name, input, dim, keepdim, out):
 
 def mode(input, dim=-1, keepdim=False, *, out=None):
     """(values, indices) of the most frequent element along `dim`: the smallest of several, its last place."""
-    _refuse_complex(input, "mode")
+    _need_order(input, "mode")
     d = axis(dim, input._data.ndim)
     _need_elements(input, d, "mode")
     if input._data.ndim == 0:

@@ -73,6 +73,7 @@ def _check_weights(name: str, w, count: int) -> None:
 
 def corrcoef(input):
     """Pearson's correlation coefficients of variables (rows) from their observations (columns)."""
+    need_tensor(input, "corrcoef", "input", 1)
     if input._data.ndim > 2:
         raise RuntimeError(
             f"corrcoef(): expected input to have two or fewer dimensions but got an input with {input._data.ndim} "
@@ -170,6 +171,7 @@ def gradient(input, *, spacing=None, dim=None, edge_order=1):
     spacing: a number, one per dimension, or a tensor of coordinates per dimension; edge_order: of the one-sided
     differences.
     """
+    need_tensor(input, "gradient", "input", 1)
     if edge_order not in (1, 2):
         raise RuntimeError("torch.gradient only supports edge_order=1 and edge_order=2.")
     dims = list(axes(dim, input._data.ndim))

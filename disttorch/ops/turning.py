@@ -26,6 +26,7 @@ def flip(input, *args, dims=None):
 
 def fliplr(input):
     """The order of columns, dimension 1, turned round. RuntimeError below two dimensions."""
+    need_tensor(input, "fliplr", "input", 1)
     if input._data.ndim < 2:
         raise RuntimeError("Input must be >= 2-d.")
     return flip(input, 1)
@@ -33,6 +34,7 @@ def fliplr(input):
 
 def flipud(input):
     """The order of rows, dimension 0, turned round. RuntimeError without a dimension."""
+    need_tensor(input, "flipud", "input", 1)
     if input._data.ndim < 1:
         raise RuntimeError("Input must be >= 1-d.")
     return flip(input, 0)
@@ -60,6 +62,7 @@ def roll(input, shifts, dims=None):
 
 def rot90(input, k=1, dims=(0, 1)):
     """Turned by k quarter turns in the plane of two dimensions."""
+    need_tensor(input, "rot90", "input", 1)
     if len(dims) != 2:
         raise RuntimeError(f"expected total rotation dims == 2, but got dims = {len(dims)}")
     if input._data.ndim < 2:
