@@ -14,6 +14,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from disttorch.kernels.memory import keep_freed_blocks
+
 from . import clock, security, wire
 from .errors import MessageError
 from .windows import DistantWindow
@@ -107,6 +109,7 @@ class ZmqMail(Mail):
     def __init__(self, rank: int, size: int, token: bytes, host: str = "127.0.0.1", secret: bytes | None = None):
         import zmq
 
+        keep_freed_blocks()  # ZeroMQ asks for a new one for every piece that comes
         self._zmq = zmq
         self.piece = PIECE if secret is None else SEALED_PIECE
         self.rank, self.size, self.token, self._secret = rank, size, token, secret
