@@ -16,7 +16,7 @@ class SGD(Elementwise):
     """
 
     counted = False
-    block = 1 << 17  # three arrays of 512 KB, for each thread
+    block = 1 << 18  # three arrays of 1 MB, for each thread
     threads_inside = True
 
     def __init__(
