@@ -263,7 +263,7 @@ def _probabilities(p: Tensor, shape: tuple, where):
     data = p.detach().to(where)._data
     if data.size and not bool(((data >= 0) & (data <= 1)).all()):
         raise RuntimeError("Expected p_in >= 0 && p_in <= 1 to be true, but got false.")
-    return namespace(where).broadcast_to(data, shape)
+    return data if data.shape == shape else namespace(where).broadcast_to(data, shape)
 
 
 def random_(self, *bounds, generator=None, **named):

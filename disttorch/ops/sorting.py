@@ -138,6 +138,10 @@ def _median(name, input, dim, keepdim, out):
     a = input._data.astype(np.float32) if input._data.dtype.kind == "V" else input._data
     order = _order(a, d, False)
     n = a.shape[d]
+    if a.ndim == 1:
+        nans = int(np.isnan(a).sum()) if a.dtype.kind == "f" else 0
+        place = (n - nans - 1) // 2 if name == "nanmedian" and nans < n else n - nans if nans else (n - 1) // 2
+        return _picked(name, input, d, order[place : place + 1], keepdim, out)
     at = np.full([1 if i == d else s for i, s in enumerate(a.shape)], (n - 1) // 2)
     if a.dtype.kind == "f":
         nans = np.isnan(a).sum(d, keepdims=True)
