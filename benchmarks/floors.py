@@ -20,6 +20,7 @@ from workloads import ALL, accept_workloads
 import disttorch as torch
 from disttorch.kernels import for_device
 
+UPDATES = {"add_scaled", "decay_and_add"}  # the optimizer's, which are counted by its parameters
 OPTIMIZER = 5  # arrays that SGD with momentum reads (parameter, gradient, momentum) and writes (parameter, momentum)
 
 
@@ -66,6 +67,8 @@ class Counter:
                 result = kernel(*args, **kwargs)
             finally:
                 self.busy = False
+            if name in UPDATES:
+                return result
             if name == "conv_forward":
                 self.multiplications += result.size * prod(args[1].shape[1:])
             elif name in PRODUCTS:
