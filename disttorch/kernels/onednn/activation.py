@@ -27,7 +27,10 @@ class Activation:
         return y
 
     def multiply_add(self, y, x, c):
-        whole = y.size - y.size % PIECE if self._fuses else 0
+        if y.size < PIECE or not self._fuses:
+            super().multiply_add(y, x, c)
+            return
+        whole = y.size - y.size % PIECE
         for at in range(0, whole, PIECE):
             part = slice(at, at + PIECE)
             self._multiply_add(y[part], *[_repeated(v) if isinstance(v, float) else v[part] for v in (x, c)])
