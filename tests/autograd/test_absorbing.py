@@ -29,7 +29,7 @@ def g() -> disttorch.Tensor:
 
 
 def test_the_gradient_is_that_of_both(g: disttorch.Tensor) -> None:
-    x, between, pooled = forward()
+    x, _between, pooled = forward()
     pooled.backward(g)
     assert pooled.grad_fn.absorbed
     assert np.array_equal(x.grad.numpy(), expected(g))
@@ -82,7 +82,7 @@ def test_the_gradient_between_can_be_asked_for(g: disttorch.Tensor) -> None:
 
 
 def test_a_graph_swept_again_can_be_differentiated_twice(g: disttorch.Tensor) -> None:
-    x, between, pooled = forward()
+    x, _between, pooled = forward()
     pooled.backward(g, retain_graph=True)
     weight = g.clone().requires_grad_()
     (once,) = disttorch.autograd.grad(pooled, x, weight, create_graph=True)
@@ -92,14 +92,14 @@ def test_a_graph_swept_again_can_be_differentiated_twice(g: disttorch.Tensor) ->
 
 
 def test_a_changed_result_of_relu_is_an_error_as_without(g: disttorch.Tensor) -> None:
-    x, between, pooled = forward()
+    _x, between, pooled = forward()
     between.add_(1)
-    with pytest.raises(RuntimeError, match="modified by an inplace operation.*output 0 of Relu,"):
+    with pytest.raises(RuntimeError, match=r"modified by an inplace operation.*output 0 of Relu,"):
         pooled.backward(g)
 
 
 def test_the_second_sweep_through_a_freed_graph_is_an_error(g: disttorch.Tensor) -> None:
-    x, between, pooled = forward()
+    _x, between, pooled = forward()
     pooled.backward(g)
     with pytest.raises(RuntimeError, match="backward through the graph a second time"):
         between.sum().backward()

@@ -34,6 +34,8 @@ DIFF_SRC, DIFF_DST, DIFF_WEIGHTS, DIFF_BIAS, DIFF_SCALE, DIFF_SHIFT = 129, 145, 
 QUERY_IMPL, QUERY_SRC, QUERY_DIFF_SRC, QUERY_WEIGHTS, QUERY_DIFF_WEIGHTS = 8, 129, 130, 131, 132
 QUERY_DST, QUERY_DIFF_DST, QUERY_WORKSPACE, QUERY_SCRATCHPAD = 133, 134, 135, 136
 
+AVX512 = 0x20  # the bit of dnnl_cpu_isa_t that all with registers of 512 bits have
+
 _P, _DIMS, _OUT = c_void_p, POINTER(c_int64), POINTER(c_void_p)
 _SIGNATURES = {
     "dnnl_engine_create": (_OUT, c_int, ctypes.c_size_t),
@@ -111,5 +113,7 @@ def _declare(lib):
     lib.dnnl_memory_desc_get_size.restype = ctypes.c_size_t
     lib.dnnl_memory_desc_equal.argtypes = (_P, _P)
     lib.dnnl_memory_desc_equal.restype = c_int
+    lib.dnnl_get_effective_cpu_isa.argtypes = ()
+    lib.dnnl_get_effective_cpu_isa.restype = c_int
     lib.dnnl_status2str.argtypes = (c_int,)
     lib.dnnl_status2str.restype = c_char_p

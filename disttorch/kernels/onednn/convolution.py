@@ -4,16 +4,16 @@ from math import prod
 
 import numpy as np
 
+from disttorch.kernels.blas import is_finite
 from disttorch.kernels.geometry import conv_out_size
 from disttorch.kernels.onednn import binding as dnnl
+from disttorch.kernels.onednn import pairs
 from disttorch.kernels.onednn.binding import Unsupported
 from disttorch.kernels.onednn.columns import CHANNELS_PER_ROW, CHANNELS_PER_ROW_FOR_WEIGHTS, Columns, worthwhile
 from disttorch.kernels.onednn.layouts import FLOAT, channels_last, contiguous, dense, empty_channels_last, strides_of
 from disttorch.kernels.onednn.plan import dims
 
-# Output channels up to which a gradient of weights is computed for pairs of outputs, and elements of the output's
-# gradient from which that saves more than it costs. Measured on LeNet's first layer.
-FEW_CHANNELS, PAIRED = 8, 1 << 15
+FEW_CHANNELS = 16  # below which other layouts than channels last are the quickest
 
 
 class Convolution(Columns):
@@ -25,17 +25,30 @@ class Convolution(Columns):
             y_shape = (x.shape[0], w.shape[0], *spatial)
             if worthwhile(y_shape, w.shape, groups, CHANNELS_PER_ROW):
                 return self._columns_forward(x, w, b, y_shape, geometry)
-            y = empty_channels_last(y_shape)
-            key = ("conv", x.shape, x.strides, w.shape, w.strides, b is None, *geometry)
-            arrays = (x, w, y) if b is None else (x, w, y, np.ascontiguousarray(b, FLOAT))
+            paired = pairs.worthwhile(y_shape, w.shape, geometry, self.engine.register)
             try:
-                work = _work(y_shape, w.shape)
-                self.engine.run(key, lambda plan: _forward(plan, x, w, b, y_shape, geometry), *arrays, work=work)
+                if paired and is_finite(x):  # the added column's zeros meet x
+                    return self._pairs_forward(x, w, b, y_shape, geometry)
+                return self._direct_forward(x, w, b, y_shape, geometry, *_quickest(w.shape, y_shape))
             except Unsupported:
                 pass
-            else:
-                return y
         return super().conv_forward(x, w, b, stride, padding, dilation, groups)
+
+    def _pairs_forward(self, x, w, b, y_shape, geometry):
+        w, b = pairs.pair_weights(w), b if b is None else np.concatenate((b, b))
+        shape, geometry = pairs.pair_shape(y_shape), pairs.pair_geometry(geometry)
+        return pairs.as_singles(self._direct_forward(x, w, b, shape, geometry, _free, channels_last))
+
+    def _direct_forward(self, x, w, b, y_shape, geometry, source, target):
+        y = empty_channels_last(y_shape)
+        key = ("conv", x.shape, x.strides, w.shape, w.strides, b is None, *geometry, source, target)
+        arrays = (x, w, y) if b is None else (x, w, y, np.ascontiguousarray(b, FLOAT))
+
+        def build(plan):
+            _forward(plan, x, w, b, y_shape, geometry, source, target)
+
+        self.engine.run(key, build, *arrays, work=_work(y_shape, w.shape))
+        return y
 
     def conv_backward(self, g, x, w, stride, padding, dilation, groups, needs=(True, True, True), into=None):
         geometry = (stride, padding, dilation, groups)
@@ -54,8 +67,10 @@ class Convolution(Columns):
                 gw = self._columns_backward_weight(g, x, w_shape, geometry, into)
                 return gw, self._channel_sum(g) if with_bias else None
             g, x = dense(g), dense(x)
-            if _pairs_fill_registers(g, w_shape, geometry):
-                return self._paired_backward_weight(g, x, w_shape, geometry, with_bias, into)
+            if pairs.worthwhile_for_weights(g, w_shape, geometry, self.engine.register):
+                shape, geometry = (2 * w_shape[0], *w_shape[1:-1], w_shape[-1] + 1), pairs.pair_geometry(geometry)
+                gw, gb = self._conv_backward_parameters(pairs.as_pairs(g), x, shape, *geometry, with_bias)
+                return pairs.sum_of_halves(gw, into), np.add(*np.split(gb, 2)) if with_bias else None
             gw = np.empty(w_shape, FLOAT) if into is None else into
             gb = np.empty(w_shape[0], FLOAT) if with_bias else None
             key = ("conv_w", g.shape, g.strides, x.shape, x.strides, w_shape, with_bias, *geometry)
@@ -73,17 +88,6 @@ class Convolution(Columns):
         gw = super().conv_backward_weight(g, x, w_shape, *geometry)
         return gw, self._channel_sum(g) if with_bias else None
 
-    def _paired_backward_weight(self, g, x, w_shape, geometry, with_bias, into):
-        """Two neighbouring outputs of a row are read as one of twice the channels. Then the kernel is one wider and
-        moves by two, and its two halves hold the gradient one place apart.
-        """
-        (n, o, *rows, width), (stride, padding, dilation, _) = g.shape, geometry
-        pairs = np.moveaxis(np.moveaxis(g, 1, -1).reshape(n, *rows, width // 2, 2 * o), -1, 1)
-        shape, stride = (2 * o, *w_shape[1:-1], w_shape[-1] + 1), (*stride[:-1], 2)
-        gw, gb = self._conv_backward_parameters(pairs, x, shape, stride, padding, dilation, 1, with_bias)
-        gw = np.add(gw[:o, ..., :-1], gw[o:, ..., 1:], out=into)
-        return gw, gb[:o] + gb[o:] if with_bias else None
-
     def conv_backward_input(self, g, w, x_shape, stride, padding, dilation, groups):
         geometry = (stride, padding, dilation, groups)
         if g.dtype is FLOAT and w.dtype is FLOAT and g.size and w.size:
@@ -91,6 +95,10 @@ class Convolution(Columns):
             x_shape = tuple(x_shape)
             if worthwhile(g.shape, w.shape, groups, CHANNELS_PER_ROW):
                 return self._columns_backward_input(g, w, x_shape, geometry)
+            if 2 * w.shape[1] <= self.engine.register and (mirrored := _mirrored(w.shape, geometry)):
+                turned = np.flip(w.swapaxes(0, 1), tuple(range(2, w.ndim)))
+                if pairs.worthwhile(x_shape, turned.shape, mirrored, self.engine.register):
+                    return self.conv_forward(g, turned, None, *mirrored)
             gx = empty_channels_last(x_shape)
             key = ("conv_x", g.shape, g.strides, w.shape, w.strides, x_shape, *geometry)
             try:
@@ -103,18 +111,11 @@ class Convolution(Columns):
         return super().conv_backward_input(g, w, x_shape, *geometry)
 
 
-def _pairs_fill_registers(g, w_shape, geometry):
-    """Whether a pair of outputs makes better use of registers of 16: few channels in and out, as in a first layer."""
-    stride, _, dilation, groups = geometry
-    return (
-        groups == 1
-        and w_shape[0] <= FEW_CHANNELS
-        and w_shape[1] <= 4
-        and g.shape[-1] % 2 == 0
-        and stride[-1] == dilation[-1] == 1
-        and g.size >= PAIRED
-        and np.moveaxis(g, 1, -1).flags.c_contiguous
-    )
+def _mirrored(w_shape, geometry):
+    """The geometry of the convolution of the output's gradient that gives the input's, or None if it is not one."""
+    stride, padding, dilation, groups = geometry
+    around = tuple([k - 1 - p for k, p in zip(w_shape[2:], padding, strict=True)])
+    return None if max(stride) > 1 or max(dilation) > 1 or min(around) < 0 else (stride, around, dilation, groups)
 
 
 def _work(y_shape, w_shape):
@@ -125,11 +126,12 @@ def _work(y_shape, w_shape):
 # ---- plans. Activations come and go channels last; weights are reordered to what the primitive likes best.
 
 
-def _forward(plan, x, w, b, y_shape, geometry):
+def _forward(plan, x, w, b, y_shape, geometry, source_layout, target_layout):
     source, weights = _activation(plan, x), _weights(plan, w.shape, geometry, w.strides)
     target = plan.array(plan.layout(y_shape, channels_last(y_shape)))
     bias = plan.array(plan.layout(b.shape, (1,))) if b is not None else None
-    desc = _describe_forward(plan, x.shape, w.shape, y_shape, geometry, _blocked(w.shape, y_shape), bias)
+    shapes = (x.shape, w.shape, y_shape)
+    desc = _describe(plan, "forward", shapes, geometry, source_layout, target_layout, bias)
     written = plan.output(target, desc, dnnl.QUERY_DST)
     arguments = {
         dnnl.SRC: plan.input(source, desc, dnnl.QUERY_SRC),
@@ -145,17 +147,8 @@ def _forward(plan, x, w, b, y_shape, geometry):
 def _backward_input(plan, g, w, x_shape, geometry):
     gradient, weights = _activation(plan, g), _weights(plan, w.shape, geometry, w.strides)
     target = plan.array(plan.layout(x_shape, channels_last(x_shape)))
-    free = _blocked(w.shape, g.shape)
-    source_layout, weights_layout, target_layout = _layouts(plan, x_shape, w.shape, g.shape, geometry, free)
-    desc = plan.describe(
-        "convolution_backward_data",
-        dnnl.CONVOLUTION_DIRECT,
-        source_layout,
-        weights_layout,
-        target_layout,
-        *_window(geometry),
-        _describe_forward(plan, x_shape, w.shape, g.shape, geometry, free),
-    )
+    liked = _free if 4 < w.shape[1] < FEW_CHANNELS or _deep(w.shape, g.shape) else channels_last
+    desc = _describe(plan, "backward_data", (x_shape, w.shape, g.shape), geometry, liked, liked)
     written = plan.output(target, desc, dnnl.QUERY_DIFF_SRC)
     arguments = {
         dnnl.DIFF_DST: plan.input(gradient, desc, dnnl.QUERY_DIFF_DST),
@@ -170,18 +163,9 @@ def _backward_weight(plan, g, x, w_shape, with_bias, geometry):
     gradient, source = _activation(plan, g), _activation(plan, x)
     target = _weights(plan, w_shape, geometry)
     bias = plan.array(plan.layout(w_shape[:1], (1,))) if with_bias else None
-    free = w_shape[1] <= 4 and prod(w_shape[2:]) >= 36  # the first layer of a network for large pictures
-    source_layout, weights_layout, gradient_layout = _layouts(plan, x.shape, w_shape, g.shape, geometry, free)
-    desc = plan.describe(
-        "convolution_backward_weights",
-        dnnl.CONVOLUTION_DIRECT,
-        source_layout,
-        weights_layout,
-        bias and bias.layout,
-        gradient_layout,
-        *_window(geometry),
-        _describe_forward(plan, x.shape, w_shape, g.shape, geometry, free, bias),
-    )
+    planes = w_shape[1] <= 3  # so few channels come as pictures are read
+    liked = contiguous if planes else channels_last, _free if w_shape[1] < FEW_CHANNELS else channels_last
+    desc = _describe(plan, "backward_weights", (x.shape, w_shape, g.shape), geometry, *liked, bias)
     written = plan.output(target, desc, dnnl.QUERY_DIFF_WEIGHTS)
     arguments = {
         dnnl.SRC: plan.input(source, desc, dnnl.QUERY_SRC),
@@ -194,37 +178,44 @@ def _backward_weight(plan, g, x, w_shape, with_bias, geometry):
     plan.finish(written, target)
 
 
-def _describe_forward(plan, x_shape, w_shape, y_shape, geometry, free, bias=None):
-    source, weights, target = _layouts(plan, x_shape, w_shape, y_shape, geometry, free)
-    return plan.describe(
-        "convolution_forward",
-        dnnl.TRAINING,
-        dnnl.CONVOLUTION_DIRECT,
-        source,
-        weights,
-        bias and bias.layout,
-        target,
-        *_window(geometry),
-    )
+def _describe(plan, operation, shapes, geometry, source, target, bias=None):
+    """A descriptor of the convolution ("forward") or of its gradient for the data or the weights.
 
-
-def _layouts(plan, x_shape, w_shape, y_shape, geometry, free):
-    """What to ask the primitive for: channels last or, `free`, whatever layouts it likes best."""
-    return (
-        plan.layout(x_shape, None if free else channels_last(x_shape)),
-        plan.layout(_grouped(w_shape, geometry[3])),
-        plan.layout(y_shape, None if free else channels_last(y_shape)),
-    )
-
-
-def _blocked(w_shape, y_shape):
-    """Whether oneDNN's blocked kernels are so much faster that reordering the activations pays.
-
-    So they are with fewer channels than a register holds, where those for channels last do not use a second thread,
-    and with many channels in small planes.
+    shapes: of input, weights and output. source, target: the layouts to ask for of input and output, as functions that
+    give a shape's strides; channels last where the processor has no kernel for those.
     """
-    channels = w_shape[1]
-    return 4 < channels < 16 or (channels >= 128 and prod(w_shape[2:]) > 1 and prod(y_shape[2:]) <= 64)
+    try:
+        return _described(plan, operation, shapes, geometry, source, target, bias)
+    except Unsupported:
+        return _described(plan, operation, shapes, geometry, channels_last, channels_last, bias)
+
+
+def _described(plan, operation, shapes, geometry, source, target, bias):
+    x_shape, w_shape, y_shape = shapes
+    x, y = plan.layout(x_shape, source(x_shape)), plan.layout(y_shape, target(y_shape))
+    w, b = plan.layout(_grouped(w_shape, geometry[3])), bias and bias.layout
+    window = _window(geometry)
+    forward = plan.describe("convolution_forward", dnnl.TRAINING, dnnl.CONVOLUTION_DIRECT, x, w, b, y, *window)
+    if operation == "forward":
+        return forward
+    arrays = (x, w, y) if operation == "backward_data" else (x, w, b, y)
+    return plan.describe(f"convolution_{operation}", dnnl.CONVOLUTION_DIRECT, *arrays, *window, forward)
+
+
+def _free(shape):
+    """The layout that the primitive likes best, to or from which the array is then reordered."""
+
+
+def _quickest(w_shape, y_shape):
+    """The layouts of input and output with which a convolution was the quickest."""
+    if _deep(w_shape, y_shape):
+        return _free, _free
+    return _free if w_shape[1] < FEW_CHANNELS else channels_last, channels_last
+
+
+def _deep(w_shape, y_shape):
+    """Many channels in small planes, where blocked kernels are so much faster that reordering all arrays pays."""
+    return w_shape[1] >= 128 and prod(w_shape[2:]) > 1 and prod(y_shape[2:]) <= 64
 
 
 def _activation(plan, x):

@@ -39,18 +39,19 @@ def strides_of(x_shape, x_strides, preferred):
     return tuple(s if n > 1 else max(own) for n, s in zip(x_shape, own, strict=True))
 
 
-_TO_CHANNELS_FIRST = {3: (0, 2, 1), 4: (0, 3, 1, 2), 5: (0, 4, 1, 2, 3)}
-_TO_CHANNELS_LAST = {3: (0, 2, 1), 4: (0, 2, 3, 1), 5: (0, 2, 3, 4, 1)}
+# Axes for `transpose`, by the number of dimensions.
+TO_CHANNELS_FIRST = {3: (0, 2, 1), 4: (0, 3, 1, 2), 5: (0, 4, 1, 2, 3)}
+TO_CHANNELS_LAST = {3: (0, 2, 1), 4: (0, 2, 3, 1), 5: (0, 2, 3, 4, 1)}
 
 
 def is_packed(x):
     """Whether x is contiguous, or channels last, without gaps in memory."""
     return x.flags.c_contiguous or (
-        x.ndim in _TO_CHANNELS_LAST and x.transpose(_TO_CHANNELS_LAST[x.ndim]).flags.c_contiguous
+        x.ndim in TO_CHANNELS_LAST and x.transpose(TO_CHANNELS_LAST[x.ndim]).flags.c_contiguous
     )
 
 
 def empty_channels_last(shape):
     """An empty float32 array (N, C, *S), channels last in memory."""
     n, c, *spatial = shape
-    return np.empty((n, *spatial, c), FLOAT).transpose(_TO_CHANNELS_FIRST[len(shape)])
+    return np.empty((n, *spatial, c), FLOAT).transpose(TO_CHANNELS_FIRST[len(shape)])

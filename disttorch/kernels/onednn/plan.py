@@ -44,6 +44,7 @@ class Engine:
         if address(probe) != probe.ctypes.data:
             raise ImportError("this NumPy does not keep an array's data pointer where version 2 does")
         self.lib = lib
+        self.register = 16 if lib.dnnl_get_effective_cpu_isa() & dnnl.AVX512 else 8  # floats
         self.handle = c_void_p()
         self.check(lib.dnnl_engine_create(byref(self.handle), 1, 0))  # dnnl_cpu
         self.attributes = self._new_attributes()
