@@ -31,7 +31,7 @@ class Halves:
     def __init__(self, words: memoryview, start: int):
         self._words, self._start = words, start
         self._fence, self._helping = clock.Lock(), clock.Lock()
-        self._helped = 0  # the array that the sender helped with last
+        self._helped: int | None = 0  # the array that the sender helped with last
 
     def _get(self, name: int) -> int:
         return self._words[self._start + name]
@@ -75,7 +75,7 @@ class Halves:
         """True if the receiver is at array `number`, and `help` with that may be called."""
         return number is not None and self._get(OFFER) == number != self._helped
 
-    def help(self, number: int, pid: int, array: np.ndarray) -> None:
+    def help(self, number: int | None, pid: int, array: np.ndarray) -> None:
         """Copy pieces of `array`, which process `pid` receives, as long as it has not claimed them."""
         pieces = -(-array.size // PIECE)
         with self._helping:
