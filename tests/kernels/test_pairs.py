@@ -55,20 +55,20 @@ def kernels():
 @pytest.mark.parametrize("channels", [1, 3, 8, 16])
 @pytest.mark.parametrize("bias", [True, False])
 def test_forward_and_gradients_of_few_channels(kernels, rng, channels, bias) -> None:
-    x, w = normal(rng, 8, channels, 20, 24), normal(rng, 3, channels, 5, 5)
+    x, w = normal(rng, 64, channels, 20, 24), normal(rng, 3, channels, 5, 5)
     b = normal(rng, 3) if bias else None
     y = kernels.conv_forward(x, w, b, *LENET)
     assert pairs.worthwhile(y.shape, w.shape, LENET, kernels.engine.register) == (channels > 1)
     assert_close(y, convolve(x, w, b, *LENET))
     turned = w.swapaxes(0, 1)  # whose gradient for the input has three channels
-    g = normal(rng, 8, channels, 16, 20)
-    gx = kernels.conv_backward_input(g, turned, (8, 3, 20, 24), *LENET)
+    g = normal(rng, 64, channels, 16, 20)
+    gx = kernels.conv_backward_input(g, turned, (64, 3, 20, 24), *LENET)
     wide = np.pad(g, [(0, 0), (0, 0), (4, 4), (4, 4)])
     assert_close(gx, convolve(wide, w[..., ::-1, ::-1], None, *LENET))
 
 
 def test_an_infinity_stays_within_its_windows(kernels, rng) -> None:
-    x, w = normal(rng, 8, 3, 20, 24), normal(rng, 3, 3, 5, 5)
+    x, w = normal(rng, 64, 3, 20, 24), normal(rng, 3, 3, 5, 5)
     x[0, 0, 9, 11] = np.inf
     y = kernels.conv_forward(x, w, None, *LENET)
     reached = np.zeros(y.shape, bool)

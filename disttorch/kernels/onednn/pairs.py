@@ -15,7 +15,7 @@ from disttorch.kernels.onednn.layouts import FLOAT, TO_CHANNELS_FIRST, TO_CHANNE
 
 # Kernel width from which the added column costs less than the second half of the register brings, and multiplications
 # from which that pays for building the weights. Measured on a LeNet's layers and on 3x3 and 7x7 kernels.
-WIDE, LARGE = 3, 1 << 19
+WIDE, LARGE = 3, 1 << 21
 FIRST_CHANNELS, LARGE_GRADIENT = 4, 1 << 15  # for the weights' gradient: input channels, elements of the output's
 
 
