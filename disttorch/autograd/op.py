@@ -212,7 +212,8 @@ class _Plan:
         self.args = taking(positions) if positions else None
         # (position, rule, what gives it those of the kept values that it reads)
         rules = [(position, rule, taking([keep.index(named[n]) for n in names])) for position, rule, names in wanted]
-        self.rules, self.past = (rules, None) if op.absorbs is None else (rules[:-1], rules[-1:])
+        own = len(rules) if op.absorbs is None else -1
+        self.rules, self.past = rules[:own], rules[own:]  # past: the rule that also serves for the absorbed operation
 
     @staticmethod
     def _source(op: Op, name: str) -> tuple:
@@ -231,7 +232,6 @@ class _Plan:
 class OpNode(Node):
     op: Op
     plan: _Plan
-    absorbs: Op | None
     absorbed = False  # whether this sweep goes past the node below, of that operation
 
     def check(self) -> None:

@@ -7,6 +7,7 @@ as their last gradient is there. The order depends on the graph alone, so the sa
 import sys
 import threading
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -14,7 +15,6 @@ from .. import dtypes
 from ..devices import scope
 from .mode import mode
 from .node import Node
-from .op import OpNode
 from .variable import Tensor, alias, counter, wrap
 
 
@@ -75,7 +75,8 @@ def _visit(roots: list) -> tuple[dict, set]:
 
 def _leading_to(seen: set, targets: set) -> set:
     """The nodes below which a target lies (the targets themselves too)."""
-    useful, done = set(), set()
+    useful: set = set()
+    done = set()
     for start in seen:
         stack = [start]
         while stack:
@@ -163,12 +164,9 @@ class _Sweep:
             target, nr = e
             leaf = isinstance(target, Tensor)
             if g is not None:
-                data = target._data if leaf else None
-                meta = (data.shape, data.dtype, target.device) if leaf else target.metas[nr]
-                data = g._data
-                if (data.shape, data.dtype, g.device) != meta:
+                meta = (target._data.shape, target._data.dtype, target.device) if leaf else target.metas[nr]
+                if (g._data.shape, g._data.dtype, g.device) != meta:
                     g = fit(g, meta)
-                data = None
             if target in self.counts or not (leaf or len(target.metas) == 1):
                 self.gather(e, g)
             elif leaf:
@@ -179,7 +177,7 @@ class _Sweep:
                 self.ready.append((target, [g]))
             g = None
 
-    def _past_absorbed(self, node: OpNode) -> tuple:
+    def _past_absorbed(self, node: Any) -> tuple:
         """Where the node's gradient goes: past the node below if it can be absorbed and nobody watches that one."""
         below = node.edges[0][0]
         node.absorbed = (
