@@ -3,9 +3,11 @@
 NumPy's OpenBLAS has a pool of its own, and two pools that alternate wait for each other's spinning threads (a step of
 4 ms took 20). While oneDNN carries the matrix products, OpenBLAS is held to one thread. A call too small to share is
 done by one thread of OpenMP's too: on a busy machine each meeting of two threads can cost a turn of the scheduler.
+
+How long an idle thread spins before it sleeps is left to libgomp (`GOMP_SPINCOUNT`). With fewer turns it sleeps between
+two kernels of a step, and where a hypervisor shares its cores, waking one takes it up to milliseconds.
 """
 
-import contextlib
 import contextvars
 import ctypes
 import os
@@ -55,24 +57,6 @@ class _Thread(threading.local):
 
 
 _setting, _thread = _Setting(), _Thread()
-
-
-@contextlib.contextmanager
-def short_spins():
-    """Around the loading of libgomp: let its threads spin for a millisecond or so, then sleep.
-
-    That bridges the gap between two kernels of a step: with 1,000 turns instead of 30,000 a Transformer's step with two
-    threads took 1.8 times as long on an otherwise idle machine. libgomp's own 300,000 gain nothing more, and where
-    processes share cores a spinning thread keeps the working one from running.
-    """
-    chosen = {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT"} & set(os.environ)
-    if not chosen:
-        os.environ["GOMP_SPINCOUNT"] = "30000"
-    try:
-        yield
-    finally:
-        if not chosen:
-            del os.environ["GOMP_SPINCOUNT"]
 
 
 def use_openmp():

@@ -28,8 +28,7 @@ class OneDNN(Convolution, Pooling, Linear, Attention, Normalization, Activation,
 
 def load():
     """The backend, or None where libdnnl or libgomp is missing."""
-    with threads.short_spins():
-        lib = binding.load()
+    lib = binding.load()
     if lib is None:
         return None
     threads.use_openmp()
