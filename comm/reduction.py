@@ -115,8 +115,8 @@ def _rotation(dtype: np.dtype, op: str):
     """rotate(x, y) makes both x + y, or both x/2 + y/2, in one pass; None where that cannot be.
 
     BLAS's modified Givens rotation (Lawson et al. 1979) with four equal elements: it reads and writes each array once,
-    where NumPy's operations take two or three passes. An average does not overflow where the sum would; where x/2 or y/2
-    is subnormal its last bit may differ from that of (x + y)/2, as other ways to the same average compute it.
+    where NumPy's operations take two or three passes. An average does not overflow where the sum would; where x/2 or
+    y/2 is subnormal its last bit may differ from that of (x + y)/2, as other ways to the same average compute it.
     """
     name = {"f4": "cblas_srotm", "f8": "cblas_drotm"}.get(dtype.str[1:])
     call = openblas(name, c_int64, c_void_p, c_int64, c_void_p, c_int64, c_void_p) if name and dtype.isnative else None
