@@ -204,11 +204,13 @@ def _shift(input, dim, half):
 
 def fftshift(input, dim=None):
     """Frequency 0 moved to the middle."""
+    need_tensor(input, "fft_fftshift", "input", 1)
     return _shift(input, dim, lambda n: n // 2)
 
 
 def ifftshift(input, dim=None):
     """The inverse of `fftshift`."""
+    need_tensor(input, "fft_ifftshift", "input", 1)
     return _shift(input, dim, lambda n: (n + 1) // 2)
 
 

@@ -1,19 +1,29 @@
-"""NumPy's names for two settings: `axis` for `dim` and `keepdims` for `keepdim`, which PyTorch's functions take too."""
+"""What PyTorch's functions of a dimension take and refuse alike: NumPy's names for two settings (`axis` for `dim`,
+`keepdims` for `keepdim`), and lists or arrays in a tensor's place.
+"""
 
 import functools
 from collections.abc import Callable
 from types import FunctionType
 
+import numpy as np
+
+from .arguments import need_tensor
+
 _NAMES = (("axis", "dim"), ("keepdims", "keepdim"))
+_TENSORS = frozenset(["index", "other", "src"])  # names of parameters, beside the first, that are given no lists
 
 
-def with_numpy_names(function: Callable) -> Callable:
-    """The function, which takes NumPy's names as well if it has PyTorch's."""
+def of_dimension(name: str, function: Callable) -> Callable:
+    """The function under its public name, which takes NumPy's names as well if it has PyTorch's. Arguments are looked
+    at only after it has failed, which costs good ones nothing.
+    """
     if not isinstance(function, FunctionType):
         return function
     code = function.__code__
     if "dim" not in code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]:
         return function
+    tensors = [(k, n) for k, n in enumerate(code.co_varnames[: code.co_argcount]) if k == 0 or n in _TENSORS]
 
     @functools.wraps(function)
     def call(*args, **kwargs):
@@ -21,6 +31,12 @@ def with_numpy_names(function: Callable) -> Callable:
             for theirs, ours in _NAMES:
                 if theirs in kwargs:
                     kwargs[ours] = kwargs.pop(theirs)
-        return function(*args, **kwargs)
+        try:
+            return function(*args, **kwargs)
+        except (AttributeError, TypeError):
+            for k, argument in tensors:
+                if k < len(args) and (k == 0 or isinstance(args[k], (list, tuple, np.ndarray))):
+                    need_tensor(args[k], name, argument, k + 1)
+            raise
 
     return call

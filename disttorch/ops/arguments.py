@@ -19,6 +19,13 @@ def need_tensor(t, function: str, argument: str, position: int) -> None:
         )
 
 
+def need_tensors(tensors) -> None:
+    """TypeError unless all elements of a sequence are tensors."""
+    for i, t in enumerate(tensors):
+        if not isinstance(t, Tensor):
+            raise TypeError(f"expected Tensor as element {i} in argument 0, but got {type(t).__name__}")
+
+
 def need_floating(t: Tensor, kernel: str) -> None:
     """NotImplementedError for a tensor of integers or booleans."""
     if t._data.dtype.kind not in "fV":
@@ -34,4 +41,4 @@ def repeated(value, n: int) -> tuple | None:
     return tuple([v.__index__() for v in value]) if len(value) == n else None
 
 
-__all__ = ["C_NAMES", "need_floating", "need_tensor", "repeated"]
+__all__ = ["C_NAMES", "need_floating", "need_tensor", "need_tensors", "repeated"]

@@ -9,6 +9,7 @@ from ..autograd.op import Op
 from ..autograd.variable import Tensor
 from ..dtypes import FLOATING, bool_, float32
 from ..kernels import for_device
+from .arguments import need_tensor
 from .comparison import where
 from .pointwise import binary, check_operands, hushed, inplace_of, no_gradient, result_dtype
 
@@ -361,6 +362,7 @@ def addcmul(input, tensor1, tensor2, *, value=1, out=None):
 
 def addcdiv(input, tensor1, tensor2, *, value=1, out=None):
     """input + value * tensor1 / tensor2; integers are refused as in PyTorch."""
+    need_tensor(input, "addcdiv", "input", 1)
     if all(t._data.dtype.kind in "iub" for t in (tensor1, tensor2)):
         raise RuntimeError(
             "Integer division with addcdiv is no longer supported, and in a future  release addcdiv will perform a "
@@ -390,6 +392,7 @@ def _weighted(start, end, weight):
 
 def lerp(input, end, weight, *, out=None):
     """input + weight * (end - input)."""
+    need_tensor(input, "lerp", "input", 1)
     if input.dtype is not end.dtype:
         raise RuntimeError(f"expected dtype {_name(input)} for `end` but got dtype {_name(end)}")
     if isinstance(weight, Tensor) and weight.dtype is not input.dtype:

@@ -9,6 +9,7 @@ from ..autograd.op import Op
 from ..autograd.variable import Tensor, wrap
 from ..dtypes import FROM_NUMPY, SCALAR_NAMES, bool_
 from ..kernels.portable.masking import chosen
+from .arguments import need_tensor
 from .pointwise import binary, check_operands, common_device, hushed, operand, result_dtype
 
 
@@ -58,6 +59,7 @@ def where(condition, input=None, other=None, *, out=None):
     """`input` where `condition` holds, else `other`; with the condition alone, the indices of its true elements."""
     from ..autograd.inplace import write
 
+    need_tensor(condition, "where", "condition", 1)
     if input is None and other is None:
         from .masks import nonzero
 
@@ -111,6 +113,7 @@ def allclose(input, other, rtol=1e-05, atol=1e-08, equal_nan=False) -> bool:
 
 def equal(input, other) -> bool:
     """Whether two tensors have the same shape and elements."""
+    need_tensor(input, "equal", "input", 1)
     common_device(input, other)
     meta.refuse("aten::equal", input)
     return input._data.shape == other._data.shape and bool((input._data == other._data).all())

@@ -265,6 +265,7 @@ conv_transpose1d, conv_transpose2d, conv_transpose3d = _make_transposed(1), _mak
 
 def conv_tbc(input, weight, bias, pad=0):
     """Convolution over time with layout (T, N, C); weight (K, C, O), bias (O,) -> (T', N, O)."""
+    need_tensor(input, "conv_tbc", "input", 1)
     return conv1d(input.permute(1, 2, 0), weight.permute(2, 1, 0), bias, padding=pad).permute(2, 0, 1)
 
 

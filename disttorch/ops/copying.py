@@ -103,11 +103,14 @@ def to(input, *args, dtype=None, device=None, non_blocking=False, copy=False, me
 
 def detach(input):
     """The same memory outside the graph; in-place changes of either are seen by both, and noticed by autograd."""
+    if not isinstance(input, Tensor):
+        need_tensor(input, "detach", "input", 1)
     return alias(input)
 
 
 def detach_(self):
     """Take the tensor itself out of the graph."""
+    need_tensor(self, "detach_", "input", 1)
     if self._view is not None:
         raise RuntimeError(
             "Can't detach views in-place. Use detach() instead. If you are using DistributedDataParallel (DDP) for "
@@ -173,6 +176,7 @@ def conj_physical(input, *, out=None):
 
 def resolve_conj(input):
     """The tensor itself: conjugation is never delayed here."""
+    need_tensor(input, "resolve_conj", "input", 1)
     return input
 
 

@@ -10,6 +10,7 @@ from .. import dtypes, meta
 from ..autograd.inplace import write
 from ..autograd.variable import Tensor, wrap
 from ..devices import META, namespace, resolve, scope
+from .arguments import need_tensor, need_tensors
 from .copying import channels_last, channels_last_3d, contiguous_format, preserve_format
 from .fill import element
 
@@ -259,6 +260,7 @@ def full_like(
     memory_format=None,
 ):  # fmt: skip
     """`fill_value` in the shape and dtype of `input`."""
+    need_tensor(input, "full_like", "input", 1)
     value = element(fill_value, as_dtype("full_like", dtype) or input.dtype)
     return like("full_like", input, value, dtype, layout, device, requires_grad, memory_format)
 
@@ -447,6 +449,7 @@ def meshgrid(*tensors, indexing=None):
         )  # fmt: skip
     if not tensors:
         raise RuntimeError("meshgrid expects a non-empty TensorList")
+    need_tensors(tensors)
     if any(t._data.ndim > 1 for t in tensors):
         odd = next(t for t in tensors if t._data.ndim > 1)
         raise RuntimeError(f"torch.meshgrid: Expected 0D or 1D tensor in the tensor list but got: {odd}")
@@ -467,6 +470,7 @@ def cartesian_prod(*tensors):
     """All combinations of one element from each vector, a row each; of one vector, itself."""
     from .joining import stack
 
+    need_tensors(tensors)
     if len(tensors) == 1:
         return tensors[0]
     return stack([g.reshape(-1) for g in meshgrid(*tensors, indexing="ij")], 1)
@@ -474,6 +478,7 @@ def cartesian_prod(*tensors):
 
 def combinations(input, r=2, with_replacement=False):
     """All combinations of `r` elements of a vector, a row each, in the order of itertools."""
+    need_tensor(input, "combinations", "input", 1)
     import itertools
 
     if input._data.ndim != 1:

@@ -178,6 +178,7 @@ def tensor_split(input, indices_or_sections, dim=0):
 
 def _splitter(name, least, dim):
     def function(input, indices_or_sections):
+        need_tensor(input, name, "input", 1)
         n = input._data.ndim
         if n < least:
             raise RuntimeError(

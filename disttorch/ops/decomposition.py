@@ -10,6 +10,7 @@ import numpy as np
 from ..autograd.inplace import write
 from ..autograd.op import Op
 from ..autograd.variable import Tensor, wrap
+from .arguments import need_tensor
 from .complexes import complex
 from .diagonal import diag_embed
 from .joining import cat
@@ -145,6 +146,7 @@ _cholesky_solve = Op(
 
 def cholesky_solve(input, L, upper=False, *, out=None):
     """X with A X = input, where `L` is A's Cholesky factor."""
+    need_tensor(input, "cholesky_solve", "input", 1)
     for t, what in ((input, "b"), (L, "u")):
         if t._data.ndim < 2:
             raise RuntimeError(f"{what} should have at least 2 dimensions, but has {t._data.ndim} dimensions instead")

@@ -5,6 +5,7 @@ import numpy as np
 from .. import dtypes
 from ..autograd.inplace import write
 from ..autograd.variable import wrap
+from .arguments import need_tensor
 from .norms import vector_norm
 from .pointwise import result_dtype
 from .shape import broadcast_tensors
@@ -33,6 +34,7 @@ def cosine_similarity(x1, x2, dim=1, eps=1e-8):
 
 def pdist(input, p=2.0):
     """The p-norms of the differences of all pairs of rows i < j: (N, D) -> (N * (N - 1) / 2,)."""
+    need_tensor(input, "pdist", "input", 1)
     x = input._data
     if x.ndim != 2:
         raise RuntimeError(f"pdist only supports 2D tensors, got: {x.ndim}D")

@@ -8,6 +8,7 @@ from ..autograd.op import Op
 from ..autograd.variable import Tensor, wrap
 from ..devices import scope
 from . import fill
+from .arguments import need_tensor
 from .creation import EMPTY, as_dtype, as_shape, created, empty, empty_like, leaf, sized
 from .pointwise import no_gradient
 from .shape import broadcast_shapes
@@ -149,6 +150,7 @@ def bernoulli(input, p=None, *, generator=None, out=None):
 
 def poisson(input, generator=None):
     """A count for each rate in `input`."""
+    need_tensor(input, "poisson", "input", 1)
     if not input.dtype.is_floating_point:
         raise NotImplementedError(f"\"poisson_cpu\" not implemented for '{dtypes.SCALAR_NAMES[input.dtype]}'")
     rates = input.detach().to("cpu")._data
@@ -163,6 +165,7 @@ def multinomial(input, num_samples, replacement=False, *, generator=None, out=No
 
     Raises RuntimeError (PyTorch's texts) for other shapes, negative or infinite weights, and too few of them.
     """
+    need_tensor(input, "multinomial", "input", 1)
     if out is not None and out.dtype is not dtypes.int64:
         raise RuntimeError(f"multinomial expects Long tensor out, got: {dtypes.SCALAR_NAMES[out.dtype]}")
     if not 1 <= input._data.ndim <= 2:

@@ -125,6 +125,7 @@ def _alpha(input, shape, p, inplace):
 
 def alpha_dropout(input, p=0.5, training=False, inplace=False):
     """Dropout that keeps mean and variance of SELU activations: dropped elements take SELU's lowest value."""
+    need_tensor(input, "alpha_dropout", "input", 1)
     _check(p)
     if not training or p == 0 or not input._data.size:
         return input
@@ -133,6 +134,7 @@ def alpha_dropout(input, p=0.5, training=False, inplace=False):
 
 def feature_alpha_dropout(input, p=0.5, training=False, inplace=False):
     """`alpha_dropout` of whole channels of (N, C, ...) inputs."""
+    need_tensor(input, "feature_alpha_dropout", "input", 1)
     _check(p)
     if not training or p == 0 or not input._data.size:
         return input

@@ -13,6 +13,7 @@ from ..autograd.mode import mode
 from ..autograd.op import Op
 from ..autograd.variable import Tensor, counter, wrap
 from ..devices import META, namespace, scope
+from .arguments import need_tensor
 from .pointwise import no_gradient
 
 C_NAMES = {  # the names that PyTorch's texts use for values
@@ -91,11 +92,13 @@ def _overwrite(self: Tensor, op: Op, make) -> Tensor:
 
 def zero_(self):
     """Set every element to 0."""
+    need_tensor(self, "zero_", "input", 1)
     return _constant(self, _zero, 0)
 
 
 def fill_(self, value):
     """Set every element to `value`, a number or a tensor of no dimensions."""
+    need_tensor(self, "fill_", "input", 1)
     if isinstance(value, Tensor):
         if value._data.ndim:
             raise RuntimeError(

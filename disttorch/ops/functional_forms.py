@@ -3,6 +3,7 @@
 import functools
 
 from ..autograd.inplace import write
+from .arguments import need_tensor
 from .complexes import view_as_complex, view_as_real
 from .copying import contiguous_format, detach
 from .cutting import chunk, narrow, select, slice_of, split, split_with_sizes, unbind
@@ -16,6 +17,7 @@ def _copying(function):
 
     @functools.wraps(function)
     def copied(input, *args, out=None, **kwargs):
+        need_tensor(input, copied.__name__, "input", 1)
         views = function(input, *args, **kwargs)
         if isinstance(views, tuple):
             return tuple([v.clone(memory_format=contiguous_format) for v in views])
@@ -59,11 +61,13 @@ unsafe_chunk, unsafe_split = chunk, split
 
 def fill(input, value):
     """A tensor like `input` with all elements `value` (a number or a 0-dimensional tensor)."""
+    need_tensor(input, "fill", "input", 1)
     return input.clone().fill_(value)
 
 
 def resize_as_(input, the_template, *, memory_format=None):
     """`input`, given the shape of another tensor: its elements in order, new ones uninitialised."""
+    need_tensor(input, "resize_as_", "input", 1)
     return input.resize_(the_template.shape)
 
 
@@ -87,16 +91,19 @@ def select_scatter(input, src, dim, index):
 
 def slice_scatter(input, src, dim=0, start=None, end=None, step=1):
     """`input` with a slice of dimension `dim` replaced by `src`."""
+    need_tensor(input, "slice_scatter", "input", 1)
     return _scattered(input, src, slice_of, "slice", dim, start, end, step)
 
 
 def diagonal_scatter(input, src, offset=0, dim1=0, dim2=1):
     """`input` with a diagonal replaced by `src`."""
+    need_tensor(input, "diagonal_scatter", "input", 1)
     return _scattered(input, src, diagonal, "slice", offset, dim1, dim2)
 
 
 def as_strided_scatter(input, src, size, stride, storage_offset=None):
     """`input` with the elements that `as_strided` would show replaced by `src`."""
+    need_tensor(input, "as_strided_scatter", "input", 1)
     return _scattered(input, src, as_strided, "slice", size, stride, storage_offset)
 
 

@@ -13,6 +13,7 @@ import numpy as np
 from .. import dtypes
 from ..autograd.inplace import write
 from ..autograd.op import Op
+from .arguments import need_tensor
 from .pointwise import binary, inplace_of, unary
 
 # B(2k) / (2k)!, k = 1, 2, ...: the coefficients of the Euler-Maclaurin formula
@@ -120,6 +121,7 @@ zeta = binary(
 
 def mvlgamma(input, p, *, out=None):
     """The logarithm of the multivariate gamma function of dimension p."""
+    need_tensor(input, "mvlgamma", "input", 1)
     if not (input.dtype.is_floating_point or not input.dtype.is_complex):
         raise RuntimeError("mvlgamma: The input must be real")
     if p < 1:

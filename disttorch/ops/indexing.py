@@ -9,6 +9,7 @@ from ..autograd.inplace import assign, check_apart, check_inplace, write
 from ..autograd.mode import mode
 from ..autograd.op import Op, ViewOp
 from ..autograd.variable import Tensor, counter, mark_view, wrap
+from .arguments import need_tensor
 from .pointwise import scalar_name
 
 
@@ -339,6 +340,7 @@ def index_put(input, indices, values, accumulate=False):
 
 def take(input, index, *, out=None):
     """Elements of the flattened tensor."""
+    need_tensor(input, "take", "input", 1)
     check_apart(out, input, index)
     size = input._data.size
     data = index._data
@@ -354,6 +356,7 @@ def take(input, index, *, out=None):
 
 def put(input, index, source, accumulate=False):
     """`input` with source's elements at positions of the flattened tensor."""
+    need_tensor(input, "put", "input", 1)
     flat = index_put(input.reshape(-1), (index.reshape(-1),), source.reshape(-1), accumulate)
     return flat.reshape(input._data.shape)
 

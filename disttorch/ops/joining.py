@@ -5,6 +5,7 @@ import numpy as np
 from ..autograd.inplace import check_apart, write
 from ..autograd.op import Op
 from ..autograd.variable import Tensor
+from .arguments import need_tensors
 from .dims import axis
 from .pointwise import common_device, result_dtype
 from .shape import reshape, unsqueeze
@@ -125,7 +126,10 @@ def atleast_3d(*tensors):
 def _each(tensors, f):
     if len(tensors) == 1 and isinstance(tensors[0], Tensor):
         return f(tensors[0])
-    return tuple(f(x) for x in (tensors[0] if len(tensors) == 1 else tensors))
+    if len(tensors) == 1:
+        tensors = tensors[0]
+    need_tensors(tensors)
+    return tuple(f(x) for x in tensors)
 
 
 hstack, vstack, dstack = (
@@ -138,6 +142,7 @@ row_stack = vstack
 
 def column_stack(tensors, *, out=None):
     """1-D tensors as columns, 2-D ones side by side."""
+    need_tensors(tensors)
     return cat([reshape(x, -1, 1) if x._data.ndim < 2 else x for x in tensors], 1, out=out)
 
 

@@ -140,6 +140,7 @@ def bilinear(input1, input2, weight, bias=None):
     """out[*, k] = input1[*, :] @ weight[k] @ input2[*, :] + bias[k]: (*, in1), (*, in2), (out, in1, in2) -> (*,
     out).
     """
+    need_tensor(input1, "bilinear", "input1", 1)
     a, b, w = input1._data, input2._data, weight._data
     if a.ndim != b.ndim:
         raise RuntimeError(f"bilinear(): input dimensions do not match: got {a.ndim} and {b.ndim}")

@@ -9,6 +9,7 @@ import numpy as np
 from .. import dtypes
 from ..autograd.op import Op
 from ..autograd.variable import wrap
+from .arguments import need_tensor
 from .decomposition import give
 from .solving import _solve_triangular, adjoint, check_matrix, check_square
 
@@ -148,6 +149,7 @@ def _order_of(pivots, m: int):
 
 def lu_unpack(LU_data, LU_pivots, unpack_data=True, unpack_pivots=True, *, out=None):
     """(P, L, U) from what `lu_factor` gives."""
+    need_tensor(LU_data, "lu_unpack", "LU_data", 1)
     if unpack_pivots and LU_pivots.dtype is not dtypes.int32:
         raise RuntimeError(
             "torch.lu_unpack: LU_pivots is expected to be a contiguous tensor of torch.int32 dtype.\n"

@@ -115,6 +115,7 @@ def cosine_embedding_loss(
     input1, input2, target, margin=0, size_average=None, reduce=None, reduction="mean"
 ):  # fmt: skip
     """1 - cos where the target is 1, max(0, cos - margin) where it is -1; inputs (N, D) or (D,), target (N,) or ()."""
+    need_tensor(input1, "cosine_embedding_loss", "input1", 1)
     reduction = legacy(size_average, reduce, reduction)
     check_reduction(reduction)
     t = target._data
@@ -141,6 +142,7 @@ def triplet_margin_loss(
 
     swap: the distance of positive and negative counts where it is smaller (Balntas et al., 2016).
     """
+    need_tensor(anchor, "triplet_margin_loss", "anchor", 1)
     reduction = legacy(size_average, reduce, reduction)
     check_reduction(reduction)
 

@@ -38,6 +38,7 @@ _masked_fill = Op(
 
 def masked_fill(input, mask, value):
     """`input` with `value` where `mask` is true."""
+    need_tensor(input, "masked_fill", "input", 1)
     _check_mask(mask, "masked_fill_")
     if isinstance(value, Tensor):
         if value.dtype.is_complex and not input.dtype.is_complex:
@@ -71,6 +72,7 @@ _C_NAMES = {
 
 def masked_select(input, mask, *, out=None):
     """The elements where `mask` is true, in one dimension."""
+    need_tensor(input, "masked_select", "input", 1)
     _check_mask(mask, "masked_select")
     meta.refuse("aten::masked_select", input, mask)
     check_apart(out, input, mask)
@@ -98,6 +100,7 @@ _masked_scatter = Op(
 
 def masked_scatter(input, mask, source):
     """`input` with source's elements, in order, where `mask` is true."""
+    need_tensor(input, "masked_scatter", "input", 1)
     _check_mask(mask, "masked_scatter_")
     if source.dtype is not input.dtype:
         raise RuntimeError(

@@ -9,6 +9,7 @@ from ..autograd.inplace import write
 from ..autograd.op import Op, raise_devices
 from ..autograd.variable import Tensor
 from ..kernels import for_device
+from .arguments import need_tensor
 from .pointwise import broadcast_error
 
 
@@ -111,6 +112,7 @@ def mv(input, vec, *, out=None):
 
 def dot(input, tensor, *, out=None):
     """The sum of products of two vectors."""
+    need_tensor(input, "dot", "input", 1)
     if input._data.ndim != 1 or tensor._data.ndim != 1:
         raise RuntimeError(f"1D tensors expected, but got {input._data.ndim}D and {tensor._data.ndim}D tensors")
     if input._data.shape != tensor._data.shape:
@@ -128,11 +130,13 @@ def dot(input, tensor, *, out=None):
 
 def vdot(input, other, *, out=None):
     """`dot` with the first vector conjugated."""
+    need_tensor(input, "vdot", "input", 1)
     return dot(_c(input), other, out=out)
 
 
 def inner(input, other, *, out=None):
     """Sums of products over the last dimensions."""
+    need_tensor(input, "inner", "input", 1)
     if input._data.ndim == 0 or other._data.ndim == 0:
         return write(out, input * other)
     if input._data.shape[-1] != other._data.shape[-1]:
@@ -146,6 +150,7 @@ def inner(input, other, *, out=None):
 
 def outer(input, vec2, *, out=None):
     """All products of two vectors' elements: (M,), (N,) -> (M, N)."""
+    need_tensor(input, "outer", "input", 1)
     for t, what in ((input, "self"), (vec2, "vec2")):
         if t._data.ndim != 1:
             raise RuntimeError(f"outer: Expected 1-D argument {what}, but got {t._data.ndim}-D")
@@ -216,6 +221,7 @@ _addmm = Op(
 
 def addmm(input, mat1, mat2, *, beta=1, alpha=1, out=None):
     """beta * input + alpha * (mat1 @ mat2)."""
+    need_tensor(input, "addmm", "input", 1)
     for t, what in ((mat1, "mat1"), (mat2, "mat2")):
         if t._data.ndim != 2:
             raise RuntimeError(f"{what} must be a matrix, got {t._data.ndim}-D tensor")
@@ -233,6 +239,7 @@ def addmm(input, mat1, mat2, *, beta=1, alpha=1, out=None):
 
 def _with_sum(name, product):
     def function(input, a, b, *, beta=1, alpha=1, out=None):
+        need_tensor(input, name, "input", 1)
         value = _scaled(product(a, b), alpha)
         return write(out, value if beta == 0 else _scaled(input, beta) + value)
 
@@ -254,6 +261,7 @@ def chain_matmul(*matrices, out=None):
 
 def kron(input, other, *, out=None):
     """The Kronecker product."""
+    need_tensor(input, "kron", "input", 1)
     n = max(input._data.ndim, other._data.ndim)
     a, b = ((1,) * (n - t._data.ndim) + t._data.shape for t in (input, other))
     x = input.reshape([s for d in a for s in (d, 1)])

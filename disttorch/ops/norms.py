@@ -7,6 +7,7 @@ import numpy as np
 from .. import dtypes
 from ..autograd.inplace import write
 from ..autograd.op import Op
+from .arguments import need_tensor
 from .decomposition import svdvals
 from .dims import axes
 from .extremes import amax, amin
@@ -80,6 +81,7 @@ def _as_norm_dtype(x, dtype, name):
 
 def vector_norm(x, ord=2, dim=None, keepdim=False, *, dtype=None, out=None):
     """(sum |x|^ord)^(1/ord) over `dim` (of all elements if None); ord may be 0, inf and -inf."""
+    need_tensor(x, "linalg_vector_norm", "x", 1)
     x = _as_norm_dtype(x, dtype, "linalg.vector_norm")
     if isinstance(ord, complex):
         raise RuntimeError("linalg.vector_norm: Expected a non-complex scalar as the order of norm.")
@@ -101,6 +103,7 @@ def vector_norm(x, ord=2, dim=None, keepdim=False, *, dtype=None, out=None):
 
 def matrix_norm(A, ord="fro", dim=(-2, -1), keepdim=False, *, dtype=None, out=None):
     """A norm of the matrices in two dimensions: "fro", "nuc", inf, -inf, 1, -1, 2 or -2."""
+    need_tensor(A, "linalg_matrix_norm", "A", 1)
     A = _as_norm_dtype(A, dtype, "linalg.matrix_norm")
     if A._data.ndim < 2:
         raise RuntimeError("linalg.matrix_norm: The input tensor A must have at least 2 dimensions.")
@@ -130,6 +133,7 @@ def matrix_norm(A, ord="fro", dim=(-2, -1), keepdim=False, *, dtype=None, out=No
 
 def linalg_norm(A, ord=None, dim=None, keepdim=False, *, dtype=None, out=None):
     """A vector norm (of all elements without `ord` and `dim`) or, over two dimensions, a matrix norm."""
+    need_tensor(A, "linalg_norm", "A", 1)
     if dim is not None:
         dim = (dim,) if isinstance(dim, int) else tuple(dim)
         if len(dim) not in (1, 2):
@@ -181,6 +185,7 @@ def renorm(input, p, dim, maxnorm, *, out=None):
 
 def cdist(x1, x2, p=2.0, compute_mode="use_mm_for_euclid_dist_if_necessary"):
     """The p-norm distances between all rows: (B, P, M), (B, R, M) -> (B, P, R)."""
+    need_tensor(x1, "cdist", "x1", 1)
     for t, what in ((x1, "X1"), (x2, "X2")):
         if t.dtype.category < dtypes.FLOATING:
             raise RuntimeError(f"cdist only supports floating-point dtypes, {what} got: {scalar_name(t)}")

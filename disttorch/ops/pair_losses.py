@@ -260,6 +260,7 @@ def poisson_nll_loss(
     """exp(input) - target * input, or input - target * log(input + eps) without `log_input`; `full` adds Stirling's
     terms.
     """
+    need_tensor(input, "poisson_nll_loss", "input", 1)
     reduction = legacy(size_average, reduce, reduction)
     check_reduction(reduction)
     loss = input.exp() - target * input if log_input else input - target * (input + eps).log()
@@ -271,6 +272,7 @@ def poisson_nll_loss(
 
 def gaussian_nll_loss(input, target, var, full=False, eps=1e-6, reduction="mean"):
     """(log(var) + (input - target)² / var) / 2, var at least eps; `full` adds log(2 pi) / 2."""
+    need_tensor(input, "gaussian_nll_loss", "input", 1)
     from .creation import full_like
 
     if isinstance(var, float):

@@ -8,6 +8,7 @@ import numpy as np
 from ..autograd.inplace import write
 from ..autograd.op import Op
 from ..autograd.variable import Tensor, wrap
+from .arguments import need_tensor, need_tensors
 from .arithmetic import conj
 from .decomposition import svdvals
 from .dims import axis
@@ -179,6 +180,7 @@ def multi_dot(tensors, *, out=None):
     15.2).
     """
     tensors = list(tensors)
+    need_tensors(tensors)
     if len(tensors) < 2:
         raise RuntimeError(f"multi_dot(): expected at least 2 tensors but got {len(tensors)}")
     first, last = tensors[0]._data.ndim, tensors[-1]._data.ndim
@@ -233,6 +235,7 @@ def _chain(matrices: list):
 
 def linalg_cross(input, other, *, dim=-1, out=None):
     """The cross product along a dimension of size 3."""
+    need_tensor(input, "linalg_cross", "input", 1)
     if input._data.ndim != other._data.ndim:
         raise RuntimeError("linalg.cross: inputs must have the same number of dimensions.")
     d = axis(dim, input._data.ndim)
@@ -260,6 +263,7 @@ def cross(input, other, dim=None, *, out=None):
 
 def vecdot(x, y, *, dim=-1, out=None):
     """The sums of conj(x) * y along `dim`."""
+    need_tensor(x, "linalg_vecdot", "x", 1)
     if x.dtype is not y.dtype:
         raise RuntimeError("linalg.vecdot: Expected vectors to have the same dtype")
     return write(out, (conj(x) * y).sum(dim))
@@ -267,6 +271,7 @@ def vecdot(x, y, *, dim=-1, out=None):
 
 def linalg_vander(x, *, N=None):
     """The powers 0 to N - 1 of each element, in a new last dimension."""
+    need_tensor(x, "linalg_vander", "x", 1)
     x = x.reshape(1) if x._data.ndim == 0 else x
     n = x._data.shape[-1] if N is None else N
     if n <= 1:
@@ -277,11 +282,13 @@ def linalg_vander(x, *, N=None):
 
 def linalg_diagonal(A, *, offset=0, dim1=-2, dim2=-1):
     """The diagonal of the last two dimensions, as a view."""
+    need_tensor(A, "linalg_diagonal", "A", 1)
     return A.diagonal(offset, dim1, dim2)
 
 
 def householder_product(A, tau, *, out=None):
     """The first columns of the product of reflections I - tau v v^H, v the columns of A below a 1."""
+    need_tensor(A, "linalg_householder_product", "A", 1)
     if A._data.ndim < 2:
         raise RuntimeError("torch.linalg.householder_product: input must have at least 2 dimensions.")
     m, n = A._data.shape[-2:]
@@ -313,11 +320,13 @@ def _reflections(A, tau, columns):
 
 def orgqr(input, tau):
     """An older name of `linalg.householder_product`."""
+    need_tensor(input, "orgqr", "input", 1)
     return householder_product(input, tau)
 
 
 def ormqr(input, tau, other, left=True, transpose=False, *, out=None):
     """Q @ other (or other @ Q), Q (M, M) the product of the reflections that `geqrf` gives; `transpose`: Q^H."""
+    need_tensor(input, "ormqr", "input", 1)
     if input._data.ndim < 2:
         raise RuntimeError("torch.ormqr: input must have at least 2 dimensions.")
     if other._data.ndim < 2:

@@ -58,6 +58,8 @@ def unique_consecutive(input, return_inverse=False, return_counts=False, dim=Non
 
 def isin(elements, test_elements, *, assume_unique=False, invert=False, out=None):
     """Whether each element is among `test_elements`."""
+    if not isinstance(elements, Tensor):
+        need_tensor(test_elements, "isin", "test_elements", 2)
     where = elements.device if isinstance(elements, Tensor) else test_elements.device
     for t in (elements, test_elements):
         if isinstance(t, Tensor) and t.dtype in (dtypes.bool_, dtypes.bfloat16, dtypes.complex64, dtypes.complex128):
@@ -75,6 +77,7 @@ def searchsorted(sorted_sequence, input, *, out_int32=False, right=False, side=N
         raise RuntimeError(
             "torch.searchsorted(): side and right can't be set to opposites, got side of left while right was True"
         )
+    need_tensor(sorted_sequence, "searchsorted", "sorted_sequence", 1)
     if not isinstance(input, Tensor):
         input = sorted_sequence.new_full((), input)
     if sorted_sequence._data.ndim == 0:
@@ -128,6 +131,7 @@ def _c_name(t) -> str:
 
 def bucketize(input, boundaries, *, out_int32=False, right=False, out=None):
     """The index of the bucket of `boundaries` (1-D, in order) into which each element falls."""
+    need_tensor(input, "bucketize", "input", 1)
     if boundaries._data.ndim != 1:
         raise RuntimeError(f"boundaries tensor must be 1 dimension, but got dim({boundaries._data.ndim})")
     if not isinstance(input, Tensor):
@@ -185,6 +189,7 @@ def _limits(a) -> tuple[float, float]:
 
 def histogram(input, bins, *, range=None, weight=None, density=False, out=None):
     """(hist, bin_edges): counts of `bins` intervals (a number, or a tensor of edges)."""
+    need_tensor(input, "histogram", "input", 1)
     edges = bins._data if isinstance(bins, Tensor) else bins
     if isinstance(bins, int) and bins <= 0:
         raise RuntimeError(f"torch.histogram(): bins must be > 0, but got {bins}")
@@ -229,6 +234,7 @@ def histogramdd(input, bins, *, range=None, weight=None, density=False):
     range    (least, greatest, least, ...) of the N dimensions; the points' own unless given
     weight   (*,): what each point counts; density: the counts' integral is 1
     """
+    need_tensor(input, "histogramdd", "input", 1)
     n = input._data.shape[-1]
     bins = [bins] * n if isinstance(bins, int) else list(bins)
     if len(bins) != n:

@@ -7,7 +7,7 @@ import numpy as np
 from .. import dtypes, meta
 from ..autograd.op import Op, ViewOp
 from ..autograd.variable import Tensor, mark_view, wrap
-from .arguments import need_tensor
+from .arguments import need_tensor, need_tensors
 from .dims import Size, axes, axis, sizes
 
 # -- reshaping --------------------------------------------------------------------------------------------------------
@@ -144,6 +144,8 @@ def permute(input, *args, dims=None):
 
 def transpose(input, dim0, dim1):
     """Two dimensions exchanged."""
+    if not isinstance(input, Tensor):
+        need_tensor(input, "transpose", "input", 1)
     n = input._data.ndim
     a, b = axis(dim0, n), axis(dim1, n)
     return _transpose(input, a, b) if n else alias_view(input)
@@ -163,6 +165,7 @@ def t(input):
 
 def movedim(input, source, destination):
     """Dimensions moved to other places, the rest in order."""
+    need_tensor(input, "movedim", "input", 1)
     n = input._data.ndim
     src = axes((source,) if isinstance(source, int) else source, n)
     dst = axes((destination,) if isinstance(destination, int) else destination, n)
@@ -273,6 +276,7 @@ def broadcast_tensors(*tensors):
     tensors = tensors[0] if len(tensors) == 1 and isinstance(tensors[0], (list, tuple)) else tensors
     from .pointwise import broadcast_error
 
+    need_tensors(tensors)
     for a in tensors[1:]:
         if (error := broadcast_error(tensors[0]._data.shape, a._data.shape)) is not None:
             raise error

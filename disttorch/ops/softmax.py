@@ -81,6 +81,7 @@ def gumbel_softmax(logits, tau=1, hard=False, eps=1e-10, dim=-1):
 
     Jang et al., "Categorical Reparameterization with Gumbel-Softmax" (2017).
     """
+    need_tensor(logits, "gumbel_softmax", "logits", 1)
     if eps != 1e-10:
         warnings.warn("`eps` parameter is deprecated and has no effect.", stacklevel=2)
     from .creation import empty_like

@@ -11,6 +11,7 @@ from .. import dtypes
 from ..autograd.inplace import write
 from ..autograd.op import Op
 from ..autograd.variable import Tensor, wrap
+from .arguments import need_tensor
 from .arithmetic import conj
 from .named import named
 from .pointwise import scalar_name
@@ -242,6 +243,7 @@ def solve_triangular(A, B, *, upper, left=True, unitriangular=False, out=None):
 
 def triangular_solve(input, A, upper=True, transpose=False, unitriangular=False, *, out=None):
     """(solution, A) of A X = input for a triangular A (or its transpose)."""
+    need_tensor(input, "triangular_solve", "input", 1)
     x = _solve_triangular(A.transpose(-2, -1) if transpose else A, input, upper != transpose, unitriangular)
     cloned = A.clone()
     return named("triangular_solve", "solution", "cloned_coefficient")(x, cloned)
@@ -344,6 +346,7 @@ def lstsq(A, B, rcond=None, *, driver=None):
 
 def tensorinv(A, ind=2, *, out=None):
     """The inverse of a tensor as a linear map from its last dimensions to its first `ind`."""
+    need_tensor(A, "linalg_tensorinv", "A", 1)
     if ind <= 0:
         raise RuntimeError("Expected a strictly positive integer for 'ind'")
     shape = A._data.shape
@@ -359,6 +362,7 @@ def tensorinv(A, ind=2, *, out=None):
 
 def tensorsolve(A, B, dims=None, *, out=None):
     """X with tensordot(A, X, X.ndim) = B."""
+    need_tensor(A, "linalg_tensorsolve", "A", 1)
     if dims is not None:
         dims = (dims,) if isinstance(dims, int) else tuple(dims)
         n = A._data.ndim

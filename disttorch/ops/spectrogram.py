@@ -7,6 +7,7 @@ samples <-> (N, T) or (B, N, T): N frequencies of T frames.
 import warnings
 
 from .. import dtypes
+from .arguments import need_tensor
 from .complexes import view_as_real
 from .fourier import c2c, c2r, r2c
 from .padding import pad
@@ -121,6 +122,7 @@ def istft(
     return_complex  the signal is complex, and all frequencies are given
     RuntimeError where the windows, laid over one another, leave a sample out. The other settings are `stft`'s.
     """
+    need_tensor(input, "istft", "input", 1)
     hop = n_fft // 4 if hop_length is None else hop_length
     width = n_fft if win_length is None else win_length
     call = _described(

@@ -246,6 +246,7 @@ def block_diag(*tensors):
 
 def vander(x, N=None, increasing=False):
     """The powers of each element as columns, highest first unless `increasing`."""
+    need_tensor(x, "vander", "x", 1)
     if x._data.ndim != 1:
         raise RuntimeError("x must be a one-dimensional tensor.")
     n = x._data.shape[0] if N is None else N

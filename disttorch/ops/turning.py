@@ -49,6 +49,7 @@ _roll = Op(
 
 def roll(input, shifts, dims=None):
     """The elements moved along `dims`, those that fall off coming back at the other end."""
+    need_tensor(input, "roll", "input", 1)
     shifts = (shifts,) if isinstance(shifts, int) else tuple(shifts)
     if dims is None or dims == ():
         if len(shifts) != 1:

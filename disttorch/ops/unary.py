@@ -9,6 +9,7 @@ from ..autograd.mode import mode
 from ..autograd.op import Op
 from ..autograd.variable import wrap
 from ..dtypes import bool_, int64
+from .arguments import need_tensor
 from .arithmetic import conj
 from .comparison import bits
 from .fused import fused
@@ -94,6 +95,7 @@ _logit = unary("logit", hushed(lambda a: np.log(a / (1 - a))), x=lambda g, x: g 
 
 def logit(input, eps=None, *, out=None):
     """log(x / (1 - x)), with x first clamped to [eps, 1 - eps] if eps is given."""
+    need_tensor(input, "logit", "input", 1)
     return _logit(input if eps is None else input.clamp(eps, 1 - eps), out=out)
 
 
@@ -148,6 +150,7 @@ def round(input, *, decimals=0, out=None):
 
 def positive(input):
     """The tensor itself; bool is refused."""
+    need_tensor(input, "positive", "input", 1)
     if input.dtype is bool_:
         raise RuntimeError("The `+` operator, on a bool tensor is not supported.")
     return input
@@ -206,6 +209,7 @@ _replace = Op(
 
 def nan_to_num(input, nan=0.0, posinf=None, neginf=None, *, out=None):
     """NaN and infinities replaced (by default by 0 and the dtype's largest values)."""
+    need_tensor(input, "nan_to_num", "input", 1)
     return write(out, _replace(input, nan, posinf, neginf))
 
 
@@ -225,6 +229,7 @@ _frexp = Op(
 
 def frexp(input, *, out=None):
     """(mantissa, exponent) with input = mantissa * 2^exponent, 0.5 <= |mantissa| < 1."""
+    need_tensor(input, "frexp", "input", 1)
     if not input.dtype.is_floating_point:
         raise RuntimeError("torch.frexp() only supports floating-point dtypes")
     made = _frexp(input)

@@ -4,6 +4,7 @@ import numpy as np
 
 from ..autograd.op import Op, ViewOp
 from ..autograd.variable import wrap
+from .arguments import need_tensor
 from .dims import axis
 
 
@@ -122,6 +123,7 @@ _as_strided = ViewOp(
 
 def as_strided(input, size, stride, storage_offset=None):
     """A view of the tensor's memory with any shape and strides (both in elements)."""
+    need_tensor(input, "as_strided", "input", 1)
     if len(size) != len(stride):
         raise RuntimeError(f"mismatch in length of strides and shape: {len(stride)} and {len(size)}")
     if any(s < 0 for s in stride):

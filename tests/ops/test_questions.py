@@ -9,9 +9,16 @@ NAMES = """
 sum prod mean amax amin aminmax argmax argmin reshape flatten squeeze permute t clone conj sort unique nonzero flip
 diagonal diag tril triu trace is_complex is_floating_point real imag view_as_real view_as_complex diff cov unbind relu
 max exp matmul median mode nansum argsort count_nonzero fliplr rot90 tile diagflat corrcoef histc abs_ neg_ numel
-get_device is_nonzero is_signed is_inference is_conj is_neg
+get_device is_nonzero is_signed is_inference is_conj is_neg all any var std_mean cumsum logsumexp topk transpose detach
+gather index_select select chunk hsplit unsqueeze dot outer kron equal lerp masked_fill take
+roll multinomial nan_to_num logit full_like frexp unsqueeze_copy zero_ alpha_dropout addmv istft
 """.split()
 MORE = {"matmul": [disttorch.ones(2)], "flip": [[0]], "permute": [(0,)], "tile": [(2,)], "reshape": [(1, 2)]}
+ONE, INT, PLACES = (disttorch.ones(2),), (1,), (0, disttorch.ones(2))
+MORE |= dict.fromkeys(["dot", "outer", "kron", "equal", "take"], ONE) | {"masked_fill": (*ONE, 0.0), "lerp": ONE * 2}
+MORE |= dict.fromkeys(["cumsum", "logsumexp", "topk", "chunk", "hsplit", "unsqueeze", "roll"], INT)
+MORE |= dict.fromkeys(["multinomial", "full_like", "unsqueeze_copy", "istft"], INT) | {"addmv": ONE * 2}
+MORE |= {"gather": PLACES, "index_select": PLACES, "select": (0, 0), "transpose": (0, 0)}
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -20,6 +27,12 @@ def test_what_is_no_tensor_is_named(name, value):
     text = rf"^{name}\(\): argument 'input' \(position 1\) must be Tensor, not {type(value).__name__}$"
     with pytest.raises(TypeError, match=text):
         getattr(disttorch, name)(value, *MORE.get(name, []))
+
+
+def test_lists_of_what_is_no_tensor_are_told_where():
+    for function in (disttorch.atleast_1d, disttorch.column_stack, disttorch.broadcast_tensors):
+        with pytest.raises(TypeError, match=r"^expected Tensor as element 1 in argument 0, but got float$"):
+            function([disttorch.ones(1), 2.0])
 
 
 def test_questions():
