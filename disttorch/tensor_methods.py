@@ -349,7 +349,7 @@ class TensorMethods:
                 self._hooks = {}
             return register(self._hooks, hook)
         if self._node.tensor_hooks is None:
-            self._node.tensor_hooks = {}
+            self._node.tensor_hooks, self._node.plain = {}, False
         return register(self._node.tensor_hooks.setdefault(self._nr, {}), hook)
 
     def register_post_accumulate_grad_hook(self, hook):

@@ -12,17 +12,30 @@ class _Mode(threading.local):
     check_nan = True
     hooks: tuple = ()  # pairs (pack, unpack) of autograd.graph.saved_tensors_hooks, the innermost last
     hooks_refused: str | None = None  # the error of entering such hooks
-    watched = False  # anomaly detection or hooks: recording asks for both at once
 
 
 mode = _Mode()
+inferring: list = []  # an entry per `inference_mode` that goes on in any thread: while there is none, nobody need ask
+watchers: dict = {}  # functions (as keys) that are told of every operation's node that is made, in whichever thread
 
 
 def watch(**settings) -> None:
-    """Set some of the modes, among them `anomaly` or `hooks`, on which `watched` depends."""
+    """Set some of the modes, among them `anomaly` or `hooks`, for which nodes are watched from then on."""
     for name, value in settings.items():
         setattr(mode, name, value)
-    mode.watched = mode.anomaly or bool(mode.hooks)
+    if mode.anomaly or mode.hooks:
+        watchers[_told] = None
+
+
+def _told(node) -> None:
+    """What anomaly detection and the hooks of saved tensors want of a node that was made in their thread."""
+    from .anomaly import note
+    from .saving import pack
+
+    if mode.anomaly:
+        note(node)
+    if mode.hooks and node.saved:
+        pack(node)
 
 
 def is_grad_enabled() -> bool:
@@ -144,9 +157,12 @@ class inference_mode(_Switch):
         self._before = mode.grad, mode.inference
         if self._on:
             mode.grad, mode.inference = False, True
+            inferring.append(self)
 
     def __exit__(self, *exc):
         mode.grad, mode.inference = self._before
+        if self._on:
+            inferring.remove(self)
 
     def _again(self):
         return inference_mode(self._on)

@@ -40,11 +40,12 @@ class Node:
     edges: tuple = ()  # per input: (node, output number), (leaf, 0) or None
     metas: Any = ()  # per output: (shape, NumPy dtype, device)
     saved: Any = ()
-    into: tuple | None = None  # arrays in which its gradients had best lie; None: that is not for it to choose
-    absorbs: Any = None  # an operation whose gradient it can compute along with its own
+    plain = True  # False: the sweep must ask for some of the following
     hooks: dict | None = None  # after it ran: hook(grad_inputs, grad_outputs)
     prehooks: dict | None = None  # before it runs: hook(grad_outputs)
     tensor_hooks: dict | None = None  # output number -> {id: hook(grad)}
+    into: tuple | None = None  # arrays in which its gradients had best lie; None: that is not for it to choose
+    absorbs: Any = None  # an operation whose gradient it can compute along with its own
     trace: str | None = None  # anomaly mode: where the operation stood
 
     def backward(self, grads: tuple) -> Sequence:
@@ -70,12 +71,12 @@ class Node:
 
     def register_hook(self, hook):
         if self.hooks is None:
-            self.hooks = {}
+            self.hooks, self.plain = {}, False
         return register(self.hooks, hook)
 
     def register_prehook(self, hook):
         if self.prehooks is None:
-            self.prehooks = {}
+            self.prehooks, self.plain = {}, False
         return register(self.prehooks, hook)
 
     def __call__(self, *grads):

@@ -17,7 +17,7 @@ import numpy as np
 
 from .. import meta
 from ..devices import META, device, scope
-from .mode import mode
+from .mode import mode, watchers
 from .node import FREED, FREED_TEXT, Node, Saved, SavedInputs, SavedOutput, save, unpack
 from .variable import Tensor, edge, mark_view, wrap
 
@@ -54,6 +54,7 @@ class Op:
         self.params = names[:-1] if variadic else names
         self.single = len(outputs) == 1 and not keeps
         self.inputs = [self.params.index(n) for n in (inputs or gradients)] if not variadic else []
+        self.takes_all = not variadic and self.inputs == [*range(len(self.params))]  # gradients for all arguments
         self.sources = [*self.params, *outputs, *keeps]
         self._plans: dict = {}
 
@@ -67,16 +68,19 @@ class Op:
         """The class of its nodes: made for the first of them, since most operations of the library never have one."""
         chooses = self.joint is not None and "into" in _parameters(self.joint)[0]
         absorbs = None if self.absorbs is None else self.absorbs[0]
-        return type(self.name, (OpNode,), {"op": self, "into": () if chooses else None, "absorbs": absorbs})
+        fields = {"op": self, "into": () if chooses else None, "absorbs": absorbs}
+        return type(self.name, (OpNode,), fields | {"plain": not chooses and absorbs is None})
 
     def __call__(self, *args):
-        where, arrays = None, []
+        where, arrays, wanted = None, [], False
         for a in args:
             if isinstance(a, Tensor):
                 if a.device is not where:
                     if where is not None:
                         raise_devices(where, a.device)
                     where = a.device
+                if a._rg or a._view is not None:
+                    wanted = True
                 a = a._data
             arrays.append(a)
         if where.host:
@@ -88,12 +92,12 @@ class Op:
                 result = self.forward(*arrays)
         if self.single:
             out = wrap(np.asarray(result) if isinstance(result, np.generic) else result, where)
-            if mode.grad:
+            if wanted and mode.grad:
                 self.record((out,), args, ())
             return out
         count = len(self.outputs)
         outs = tuple([wrap(np.asarray(r) if isinstance(r, np.generic) else r, where) for r in result[:count]])
-        if mode.grad:
+        if wanted and mode.grad:
             self.record(outs, args, result[count:])
         return outs if count > 1 else outs[0]
 
@@ -105,22 +109,28 @@ class Op:
     def record(self, outs: tuple, args: tuple, kept: tuple):
         """Give the outputs their node, if any input requires a gradient."""
         edges: list = []
-        for a in self.inputs_of(args):
-            if not isinstance(a, Tensor):
-                edges.append(None)
-            elif a._view is not None:
-                edges.append(edge(a))
-            elif a._rg:
-                edges.append((a, 0) if a._node is None else (a._node, a._nr))
-            else:
-                edges.append(None)
-        if not any(edges):
+        needs, bit = 0, 1  # a bit for each input that requires a gradient
+        for a in args if self.takes_all else self.inputs_of(args):
+            e = None
+            if isinstance(a, Tensor):
+                if a._view is not None:
+                    e = edge(a)
+                elif a._node is not None:
+                    e = a._node, a._nr
+                elif a._rg:
+                    e = a, 0
+                if e is not None:
+                    needs += bit
+            edges.append(e)
+            bit += bit
+        if not needs:
             return
         node = self.node_type()
         node.edges = tuple(edges)
-        needs = None if self.joint is not None else tuple(map(bool, edges))
+        if self.joint is not None:
+            needs = -1  # one function, whatever it is asked for
         node.plan = plan = self._plans.get(needs) or self._plan(needs)
-        metas = []
+        metas: list = []
         for nr, out in enumerate(outs):
             data = out._data
             np_type = data.dtype
@@ -128,8 +138,8 @@ class Op:
             if np_type.kind in "fcV":
                 out._rg, out._node, out._nr = True, node, nr
         node.metas = metas
+        node.saved = saved = []
         if plan.keep:
-            node.saved = saved = []
             if plan.args is not None:
                 for a in plan.args(args):
                     if isinstance(a, Tensor) and a._counter is not None:
@@ -144,10 +154,11 @@ class Op:
                     saved.append(args[k]._data.shape)
                 else:
                     saved.append(SavedInputs(args[k:]))
-        if mode.watched:
-            _watch(node)
+        if watchers:
+            for watcher in list(watchers):
+                watcher(node)
 
-    def _plan(self, needs):
+    def _plan(self, needs: int) -> "_Plan":
         plan = self._plans[needs] = _Plan(self, needs)
         return plan
 
@@ -192,15 +203,18 @@ def taking(positions: Sequence[int]) -> Callable:
 
 
 class _Plan:
-    """For one set of inputs that require a gradient: what to keep, and which rule reads which of it."""
+    """For one set of inputs that require a gradient: what to keep, and which rule reads which of it.
 
-    def __init__(self, op: Op, needs: tuple | None):
+    needs: the inputs that do, a bit each; -1 for an operation with one function for all.
+    """
+
+    def __init__(self, op: Op, needs: int):
         wanted: list[tuple] = []  # (position of the input or None, function, its sources)
         if op.joint is not None:
             wanted.append((None, op.joint, [n for n in _parameters(op.joint)[0][2:] if n != "into"]))
         else:
             for position, rule in enumerate(op.gradients.values()):
-                if needs is not None and needs[position]:
+                if needs >> position & 1:
                     wanted.append((position, rule, _parameters(rule)[0][1:]))
         if op.absorbs is not None:
             wanted.append((0, op.absorbs[1], _parameters(op.absorbs[1])[0][1:]))
@@ -211,7 +225,9 @@ class _Plan:
         self.keep, self.others = tuple(keep), tuple(keep[len(positions) :])
         self.args = taking(positions) if positions else None
         # (position, rule, what gives it those of the kept values that it reads)
-        rules = [(position, rule, taking([keep.index(named[n]) for n in names])) for position, rule, names in wanted]
+        rules = []  # None: reads nothing
+        for position, rule, names in wanted:
+            rules.append((position, rule, taking([keep.index(named[n]) for n in names]) if names else None))
         own = len(rules) if op.absorbs is None else -1
         self.rules, self.past = rules[:own], rules[own:]  # past: the rule that also serves for the absorbed operation
 
@@ -230,6 +246,7 @@ class _Plan:
 
 
 class OpNode(Node):
+    __slots__ = ("edges", "metas", "plan", "saved")
     op: Op
     plan: _Plan
     absorbed = False  # whether this sweep goes past the node below, of that operation
@@ -259,23 +276,13 @@ class OpNode(Node):
             g = tuple([zeros(m) if x is None else x for x, m in zip(grads, self.metas, strict=True)])
         if self.op.joint is not None:
             _, rule, reads = self.plan.rules[0]
-            needs = tuple(map(bool, self.edges))
-            return rule(g, needs, *reads(values)) if self.into is None else rule(g, needs, *reads(values), self.into)
+            needs = tuple([e is not None for e in self.edges])
+            read = () if reads is None else reads(values)
+            return rule(g, needs, *read) if self.into is None else rule(g, needs, *read, self.into)
         result: list = [None] * len(self.edges)
         for position, rule, reads in self.plan.past if self.absorbed else self.plan.rules:
-            result[position] = rule(g, *reads(values))
+            result[position] = rule(g) if reads is None else rule(g, *reads(values))
         return result
-
-
-def _watch(node: OpNode) -> None:
-    """What anomaly detection and the hooks of saved tensors want of a node that was made."""
-    from .anomaly import note
-    from .saving import pack
-
-    if mode.anomaly:
-        note(node)
-    if mode.hooks and node.saved:
-        pack(node)
 
 
 def zeros(meta: tuple) -> Tensor:

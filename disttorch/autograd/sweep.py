@@ -103,7 +103,7 @@ class _Sweep:
         self.retain, self.create, self.anomaly = retain, create, mode.anomaly
         self.counts, seen = _visit(roots)  # node or leaf that gets several gradients -> how many are still to come
         self.inbox: dict = {}  # the same -> those received so far, per output
-        self.ready: list = []  # (node, its gradients), the next one last
+        self.ready: list[tuple[Node, tuple]] = []  # a node and its gradients, the next one last
         self.caught: dict = {}  # with targets: edge -> its gradient
         self.wanted = self.useful = None  # with targets: these; the nodes that lie above one
         if targets is not None:
@@ -111,16 +111,40 @@ class _Sweep:
             self.useful = _leading_to(seen, {e[0] for e in self.wanted})
 
     def work(self) -> None:
-        ready = self.ready
+        """Run the nodes and hand their gradients on, until none is left."""
+        ready, counts, useful, retain = self.ready, self.counts, self.useful, self.retain
+        watched = self.anomaly or self.wanted is not None
+        got: tuple | None
         while ready:
             node, got = ready.pop()
-            if node.tensor_hooks is not None:
-                for nr, hooks in node.tensor_hooks.items():
-                    if got[nr] is not None:
-                        got[nr] = call_hooks(hooks, got[nr])
-            if self.wanted is not None:
-                self.caught |= {(node, nr): g for nr, g in enumerate(got) if (node, nr) in self.wanted}
-            self._run(node, got)
+            edges = node.edges
+            if watched or not node.plain or got[0] is None:
+                edges, results = self._run(node, got)
+            else:
+                results = list(node.backward(got))
+                if not retain:
+                    node.release()
+            got = None
+            results.reverse()  # to be taken from the end, so that a leaf may keep a gradient that nobody else holds
+            for e in edges:
+                g = results.pop()
+                if e is None or (useful is not None and e[0] not in useful):
+                    continue
+                target, nr = e
+                leaf = isinstance(target, Tensor)
+                if g is not None:
+                    meta = (target._data.shape, target._data.dtype, target.device) if leaf else target.metas[nr]
+                    if (g._data.shape, g._data.dtype, g.device) != meta:
+                        g = fit(g, meta)
+                if target in counts or not (leaf or len(target.metas) == 1):
+                    self.gather(e, g)
+                elif leaf:
+                    box = [g]
+                    g = None
+                    self._arrive(target, box)
+                else:
+                    ready.append((target, (g,)))
+                g = None
 
     def gather(self, e: tuple, g: Tensor | None) -> None:
         """Add a gradient to those that its receiver has; with the last one expected it is the receiver's turn."""
@@ -136,46 +160,33 @@ class _Sweep:
             del g
             self._arrive(target, box)
         else:
-            self.ready.append((target, box))
+            self.ready.append((target, tuple(box)))
 
-    def _run(self, node: Node, got: list) -> None:
-        """Compute a node's gradients and hand them on."""
+    def _run(self, node: Node, got: tuple) -> tuple[tuple, list]:
+        """A node's edges and their gradients, where somebody watches or the node has wishes."""
         edges, useful = node.edges, self.useful
+        if node.tensor_hooks is not None:
+            changed = list(got)
+            for nr, hooks in node.tensor_hooks.items():
+                if changed[nr] is not None:
+                    changed[nr] = call_hooks(hooks, changed[nr])
+            got = tuple(changed)
+        if self.wanted is not None:
+            self.caught |= {(node, nr): g for nr, g in enumerate(got) if (node, nr) in self.wanted}
         live = got[0] is not None or any(g is not None for g in got)
         if live and useful is not None:
             live = any(e is not None and e[0] in useful for e in edges)
-        if live:
-            if node.into is not None:
-                node.into = self._homes(edges)
-            if node.absorbs is not None:
-                edges = self._past_absorbed(node)
-            watched = self.anomaly or node.hooks is not None or node.prehooks is not None
-            results = list(_watched(node, tuple(got)) if watched else node.backward(tuple(got)))
-            if not self.retain:
-                node.release()
-            results.reverse()  # to be taken from the end, so that a leaf may keep a gradient that nobody else holds
-        else:
-            results = [None] * len(edges)
-        got.clear()
-        for e in edges:
-            g = results.pop()
-            if e is None or (useful is not None and e[0] not in useful):
-                continue
-            target, nr = e
-            leaf = isinstance(target, Tensor)
-            if g is not None:
-                meta = (target._data.shape, target._data.dtype, target.device) if leaf else target.metas[nr]
-                if (g._data.shape, g._data.dtype, g.device) != meta:
-                    g = fit(g, meta)
-            if target in self.counts or not (leaf or len(target.metas) == 1):
-                self.gather(e, g)
-            elif leaf:
-                box = [g]
-                g = None
-                self._arrive(target, box)
-            else:
-                self.ready.append((target, [g]))
-            g = None
+        if not live:
+            return edges, [None] * len(edges)
+        if node.into is not None:
+            node.into = self._homes(edges)
+        if node.absorbs is not None:
+            edges = self._past_absorbed(node)
+        watched = self.anomaly or node.hooks is not None or node.prehooks is not None
+        results = list(_watched(node, got) if watched else node.backward(got))
+        if not self.retain:
+            node.release()
+        return edges, results
 
     def _past_absorbed(self, node: Any) -> tuple:
         """Where the node's gradient goes: past the node below if it can be absorbed and nobody watches that one."""

@@ -1,7 +1,6 @@
 """Parameter and Buffer: tensors that a Module registers when they are assigned to it."""
 
-from ..autograd.mode import mode
-from ..autograd.variable import Tensor
+from ..autograd.variable import Tensor, wrap
 from ..ops.creation import empty
 
 
@@ -56,10 +55,7 @@ class Buffer(Tensor):
 
 
 def _sharing(cls, data: Tensor) -> Tensor:
-    self = object.__new__(cls)
-    self._data, self.device = data._data, data.device
-    self._inference = mode.inference
-    return self
+    return wrap(data._data, data.device, cls)
 
 
 def _copied(t: Tensor) -> Tensor:

@@ -156,7 +156,6 @@ def binary(name: str, ufunc, *, x, y, floats=False, bools=True, result=None, nod
     result  dtype of the result if not the operands' (comparisons give bool_)
     """
     op = Op(node or f"{name.capitalize()}Backward0", ufunc, params=("x", "y"), x=x, y=y)
-    record = op.record
     direct_kinds = "" if floats else "iucb" if bools else "iuc"  # beside floats: computed as they are
     plain = () if numbers == "none" else (float, int)
     direct = isinstance(getattr(ufunc, "__wrapped__", ufunc), np.ufunc)  # can write into an operand
@@ -165,14 +164,16 @@ def binary(name: str, ufunc, *, x, y, floats=False, bools=True, result=None, nod
         if isinstance(input, Tensor):
             a, where = input._data, input.device
             kind = a.dtype.kind
+            wanted = input._rg or input._view is not None
             if isinstance(other, Tensor):
                 b = other._data
+                wanted = wanted or other._rg or other._view is not None
                 ready = a.dtype is b.dtype and where is other.device and (kind == "f" or kind in direct_kinds)
             else:
                 b = other
                 ready = kind == "f" and type(other) in plain and a.dtype.itemsize > 2 and where.host
         else:
-            ready = False
+            ready, wanted = False, True
         if not ready:
             check_operands(name, input, other, numbers)
             where, d = common_device(input, other), result_dtype(input, other)
@@ -189,8 +190,8 @@ def binary(name: str, ufunc, *, x, y, floats=False, bools=True, result=None, nod
                 raise
             raise error from None
         t = wrap(data if type(data) is np.ndarray else np.asarray(data) if where.host else data, where)
-        if mode.grad and result is None:
-            record((t,), (input, other), ())
+        if wanted and result is None and mode.grad:
+            op.record((t,), (input, other), ())
         return t if out is None else write(out, t)
 
     def method(self, other):
@@ -272,7 +273,7 @@ def unary(name: str, forward, *, x=None, floats=True, node=None, refuse=(), resu
                 raise RuntimeError(f"\"{refuse[d]}\" not implemented for '{dtypes.SCALAR_NAMES[d]}'")
         data = forward(a) if where.host else _run(forward, where, a)
         t = wrap(data if type(data) is np.ndarray else np.asarray(data) if where.host else data, where)
-        if mode.grad and result is None:
+        if (input._rg or input._view is not None) and result is None and mode.grad:
             op.record((t,), (input,), ())
         return t if out is None else write(out, t)
 
