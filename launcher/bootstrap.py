@@ -144,9 +144,12 @@ def enable_inspection() -> None:
     faulthandler.register(INSPECT_SIGNAL, file, all_threads=True, chain=True)
 
 
-def record(error: BaseException, traceback: str | None = None) -> None:
-    """Write the exception to the error file, whole or not at all."""
-    path = os.environ.get("TORCHELASTIC_ERROR_FILE")
+def record(error: BaseException, path: str | None = None, traceback: str | None = None) -> None:
+    """Write the exception to the error file, whole or not at all, in torchrun's form with some fields more.
+
+    `path`: in place of TORCHELASTIC_ERROR_FILE. `traceback`: in place of the exception's own.
+    """
+    path = path or os.environ.get("TORCHELASTIC_ERROR_FILE")
     if not path:
         return
     import json
@@ -155,13 +158,15 @@ def record(error: BaseException, traceback: str | None = None) -> None:
 
     if traceback is None:
         traceback = "".join(format_exception(error.with_traceback(without_bootstrap(error))))
+    now = time.time()
     entry = {
+        "message": {
+            "message": f"{type(error).__name__}: {text_of(error)}",
+            "extraInfo": {"py_callstack": traceback, "timestamp": str(int(now))},
+        },
         "rank": int(os.environ.get("RANK", "0")),
         "pid": os.getpid(),
-        "timestamp": time.time(),
-        "type": type(error).__name__,
-        "message": text_of(error),
-        "traceback": traceback,
+        "timestamp": now,
         "consequence": blames_another(error),
     }
     with open(f"{path}.part", "w", errors="backslashreplace") as file:

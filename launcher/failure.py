@@ -82,12 +82,14 @@ def read_raised(path: Path) -> Raised | None:
     """What a worker's error file says; None without a whole one (it was killed while writing)."""
     try:
         fields = json.loads(path.read_text(errors="replace"))
+        told = fields["message"]
+        kind, _, message = str(told["message"]).partition(": ")
         return Raised(
-            type=str(fields["type"]),
-            message=str(fields["message"])[:LONGEST_TEXT],
-            traceback=str(fields["traceback"])[-LONGEST_TEXT:],
-            timestamp=float(fields["timestamp"]),
-            consequence=bool(fields["consequence"]),
+            type=kind,
+            message=message[:LONGEST_TEXT],
+            traceback=str(told["extraInfo"]["py_callstack"])[-LONGEST_TEXT:],
+            timestamp=float(fields.get("timestamp", told["extraInfo"]["timestamp"])),
+            consequence=bool(fields.get("consequence", False)),
         )
     except (FileNotFoundError, ValueError, KeyError, TypeError):
         return None

@@ -65,7 +65,14 @@ def test_a_failure_travels_between_nodes():
 
 
 @pytest.mark.parametrize(
-    "text", ["", "{", "[]", '{"type": "E"}', '{"type": 1, "message": 2, "traceback": 3, "timestamp": "x"}']
+    "text",
+    [
+        "",
+        "{",
+        "[]",
+        '{"timestamp": 1}',
+        '{"message": {"message": 2, "extraInfo": {"py_callstack": 3, "timestamp": "x"}}}',
+    ],
 )
 def test_a_broken_error_file_is_none(tmp_path, text):
     (tmp_path / "error.json").write_text(text)

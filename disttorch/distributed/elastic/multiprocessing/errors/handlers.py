@@ -1,0 +1,3 @@
+"""torch.distributed.elastic.multiprocessing.errors.handlers."""
+
+from .error_handler import get_error_handler as get_error_handler
