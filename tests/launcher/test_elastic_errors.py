@@ -5,6 +5,7 @@ import os
 import signal
 
 import pytest
+from disttorch.launcher.failure import read_raised
 
 from disttorch.distributed.elastic.multiprocessing.errors import (
     ChildFailedError,
@@ -13,7 +14,6 @@ from disttorch.distributed.elastic.multiprocessing.errors import (
     get_error_handler,
     record,
 )
-from disttorch.launcher.failure import read_raised
 
 
 @pytest.fixture
