@@ -4,6 +4,8 @@ import os
 import shutil
 import signal
 import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from disttorch.comm.liveness import heartbeat_limit, known_silence
@@ -25,9 +27,28 @@ from .tracing import JobTrace
 LAST_WORDS = 1.0  # seconds that the console's reader has, after a signal, to take what is left
 
 
+@dataclass(frozen=True)
+class JobEnd:
+    """How a job ended."""
+
+    failures: Sequence[Failure] = ()  # of the last attempt
+    signal: int | None = None  # that ended the launcher
+
+    @property
+    def exit_status(self) -> int:
+        """0, the first failing worker's (128 + n for signal n), or 128 + n where signal n ended the launcher."""
+        if self.failures:
+            return root_cause(self.failures).exit_status
+        return 128 + self.signal if self.signal else 0
+
+
 def launch(config: LaunchConfig) -> int:
-    """Run the job and return its exit status: 0, the first failing worker's (128 + n for signal n), or 128 + n where
-    signal n ended the launcher.
+    """`run_job`; the job's exit status."""
+    return run_job(config).exit_status
+
+
+def run_job(config: LaunchConfig) -> JobEnd:
+    """Run the job to its end.
 
     To be called from the main thread. Raises UsageError where nothing could be started, and LaunchError where workers
     cannot be started or the nodes of a job lose one another; nothing is left running then either.
@@ -76,8 +97,8 @@ class Agent:
             return self._signals.received[0]
         return signal.SIGPIPE if self._consoles.closed else None
 
-    def run(self) -> int:
-        """The job from its start to its exit status."""
+    def run(self) -> JobEnd:
+        """The job from its start to its end."""
         failures: list[Failure] = []
         try:
             self._rendezvous.open()
@@ -107,9 +128,7 @@ class Agent:
             why = f"stopped by {signal_name(self.ending_signal)}"
             self._tell(f"disttorch: {why}\n")
             self._rendezvous.tell_stopped(why)
-        if failures:
-            return root_cause(failures).exit_status
-        return 128 + self.ending_signal if self.ending_signal else 0
+        return JobEnd(failures, self.ending_signal)
 
     def close(self) -> None:
         if self._group:

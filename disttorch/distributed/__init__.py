@@ -52,7 +52,7 @@ __all__ = sorted([name for name in (*_HOME_OF, *_ERRORS, "GradBucket") if name[0
 def __getattr__(name: str):
     if name == "default_pg_timeout":
         name = "DEFAULT_TIMEOUT"
-    if name in ("algorithms", "distributed_c10d", "elastic", "fsdp", "launch", "optim", "run", "tensor"):
+    if name in ("algorithms", "distributed_c10d", "elastic", "fsdp", "launch", "launcher", "optim", "run", "tensor"):
         return import_module(f".{name}", __name__)
     if name == "GradBucket":
         value = import_module("disttorch.nn.parallel.bucket").GradBucket

@@ -1,3 +1,16 @@
-"""torch.distributed.elastic.multiprocessing: how a worker's errors reach the launcher."""
+"""torch.distributed.elastic.multiprocessing: what programs that start workers name of them."""
 
 from . import errors
+from .api import DefaultLogsSpecs, SignalException, Std, to_map
+from .errors import ChildFailedError, ProcessFailure, record
+
+__all__ = [
+    "ChildFailedError",
+    "DefaultLogsSpecs",
+    "ProcessFailure",
+    "SignalException",
+    "Std",
+    "errors",
+    "record",
+    "to_map",
+]
