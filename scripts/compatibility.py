@@ -48,9 +48,6 @@ DIFFERENT = """
   Simulated devices draw as the CPU does, real ones as Philox with numbers of their own.
 - **Results** agree to rounding: sums are added in another order. Gradients of samples of `Beta` and `Dirichlet` are
   those of the gamma samples they are made of: unbiased, but not PyTorch's estimate.
-- **Overflow.** `soft_margin_loss` stays finite where PyTorch's exponential overflows (float16 beyond 11, float32 beyond
-  88), and so do its gradients.
-- **CPU autocast** lets a packed LSTM give bfloat16, as a dense one does; PyTorch's packed one gives float32.
 - **Differentiable SGD** with momentum follows the gradient through the first buffer too; PyTorch detaches that one.
 - **Files** are PyTorch's zip format both ways; the format from before version 1.6 is read too. `load` without
   `weights_only=False` reads tensors and plain containers only.

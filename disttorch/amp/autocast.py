@@ -121,6 +121,17 @@ def _cast(value: Any, to: dict) -> Any:
     return value
 
 
+def _cast_all(args: tuple, to: dict) -> list:
+    return [_cast(a, to) for a in args]
+
+
+def _cast_weights(args: tuple, to: dict) -> list:
+    """A packed LSTM's arguments: on the CPU its products alone take 16-bit operands, its states stay as they are."""
+    data, batch_sizes, states, weights, *rest = args
+    others = {kind: d for kind, d in to.items() if kind != "cpu"}
+    return [_cast(data, others), batch_sizes, _cast(states, others), _cast(weights, to), *rest]
+
+
 def _casting(function, kinds: tuple, lower: bool):
     @functools.wraps(function)
     def call(*args, **kwargs):
@@ -131,8 +142,9 @@ def _casting(function, kinds: tuple, lower: bool):
         if not to:
             return function(*args, **kwargs)
         state.dtypes = {}  # what it calls inside has operands of the right dtype already
+        cast = _cast_weights if function.__name__ == "lstm" and isinstance(args[3], (tuple, list)) else _cast_all
         try:
-            return function(*[_cast(a, to) for a in args], **{k: _cast(v, to) for k, v in kwargs.items()})
+            return function(*cast(args, to), **{k: _cast(v, to) for k, v in kwargs.items()})
         finally:
             state.dtypes = on
 

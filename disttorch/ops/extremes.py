@@ -15,9 +15,15 @@ from .scatter import _along, _gather, _take_along
 
 
 def _even(g, x, out, dim, keepdim):
-    """amax's and amin's gradient: shared evenly among the elements that attain the extreme."""
+    """amax's and amin's gradient: shared evenly among the elements that attain the extreme; NaN where it is NaN."""
     attained = x == _spread(out, x._data.shape, dim, keepdim)
-    return (_spread(g, x._data.shape, dim, keepdim) / attained.sum(dim, True)).masked_fill(~attained, 0)
+    return _spread(g, x._data.shape, dim, keepdim) / attained.sum(dim, True) * attained
+
+
+def even_of_all(g, x, out):
+    """The gradient of one element chosen of all, shared evenly among its equals; NaN counts as NaN's equal."""
+    attained = x.isnan() if np.isnan(out._data) else x == out
+    return (g / attained.sum()).masked_fill(~attained, 0)
 
 
 def _extreme_forward(function):
@@ -185,13 +191,13 @@ def _between(name):
 max = _extreme(
     "max",
     np.argmax,
-    Op("MaxBackward1", _extreme_forward(np.amax), params=("x", "dim", "keepdim"), x=_even),
+    Op("MaxBackward1", _extreme_forward(np.amax), params=("x", "dim", "keepdim"), x=even_of_all),
     _between("maximum"),
 )
 min = _extreme(
     "min",
     np.argmin,
-    Op("MinBackward1", _extreme_forward(np.amin), params=("x", "dim", "keepdim"), x=_even),
+    Op("MinBackward1", _extreme_forward(np.amin), params=("x", "dim", "keepdim"), x=even_of_all),
     _between("minimum"),
 )
 

@@ -327,7 +327,7 @@ def soft_margin_loss(input, target, size_average=None, reduce=None, reduction="m
     """log(1 + exp(-target * input)) for targets 1 and -1."""
     reduction = legacy(size_average, reduce, reduction)
     check_reduction(reduction)
-    return reduced(-logsigmoid(target * input), reduction)
+    return reduced((-target * input).exp().log1p(), reduction)
 
 
 def hinge_embedding_loss(input, target, margin=1.0, size_average=None, reduce=None, reduction="mean"):

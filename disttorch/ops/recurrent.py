@@ -21,10 +21,10 @@ from .unary import sigmoid, tanh
 def _lstm_step(x, state, w_ih, w_hh, b_ih, b_hh, w_hr=None):
     """i, f, g, o = gates; c = f c + i g; h = o tanh(c), projected by w_hr if there is one (Sak et al., 2014)."""
     h, c = state
-    i, f, g, o = (linear(x, w_ih, b_ih) + linear(h, w_hh, b_hh)).chunk(4, 1)
+    i, f, g, o = (linear(x.to(w_ih), w_ih, b_ih) + linear(h.to(w_hh), w_hh, b_hh)).chunk(4, 1)
     c = sigmoid(f) * c + sigmoid(i) * tanh(g)
     h = sigmoid(o) * tanh(c)
-    return (h if w_hr is None else linear(h, w_hr), c)
+    return (h if w_hr is None else linear(h.to(w_hr), w_hr), c)
 
 
 def _gru_step(x, state, w_ih, w_hh, b_ih, b_hh):
@@ -124,8 +124,8 @@ _rnn_layer = Op(
 
 
 def _run_lstm(x, batch_sizes, state, weights, reverse):
-    """weights: w_ih, w_hh, b_ih, b_hh (or None), w_hr (or None)."""
-    if weights[4] is not None:
+    """weights: w_ih, w_hh, b_ih, b_hh (or None), w_hr (or None); of fewer bits than the states under autocast."""
+    if weights[4] is not None or weights[0].dtype is not state[1].dtype:
         return _by_steps(_lstm_step, x, batch_sizes, state, weights, reverse)
     return _lstm_layer(x, batch_sizes, *state, *weights[:4], reverse)
 

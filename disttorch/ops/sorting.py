@@ -3,16 +3,19 @@
 import numpy as np
 
 from ..autograd.inplace import check_apart, write
+from ..autograd.op import Op
 from ..autograd.variable import Tensor, wrap
 from .arguments import need_tensor
 from .dims import axis
+from .extremes import even_of_all
 from .named import pair, with_node
 from .scatter import gather
 
 
 def _give(name: str, values: Tensor, indices: Tensor, out):
     if out is None:
-        return pair(name)(with_node(values, f"{name.capitalize()}Backward0"), indices)
+        overload = int("median" in name)  # the median of all is number 0
+        return pair(name)(with_node(values, f"{name.capitalize()}Backward{overload}"), indices)
     return pair(name)(write(out[0], values), write(out[1], indices))
 
 
@@ -125,12 +128,28 @@ def nanmedian(input, dim=None, keepdim=False, *, out=None):
     return _median("nanmedian", input, dim, keepdim, out)
 
 
+def _middle(a, among_numbers: bool):
+    """The median of all elements; NaN where there is one, unless it is sought among the others."""
+    a = a.reshape(-1)
+    nans = int((a != a).sum())
+    if nans and (not among_numbers or nans == a.size):
+        return a[np.argmax(a != a)]
+    place = (a.size - nans - 1) // 2
+    return a[_order(a, 0, False)[place]] if a.dtype.kind == "V" else np.partition(a, place)[place]
+
+
+_whole = {
+    name: Op(f"{name.capitalize()}Backward0", _middle, params=("x", "among_numbers"), x=even_of_all)
+    for name in ("median", "nanmedian")
+}
+
+
 def _median(name, input, dim, keepdim, out):
     _need_order(input, name)
     if dim is None:
         if input._data.size == 0:
             return write(out, input.new_full((), float("nan")) + input.sum() * 0)
-        return write(out, _median(name, input.reshape(-1), 0, False, None).values)
+        return write(out, _whole[name](input, name == "nanmedian"))
     d = axis(dim, input._data.ndim)
     _need_elements(input, d, name)
     if input._data.ndim == 0:

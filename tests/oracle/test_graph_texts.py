@@ -15,6 +15,7 @@ NODES = [
     "x.sort()[0]", "x.topk(2)[0]", "x.unbind()[0]", "x.split(2)[0]", "x.chunk(2)[1]", "x.clone()", "x.double()",
     "x.softmax(0)", "F.mse_loss(x, x)", "F.cross_entropy(x, torch.tensor(0))", "F.gelu(x)", "F.layer_norm(x, (3,))",
     "x.expand(2, 3)", "torch.where(x > 0, x, x)", "x.clamp(0, 1)", "x.norm()", "x.std()", "F.relu(x)",
+    "x.median()", "m.median(0)[0]",
 ]  # fmt: skip
 
 

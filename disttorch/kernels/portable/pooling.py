@@ -139,7 +139,7 @@ class Pooling:
             spans = [w[i] for w, i in zip(windows, position, strict=True)]
             window = x[(..., *(slice(*span) for span in spans))]
             flat = window.reshape(*x.shape[:2], prod(window.shape[2:]))
-            best = flat.argmax(axis=-1)[..., None]
+            best = _last_nan_or_largest(flat)[..., None]
             y[(..., *position)] = xp.take_along_axis(flat, best, axis=-1)[..., 0]
             index = 0
             for axis, offset in enumerate(xp.unravel_index(best[..., 0], window.shape[2:])):
@@ -153,6 +153,15 @@ class Pooling:
         planes = self.xp.arange(n * c).reshape(n, c, *(1,) * len(spatial)) * prod(spatial)
         flat = (indices + planes).reshape(-1)
         return self.xp.bincount(flat, weights=g.reshape(-1), minlength=prod(x_shape)).astype(g.dtype).reshape(x_shape)
+
+
+def _last_nan_or_largest(lines):
+    """Where PyTorch's walk along the last axis ends: each NaN displaces what it had found, numbers smaller ones."""
+    best, nan = lines.argmax(axis=-1), lines != lines
+    if not nan.any():
+        return best
+    last = lines.shape[-1] - 1 - nan[..., ::-1].argmax(axis=-1)
+    return best * ~nan.any(-1) + last * nan.any(-1)
 
 
 def _lowest(xp, dtype):

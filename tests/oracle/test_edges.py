@@ -1,0 +1,90 @@
+"""Values and gradients at ties, NaN and infinities, beside PyTorch's."""
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+
+import disttorch
+
+torch = pytest.importorskip("torch")
+pytestmark = [pytest.mark.oracle, pytest.mark.filterwarnings("ignore")]
+
+NAN, INF = math.nan, math.inf
+SQUARES = [
+    [[1.0, 2.0, 2.0], [NAN, 1.0, NAN], [3.0, NAN, 3.0]],
+    [[1.0, 2.0], [2.0, 2.0]],
+    [[INF, 1.0], [-INF, INF]],
+    [[0.0, 0.0], [0.0, 1.0]],
+]
+REDUCTIONS = [
+    *[f"{name}(x)" for name in ("amax", "amin", "max", "min", "median", "nanmedian")],
+    *[f"{name}(x, 1)" for name in ("amax", "amin")],
+    *[f"{name}(x, 0)[0]" for name in ("max", "min", "median", "nanmedian", "cummax", "cummin", "mode")],
+    "aminmax(x, dim=0)[0]",
+    *[f"norm(x, {p})" for p in ("inf", "-inf", 0, 1, 2, 3, 0.5, -1)],
+    *[f"linalg.vector_norm(x, {p}, dim=1, keepdim=True)" for p in ("inf", "-inf", 0, 1, 2, 1.5)],
+    "linalg.matrix_norm(x, inf)",
+    *[f"nn.functional.adaptive_max_pool2d(x[None], {size})" for size in (1, 2)],
+]
+
+
+@pytest.mark.parametrize("code", REDUCTIONS)
+def test_gradients_at_ties_nan_and_infinities(code):
+    for values in SQUARES:
+        found = []
+        for lib in (disttorch, torch):
+            x = lib.tensor(values, requires_grad=True)
+            y = eval(f"lib.{code}", {"lib": lib, "x": x, "inf": INF})
+            y.sum().backward()
+            found.append((y.detach().numpy(), None if x.grad is None else x.grad.numpy()))
+        (ours, our_grad), (theirs, their_grad) = found
+        np.testing.assert_allclose(ours, theirs, rtol=1e-6)
+        assert (our_grad is None) == (their_grad is None)
+        if our_grad is not None:
+            np.testing.assert_allclose(our_grad, their_grad, rtol=1e-6)
+
+
+@pytest.mark.parametrize("values", list(itertools.product([1.0, NAN, -INF], repeat=3)))
+def test_places_of_nan_in_adaptive_max_pooling(values):
+    for size in (1, 2):
+        found = []
+        for lib in (disttorch, torch):
+            x = lib.tensor(values)[None]
+            y, places = lib.nn.functional.adaptive_max_pool1d(x, size, return_indices=True)
+            found.append((y.numpy(), places.tolist()))
+        np.testing.assert_array_equal(found[0][0], found[1][0])
+        assert found[0][1] == found[1][1]
+
+
+@pytest.mark.parametrize("name", ["float16", "bfloat16", "float32"])
+def test_soft_margin_loss_of_every_size(name):
+    found = []
+    for lib in (disttorch, torch):
+        x = lib.linspace(-100, 100, 401).to(getattr(lib, name)).requires_grad_()
+        loss = lib.nn.functional.soft_margin_loss(x, lib.ones(401, dtype=x.dtype), reduction="none")
+        loss.sum().backward()
+        found.append((loss.detach().float().numpy(), x.grad.float().numpy()))
+    bound = {"float16": 2e-3, "bfloat16": 1e-2, "float32": 1e-6}[name]
+    for ours, theirs in zip(*found, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=bound, atol=bound)
+
+
+@pytest.mark.parametrize("options", [{}, {"num_layers": 2, "bidirectional": True}, {"proj_size": 3}], ids=str)
+@pytest.mark.parametrize("name", ["float32", "bfloat16"])
+def test_a_packed_lstm_under_autocast(options, name):
+    found = []
+    for lib in (disttorch, torch):
+        lib.manual_seed(0)
+        lstm = lib.nn.LSTM(4, 6, **options)
+        x = lib.randn(5, 3, 4, generator=lib.Generator().manual_seed(1)).to(getattr(lib, name)).requires_grad_()
+        packed = lib.nn.utils.rnn.pack_padded_sequence(x, [5, 3, 2])
+        with lib.autocast("cpu", dtype=lib.bfloat16):
+            y, (h, c) = lstm(packed)
+        (y.data.float().sum() + c.float().sum()).backward()
+        values = [y.data, h, c, x.grad, lstm.weight_hh_l0.grad]
+        found.append(([str(v.dtype) for v in values], [v.detach().float().numpy() for v in values]))
+    assert found[0][0] == found[1][0]
+    for ours, theirs in zip(found[0][1], found[1][1], strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=2e-2)
