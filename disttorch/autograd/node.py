@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from .. import dtypes
-from .variable import Tensor, accumulator_of, counter, version, wrap
+from .variable import Tensor, accumulator_of, counter, wrap
 
 FREED = object()  # stands for saved values after backward
 _hook_ids = itertools.count()
@@ -141,12 +141,13 @@ class SavedInput(Saved):
     __slots__ = ("tensor", "version")
 
     def __init__(self, t: Tensor):
-        self.tensor, self.version = t, version(t)
+        self.tensor, self.version = t, t._counter[0]
 
     def unpack(self, node: Node) -> Tensor:
         t = self.tensor
-        if version(t) != self.version:
-            raise_modified(t._data, t.device, t._node, version(t), self.version, t._nr)
+        now = t._counter[0]
+        if now != self.version:
+            raise_modified(t._data, t.device, t._node, now, self.version, t._nr)
         return t
 
 

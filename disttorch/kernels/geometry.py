@@ -32,10 +32,14 @@ def adaptive_windows(size, out):
     return [(i * size // out, -(-(i + 1) * size // out)) for i in range(out)]
 
 
+@lru_cache(1024)
 def window_slices(kernel, stride, dilation, out):
-    """For each kernel offset, in row-major order, the slices of the padded input's spatial axes that it meets."""
+    """For each kernel offset, in row-major order, the slices of the padded input's spatial axes that it meets.
+
+    All arguments are tuples.
+    """
     axes = [
         [slice(i * d, i * d + (o - 1) * t + 1, t) for i in range(k)]
         for k, t, d, o in zip(kernel, stride, dilation, out, strict=True)
     ]
-    return list(product(*axes))
+    return tuple(product(*axes))

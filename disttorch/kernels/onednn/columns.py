@@ -5,13 +5,14 @@ their gradient back costs more than the convolution. Columns are ordered (C, *K)
 (O, C, *K) is the GEMM's operand as it stands. It is the left one where few rows meet it: oneDNN packs the right one.
 """
 
+from functools import lru_cache
 from math import prod
 
 import numpy as np
 
 from disttorch.kernels.geometry import window_slices
 from disttorch.kernels.onednn import binding as dnnl
-from disttorch.kernels.onednn.layouts import FLOAT
+from disttorch.kernels.onednn.layouts import FLOAT, TO_CHANNELS_FIRST, TO_CHANNELS_LAST
 
 # Weights (elements) from which their reordering is worth avoiding, and how many output channels there must be for each
 # output position: building columns costs as much per position as reordering does per channel. Measured on ResNet's and
@@ -43,17 +44,18 @@ class Columns:
 
     def _columns_backward_input(self, g, w, x_shape, geometry):
         stride, padding, dilation, _ = geometry
-        (n, c, *spatial), kernel, out = x_shape, w.shape[2:], g.shape[2:]
+        kernel, out = w.shape[2:], g.shape[2:]
         rows, matrix = _rows(g), w.reshape(w.shape[0], -1)
         if len(rows) <= FEW_ROWS:
             columns = np.ascontiguousarray(self._product(matrix.T, rows).T)
         else:
             columns = self._gemm(rows, matrix)
-        columns = columns.reshape(n, *out, c, -1)
-        padded = np.zeros((n, *_padded(spatial, padding), c), FLOAT)
+        columns = columns.reshape(x_shape[0], *out, x_shape[1], -1)
+        shape, inner = _padded(x_shape, padding)
+        padded = np.zeros(shape, FLOAT)
         for k, window in enumerate(window_slices(kernel, stride, dilation, out)):
-            padded[(slice(None), *window)] += columns[..., k]
-        return _channels_first(padded[_inner(spatial, padding)])
+            padded[:, *window] += columns[..., k]
+        return _channels_first(padded[inner])
 
     def _product(self, a, b):
         """a @ b.T, for a the weights or their transpose and b contiguous."""
@@ -74,30 +76,30 @@ def _product(plan, a, b):
 def _columns(x, kernel, geometry, out):
     """(N * P, C * K)."""
     stride, padding, dilation, _ = geometry
-    n, c, *spatial = x.shape
-    x = np.moveaxis(x, 1, -1)
+    n, c = x.shape[:2]
+    last = x.transpose(TO_CHANNELS_LAST[x.ndim])
     if any(padding):
-        padded = np.zeros((n, *_padded(spatial, padding), c), FLOAT)
-        padded[_inner(spatial, padding)] = x
-        x = padded
+        shape, inner = _padded(x.shape, padding)
+        padded = np.zeros(shape, FLOAT)
+        padded[inner] = last
+        last = padded
     columns = np.empty((n, *out, c, prod(kernel)), FLOAT)
     for k, window in enumerate(window_slices(kernel, stride, dilation, out)):
-        columns[..., k] = x[(slice(None), *window)]
+        columns[..., k] = last[:, *window]
     return columns.reshape(n * prod(out), -1)
 
 
 def _rows(g):
     """(N, O, *P) as (N * P, O)."""
-    return np.moveaxis(g, 1, -1).reshape(-1, g.shape[1])
+    return g.transpose(TO_CHANNELS_LAST[g.ndim]).reshape(-1, g.shape[1])
 
 
 def _channels_first(y):
-    return np.moveaxis(y, -1, 1)
+    return y.transpose(TO_CHANNELS_FIRST[y.ndim])
 
 
-def _padded(spatial, padding):
-    return tuple(s + 2 * p for s, p in zip(spatial, padding, strict=True))
-
-
-def _inner(spatial, padding):
-    return (slice(None), *(slice(p, p + s) for s, p in zip(spatial, padding, strict=True)))
+@lru_cache(1024)
+def _padded(shape, padding):
+    """An array (N, C, *S) with its padding, channels last: the whole's shape, and where in it the array lies."""
+    (n, c, *spatial), axes = shape, list(zip(shape[2:], padding, strict=True))
+    return (n, *(s + 2 * p for s, p in axes), c), (slice(None), *(slice(p, p + s) for s, p in axes))

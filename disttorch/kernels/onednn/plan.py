@@ -20,6 +20,7 @@ ALIGNMENT = 64  # bytes: a cache line, and AVX-512's register
 CACHED_PLANS = 2048  # a deep network needs two or three per layer and input shape; each holds a few kilobytes
 SCRATCHPAD_USER = 1
 UNKNOWN = object()
+_at = c_void_p.from_address
 
 
 class _Argument(ctypes.Structure):
@@ -166,8 +167,9 @@ def _work(arrays, work):
 class Plan:
     def __init__(self, engine, threads):
         self.engine, self.lib, self.threads = engine, engine.lib, threads
+        self._set_handle, self._execute = engine.lib.dnnl_memory_set_data_handle, engine.lib.dnnl_primitive_execute
         self._arrays = []  # memories of the arguments of run(), in order
-        self._handles, self._addresses = [], []  # theirs; where each last lay
+        self._handles, self._addresses = [], []  # theirs; where the arguments last lay
         self._temporaries = []  # (memory, offset in the thread's buffer)
         self._steps = []  # (primitive, number of arguments, arguments)
         self._layouts, self._descs = [], []
@@ -191,7 +193,6 @@ class Plan:
         memory = Memory(self.engine, layout)
         self._arrays.append(memory)
         self._handles.append(memory.handle)
-        self._addresses.append(None)
         return memory
 
     def temporary(self, layout):
@@ -264,15 +265,13 @@ class Plan:
     # ---- running
 
     def run(self, arrays):
-        lib, engine = self.lib, self.engine
+        engine, set_handle, execute = self.engine, self._set_handle, self._execute
         enter_thread(self.threads)
-        set_handle = lib.dnnl_memory_set_data_handle
-        addresses = self._addresses
-        for i, array in enumerate(arrays):
-            where = c_void_p.from_address(id(array) + DATA_OFFSET).value
-            if where != addresses[i]:  # often it is where it was in the step before
-                set_handle(self._handles[i], where)
-                addresses[i] = where
+        addresses = [_at(id(array) + DATA_OFFSET).value for array in arrays]
+        if addresses != self._addresses:  # in small networks they often are where they were in the step before
+            for handle, where in zip(self._handles, addresses, strict=True):
+                set_handle(handle, where)
+            self._addresses = addresses
         if self._size:
             base = engine.scratch(self._size)
             if base != self._base:
@@ -281,9 +280,9 @@ class Plan:
                 self._base = base
         stream = engine.thread.stream or engine.stream()
         for primitive, count, table in self._steps:
-            status = lib.dnnl_primitive_execute(primitive, stream, count, table)
+            status = execute(primitive, stream, count, table)
             if status:
-                raise RuntimeError(f"oneDNN: {lib.dnnl_status2str(status).decode()}")
+                raise RuntimeError(f"oneDNN: {self.lib.dnnl_status2str(status).decode()}")
 
     def __del__(self):
         for primitive, _, _ in self._steps:

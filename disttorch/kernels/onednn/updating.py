@@ -27,8 +27,9 @@ class Updating:
 
 
 def _is_shared(y, x):
-    packed = y.dtype is x.dtype is FLOAT and y.flags.c_contiguous and x.flags.c_contiguous
-    return packed and y.size >= LONG and threads_for(SHARED) > 1
+    if y.size < LONG or threads_for(SHARED) == 1:
+        return False
+    return y.dtype is x.dtype is FLOAT and y.flags.c_contiguous and x.flags.c_contiguous
 
 
 def _decay(plan, size):

@@ -95,9 +95,10 @@ class Module(Hooks, State):
     # -- attributes ---------------------------------------------------------------------------------------------------
     def __getattr__(self, name: str):
         mine = self.__dict__
-        for table in ("_parameters", "_modules", "_buffers"):
-            if table in mine and name in mine[table]:
-                return mine[table][name]
+        if "_modules" in mine:
+            for table in (mine["_parameters"], mine["_modules"], mine["_buffers"]):
+                if name in table:
+                    return table[name]
         raise AttributeError(f"'{type(self).__name__}' object has no attribute '{name}'")
 
     def __setattr__(self, name: str, value):
