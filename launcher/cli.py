@@ -10,6 +10,7 @@ import click
 from .config import Machine, config_from_args
 from .devices import core_count, visible_devices
 from .errors import LaunchError
+from .target import aliased
 
 HELP = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
 EXAMPLES = """
@@ -201,6 +202,7 @@ def run(**options: Any) -> int:
     from .agent import launch  # here: a wrong command line and --help need no network
 
     machine = Machine(devices=len(visible_devices(os.environ)), cores=core_count())
+    options["as_torch"] = options["as_torch"] or aliased()
     return launch(config_from_args(options, machine))
 
 

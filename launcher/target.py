@@ -1,4 +1,4 @@
-"""Whether what is to be launched is there: looked at once, before any worker starts."""
+"""What is to be launched, looked at once before any worker starts: whether it is there, and says `import torch`."""
 
 import os
 import shutil
@@ -7,6 +7,11 @@ from importlib.util import find_spec
 
 from .config import LaunchConfig
 from .errors import UsageError
+
+
+def aliased() -> bool:
+    """Whether `import torch` gives disttorch in this process: in the workers that it starts it is to do so too."""
+    return getattr(sys.modules.get("torch"), "__name__", "") == "disttorch"
 
 
 def check_target(config: LaunchConfig) -> None:

@@ -4,7 +4,7 @@ from multiprocessing import *
 
 from .memory import is_shared, share
 from .sending import init_reductions
-from .spawning import (
+from .spawn import (
     ProcessContext,
     ProcessException,
     ProcessExitedException,

@@ -34,6 +34,19 @@ def test_distributed_run_goes_on_after_a_job_that_succeeded(tmp_path):
         run.main(["missing.py"])
 
 
+def test_distributed_run_for_programs_with_options_of_their_own(tmp_path):
+    parser = run.get_args_parser()
+    parser.add_argument("--lr", type=float)
+    script = write(tmp_path, "import os, sys; open(sys.argv[1] + os.environ['RANK'] + os.environ['ROLE_NAME'], 'w')")
+    args = parser.parse_args(["--lr", "2", "--nproc_per_node", "2", "-t", "0", script, f"{tmp_path}/rank", "--lr", "3"])
+    assert (args.lr, args.nproc_per_node, args.standalone, args.rdzv_id) == (2.0, "2", False, None)
+    args.role = "trainer"
+    args.max_restarts = 0
+    run.run(args)
+    assert sorted(path.name for path in tmp_path.glob("rank*")) == ["rank0trainer", "rank1trainer"]
+    assert run.parse_args(["-m", "package.module", "-x"]).training_script_args == ["-x"]
+
+
 def test_distributed_launch_passes_the_local_rank(tmp_path):
     script = write(tmp_path, SHOW)
     done = start("disttorch.distributed.launch", "--nproc_per_node", 2, script, "--lr", 3)

@@ -14,6 +14,7 @@ from ...launcher.config import JOIN_TIMEOUT, parse_endpoint
 from ...launcher.config import LaunchConfig as Job
 from ...launcher.errors import UsageError
 from ...launcher.failure import Failure
+from ...launcher.target import aliased
 from ..elastic.multiprocessing import ChildFailedError, DefaultLogsSpecs, ProcessFailure, SignalException, Std, to_map
 from .calls import read_results, run_forked, write_call
 
@@ -131,7 +132,7 @@ def _job(config: LaunchConfig, target: str, args: tuple[str, ...], kind: str) ->
         target=target,
         args=args,
         kind=kind,
-        as_torch=getattr(sys.modules.get("torch"), "__name__", "") == "disttorch",
+        as_torch=aliased(),
         nproc_per_node=config.nproc_per_node,
         nnodes=config.max_nodes,
         run_id=config.run_id,
