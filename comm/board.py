@@ -248,8 +248,8 @@ class Board:
             self._open = all(self._words[flag + REACH // 8] for flag in self._flags)
         return self._open
 
-    def resolve(self, rank: int, where: Where, dtype: np.dtype, count: int) -> np.ndarray:
-        """The `count` elements that `rank` shows in a segment at `where`."""
+    def resolve(self, rank: int, where: Where, dtype: np.dtype, low: int, high: int) -> np.ndarray:
+        """Elements low to high of what `rank` shows in a segment at `where`."""
         serial, fd, size, offset = where
         segment = self._owned[serial] if rank == self.rank else self._segments.get((rank, serial))
         if segment is None:
@@ -257,12 +257,12 @@ class Board:
                 segment = self._segments[rank, serial] = Segment.attach(self.pids[rank], fd, size)
             except OSError as error:
                 self._lost(rank, error)
-        return segment.bytes[offset : offset + count * dtype.itemsize].view(dtype)
+        return np.ndarray((high - low,), dtype, segment.bytes, offset + low * dtype.itemsize)
 
     def window(self, rank: int, where: Where, dtype: np.dtype, low: int, high: int) -> Window | DistantWindow:
         """A window on elements low to high of what `rank` shows at `where`, in a segment or in its own memory."""
         if where[0] != DISTANT:
-            return Window(self.resolve(rank, where, dtype, high)[low:])
+            return Window(self.resolve(rank, where, dtype, low, high))
         return self.distant(rank, where[3] + low * dtype.itemsize, dtype, high - low)
 
     def distant(self, rank: int, address: int, dtype: np.dtype, count: int) -> DistantWindow:
@@ -318,10 +318,11 @@ class ThreadBoard(Board):
     def locate(self, address: int, nbytes: int) -> Where | None:
         return 1, 0, nbytes, address
 
-    def resolve(self, rank: int, where: Where, dtype: np.dtype, count: int) -> np.ndarray:
+    def resolve(self, rank: int, where: Where, dtype: np.dtype, low: int, high: int) -> np.ndarray:
         from ctypes import c_uint8
 
-        return np.ctypeslib.as_array((c_uint8 * (count * dtype.itemsize)).from_address(where[3])).view(dtype)
+        start = where[3] + low * dtype.itemsize
+        return np.ctypeslib.as_array((c_uint8 * ((high - low) * dtype.itemsize)).from_address(start)).view(dtype)
 
 
 def board_size(size: int) -> int:

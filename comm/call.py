@@ -75,6 +75,8 @@ def check_sizes(table: Sequence[Sequence[int]], said: Callable[[int], str]) -> i
     Raises CollectiveMismatch unless all agree.
     """
     n = len(table)
+    if all(row == table[0] for row in table) and len(set(table[0])) == 1:
+        return table[0][0]
     for receiver, column in enumerate(zip(*table, strict=True)):
         if receiver < n and column != tuple(table[receiver][n:]):
             sender = next(rank for rank in range(n) if column[rank] != table[receiver][n + rank])

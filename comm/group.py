@@ -179,13 +179,9 @@ class Group(Objects):
     ) -> Work | None:
         """Fill outputs[r] with rank r's inputs[this rank]. Sizes may differ between pairs of ranks."""
         dtype = self._check_count(outputs, "outputs")[0].dtype
-        outs = [_writable(_typed(part, dtype, f"outputs[{i}]"), f"outputs[{i}]") for i, part in enumerate(outputs)]
-        parts = [
-            _readable(_typed(part, dtype, f"inputs[{i}]"), f"inputs[{i}]")
-            for i, part in enumerate(self._check_count(inputs, "inputs"))
-        ]
+        outs = _flat(outputs, dtype, "outputs", _writable)
+        parts = _flat(self._check_count(inputs, "inputs"), dtype, "inputs", _readable)
         call = Call("all_to_all", fingerprint("all_to_all", dtype, (), "", -1), caller())
-
         return self._start(
             call, lambda limit, patient: self._engine.all_to_all(call, limit, patient, outs, parts), async_op
         )
@@ -390,7 +386,7 @@ class Group(Objects):
         for index, part in enumerate(self._check_count(arrays, name)):
             if isinstance(part, np.ndarray) and part.shape != like.shape:
                 raise ValueError(f"{name}[{index}] must have shape {like.shape}, got {part.shape}")
-        return [check(_typed(part, like.dtype, f"{name}[{i}]"), f"{name}[{i}]") for i, part in enumerate(arrays)]
+        return _flat(arrays, like.dtype, name, check)
 
     def _check_rooted(self, arrays, like: np.ndarray, name: str, root: int, check: Callable | None = None) -> list:
         if self.rank == root:
@@ -416,25 +412,28 @@ def report() -> list[dict[str, Any]]:
     ]
 
 
-def _readable(array: np.ndarray, name: str) -> np.ndarray:
-    """The array as a flat view."""
+def _readable(array: np.ndarray, name: str, index: int | None = None) -> np.ndarray:
+    """The array, which is called name or name[index], as a flat view."""
+    if isinstance(array, np.ndarray) and array.flags.c_contiguous and not array.dtype.hasobject:
+        return array if array.ndim == 1 else array.reshape(-1)
+    name = name if index is None else f"{name}[{index}]"
     if not isinstance(array, np.ndarray):
         raise TypeError(f"{name} must be a NumPy array, got {type(array).__name__}")
     if array.dtype.hasobject:
         raise TypeError(f"{name} must hold numbers, got dtype {array.dtype}")
-    if not array.flags.c_contiguous:
-        raise ValueError(f"{name} must be C-contiguous: pass numpy.ascontiguousarray({name})")
-    return array.reshape(-1)
+    raise ValueError(f"{name} must be C-contiguous: pass numpy.ascontiguousarray({name})")
 
 
-def _writable(array: np.ndarray, name: str) -> np.ndarray:
-    flat = _readable(array, name)
-    if not array.flags.writeable:
-        raise ValueError(f"{name} must be writable")
+def _writable(array: np.ndarray, name: str, index: int | None = None) -> np.ndarray:
+    flat = _readable(array, name, index)
+    if not flat.flags.writeable:
+        raise ValueError(f"{name if index is None else f'{name}[{index}]'} must be writable")
     return flat
 
 
-def _typed(array: np.ndarray, dtype: np.dtype, name: str) -> np.ndarray:
-    if isinstance(array, np.ndarray) and array.dtype != dtype:
-        raise TypeError(f"{name} must have dtype {dtype}, got {array.dtype}")
-    return array
+def _flat(arrays: Sequence[np.ndarray], dtype: np.dtype, name: str, check: Callable) -> list[np.ndarray]:
+    """All of a list of arrays as flat views, which `check` makes."""
+    for index, array in enumerate(arrays):
+        if isinstance(array, np.ndarray) and array.dtype != dtype:
+            raise TypeError(f"{name}[{index}] must have dtype {dtype}, got {array.dtype}")
+    return [check(array, name, index) for index, array in enumerate(arrays)]

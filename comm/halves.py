@@ -12,6 +12,8 @@ from collections.abc import Callable
 
 import numpy as np
 
+from disttorch.kernels.blas import address
+
 from . import clock
 from .board import LINE
 from .memory import write_to
@@ -53,7 +55,7 @@ class Halves:
         pieces = -(-out.size // PIECE)
         for name in (FRONT, BACK, DONE):
             self._set(name, 0)
-        self._set(ADDRESS, out.__array_interface__["data"][0])
+        self._set(ADDRESS, address(out))
         self._claim(OFFER, number)
         ring()
         front = 0

@@ -15,6 +15,8 @@ import sys
 
 import numpy as np
 
+from disttorch.kernels.blas import address as address_of_array
+
 from . import clock
 
 PAGE = 4096  # bytes
@@ -146,7 +148,7 @@ def write_to(pid: int, address: int, array: np.ndarray) -> None:
 
 
 def _move(call, pid: int, address: int, array: np.ndarray) -> None:
-    here, done = array.__array_interface__["data"][0], 0
+    here, done = address_of_array(array), 0
     while done < array.nbytes:
         left = array.nbytes - done
         count = call(pid, _Span(here + done, left), 1, _Span(address + done, left), 1, 0)

@@ -15,6 +15,8 @@ from collections.abc import Callable
 import msgpack
 import numpy as np
 
+from disttorch.kernels.blas import address
+
 from . import clock
 from .board import LINE, Board, board_size
 from .halves import PIECE, SIZE, Halves
@@ -117,8 +119,7 @@ class RingMail(Mail):
                 _RECORD.pack_into(self._bytes, ring + DATA + at, 0, SKIP, 0, 0)
             at = 0
         at += ring + DATA
-        address = payload.__array_interface__["data"][0]
-        _RECORD.pack_into(self._bytes, at, len(head), INLINE if short else DISTANT, payload.size, address)
+        _RECORD.pack_into(self._bytes, at, len(head), INLINE if short else DISTANT, payload.size, address(payload))
         at += _RECORD.size
         self._bytes[at : at + len(head)] = head
         if short:

@@ -11,6 +11,8 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from disttorch.kernels.blas import address
+
 from .board import LISTED, NOWHERE, STAGE, STAGED, Board, Where
 from .call import Call, check_same, check_sizes, describe
 from .clock import Deadline
@@ -76,8 +78,9 @@ class Showing:
         if notes:
             board.note(notes)
         places = self._meet(call, deadline, patient, mine)
-        begin, end = len(sizes), len(sizes) + ROW * self.size  # one part for each rank at most
-        tables = {r: board.noted(r, begin, end) for r, place in enumerate(places) if place[0] == LISTED}
+        begin = len(sizes)
+        listed = begin + ROW * self.rank  # of several parts only this rank's own is looked at
+        tables = {r: board.noted(r, listed, listed + ROW) for r, place in enumerate(places) if place[0] == LISTED}
         if not isinstance(count, int):
             count = check_sizes([board.noted(rank, 0, begin) for rank in self._ranks], self.last_operation)
         serials = {place[0] for place in places}
@@ -91,7 +94,7 @@ class Showing:
                 return Window(board.staging(rank, dtype, high - low, lead + part * step * dtype.itemsize))
             if rank not in tables:
                 return board.window(rank, places[rank], dtype, low, high)
-            serial, fd, nbytes, offset, size = tables[rank][ROW * part : ROW * (part + 1)]
+            serial, fd, nbytes, offset, size = tables[rank]
             return board.window(rank, (serial, fd, nbytes, offset), dtype, low, min(high, size))
 
         if share is not None and not serials & {STAGED, NOWHERE}:
@@ -144,7 +147,7 @@ class Showing:
 
     def _locate(self, array: np.ndarray) -> Where | None:
         """Where the others reach `array` in place, or None."""
-        return self.board.locate(array.__array_interface__["data"][0], array.nbytes)
+        return self.board.locate(address(array), array.nbytes)
 
     def _places(self, parts: Sequence[np.ndarray]) -> list[Where] | None:
         """Where the others reach each of `parts` in place; None if some cannot be reached so."""
