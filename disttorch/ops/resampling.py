@@ -12,6 +12,7 @@ import numpy as np
 from .. import dtypes
 from ..autograd.op import Op
 from .arguments import need_tensor
+from .byte_resampling import resampled_bytes
 
 KEYS_CUBIC = -0.75  # the slope of bicubic interpolation's kernel; -0.5 with antialiasing (Keys, 1981)
 
@@ -49,6 +50,9 @@ def _resampled(x, axis, table):
     for k in range(1, table.index.shape[1]):
         y += np.take(x, table.index[:, k], axis) * weight[:, k].reshape(shape)
     return y
+
+
+_bytes = Op("UpsampleBackward0", lambda x, axis, table: resampled_bytes(x, axis, table.index, table.weight))
 
 
 def _resample_op(node):
@@ -115,19 +119,20 @@ _FILTERS = {"bilinear": (1, _triangle), "bicubic": (2, lambda x: _cubic_kernel(x
 
 
 @lru_cache(maxsize=256)
-def _antialiased(size, out, scale, align, mode):
+def _antialiased(size, out, scale, align, mode, single):
     """Shrinking widens the filter so that every input element counts."""
+    real = np.float32 if single else np.float64
     support, kernel = _FILTERS[mode]
-    step = _source_step(size, out, scale, align)
-    width = max(step, 1.0)
-    reach = support * width
-    centre = step * (np.arange(out) + 0.5)
-    low = np.maximum((centre - reach + 0.5).astype(np.int64), 0)
-    high = np.minimum((centre + reach + 0.5).astype(np.int64), size)
-    offsets = np.arange(int((high - low).max()))
-    index = low[:, None] + offsets
-    weight = np.where(index < high[:, None], kernel((index - centre[:, None] + 0.5) / width), 0)
-    return Table(size, np.minimum(index, size - 1), weight / weight.sum(1, keepdims=True))
+    step = float(real(_source_step(size, out, scale, align)))
+    reach, narrow = real(support * max(step, 1.0)), float(real(1 / max(step, 1.0)))
+    centre = (step * (np.arange(out) + 0.5)).astype(real)
+    low = np.maximum(((centre - reach) + np.float64(0.5)).astype(np.int64), 0)
+    high = np.minimum(((centre + reach) + np.float64(0.5)).astype(np.int64), size)
+    index = low[:, None] + np.arange(int((high - low).max()))
+    distance = ((index.astype(real) - centre[:, None] + np.float64(0.5)) * narrow).astype(real)
+    weight = np.where(index < high[:, None], kernel(distance), real(0))
+    total = weight.cumsum(1)[:, -1:]  # one after the other, as PyTorch adds them
+    return Table(size, np.minimum(index, size - 1), weight / total)
 
 
 _MODES = {
@@ -239,22 +244,23 @@ def _resize(input, sizes, scales, mode, align, antialias):
             "compute_indices_weights_nearest" if mode.startswith("nearest") else f"upsample_{mode}{n}d_channels_last"
         )
         raise NotImplementedError(f"\"{kernel}\" not implemented for '{dtypes.SCALAR_NAMES[input.dtype]}'")
-    single = x.dtype != np.float64
-    widened = byte and not mode.startswith("nearest")
+    whole = byte and mode in _FILTERS
+    single = x.dtype != np.float64 and not whole
+    widened = byte and not whole and not mode.startswith("nearest")
     narrow = x.dtype.itemsize == 2 and not mode.startswith("nearest")
     out = input.to(dtypes.float32) if widened or narrow else input
     # The last axis first: the order in which PyTorch's rounding goes.
     for k in reversed(range(n)):
         axis, size, length = k + 2, x.shape[k + 2], sizes[k]
-        if size == length and (scales[k] is None or scales[k] == 1.0):
+        if size == length and (whole or scales[k] is None or scales[k] == 1.0):
             continue
         if mode.startswith("nearest"):
             table = _nearest(size, length, scales[k], mode == "nearest-exact", single)
         elif antialias:
-            table = _antialiased(size, length, scales[k], align, mode)
+            table = _antialiased(size, length, scales[k], align, mode, single)
         else:
             table = (_cubic if mode == "bicubic" else _linear)(size, length, scales[k], align, single)
-        out = _OPS[mode, n](out, axis, table)
+        out = _bytes(out, axis, table) if whole else _OPS[mode, n](out, axis, table)
     if widened:
         out = (out + 0.5).floor().clamp(0, 255)
     return out.to(input.dtype) if widened or narrow else input * 1 if out is input else out

@@ -88,3 +88,36 @@ def test_a_packed_lstm_under_autocast(options, name):
     assert found[0][0] == found[1][0]
     for ours, theirs in zip(found[0][1], found[1][1], strict=True):
         np.testing.assert_allclose(ours, theirs, atol=2e-2)
+
+
+@pytest.mark.parametrize("mode", ["bilinear", "bicubic"])
+@pytest.mark.parametrize("antialias", [True, False])
+def test_resized_bytes_are_the_same_bits(mode, antialias):
+    rng = np.random.default_rng(0)
+    for channels, size, new in [
+        (3, (20, 31), (11, 40)),
+        (1, (7, 9), (7, 4)),
+        (5, (13, 6), (30, 30)),
+        (2, (3, 2), (5, 1)),
+    ]:
+        pixels = rng.integers(0, 256, (2, channels, *size)).astype(np.uint8)
+        for options in ({"size": new}, {"scale_factor": 1.7}, {"size": new, "align_corners": True}):
+            ours, theirs = (
+                lib.nn.functional.interpolate(lib.from_numpy(pixels), mode=mode, antialias=antialias, **options).numpy()
+                for lib in (disttorch, torch)
+            )
+            np.testing.assert_array_equal(ours, theirs)
+
+
+@pytest.mark.parametrize("mode", ["nearest", "nearest-exact", "bilinear", "bicubic"])
+def test_pictures_of_bytes_are_resized_in_floating_point(mode):
+    from disttorch.vision.transforms import InterpolationMode, functional
+
+    different = 0
+    for size, new in [((20, 31), [11, 40]), ((30, 40), [15, 20]), ((8, 8), [40, 3])]:
+        pixels = np.random.default_rng(0).integers(0, 256, (3, *size)).astype(np.uint8)
+        ours = functional.resize(disttorch.from_numpy(pixels), new, InterpolationMode(mode)).numpy()
+        smooth = {} if mode.startswith("nearest") else {"antialias": True}
+        theirs = torch.nn.functional.interpolate(torch.from_numpy(pixels)[None].float(), new, mode=mode, **smooth)
+        different += (ours != theirs[0].clamp(0, 255).round().byte().numpy()).sum()
+    assert different <= 2  # where a sum's last bit decides

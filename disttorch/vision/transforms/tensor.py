@@ -1,6 +1,5 @@
 """The transforms on tensors (..., C, H, W); functional.py has checked the arguments."""
 
-import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -31,51 +30,12 @@ def rounded(img: Tensor, dtype: disttorch.dtype) -> Tensor:
 
 
 def resize(img: Tensor, size: list[int], mode: InterpolationMode, antialias: bool) -> Tensor:
-    """Separable: rows and columns each by one matrix, so it is differentiable and runs on any device."""
-    height, width = img.shape[-2:]
-    if mode in (InterpolationMode.NEAREST, InterpolationMode.NEAREST_EXACT):
-        shift = 0.5 if mode is InterpolationMode.NEAREST_EXACT else 0.0
-        rows, columns = ((np.arange(new) + shift) * (old / new) for new, old in zip(size, (height, width), strict=True))
-        return take(img, rows.astype(np.int64), columns.astype(np.int64))
+    """By `interpolate`, in floating point: it is differentiable, and runs on any device."""
     floating = img if img.is_floating_point() else img.to(disttorch.float32)
-    down, across = (
-        disttorch.from_numpy(resampling(old, new, mode, antialias)).to(floating.device, floating.dtype)
-        for new, old in zip(size, (height, width), strict=True)
-    )
-    return rounded(down @ floating @ across.t(), img.dtype)
-
-
-def resampling(old: int, new: int, mode: InterpolationMode, antialias: bool) -> np.ndarray:
-    """The matrix (new, old) that resamples a row of `old` pixels to `new`.
-
-    Each new pixel is a weighted mean of the old ones around its centre, by a triangle (bilinear) or by Keys' cubic
-    (R. Keys, 1981), a = -0.5 with antialiasing as Pillow has it, else -0.75. Antialiasing widens the kernel by the
-    scale, and it stops at the border; without it the border's pixel goes on outwards.
-    """
-    scale = old / new
-    widen = max(scale, 1.0) if antialias else 1.0
-    support = (1 if mode is InterpolationMode.BILINEAR else 2) * widen
-    centres = (np.arange(new) + 0.5) * scale  # (new,)
-    reach = 0 if antialias else math.ceil(support)
-    positions = np.arange(-reach, old + reach)  # (old + 2 reach,)
-    distance = np.abs(positions[None, :] + 0.5 - centres[:, None]) / widen
-    weights = kernel(distance, mode, -0.5 if antialias else -0.75)
-    if antialias:  # the window's edges are whole pixels
-        first = np.maximum(np.floor(centres - support + 0.5), 0)[:, None]
-        last = np.minimum(np.floor(centres + support + 0.5), old)[:, None]
-        weights = np.where((positions >= first) & (positions < last), weights, 0.0)
-    weights /= weights.sum(1, keepdims=True)
-    matrix = np.zeros((new, old))
-    np.add.at(matrix, (slice(None), np.clip(positions, 0, old - 1)), weights)
-    return matrix
-
-
-def kernel(distance: np.ndarray, mode: InterpolationMode, a: float) -> np.ndarray:
-    if mode is InterpolationMode.BILINEAR:
-        return np.maximum(1 - distance, 0)
-    near = ((a + 2) * distance - (a + 3)) * distance**2 + 1
-    far = ((distance - 5) * distance + 8) * distance * a - 4 * a
-    return np.where(distance < 1, near, np.where(distance < 2, far, 0.0))
+    batch = floating.reshape(-1, 1, *img.shape[-2:])
+    smooth = mode not in (InterpolationMode.NEAREST, InterpolationMode.NEAREST_EXACT)
+    resized = functional.interpolate(batch, size, mode=mode.value, antialias=antialias and smooth)
+    return rounded(resized.reshape(*img.shape[:-2], *size), img.dtype)
 
 
 def take(img: Tensor, rows: np.ndarray, columns: np.ndarray) -> Tensor:
