@@ -30,6 +30,9 @@ Matrix products; x (*, in), w (out, in)
 Attention; q (*, L, E), k (*, S, E), v (*, S, F); bias is added to the scores, keep (scaled) multiplies the weights
     attention_forward(q, k, v, bias, keep, scale) -> (y (*, L, F), weights (*, L, S))
     attention_backward(g, q, k, v, keep, weights, scale, needs=(True,) * 4) -> (gq, gk, gv, scores' gradient)
+A Transformer's encoder layer; x (N, L, E); weights: weight and bias of the projection to q, k and v (3E, E), of the
+output's (E, E), norm1, norm2, linear1 and linear2; activation: "relu" or "gelu"; bias: as attention's, 4 axes
+    encoder_layer_forward(x, heads, weights, activation, norm_first, eps, bias=None) -> y
 Normalisation; mean and var (biased) are (C,), or x's leading shape for layer_norm over the last `dims` axes
     batch_norm_forward(x, weight, bias, eps, mean=None, var=None) -> (y, mean, var)      None: the batch's own
     batch_norm_backward(g, x, weight, mean, var, eps, training=True, needs=(True, True, True)) -> (gx, gw, gb)

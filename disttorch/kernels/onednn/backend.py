@@ -7,6 +7,7 @@ from disttorch.kernels.onednn import binding
 from disttorch.kernels.onednn.activation import Activation
 from disttorch.kernels.onednn.attention import Attention
 from disttorch.kernels.onednn.convolution import Convolution
+from disttorch.kernels.onednn.encoder import Encoder
 from disttorch.kernels.onednn.gru import GRU
 from disttorch.kernels.onednn.linear import Linear
 from disttorch.kernels.onednn.normalization import Normalization
@@ -17,7 +18,9 @@ from disttorch.kernels.onednn.updating import Updating
 from disttorch.kernels.portable import Portable
 
 
-class OneDNN(Convolution, Pooling, Linear, Attention, Normalization, Activation, Recurrent, GRU, Updating, Portable):
+class OneDNN(
+    Convolution, Pooling, Linear, Attention, Encoder, Normalization, Activation, Recurrent, GRU, Updating, Portable
+):
     name = "onednn"
 
     def __init__(self, lib):

@@ -17,7 +17,7 @@ TINY = 1 << 19
 MANY_ROWS, REORDERED_ROWS = 256, 512
 # Elements of a weights' gradient from which its transpose is the quicker one to compute where it is wide.
 WIDE = 1 << 15
-_ACTIVATIONS = {"relu": dnnl.RELU, "gelu": dnnl.GELU_ERF}
+ACTIVATIONS = {"relu": dnnl.RELU, "gelu": dnnl.GELU_ERF}
 
 
 class Linear:
@@ -191,7 +191,7 @@ def _linear(plan, x_shape, w_shape, w_strides, activation):
     rows, width = x_shape[0], w_shape[0]
     x, w = plan.array(plan.layout(x_shape, contiguous(x_shape))), plan.array(plan.layout(w_shape, w_strides))
     b, y = plan.array(plan.layout((width,), (1,))), plan.array(plan.layout((rows, width), (width, 1)))
-    after = None if activation is None else plan.engine.followed_by(_ACTIVATIONS[activation])
+    after = None if activation is None else plan.engine.followed_by(ACTIVATIONS[activation])
     chosen = plan.layout(w_shape) if rows >= REORDERED_ROWS else w.layout
     described = (dnnl.TRAINING, x.layout, chosen, b.layout, y.layout)
     desc = plan.describe("inner_product_forward", *described, attributes=after)

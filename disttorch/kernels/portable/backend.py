@@ -3,6 +3,7 @@
 from disttorch.kernels.portable.activation import Activation
 from disttorch.kernels.portable.attention import Attention
 from disttorch.kernels.portable.convolution import Convolution
+from disttorch.kernels.portable.encoder import Encoder
 from disttorch.kernels.portable.linear import Linear
 from disttorch.kernels.portable.loss import Loss
 from disttorch.kernels.portable.normalization import Normalization
@@ -12,7 +13,9 @@ from disttorch.kernels.portable.scatter import Scatter
 from disttorch.kernels.portable.updating import Updating
 
 
-class Portable(Convolution, Pooling, Linear, Attention, Normalization, Activation, Loss, Recurrent, Scatter, Updating):
+class Portable(
+    Convolution, Pooling, Linear, Attention, Encoder, Normalization, Activation, Loss, Recurrent, Scatter, Updating
+):
     """Every kernel over the array namespace `xp`.
 
     A faster backend subclasses this, overrides what it covers and calls `super()` for the rest.

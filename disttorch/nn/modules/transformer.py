@@ -2,10 +2,14 @@
 
 from copy import deepcopy
 
+from ...autograd.mode import mode
+from ...autograd.variable import Tensor
 from ...ops import full, triu
+from ...ops.encoder import encoder_layer
 from ...ops.linear import linear_activated
 from .. import functional as F
 from .. import init
+from ..parameter import Parameter
 from .attention import MultiheadAttention
 from .container import ModuleList
 from .dropout import Dropout
@@ -45,10 +49,10 @@ def _activation(given):
 _FUSED = {F.relu: "relu", F.gelu: "gelu"}  # activations that a linear layer can apply itself
 
 
-def _is_plain(module: Linear) -> bool:
-    """Whether calling it does no more than to compute `linear`."""
+def _is_plain(module: Module, kind: type = Linear) -> bool:
+    """Whether calling it does no more than what its class, `kind`, computes."""
     hooks = module._forward_hooks or module._forward_pre_hooks or module._backward_hooks or module._backward_pre_hooks
-    own = type(module) is not Linear or "forward" in module.__dict__
+    own = type(module) is not kind or "forward" in module.__dict__
     return not (own or hooks or everywhere.calls or autocasting())
 
 
@@ -102,13 +106,45 @@ class TransformerEncoderLayer(_Layer):
     """Self-attention, then two linear maps, each added to its input and normalised (`norm_first`: before)."""
 
     _blocks = 2
+    _parts = (
+        ("self_attn", MultiheadAttention), ("linear1", Linear), ("linear2", Linear), ("norm1", LayerNorm),
+        ("norm2", LayerNorm), ("dropout", Dropout), ("dropout1", Dropout), ("dropout2", Dropout),
+    )  # fmt: skip
 
     def forward(self, src, src_mask=None, src_key_padding_mask=None, is_causal=False):
+        if not (mode.grad or self.training):
+            inferred = self._infer(src, src_mask, src_key_padding_mask, is_causal)
+            if inferred is not None:
+                return inferred
+
         def attend(x):
             return self._attend(self.self_attn, x, x, src_mask, src_key_padding_mask, is_causal, self.dropout1)
 
         x = self._residual(src, self.norm1, attend)
         return self._residual(x, self.norm2, lambda x: self.dropout2(self._feed_forward(x)))
+
+    def _infer(self, src, mask, padding, is_causal):
+        """The output by one operation; None where that does not compute what the parts do."""
+        for name, kind in self._parts:
+            part = getattr(self, name)
+            if part.training or not _is_plain(part, kind):
+                return None
+        attention, norm1, norm2, activation = self.self_attn, self.norm1, self.norm2, _FUSED.get(self.activation)
+        if attention.bias_k is not None or attention.add_zero_attn or norm1.eps != norm2.eps or activation is None:
+            return None
+        weights = [
+            attention.in_proj_weight, attention.in_proj_bias, attention.out_proj.weight, attention.out_proj.bias,
+            norm1.weight, norm1.bias, norm2.weight, norm2.bias,
+            self.linear1.weight, self.linear1.bias, self.linear2.weight, self.linear2.bias,
+        ]  # fmt: skip
+        if any(type(w) is not Parameter and type(w) is not Tensor for w in weights):
+            return None
+        turned = src.ndim == 3 and not attention.batch_first
+        found = encoder_layer(
+            src.transpose(0, 1) if turned else src, attention.num_heads, weights, activation, self.norm_first,
+            norm1.eps, mask, padding, is_causal,
+        )  # fmt: skip
+        return found.transpose(0, 1) if turned and found is not None else found
 
 
 class TransformerDecoderLayer(_Layer):
