@@ -26,7 +26,7 @@ autograd
 random
 ops
 tensors tensor_methods typed printing storage multiprocessing
-fft linalg special backends signal masked
+fft linalg special backends signal masked _utils
 futures sparse overrides types functional in_place
 nn optim utils cuda serialization amp distributions testing func hub autograd.functional autograd.gradcheck
 programs jit compiler accelerator cpu onnx
@@ -158,7 +158,7 @@ def test_only_parallel_and_distributed_join_tensors_to_comm() -> None:
 
 def test_nothing_but_the_command_leans_on_the_launcher() -> None:
     """... and its other names, which are PyTorch's."""
-    names = ("launcher", "distributed.run", "distributed.launch", "distributed.elastic")
+    names = ("launcher", "distributed.run", "distributed.launch", "distributed.launcher", "distributed.elastic")
     doors = [f"disttorch.{name}" for name in names]
     leaning = [found for found in OURS if below(found.target, "disttorch.launcher")]
     expect_none([found for found in leaning if not any(below(found.module, door) for door in doors)])
