@@ -184,13 +184,31 @@ class ViewOp(Op):
         return meta.run("", self.forward, arrays, cheap=True)
 
     def __call__(self, x, *args):
-        out = super().__call__(x, *args)
+        if not self.single:
+            return self._marked(super().__call__(x, *args), x, args)
+        out = self.view(x, *args)
+        if mode.grad and (x._rg or x._view is not None):
+            self.record((out,), (x, *args), ())
+        return out
+
+    def view(self, x, *args):
+        """The result, in no graph; for operations that keep nothing."""
+        data, where = x._data, x.device
+        if where.host:
+            made = self.forward(data, *args)
+        elif where is META:
+            made = self.on_meta([data, *args])
+        else:
+            with scope(where):
+                made = self.forward(data, *args)
+        return self._marked(wrap(made, where), x, args)
+
+    def _marked(self, out, x, args):
         made, data = out._data, x._data
         owner = made.base
-        if owner is not None and (owner is data or owner is data.base):
-            return mark_view(out, x, self, args)
-        if x.device.host and made.size and not np.may_share_memory(made, data):
-            return out
+        if owner is None or not (owner is data or owner is data.base):
+            if x.device.host and made.size and not np.may_share_memory(made, data):
+                return out
         return mark_view(out, x, self, args)
 
 

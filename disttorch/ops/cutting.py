@@ -1,9 +1,10 @@
 """Parts of a tensor along a dimension, as views: narrow, select, split and their kin."""
 
-from itertools import pairwise
+from itertools import accumulate, pairwise
 
 import numpy as np
 
+from ..autograd.mode import mode
 from ..autograd.op import Op, ViewOp
 from ..autograd.variable import Tensor
 from .arguments import need_tensor
@@ -102,13 +103,13 @@ _unbind.several = True
 def _joined(g, dim):
     from .joining import cat
 
-    return cat(g, dim)
+    return g if isinstance(g, Tensor) else cat(g, dim)  # one piece has no tuple of gradients
 
 
 def _stacked(g, dim):
     from .joining import stack
 
-    return stack(g, dim)
+    return stack((g,) if isinstance(g, Tensor) else g, dim)
 
 
 # The node of all pieces: it puts their gradients together at once, where each piece's own would add zeros to the rest.
@@ -117,7 +118,7 @@ _unbind_node = Op("UnbindBackward0", _select.forward, params=("x", "dim"), x=_st
 
 
 def _together(op, x, dim, pieces):
-    if len(pieces) > 1 and pieces[0]._node is not None:
+    if mode.grad:
         op.record(pieces, (x, dim), ())
     return tuple(pieces)
 
@@ -140,8 +141,8 @@ def split(tensor, split_size_or_sections, dim=0):
                 f"split_with_sizes expects split_sizes to sum exactly to {size} (input tensor's size at dimension "
                 f"{d}), but got split_sizes={lengths}"
             )
-    starts = np.cumsum([0, *lengths]).tolist()
-    return _together(_split_node, tensor, d, [_split(tensor, d, s, n) for s, n in zip(starts, lengths, strict=False)])
+    places = zip(accumulate(lengths, initial=0), lengths, strict=False)
+    return _together(_split_node, tensor, d, [_split.view(tensor, d, start, n) for start, n in places])
 
 
 split_with_sizes = split
@@ -201,7 +202,7 @@ def unbind(input, dim=0):
     if input._data.ndim == 0:
         raise IndexError(f"Dimension specified as {dim} but tensor has no dimensions")
     d = axis(dim, input._data.ndim)
-    return _together(_unbind_node, input, d, [_unbind(input, d, i) for i in range(input._data.shape[d])])
+    return _together(_unbind_node, input, d, [_unbind.view(input, d, i) for i in range(input._data.shape[d])])
 
 
 __all__ = [

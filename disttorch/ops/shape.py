@@ -1,5 +1,6 @@
 """Other shapes of the same elements: views where PyTorch gives views, copies where it copies."""
 
+import functools
 import math
 
 import numpy as np
@@ -11,7 +12,7 @@ from .arguments import need_tensor, need_tensors
 from .dims import Size, axes, axis, sizes
 
 # -- reshaping --------------------------------------------------------------------------------------------------------
-_reshape = ViewOp("ViewBackward0", lambda x, shape: x.reshape(shape), x=lambda g, x_shape: g.reshape(x_shape))
+_reshape = ViewOp("ViewBackward0", lambda x, shape: x.reshape(shape), x=lambda g, x_shape: _reshape(g, x_shape))
 
 
 def infer_shape(shape: tuple, size: int) -> tuple:
@@ -118,11 +119,13 @@ def unflatten(input, dim, sizes_):
 
 
 # -- permuting --------------------------------------------------------------------------------------------------------
-_permute = ViewOp(
-    "PermuteBackward0",
-    lambda x, dims: x.transpose(dims),
-    x=lambda g, dims: _permute(g, tuple(np.argsort(dims).tolist())),
-)
+@functools.lru_cache(1024)
+def _back(dims: tuple) -> tuple:
+    """The order that undoes `dims`."""
+    return tuple(np.argsort(dims).tolist())
+
+
+_permute = ViewOp("PermuteBackward0", lambda x, dims: x.transpose(dims), x=lambda g, dims: _permute(g, _back(dims)))
 _transpose = ViewOp("TransposeBackward0", lambda x, a, b: x.swapaxes(a, b), x=lambda g, a, b: _transpose(g, a, b))
 _t = ViewOp("TBackward0", lambda x: x.T, x=lambda g: _t(g))
 
@@ -197,9 +200,9 @@ def _drop(x, dims):
     return x.reshape([s for i, s in enumerate(x.shape) if i not in dims])
 
 
-_squeeze = ViewOp("SqueezeBackward1", _drop, params=("x", "dims"), x=lambda g, x_shape: g.reshape(x_shape))
+_squeeze = ViewOp("SqueezeBackward1", _drop, params=("x", "dims"), x=lambda g, x_shape: _reshape(g, x_shape))
 _unsqueeze = ViewOp(
-    "UnsqueezeBackward0", lambda x, d: x[(slice(None),) * d + (None,)], x=lambda g, x_shape: g.reshape(x_shape)
+    "UnsqueezeBackward0", lambda x, d: x[(slice(None),) * d + (None,)], x=lambda g, x_shape: _reshape(g, x_shape)
 )
 
 
