@@ -51,6 +51,12 @@ class TensorMethods:
         else:
             item = data.itemsize
             steps = tuple([s // item for s in data.strides])
+            if 0 in steps:  # NumPy's for a dimension inserted by None
+                found = list(steps)
+                for k in range(len(found) - 1, -1, -1):
+                    if found[k] == 0 and data.shape[k] == 1:
+                        found[k] = found[k + 1] * data.shape[k + 1] if k + 1 < len(found) else 1
+                steps = tuple(found)
         return steps if dim is None else steps[dim]
 
     def storage_offset(self) -> int:

@@ -52,7 +52,8 @@ def check_written(t: Tensor) -> None:
     """RuntimeError (PyTorch's text) if elements of `t` share memory with one another, as those of an expanded tensor
     do.
     """
-    if any(step == 0 and size > 1 for step, size in zip(t._data.strides, t._data.shape, strict=True)):
+    data = t._data
+    if data.size and any(step == 0 and n > 1 for step, n in zip(data.strides, data.shape, strict=True)):
         raise RuntimeError(
             "unsupported operation: more than one element of the written-to tensor refers to a single memory location. "
             "Please clone() the tensor before performing the operation."

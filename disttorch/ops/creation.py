@@ -12,7 +12,7 @@ from ..autograd.variable import Tensor, wrap
 from ..devices import META, namespace, resolve, scope
 from .arguments import need_tensor, need_tensors
 from .copying import channels_last, channels_last_3d, contiguous_format, preserve_format
-from .fill import element
+from .fill import NUMBERS, element
 
 _BY_TYPE = {float: dtypes.float64, int: dtypes.int64, bool: dtypes.bool_, complex: dtypes.complex128}
 
@@ -190,6 +190,8 @@ def full(
     shape = as_shape("full", (size,))
     if isinstance(fill_value, Tensor):
         fill_value = fill_value._data.item()
+    elif not isinstance(fill_value, NUMBERS):
+        raise TypeError(f"full(): argument 'fill_value' (position 2) must be Number, not {type(fill_value).__name__}")
     d = as_dtype("full", dtype) or (out.dtype if out is not None else dtypes.of_scalar(fill_value))
     return created("full", shape, _constant(element(fill_value, d)), out, d, layout, device, requires_grad)
 

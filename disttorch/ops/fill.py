@@ -32,6 +32,9 @@ BOUND_NAMES = {
 }
 
 
+NUMBERS = (int, float, complex, np.number, np.bool_)
+
+
 def _overwriter(name: str) -> Op:
     return Op(name, lambda x, new: new, x=no_gradient)
 
@@ -55,6 +58,8 @@ def element(value, d: dtypes.dtype):
     """A number as an element of dtype `d`; RuntimeError (PyTorch's text) if it does not fit."""
     if isinstance(value, Tensor):
         value = value._data.item()
+    if d is dtypes.bool_:
+        return d.np.type(value)
     bad = f"value cannot be converted to type {C_NAMES[d.name]} without overflow"
     if isinstance(value, complex | np.complexfloating) and not d.is_complex:
         if value.imag:
@@ -107,7 +112,7 @@ def fill_(self, value):
         if mode.grad and value.requires_grad:
             check_inplace(self)
             return assign(self, _fill_with(self, value))
-    elif not isinstance(value, int | float | complex | np.number | np.bool_):
+    elif not isinstance(value, NUMBERS):
         raise TypeError(f"fill_(): argument 'value' (position 1) must be Number, not {type(value).__name__}")
     return _constant(self, _fill, element(value, self.dtype))
 

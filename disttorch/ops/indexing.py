@@ -10,7 +10,8 @@ from ..autograd.mode import mode
 from ..autograd.op import Op, ViewOp
 from ..autograd.variable import Tensor, counter, mark_view, wrap
 from .arguments import need_tensor
-from .pointwise import scalar_name
+from .fill import NUMBERS, element, fill_
+from .pointwise import broadcast_error, scalar_name
 
 
 def _bound(value) -> int:
@@ -49,7 +50,7 @@ def _key(index) -> tuple[tuple, bool]:
                     key.append(bool(data))
                     basic = False
                     continue
-            elif data.dtype.kind not in "iu":
+            elif data.dtype.name not in ("int64", "int32", "uint8"):
                 raise IndexError("tensors used as indices must be long, int, byte or bool tensors")
             elif data.dtype == np.uint8:
                 data = data.astype(bool)
@@ -60,7 +61,7 @@ def _key(index) -> tuple[tuple, bool]:
             basic = False
         elif isinstance(p, slice):
             if p.step is not None and p.step <= 0:
-                raise ValueError("step must be greater than zero")
+                raise ValueError("slice step cannot be zero" if p.step == 0 else "step must be greater than zero")
             key.append(slice(*[None if s is None else _bound(s) for s in (p.start, p.stop, p.step)]))
         elif p is None or p is Ellipsis:
             key.append(p)
@@ -77,7 +78,7 @@ def _key(index) -> tuple[tuple, bool]:
         elif hasattr(p, "__index__"):
             key.append(p.__index__())
         else:
-            raise TypeError(
+            raise IndexError(
                 "only integers, slices (`:`), ellipsis (`...`), None and long or byte Variables are valid indices "
                 f"(got {type(p).__name__})"
             )
@@ -116,7 +117,7 @@ def _index_error(key, shape: tuple) -> IndexError | None:
         if k is not None and k is not Ellipsis and not isinstance(k, bool)
     )
     if count > len(shape):
-        if len(shape) == 0 and count:
+        if not shape and len(key) == 1 and isinstance(key[0], int):
             return IndexError(
                 "invalid index of a 0-dim tensor. Use `tensor.item()` in Python or `tensor.item<T>()` in C++ to "
                 "convert a 0-dim tensor to a number"
@@ -193,9 +194,17 @@ _slice = ViewOp("SliceBackward0", lambda x, key: x[key], x=lambda g, x_shape, ke
 _slice_back = Op("SliceBackwardBackward0", _put, params=("g", "shape", "key"), g=lambda g, key: _slice(g, key))
 _select = ViewOp("SelectBackward0", _slice.forward, x=_slice.gradients["x"])
 _insert = ViewOp("UnsqueezeBackward0", _slice.forward, x=_slice.gradients["x"])
+
+
+def _taken(x, key):
+    """Elements by arrays of indices, in the order in memory of their own that PyTorch gives them."""
+    out = x[key]
+    return out if out.flags.c_contiguous or not x.flags.c_contiguous else out.copy()
+
+
 _index = Op(
     "IndexBackward0",
-    lambda x, key: x[key],
+    _taken,
     x=lambda g, x_shape, key: (_rows_back if _is_rows(key) else _index_back)(g, x_shape, key),
 )
 _index_back = Op("IndexPutBackward0", _accumulate, params=("g", "shape", "key"), g=lambda g, key: _index(g, key))
@@ -283,6 +292,8 @@ _erase = Op(
 
 def setitem(self, index, value):
     """tensor[index] = value, with the value broadcast to the indexed part."""
+    if not isinstance(value, Tensor) and not isinstance(value, NUMBERS):
+        raise TypeError(f"can't assign a {type(value).__name__} to a {self.type()}")
     key, basic = _key(index)
     if not basic and (steps := _in_two(key)) is not None:
         return setitem(getitem(self, steps[0]), steps[1], value)
@@ -296,19 +307,17 @@ def setitem(self, index, value):
                 have = have[1:]
             copy_(part, value.reshape(have) if have != value._data.shape else value)
         else:
-            from .fill import fill_
-
             fill_(part, value)
         return
     check_inplace(self)
     if not isinstance(value, Tensor):
-        value = wrap(np.asarray(value, self._data.dtype), self.device)
+        value = wrap(np.asarray(element(value, self.dtype)), self.device)
     else:
-        value = (
-            value.to(device=self.device, dtype=self.dtype)
-            if value.dtype is not self.dtype or value.device is not self.device
-            else value
-        )
+        if value.dtype is not self.dtype:
+            if value._data.size != 1 or any(isinstance(k, np.ndarray) and k.dtype.kind != "b" for k in key):
+                raise _misfit(self, key, value)
+            value = value.to(self.dtype)
+        value = value.to(self.device)
     try:
         if not (self.requires_grad or value.requires_grad) and self.device.host:
             self._data[key] = value._data
@@ -316,23 +325,35 @@ def setitem(self, index, value):
         else:
             assign(self, _index_put(self, key, value))
     except (IndexError, ValueError) as error:
-        known = _index_error(key, self._data.shape)
-        if known is not None:
-            raise known from None
-        raise RuntimeError(
-            f"shape mismatch: value tensor of shape {list(value._data.shape)} cannot be broadcast to indexing result "
-            f"of shape {list(self._data[key].shape)}"
-        ) from error
+        raise _misfit(self, key, value) from error
+
+
+def _misfit(self, key, value) -> Exception:
+    """PyTorch's complaint about a value that cannot be put there: the index's, the shape's or the dtype's."""
+    known = _index_error(key, self._data.shape)
+    if known is not None:
+        return known
+    have, want = value._data.shape, self._data[key].shape
+    if broadcast_error(have, want) is None and len(have) <= len(want) and value.dtype is not self.dtype:
+        return _mismatch(self, value)
+    return RuntimeError(
+        f"shape mismatch: value tensor of shape {list(have)} cannot be broadcast to indexing result of shape "
+        f"{list(want)}"
+    )
+
+
+def _mismatch(to: Tensor, source: Tensor) -> RuntimeError:
+    return RuntimeError(
+        f"Index put requires the source and destination dtypes match, got {scalar_name(to)} for the destination "
+        f"and {scalar_name(source)} for the source."
+    )
 
 
 def index_put(input, indices, values, accumulate=False):
     """`input` with values placed at (or, with accumulate, added to) the positions that the index tensors name."""
     key, _ = _key(tuple(indices))
     if values.dtype is not input.dtype:
-        raise RuntimeError(
-            f"Index put requires the source and destination dtypes match, got {scalar_name(input)} for the destination "
-            f"and {scalar_name(values)} for the source."
-        )
+        raise _mismatch(input, values)
     if not accumulate:
         return _index_put(input, key, values)
     return input + _index_back(values.expand(input._data[key].shape), input._data.shape, key)

@@ -2,12 +2,13 @@
 
 import numpy as np
 
-from .. import dtypes, meta
+from .. import meta
 from ..autograd.inplace import check_apart, write
 from ..autograd.op import Op
 from ..autograd.variable import Tensor, wrap
 from ..kernels.portable.masking import chosen
 from .arguments import need_tensor
+from .fill import NUMBERS, element
 from .indexing import _index
 from .pointwise import scalar_name
 from .scatter import _pad_to
@@ -41,33 +42,20 @@ def masked_fill(input, mask, value):
     need_tensor(input, "masked_fill", "input", 1)
     _check_mask(mask, "masked_fill_")
     if isinstance(value, Tensor):
-        if value.dtype.is_complex and not input.dtype.is_complex:
-            raise RuntimeError(
-                f"value cannot be converted to type {_C_NAMES.get(input.dtype.name, input.dtype.name)} without overflow"
-            )
         if value._data.ndim:
             raise RuntimeError(
                 f"masked_fill_ only supports a 0-dimensional value tensor, but got tensor with {value._data.ndim} "
                 "dimension(s)."
             )
-        value = value.to(input.dtype)
-    elif input.dtype is not dtypes.bool_ and not dtypes.can_cast(dtypes.of_scalar(value), input.dtype):
-        raise RuntimeError(
-            f"value cannot be converted to type {_C_NAMES.get(input.dtype.name, input.dtype.name)} without overflow"
-        )
+        if value.dtype is not input.dtype:
+            value = value.to(input.dtype) if value.requires_grad else element(value, input.dtype)
+    elif isinstance(value, NUMBERS):
+        value = element(value, input.dtype)
+    else:
+        raise TypeError(f"masked_fill(): argument 'value' (position 3) must be Number, not {type(value).__name__}")
     if input.device is not mask.device:
         mask = mask.to(input.device) if mask._data.ndim == 0 else mask
     return _masked_fill(input, mask, value)
-
-
-_C_NAMES = {
-    "int64": "int64_t",
-    "int32": "int",
-    "float32": "float",
-    "float64": "double",
-    "uint8": "uint8_t",
-    "bool": "bool",
-}
 
 
 def masked_select(input, mask, *, out=None):

@@ -62,7 +62,7 @@ def test_a_view_follows_what_is_done_to_its_base():
         ((0, 0, 0, 0), IndexError, "too many indices for tensor of dimension 3"),
         (slice(None, None, -1), ValueError, "step must be greater than zero"),
         (slice(0, 1.5), TypeError, "slice indices must be integers or None or have an __index__ method"),
-        (0.5, TypeError, "only integers, slices"),
+        (0.5, IndexError, "only integers, slices"),
     ],
 )
 def test_what_cannot_be_an_index(index, error, text):

@@ -1,0 +1,69 @@
+"""What may be put where: values of other types, numbers that do not fit, and what results look like in memory."""
+
+import math
+
+import pytest
+
+import disttorch
+
+
+def test_numbers_become_elements_as_fill_makes_them():
+    x = disttorch.zeros(3, dtype=disttorch.uint8)
+    x[[0, 1]] = -1
+    assert x.tolist() == [255, 255, 0]
+    x[x > 0] = 2.7
+    assert x.tolist() == [2, 2, 0]
+    for bad in (300, math.nan, 1j):
+        with pytest.raises(RuntimeError, match="value cannot be converted to type uint8_t without overflow"):
+            x[[0]] = bad
+
+
+@pytest.mark.parametrize("index", [0, slice(2), [0, 1]], ids=str)
+@pytest.mark.parametrize("value", [None, "a", [1.0, 2.0]], ids=str)
+def test_what_is_no_number_is_not_assigned(index, value):
+    x = disttorch.zeros(3)
+    with pytest.raises(TypeError, match=f"can't assign a {type(value).__name__} to a torch.FloatTensor"):
+        x[index] = value
+    assert x.tolist() == [0, 0, 0]
+
+
+def test_index_put_wants_the_same_dtype():
+    x = disttorch.zeros(3)
+    with pytest.raises(RuntimeError, match="got Float for the destination and Long for the source"):
+        x[[0, 1]] = disttorch.tensor([1, 2])
+    with pytest.raises(RuntimeError, match="shape mismatch: value tensor of shape"):
+        x[[0, 1]] = disttorch.tensor([1, 2, 3])
+    x[x == 0] = disttorch.tensor(7)  # one value for a mask: masked_fill
+    x[0:2] = disttorch.tensor([1, 2])  # a view is copied to
+    assert x.tolist() == [1, 2, 7]
+
+
+def test_masked_fill_drops_what_the_dtype_cannot_hold():
+    x, mask = disttorch.ones(2, dtype=disttorch.int64), disttorch.tensor([True, False])
+    assert x.masked_fill(mask, 0.0).tolist() == [0, 1]
+    assert x.masked_fill(mask, 2.5).tolist() == [2, 1]
+    with pytest.raises(RuntimeError, match="value cannot be converted to type int64_t without overflow"):
+        x.masked_fill(mask, -math.inf)
+    with pytest.raises(TypeError, match="must be Number, not list"):
+        x.masked_fill(mask, [1])
+
+
+def test_nothing_is_written_to_an_empty_tensor():
+    x = disttorch.zeros(3, 0)
+    x[...] = 1
+    x.fill_(2)
+    x[:] = disttorch.zeros(3, 1)
+    assert x.shape == (3, 0)
+
+
+def test_results_of_indices_are_contiguous():
+    x = disttorch.arange(24.0).reshape(2, 3, 4)
+    assert x[:, [0, 2]].stride() == (8, 4, 1)
+    assert x[..., x[0, 0] > 1].is_contiguous()
+    assert x[None, ..., None].stride() == (24, 12, 4, 1, 1)
+
+
+def test_full_wants_a_number():
+    for value in (None, "a", [1]):
+        with pytest.raises(TypeError, match=r"full\(\): argument 'fill_value' \(position 2\) must be Number, not"):
+            disttorch.full((2,), value, dtype=disttorch.bool)
