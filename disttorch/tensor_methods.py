@@ -227,14 +227,25 @@ class TensorMethods:
             raise RuntimeError("Boolean value of Tensor with more than one value is ambiguous")
         return bool(self._data) if self.device is not META else bool(self.item())
 
+    def _only(self, type_name="", real=True):
+        """`item`, for Python's conversions."""
+        if self._data.size != 1:
+            raise ValueError("only one element tensors can be converted to Python scalars")
+        value = self.item()
+        if real and isinstance(value, complex):
+            if value.imag:
+                raise RuntimeError(f"value cannot be converted to type {type_name} without overflow")
+            value = value.real
+        return value
+
     def __float__(self):
-        return float(self.item())
+        return float(self._only("double"))
 
     def __int__(self):
-        return int(self.item())
+        return int(self._only("int64_t"))
 
     def __complex__(self):
-        return complex(self.item())
+        return complex(self._only(real=False))
 
     def __index__(self):
         if self._data.dtype.kind not in "iub" or self._data.size != 1:
@@ -325,6 +336,8 @@ class TensorMethods:
         _backward(self, gradient, retain_graph, create_graph, inputs=inputs)
 
     def requires_grad_(self, requires_grad=True):
+        if requires_grad and self._data.dtype.kind not in "fcV":
+            raise RuntimeError("only Tensors of floating point dtype can require gradients")
         self.requires_grad = requires_grad
         return self
 
@@ -342,7 +355,8 @@ class TensorMethods:
         def keep(g):
             t = me()
             if t is not None:
-                t._grad = g if mode.grad else g.detach() if t._grad is None else t._grad + g
+                g = g if mode.grad else g.detach()
+                t._grad = g.clone(memory_format=layouts.contiguous_format) if t._grad is None else t._grad + g
 
         self.register_hook(keep)
 

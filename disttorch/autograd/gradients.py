@@ -28,7 +28,8 @@ def backward(
     for t, g in zip(inputs, found, strict=True):
         if g is not None:
             held = t._grad
-            t._grad = (g if create_graph else g.detach()) if held is None else held + g
+            # a clone: other inputs, or the elements of a broadcast gradient, may share its memory
+            t._grad = (g if create_graph else g.detach()).clone() if held is None else held + g
 
 
 def grad(
@@ -51,6 +52,8 @@ def grad(
     if not only_inputs:
         raise NotImplementedError("grad(): only_inputs=False is no longer supported: use backward() to fill .grad")
     outputs, inputs = _tuple(outputs), _tuple(inputs)
+    if not inputs:
+        raise RuntimeError("`inputs` argument to `grad()` cannot be empty.")
     if materialize_grads and allow_unused is False:
         raise ValueError(
             "Expected allow_unused to be True or not passed when materialize_grads=True, but got: allow_unused=False."

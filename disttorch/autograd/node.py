@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from .. import dtypes
-from .variable import Tensor, accumulator_of, counter, wrap
+from .variable import InferenceCounter, Tensor, accumulator_of, counter, wrap
 
 FREED = object()  # stands for saved values after backward
 _hook_ids = itertools.count()
@@ -165,6 +165,12 @@ class SavedInputs(Saved):
 
 def save(t: Tensor):
     """What a node keeps of an input: the tensor itself while its version is 0, so that saving costs nothing."""
+    if type(t._counter) is InferenceCounter:
+        raise RuntimeError(
+            "Inference tensors cannot be saved for backward. Please do not use Tensors created in inference mode in "
+            "computation tracked by autograd. To work around this, you can make a clone to get a normal tensor and use "
+            "it in autograd, or use `torch.no_grad()` instead of `torch.inference_mode()`."
+        )
     return t if t._counter is None or t._counter[0] == 0 else SavedInput(t)
 
 

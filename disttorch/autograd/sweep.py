@@ -293,6 +293,10 @@ def call_hooks(hooks: dict, g: Tensor) -> Tensor:
     for hook in list(hooks.values()):
         changed = hook(g)
         if changed is not None:
+            if not isinstance(changed, Tensor):
+                raise TypeError(f"expected Variable, but hook returned '{type(changed).__name__}'")
+            if changed._data.shape != g._data.shape:
+                raise RuntimeError(f"hook '{getattr(hook, '__name__', hook)}' has changed the size of value")
             g = changed
     return g
 

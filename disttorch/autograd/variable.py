@@ -76,6 +76,8 @@ class Tensor:
             return
         if value and self._data.dtype.kind not in "fcV":
             raise RuntimeError("only Tensors of floating point and complex dtype can require gradients")
+        if value and self._inference and not mode.inference:
+            raise RuntimeError("Setting requires_grad=True on inference tensor outside InferenceMode is not allowed.")
         self._rg = bool(value)
 
     @property
@@ -118,9 +120,9 @@ class Tensor:
                 raise RuntimeError("can't assign Variable as its own grad")
             if value._data.dtype != self._data.dtype:
                 raise RuntimeError(
-                    f"attempting to assign a gradient with dtype '{value.dtype}' to a tensor with dtype "
-                    f"'{self.dtype}'. "
-                    "The gradient must match the tensor's dtype (or an explicitly set grad_dtype)"
+                    f"attempting to assign a gradient with dtype '{value.dtype.name}' to a tensor with grad_dtype "
+                    f"'{dtypes.SCALAR_NAMES[self.dtype]}'. The gradient must match the tensor's grad_dtype (defaults "
+                    "to the tensor's dtype)."
                 )
             if value.device is not self.device:
                 raise RuntimeError(
@@ -130,8 +132,8 @@ class Tensor:
                 )
             if value._data.shape != self._data.shape:
                 raise RuntimeError(
-                    f"assigned grad has data of a different size: expected {list(self._data.shape)}, got "
-                    f"{list(value._data.shape)}"
+                    f"attempting to assign a gradient of size '{list(value._data.shape)}' to a tensor of size "
+                    f"'{list(self._data.shape)}'. Please ensure that the gradient and the tensor are the same size"
                 )
         self._grad = value
 
@@ -141,6 +143,8 @@ class Tensor:
 
     @property
     def _version(self) -> int:
+        if self._inference:
+            raise RuntimeError("Inference tensors do not track version counter.")
         return version(self)
 
     @property
@@ -160,8 +164,20 @@ def wrap(data, where: device = CPU, kind: type = Tensor) -> Any:
     t._node = t._view = t._root = t._counter = None
     t._nr = 0
     if inferring and mode.inference:
-        t._inference = True
+        t._inference, t._counter = True, InferenceCounter([0])
     return t
+
+
+class InferenceCounter(list):
+    """What stands for the version of a tensor made in inference mode, which may not be changed outside."""
+
+    def __setitem__(self, key, value):
+        if not mode.inference:
+            raise RuntimeError(
+                "Inplace update to inference tensor outside InferenceMode is not allowed.You can make a clone to get a "
+                "normal tensor before doing inplace update.See https://github.com/pytorch/rfcs/pull/17 for more "
+                "details."
+            )
 
 
 def edge(t: Tensor):

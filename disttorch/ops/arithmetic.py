@@ -270,12 +270,19 @@ fmin = binary(
     numbers="none",
 )
 
+
+def _inverse_square(x, y):
+    """1 / (x^2 + y^2), and 0 where both are."""
+    square = x * x + y * y
+    return square.reciprocal().masked_fill(square == 0, 0)
+
+
 atan2 = binary(
     "atan2",
     np.arctan2,
     floats=True,
-    x=lambda g, x, y: g * (y / (x * x + y * y)),
-    y=lambda g, x, y: g * (-x / (x * x + y * y)),
+    x=lambda g, x, y: g * (y * _inverse_square(x, y)),
+    y=lambda g, x, y: g * (-x * _inverse_square(x, y)),
     numbers="none",
 )
 hypot = binary(

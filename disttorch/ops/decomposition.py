@@ -230,7 +230,7 @@ def _svd_rule(grads, u, s, vh):
     uhgu, vhgv = adjoint(u) @ gu, vh @ adjoint(gvh)
     apart = s.unsqueeze(-2) ** 2 - s.unsqueeze(-1) ** 2 + diag_embed(s * 0 + 1)
     row, column = s.unsqueeze(-2), s.unsqueeze(-1)
-    core = _off(_skew(uhgu) / apart) * row + column * _off(_skew(vhgv) / apart) + diag_embed(gs)
+    core = _off(_over(_skew(uhgu), apart)) * row + column * _off(_over(_skew(vhgv), apart)) + diag_embed(gs)
     if u.dtype.is_complex:
         turn = uhgu.diagonal(0, -2, -1).imag / s
         core = core + diag_embed(complex(turn * 0, turn))
@@ -246,6 +246,11 @@ def _svd_rule(grads, u, s, vh):
 
 def _off(x):
     return x - diag_embed(x.diagonal(0, -2, -1))
+
+
+def _over(x, apart):
+    """x / apart, and 0 where both are: equal values do not matter to vectors that nobody used."""
+    return (x / apart).masked_fill((x == 0) & (apart == 0), 0)
 
 
 def _svd_forward(a, full):
@@ -299,7 +304,7 @@ def _eigh_rule(grads, values, vectors):
     g_values, g_vectors = grads
     inner = adjoint(vectors) @ g_vectors
     apart = values.unsqueeze(-2) - values.unsqueeze(-1) + diag_embed(values * 0 + 1)
-    ga = vectors @ (_off(inner / apart) + diag_embed(g_values)) @ adjoint(vectors)
+    ga = vectors @ (_off(_over(inner, apart)) + diag_embed(g_values)) @ adjoint(vectors)
     return (ga + adjoint(ga)) / 2
 
 
@@ -345,7 +350,7 @@ def _eig_rule(grads, values, vectors):
     inner = vh @ g_vectors
     scale = inner.diagonal(0, -2, -1).real.unsqueeze(-2)
     apart = (values.unsqueeze(-2) - values.unsqueeze(-1)).conj() + diag_embed(values * 0 + 1)
-    core = _off((inner - (vh @ vectors) * scale) / apart) + diag_embed(g_values)
+    core = _off(_over(inner - (vh @ vectors) * scale, apart)) + diag_embed(g_values)
     return _solve(vh, core @ vh)
 
 

@@ -86,12 +86,14 @@ def aminmax(input, *, dim=None, keepdim=False, out=None):
     )
 
 
-def arg_extreme(function, a, dim, keepdim=False):
+def arg_extreme(function, a, dim, keepdim=False, name=None):
     """argmax or argmin along one dimension; NaN counts as the extreme, the first one wins."""
     if a.ndim == 0:
         return np.zeros((), np.int64)
-    if (dim is not None and a.shape[dim] == 0) or (dim is None and a.size == 0):
-        raise IndexError(f"{function.__name__}(): Expected reduction dim {dim or 0} to have non-zero size.")
+    if dim is None and a.size == 0:
+        raise IndexError(f"{function.__name__}(): Expected reduction dim to be specified for input.numel() == 0.")
+    if dim is not None and a.shape[dim] == 0:
+        raise IndexError(f"{name or function.__name__}(): Expected reduction dim {dim} to have non-zero size.")
     wide = a.astype(np.float32) if a.dtype.kind == "V" else a
     if keepdim and dim is not None and function is np.argmax:
         return kernels_of(wide).argmax(wide, dim)
@@ -162,7 +164,7 @@ def _extreme(name, arg, whole, between):
         if input._data.ndim == 0:
             result = pair(name)(input.clone(), wrap(np.zeros((), np.int64), input.device))
         else:
-            index = wrap(arg_extreme(arg, input._data, d, True), input.device)
+            index = wrap(arg_extreme(arg, input._data, d, True, name), input.device)
             values = _picked(input, d, index, _order(input._data))
             if not keepdim:
                 values, index = values.squeeze(d), index.squeeze(d)

@@ -72,6 +72,15 @@ def view_dtype(input, dtype):
             f"self.dim() cannot be 0 to view {dtypes.SCALAR_NAMES[input.dtype]} as {dtypes.SCALAR_NAMES[dtype]} "
             "(different element sizes)"
         )
+    have, want = input.dtype.itemsize, dtype.itemsize
+    if have != want:
+        told = f"to view {dtypes.SCALAR_NAMES[input.dtype]} as {dtypes.SCALAR_NAMES[dtype]} (different element sizes)"
+        if input.stride(-1) != 1:
+            raise RuntimeError(f"self.stride(-1) must be 1 {told}, but got {input.stride(-1)}")
+        if input._data.shape[-1] * have % want:
+            raise RuntimeError(
+                f"self.size(-1) must be divisible by {want // have} {told}, but got {input._data.shape[-1]}"
+            )
     return mark_view(wrap(input._data.view(dtype.np), input.device), input, view_dtype, (dtype,))
 
 
