@@ -64,9 +64,9 @@ from .tensors import Tensor
 from .version import __version__
 
 _ROOMS = frozenset(
-    "_C accelerator alias amp autograd backends comm compiler cpu cuda distributed distributions fft func functional "
-    "futures hub jit launcher linalg masked multiprocessing nn onnx optim overrides profiler random serialization "
-    "signal sparse special testing types utils version vision".split()
+    "_C _dynamo _utils accelerator alias amp autograd backends comm compiler cpu cuda distributed distributions fft "
+    "func functional futures hub jit launcher linalg masked multiprocessing nn onnx optim overrides profiler random "
+    "serialization signal sparse special testing types utils version vision".split()
 )
 _HOMES = {  # names that live in rooms which are imported when first used
     "amp": (
@@ -82,7 +82,7 @@ _HOMES = {  # names that live in rooms which are imported when first used
         "negative_ rad2deg_ reciprocal_ round_ rsqrt_ sigmoid_ sin_ sinc_ sinh_ sqrt_ square_ tan_ tanh_ trunc_ xlogy_"
     ),
     "nn.modules.module": "typename",
-    "serialization": "load save",
+    "serialization": "PyTorchFileReader load save",
     "storage": "TypedStorage UntypedStorage",
     "sparse": "sparse_coo_tensor sparse_csr_tensor spmm",
     "programs": (

@@ -1,5 +1,6 @@
 """torch.overrides: asking whether something is a tensor. Functions are not dispatched to other classes."""
 
+import warnings
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -32,3 +33,20 @@ def handle_torch_function(public_api: Callable, relevant_args: Iterable[Any], *a
         if hasattr(a, "__torch_function__"):
             return a.__torch_function__(public_api, tuple(type(r) for r in relevant_args), args, kwargs)
     raise TypeError(f"no implementation found for '{public_api}' on types that implement __torch_function__")
+
+
+class TorchFunctionMode:
+    """A base class for modes that take functions over while they are entered: they can be written, and have no effect,
+    as functions are not dispatched here. Entering one warns of it.
+    """
+
+    def __torch_function__(self, func: Callable, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        raise NotImplementedError
+
+    def __enter__(self) -> "TorchFunctionMode":
+        text = f"{type(self).__name__} has no effect: functions are not handed to a TorchFunctionMode"
+        warnings.warn(text, stacklevel=2)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        """Nothing was changed."""

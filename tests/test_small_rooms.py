@@ -304,3 +304,34 @@ def test_functional_is_where_some_operations_are():
     from disttorch import functional
 
     assert all(getattr(functional, name) is getattr(disttorch, name) for name in functional.__all__)
+
+
+def test_a_callback_at_the_end_of_backward():
+    from disttorch.autograd import Variable
+
+    seen = []
+    x = disttorch.ones(2, requires_grad=True)
+    y = x * 2
+    y.register_hook(lambda g: Variable._execution_engine.queue_callback(lambda: seen.append(x.grad.tolist())))
+    y.sum().backward()
+    assert seen == [[2.0, 2.0]]
+    with pytest.raises(RuntimeError, match="Final callbacks can only be installed during backward pass"):
+        Variable._execution_engine.queue_callback(seen.clear)
+
+
+def test_a_function_mode_says_that_it_has_no_effect():
+    class Mode(overrides.TorchFunctionMode):
+        pass
+
+    with pytest.warns(UserWarning, match="Mode has no effect"), Mode():
+        assert disttorch.ones(1).item() == 1.0
+
+
+def test_records_of_a_file(tmp_path):
+    disttorch.save({"a": disttorch.arange(3, dtype=disttorch.int32)}, tmp_path / "a.pt")
+    reader = disttorch.PyTorchFileReader(str(tmp_path / "a.pt"))
+    assert reader.has_record("data.pkl")
+    assert "data/0" in reader.get_all_records()
+    assert reader.get_record("data/0") == np.arange(3, dtype=np.int32).tobytes()
+    with pytest.raises(RuntimeError, match="failed locating file data/1"):
+        reader.get_record("data/1")
