@@ -14,8 +14,6 @@ from typing import Any
 
 from .errors import UsageError
 
-READ = 4096  # events that are read at once
-
 
 @dataclass
 class RankTrace:
@@ -25,18 +23,19 @@ class RankTrace:
     host: str
     pid: int
     record: struct.Struct
+    chunk: int  # records of one thread that follow one another
     events: Path
     labels: dict[int, dict[str, Any]] = field(default_factory=dict)
     threads: dict[int, str] = field(default_factory=dict)
+    chunks_of: list[int] = field(default_factory=list)  # threads
     full: bool = False  # later events found no room
     shift: int = 0
 
     def __iter__(self) -> Iterator[tuple[int, int, int, int]]:
         """(start, end, label, thread) of every event, in nanoseconds; end is 0 where it was cut short."""
         with open(self.events, "rb") as file:
-            while chunk := file.read(READ * self.record.size):
-                whole = len(chunk) // self.record.size * self.record.size
-                for start, end, label, thread in self.record.iter_unpack(chunk[:whole]):
+            for thread in self.chunks_of:
+                for start, end, label in self.record.iter_unpack(file.read(self.chunk * self.record.size)):
                     if start:
                         yield start + self.shift, end and end + self.shift, label, thread
 
@@ -54,13 +53,15 @@ def read_traces(folder: Path, shift: int = 0) -> list[RankTrace]:
 def _understood(lines: Sequence[Mapping[str, Any]], events: Path, shift: int) -> RankTrace:
     first = lines[0]
     trace = RankTrace(
-        first["rank"], first["host"], first["pid"], struct.Struct(first["record"]), events, shift=shift
+        first["rank"], first["host"], first["pid"], struct.Struct(first["record"]), first["chunk"], events, shift=shift
     )  # fmt: skip
     for line in lines[1:]:
         if "label" in line:
             trace.labels[line["label"]] = {key: line[key] for key in ("name", "cat", "args")}
         elif "thread" in line:
             trace.threads[line["thread"]] = line["name"]
+        elif "chunk_of" in line:
+            trace.chunks_of.append(line["chunk_of"])
         else:
             trace.full = True
     return trace

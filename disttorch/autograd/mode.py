@@ -3,6 +3,7 @@
 import functools
 import inspect
 import threading
+from collections.abc import Callable
 
 
 class _Mode(threading.local):
@@ -16,7 +17,26 @@ class _Mode(threading.local):
 
 mode = _Mode()
 inferring: list = []  # an entry per `inference_mode` that goes on in any thread: while there is none, nobody need ask
-watchers: dict = {}  # functions (as keys) that are told of every operation's node that is made, in whichever thread
+
+
+class _Watching:
+    """Who is told of every operation's node that is made, in whichever thread: functions of a node."""
+
+    def __init__(self) -> None:
+        self.made: tuple[Callable, ...] = ()
+        self._lock = threading.Lock()
+
+    def add(self, watcher: Callable) -> None:
+        with self._lock:
+            if watcher not in self.made:
+                self.made += (watcher,)
+
+    def remove(self, watcher: Callable) -> None:
+        with self._lock:
+            self.made = tuple([w for w in self.made if w != watcher])
+
+
+watching = _Watching()
 
 
 def watch(**settings) -> None:
@@ -24,7 +44,7 @@ def watch(**settings) -> None:
     for name, value in settings.items():
         setattr(mode, name, value)
     if mode.anomaly or mode.hooks:
-        watchers[_told] = None
+        watching.add(_told)
 
 
 def _told(node) -> None:

@@ -46,6 +46,7 @@ class Node:
     tensor_hooks: dict | None = None  # output number -> {id: hook(grad)}
     into: tuple | None = None  # arrays in which its gradients had best lie; None: that is not for it to choose
     absorbs: Any = None  # an operation whose gradient it can compute along with its own
+    note: Any = None  # for who watches nodes being made (`mode.watching`) and run (`sweep.listen`)
     trace: str | None = None  # anomaly mode: where the operation stood
 
     def backward(self, grads: tuple) -> Sequence:

@@ -17,7 +17,7 @@ import numpy as np
 
 from .. import meta
 from ..devices import META, device, scope
-from .mode import mode, watchers
+from .mode import mode, watching
 from .node import FREED, FREED_TEXT, Node, Saved, SavedInputs, SavedOutput, save, unpack
 from .variable import Tensor, edge, mark_view, wrap
 
@@ -154,9 +154,8 @@ class Op:
                     saved.append(args[k]._data.shape)
                 else:
                     saved.append(SavedInputs(args[k:]))
-        if watchers:
-            for watcher in list(watchers):
-                watcher(node)
+        for told in watching.made:
+            told(node)
 
     def _plan(self, needs: int) -> "_Plan":
         plan = self._plans[needs] = _Plan(self, needs)

@@ -6,7 +6,7 @@ as their last gradient is there. The order depends on the graph alone, so the sa
 
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -23,6 +23,15 @@ class _Running(threading.local):
 
 
 _running = _Running()
+_listener: Callable[[], tuple[Callable[[Node], None], Callable[[], None]]] | None = None
+
+
+def listen(listener: Callable[[], tuple[Callable[[Node], None], Callable[[], None]]] | None) -> None:
+    """From now on call `listener()` as a sweep begins, the first function that it gives with each node that is about to
+    run, and the second when no more will. None: nobody listens any more.
+    """
+    global _listener
+    _listener = listener
 
 
 def queue_callback(callback) -> None:
@@ -46,7 +55,11 @@ def sweep(roots: list, grads: list, *, retain: bool, create: bool, targets: list
             if running.useful is None or e[0] in running.useful:
                 running.gather(e, g)
         del grads, g, e
-        running.work()
+        try:
+            running.work()
+        finally:
+            if running.tell_end is not None:
+                running.tell_end()
         for callback in _running.callbacks:
             callback()
     finally:
@@ -102,6 +115,7 @@ class _Sweep:
     def __init__(self, roots: list, retain: bool, create: bool, targets: list | None):
         self.retain, self.create, self.anomaly = retain, create, mode.anomaly
         self.counts, seen = _visit(roots)  # node or leaf that gets several gradients -> how many are still to come
+        self.tell, self.tell_end = (None, None) if _listener is None else _listener()
         self.inbox: dict = {}  # the same -> those received so far, per output
         self.ready: list[tuple[Node, tuple]] = []  # a node and its gradients, the next one last
         self.caught: dict = {}  # with targets: edge -> its gradient
@@ -112,12 +126,14 @@ class _Sweep:
 
     def work(self) -> None:
         """Run the nodes and hand their gradients on, until none is left."""
-        ready, counts, useful, retain = self.ready, self.counts, self.useful, self.retain
+        ready, counts, useful, retain, tell = self.ready, self.counts, self.useful, self.retain, self.tell
         watched = self.anomaly or self.wanted is not None
         got: tuple | None
         while ready:
             node, got = ready.pop()
             edges = node.edges
+            if tell is not None:
+                tell(node)
             if watched or not node.plain or got[0] is None:
                 edges, results = self._run(node, got)
             else:

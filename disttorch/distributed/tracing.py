@@ -7,39 +7,43 @@ from functools import lru_cache, partial
 from typing import Any
 
 from .. import clock
-from ..autograd.op import Op, OpNode
+from ..autograd import sweep
+from ..autograd.mode import watching
+from ..autograd.node import Node
 from ..comm import observing
 from ..comm.call import describe
 from ..profiler.recording import listen, timed, unlisten
 from ..profiler.trace_file import END, WORDS, TraceFile, end
+
+_MISSING = object()
 
 
 class Tracer:
     """Records modules' forwards and backwards, collectives, waits, optimizer steps, data loading and named ranges.
 
     A node of the graph bears the label of the innermost module in whose forward it was made, so that backward is seen
-    by module too.
+    by module too. Nodes of one module that run one after another are one event, which lasts until another's turn.
     """
 
-    kinds = ("module", "sweep", "backward", "optimizer", "dataloader")
+    kinds = ("module", "sweep", "optimizer", "dataloader")
 
     def __init__(self, file: TraceFile):
         self._file = file
-        self._modules: dict[int, tuple[int, int, Any]] = {}  # id -> labels of its forward and backward, weak reference
+        self._modules: dict[int, int] = {}  # id -> label of its forward; its backward's is the next
+        self._gone: dict[int, weakref.ref] = {}  # what takes a module out of these when it goes
 
     def start(self) -> None:
         """Listen from now on. While nobody listens, nothing in the program is changed."""
-        self._record = Op.record
-        Op.record = self._tagging(Op.record)  # type: ignore[method-assign]
-        OpNode.module_label = None  # type: ignore[attr-defined]
+        watching.add(self._label_node)
+        sweep.listen(self._hear_sweep)
         listen(self)
         observing.listen(self._operation)
 
     def stop(self) -> None:
         observing.listen(None)
         unlisten(self)
-        Op.record = self._record  # type: ignore[method-assign]
-        del OpNode.module_label  # type: ignore[attr-defined]
+        sweep.listen(None)
+        watching.remove(self._label_node)
         self._file.close()
 
     def begin(self, name: str, args: tuple = (), kind: str = "user_annotation") -> Any:
@@ -53,72 +57,76 @@ class Tracer:
         """A point's `function`, each call of which is recorded; see `profiler.points.Point`."""
         if point.kind == "module":
             return self._hearing_module(function)
-        if point.kind == "backward":
-            return self._hearing_node(function)
         return timed(self, point, function)
 
-    def _hearing_module(self, call: Callable) -> Callable:
-        file, modules, nanoseconds = self._file, self._modules, clock.nanoseconds
+    # The next two write events as `lane.begin` and `end` do, without the calls: a network of thin layers calls a module,
+    # and runs a node, every hundred microseconds.
 
-        def heard(module, *args, **kwargs):
-            lane = file.here.lane
+    def _hearing_module(self, call: Callable) -> Callable:
+        here, modules, nanoseconds = self._file.here, self._modules, clock.nanoseconds
+
+        def heard(module, first=_MISSING, /, *rest, **named):
+            lane = here.lane
             outer = lane.inside
-            forward, lane.inside, _ = modules.get(id(module)) or self._name(module, whole=outer is None)
-            at = lane.at  # `lane.begin`, without the time that its call takes
+            try:
+                lane.inside = label = modules[id(module)]
+            except KeyError:
+                lane.inside = label = self._name(module, whole=outer is None)
+            at = lane.at
             if at == END:
                 at = lane.turn()
-            lane.at, words = at + WORDS, lane.words
-            words[at + 2] = forward | lane.tag
+            lane.at = at + WORDS
+            words = lane.words
+            words[at + 2] = label
             words[at] = nanoseconds()
             try:
-                return call(module, *args, **kwargs)
+                if named or rest or first is _MISSING:
+                    return call(module, *(() if first is _MISSING else (first, *rest)), **named)
+                return call(module, first)  # mostly so; handing on *args and **kwargs takes five times as long
             finally:
                 words[at + 1] = nanoseconds()
                 lane.inside = outer
 
         return heard
 
-    def _hearing_node(self, backward: Callable) -> Callable:
-        file, nanoseconds = self._file, clock.nanoseconds
+    def _hear_sweep(self) -> tuple[Callable[[Node], None], Callable[[], None]]:
+        """A sweep begins in this thread: what is to be told of its nodes, and of its end."""
+        file, lane, nanoseconds = self._file, self._file.here.lane, clock.nanoseconds
+        words, end_at = memoryview(bytearray(8)).cast("q"), 0  # where the end of the last event belongs
+        last: int | None = None
 
-        def heard(node: Any, grads: tuple):
-            label = node.module_label
-            if label is None:
-                label = file.label(type(node).__name__, "backward")
-            lane = file.here.lane
-            at = lane.at  # `lane.begin`, without the time that its call takes
+        def told(node: Node) -> None:
+            nonlocal words, end_at, last
+            label = node.note
+            if label is last and label is not None:
+                return
+            last = label
+            words[end_at] = now = nanoseconds()
+            at = lane.at
             if at == END:
                 at = lane.turn()
-            lane.at, words = at + WORDS, lane.words
-            words[at + 2] = label | lane.tag
-            words[at] = nanoseconds()
-            try:
-                return backward(node, grads)
-            finally:
-                words[at + 1] = nanoseconds()
+            lane.at = at + WORDS
+            words = lane.words
+            words[at + 2] = file.label(type(node).__name__, "backward") if label is None else label + 1
+            words[at] = now
+            end_at = at + 1
 
-        return heard
+        def ended() -> None:
+            words[end_at] = nanoseconds()
 
-    def _name(self, module: Any, whole: bool) -> tuple[int, int, Any]:
-        """Labels for a module that is called for the first time; `whole`: for all its parts too, by their paths."""
+        return told, ended
+
+    def _name(self, module: Any, whole: bool) -> int:
+        """The label of a module that is called for the first time; `whole`: of all its parts too, by their paths."""
         for path, part in module.named_modules() if whole else [("", module)]:
-            name = f"{path} ({type(part).__name__})" if path else type(part).__name__
-            key = id(part)
-            gone = weakref.ref(part, lambda _, key=key: self._modules.pop(key, None))
-            self._modules[key] = self._file.label(name, "forward"), self._file.label(name, "backward"), gone
+            name, key = f"{path} ({type(part).__name__})" if path else type(part).__name__, id(part)
+            self._modules[key] = self._file.label(name, "forward", "backward")
+            self._gone[key] = weakref.ref(part, lambda _, key=key: (self._modules.pop(key), self._gone.pop(key)))
         return self._modules[id(module)]
 
-    def _tagging(self, record: Callable) -> Callable:
-        """`Op.record`, which also notes in the node the module that it belongs to."""
-        file = self._file
-
-        def tagging(op: Op, outs: tuple, args: tuple, kept: tuple) -> None:
-            record(op, outs, args, kept)
-            node = outs[0]._node
-            if node is not None:
-                node.module_label = file.here.lane.inside
-
-        return tagging
+    def _label_node(self, node: Node) -> None:
+        """Note in a new node the module that it belongs to."""
+        node.note = self._file.here.lane.inside
 
     def _operation(self, kind: str, what: Any) -> Callable[[], None]:
         """What `comm.observing` calls."""
@@ -126,7 +134,7 @@ class Tracer:
             label = self._file.label(f"wait for {what}", kind)
         else:
             place = what.place.decode(errors="replace")
-            label = self._file.label(_signature(what.fingerprint), kind, {"called at": place})
+            label = self._file.label(_signature(what.fingerprint), kind, called_at=place)
         return partial(end, self._file.here.lane.begin(label))
 
 

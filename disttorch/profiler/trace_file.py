@@ -1,10 +1,11 @@
 """The events of one rank in a file that survives any end of the process, kill -9 included.
 
 Events lie in a memory-mapped file, so recording one is no system call and nothing is left to be flushed.
-`<path>.events` is a sequence of records; `<path>.labels` has one JSON object a line: first {"rank", "host", "pid",
-"record"}, `record` being the `struct` format of (start, end, label, thread), times in nanoseconds of the machine's
-monotonic clock, end 0 while the event goes on; then, as they first appear, {"label", "name", "cat", "args"} and
-{"thread", "name"}; and {"full": true} once there is no room for more.
+`<path>.events` is a sequence of records, in chunks that belong to a thread each; `<path>.labels` has one JSON object a
+line: first {"rank", "host", "pid", "record", "chunk"}, `record` being the `struct` format of (start, end, label), times
+in nanoseconds of the machine's monotonic clock, end 0 while the event goes on, and `chunk` how many there are in one.
+Then come, as they first appear, {"label", "name", "cat", "args"}, {"thread", "name"}, for each chunk {"chunk_of":
+thread}, and {"full": true} once there is no room for more.
 """
 
 import json
@@ -13,12 +14,13 @@ import os
 import socket
 import struct
 import threading
+import weakref
 from collections.abc import Callable
 from typing import Any
 
 from .. import clock
 
-RECORD = struct.Struct("<qqII")
+RECORD = struct.Struct("<qqq")
 WORDS = RECORD.size // 8  # of a record, which is written word by word, much quicker than by the Struct
 CHUNK = RECORD.size // 8 * 4 * mmap.ALLOCATIONGRANULARITY  # bytes that a thread maps at once: a whole number of records
 END = CHUNK // 8  # the same in words
@@ -30,10 +32,10 @@ Event = tuple[memoryview, int]  # where its end is to be written
 class Lane:
     """One thread's place in the file: events are written without a lock."""
 
-    __slots__ = ("_new_chunk", "at", "inside", "tag", "words")
+    __slots__ = ("__weakref__", "_new_chunk", "at", "inside", "number", "words")
 
-    def __init__(self, number: int, new_chunk: Callable[[], mmap.mmap | bytearray]):
-        self.tag, self._new_chunk = number << 32, new_chunk
+    def __init__(self, number: int, new_chunk: Callable[[int], mmap.mmap | bytearray]):
+        self.number, self._new_chunk = number, new_chunk
         self.words = memoryview(b"")  # the chunk as integers of 64 bits
         self.at = END  # where the next record begins in it
         self.inside: Any = None  # for who records: what is going on in this thread
@@ -45,13 +47,13 @@ class Lane:
             at = self.turn()
         words = self.words
         self.at = at + WORDS
-        words[at + 2] = label | self.tag
+        words[at + 2] = label
         words[at] = clock.nanoseconds()
         return words, at + 1
 
     def turn(self) -> int:
         """Go on in a new chunk, at its beginning, which is returned."""
-        self.words = memoryview(self._new_chunk()).cast("B").cast("q")
+        self.words = memoryview(self._new_chunk(self.number)).cast("B").cast("q")
         return 0
 
 
@@ -75,21 +77,30 @@ class TraceFile:
         self._labels_file = os.open(f"{path}.labels", os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         self._events_file = os.open(f"{path}.events", os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         self._mapped, self._limit = 0, max_events * RECORD.size  # bytes
-        self._labels: dict[tuple[str, str], int] = {}
-        self._threads = 0
+        self._labels: dict[tuple, int] = {}  # (name, categories) -> number of the first
+        self._next_label = self._threads = 0
+        self._lanes: weakref.WeakSet[Lane] = weakref.WeakSet()
         self._lock = threading.Lock()
         self._full, self._open = False, True
         os.register_at_fork(after_in_child=self._leave_to_parent)
-        self._write({"rank": rank, "host": socket.gethostname(), "pid": os.getpid(), "record": RECORD.format})
+        where = {"rank": rank, "host": socket.gethostname(), "pid": os.getpid()}
+        self._write(where | {"record": RECORD.format, "chunk": CHUNK // RECORD.size})
         self.here = _Here(self)
 
-    def label(self, name: str, category: str, args: dict[str, Any] | None = None) -> int:
-        """The number that stands for a name; `args` are shown with its events (those given first count)."""
-        number = self._labels.get((name, category))
+    def label(self, name: str, *categories: str, called_at: str = "") -> int:
+        """The number that stands for a name in a category; of several, which have one after another, the first's.
+
+        `called_at` is shown with its events (what is given first counts).
+        """
+        number = self._labels.get((name, categories))
         if number is None:
             with self._lock:
-                number = self._labels.setdefault((name, category), len(self._labels))
-                self._write({"label": number, "name": name, "cat": category, "args": args or {}})
+                number = self._labels.setdefault((name, categories), self._next_label)
+                if number == self._next_label:
+                    args = {"called at": called_at} if called_at else {}
+                    for category in categories:
+                        self._write({"label": self._next_label, "name": name, "cat": category, "args": args})
+                        self._next_label += 1
         return number
 
     def new_lane(self) -> Lane:
@@ -98,7 +109,9 @@ class TraceFile:
             number = self._threads
             self._threads += 1
             self._write({"thread": number, "name": threading.current_thread().name})
-        return Lane(number, self._new_chunk)
+            lane = Lane(number, self._new_chunk)
+            self._lanes.add(lane)
+        return lane
 
     def close(self) -> None:
         """Record no more; events that go on now may still be ended. Idempotent."""
@@ -110,7 +123,7 @@ class TraceFile:
             self._open = False
         self._stop()
 
-    def _new_chunk(self) -> mmap.mmap | bytearray:
+    def _new_chunk(self, thread: int) -> mmap.mmap | bytearray:
         """Room for a thread's next events: in the file, or else anywhere, to be forgotten."""
         with self._lock:
             if self._mapped < self._limit:
@@ -122,6 +135,7 @@ class TraceFile:
                     self._limit = 0
                 else:
                     self._mapped += CHUNK
+                    self._write({"chunk_of": thread})
                     return chunk
             if not self._full:
                 self._full = True
@@ -130,7 +144,8 @@ class TraceFile:
 
     def _stop(self) -> None:
         self._open, self._full, self._limit = False, True, 0
-        self.here = _Here(self)  # new lanes, which get no room in the file
+        for lane in list(self._lanes):
+            lane.at = lane.turn()  # where there is no room in the file any more
 
     def _leave_to_parent(self) -> None:
         """A forked process must not write into its parent's file."""

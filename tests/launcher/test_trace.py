@@ -139,15 +139,16 @@ def test_a_place_that_cannot_be_written_is_refused_at_once(tmp_path):
 
 def leave(folder, rank, events, *lines):
     """A rank's files, as `disttorch.profiler.trace_file` writes them."""
-    first = {"rank": rank, "host": "h", "pid": 1, "record": "<qqII"}
+    first = {"rank": rank, "host": "h", "pid": 1, "record": "<qqq", "chunk": 4}
     label = {"label": 0, "name": "step", "cat": "forward", "args": {}}
-    text = "".join(json.dumps(line) + "\n" for line in (first, label, {"thread": 0, "name": "MainThread"}, *lines))
+    thread = {"thread": 0, "name": "MainThread"}
+    text = "".join(json.dumps(line) + "\n" for line in (first, label, thread, {"chunk_of": 0}, *lines))
     (folder / f"{rank}.labels").write_text(text)
-    (folder / f"{rank}.events").write_bytes(b"".join(struct.pack("<qqII", *event) for event in events))
+    (folder / f"{rank}.events").write_bytes(b"".join(struct.pack("<qqq", *event) for event in events))
 
 
 def test_clocks_are_shifted_and_cut_events_last_until_the_end(tmp_path):
-    leave(tmp_path, 0, [(5000, 7000, 0, 0), (6000, 0, 0, 0), (0, 0, 0, 0)], {"full": True})
+    leave(tmp_path, 0, [(5000, 7000, 0), (6000, 0, 0), (0, 0, 0)], {"full": True})
     (trace,) = read_traces(tmp_path, shift=1000)
     assert trace.full
     lasting = [event for event in chrome_events([trace]) if event["ph"] == "X"]
@@ -156,7 +157,7 @@ def test_clocks_are_shifted_and_cut_events_last_until_the_end(tmp_path):
 
 
 def test_a_half_written_label_is_no_error(tmp_path):
-    leave(tmp_path, 0, [(1, 2, 0, 0)])
+    leave(tmp_path, 0, [(1, 2, 0)])
     with open(tmp_path / "0.labels", "a") as file:
         file.write('{"label": 1, "na')
     (trace,) = read_traces(tmp_path)
@@ -164,7 +165,7 @@ def test_a_half_written_label_is_no_error(tmp_path):
 
 
 def test_a_trace_that_cannot_be_written_leaves_the_old_one(tmp_path):
-    leave(tmp_path, 0, [(1, 2, 0, 0)])
+    leave(tmp_path, 0, [(1, 2, 0)])
     traces = read_traces(tmp_path)
     out = tmp_path / "out.json"
     out.write_text("old")
@@ -181,7 +182,7 @@ def test_files_travel_through_the_store(tmp_path):
     store = HashStore(timeout=1)
     here, there = tmp_path / "here", tmp_path / "there"
     here.mkdir()
-    leave(here, 3, [(1, 2, 0, 0)])
+    leave(here, 3, [(1, 2, 0)])
     send_files(lambda request: request(store), here, 1, -42)
     assert receive_files(lambda request: request(store), store.get, there, 1) == -42
     assert (there / "3.events").read_bytes() == (here / "3.events").read_bytes()

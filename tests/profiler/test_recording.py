@@ -1,5 +1,6 @@
 """Who hears the program, side by side and one after another; and the file that a rank's events lie in."""
 
+import itertools
 import json
 import os
 import threading
@@ -9,6 +10,7 @@ import pytest
 import disttorch
 from disttorch import nn
 from disttorch.autograd.op import Op, OpNode
+from disttorch.distributed.tracing import Tracer
 from disttorch.profiler import profile, record_function
 from disttorch.profiler.recording import listen, timed, unlisten
 from disttorch.profiler.trace_file import CHUNK, RECORD, TraceFile, end
@@ -103,7 +105,8 @@ def test_events_of_several_threads(tmp_path):
     thread.join()
     assert file.label("step", "forward") == step
     lines, events = read(tmp_path / "0")  # as after kill -9: nothing was flushed or closed
-    assert [(bool(end), label, number) for _, end, label, number in events] == [(False, 0, 0), (True, 1, 1)]
+    assert [(bool(end), label) for _, end, label in events] == [(False, 0), (True, 1)]
+    assert [line["chunk_of"] for line in lines if "chunk_of" in line] == [0, 1]
     assert [line["name"] for line in lines if "thread" in line] == ["MainThread", "second"]
     end(begun)
     file.close()
@@ -138,3 +141,57 @@ def test_a_forked_process_does_not_write(tmp_path):
     lines, events = read(tmp_path / "0")
     assert len(events) == 1
     assert "child" not in [line.get("name") for line in lines]
+
+
+class Nested(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.one, self.two = nn.Linear(3, 3), nn.Linear(3, 3)
+
+    def forward(self, *, x):
+        return self.two(self.one(x).tanh() * x).relu()
+
+
+def test_modules_are_heard_forward_and_backward(tmp_path):
+    tracer, net = Tracer(TraceFile(str(tmp_path / "0"), 0)), Nested()
+    tracer.start()
+    try:
+        out = net(x=disttorch.ones(3, requires_grad=True)).sum()
+        out.backward()
+    finally:
+        tracer.stop()
+    net(x=disttorch.ones(3)).sum().backward()  # no longer heard
+    lines, events = read(tmp_path / "0")
+    labels = {line["label"]: (line["cat"], line["name"]) for line in lines if "label" in line}
+    heard = [labels[label] for _, _, label in sorted(events)]
+    assert heard == [
+        ("forward", "Nested"), ("forward", "one (Linear)"), ("forward", "two (Linear)"), ("sweep", "backward"),
+        ("backward", "SumBackward0"), ("backward", "Nested"), ("backward", "two (Linear)"), ("backward", "Nested"),
+        ("backward", "one (Linear)"),
+    ]  # fmt: skip
+    nodes = sorted(event for event in events if labels[event[2]][0] == "backward")
+    assert all(end == start for (_, end, _), (start, _, _) in itertools.pairwise(nodes))
+    assert all(end for _, end, _ in events)
+
+
+def test_a_node_that_fails_ends_its_event(tmp_path):
+    class Fails(disttorch.autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            return x.clone()
+
+        @staticmethod
+        def backward(ctx, g):
+            raise ValueError("on purpose")
+
+    tracer = Tracer(TraceFile(str(tmp_path / "0"), 0))
+    tracer.start()
+    try:
+        with pytest.raises(ValueError, match="on purpose"):
+            Fails.apply(disttorch.ones(3, requires_grad=True)).sum().backward()
+    finally:
+        tracer.stop()
+    lines, events = read(tmp_path / "0")
+    names = {line["label"]: line["name"] for line in lines if "label" in line}
+    assert [names[label] for _, _, label in sorted(events)] == ["backward", "SumBackward0", "FailsBackward"]
+    assert all(end for _, end, _ in events)
