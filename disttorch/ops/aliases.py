@@ -23,7 +23,8 @@ def of_dimension(name: str, function: Callable) -> Callable:
     code = function.__code__
     if "dim" not in code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]:
         return function
-    tensors = [(k, n) for k, n in enumerate(code.co_varnames[: code.co_argcount]) if k == 0 or n in _TENSORS]
+    names = code.co_varnames[: code.co_argcount]
+    tensors = [(k, n) for k, n in enumerate(names) if (k == 0 and n != "tensors") or n in _TENSORS]
 
     @functools.wraps(function)
     def call(*args, **kwargs):

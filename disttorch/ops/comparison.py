@@ -1,6 +1,7 @@
 """Comparisons, logic and bits, element by element. No gradients flow through these."""
 
 import functools
+import itertools
 
 import numpy as np
 
@@ -10,7 +11,7 @@ from ..autograd.variable import Tensor, wrap
 from ..dtypes import FROM_NUMPY, SCALAR_NAMES, bool_
 from ..kernels.portable.masking import chosen
 from .arguments import need_tensor
-from .pointwise import binary, check_operands, common_device, hushed, operand, result_dtype
+from .pointwise import binary, broadcast_error, check_operands, common_device, hushed, operand, result_dtype
 
 
 def _none(g):
@@ -72,8 +73,14 @@ def where(condition, input=None, other=None, *, out=None):
         condition = condition.bool()
     d, device = result_dtype(input, other), common_device(condition, input, other)
     args = [x.to(d) if isinstance(x, Tensor) else wrap(operand(x, d, device), device) for x in (input, other)]
-    args = [x.to(device) for x in args]
-    return write(out, _where(condition.to(device), *args))
+    args = [condition.to(device), *[x.to(device) for x in args]]
+    try:
+        return write(out, _where(*args))
+    except ValueError:
+        for a, b in itertools.combinations([x._data.shape for x in args], 2):
+            if (error := broadcast_error(a, b)) is not None:
+                raise error from None
+        raise
 
 
 def _name(t):

@@ -6,6 +6,7 @@ import warnings
 import numpy as np
 
 from ..autograd.op import Op
+from ..dtypes import SCALAR_NAMES
 from .activation import logsigmoid
 from .arguments import need_floating, need_tensor
 from .comparison import where
@@ -196,8 +197,6 @@ def binary_cross_entropy(input, target, weight=None, size_average=None, reduce=N
         )
     need_floating(input, "binary_cross_entropy")
     if target._data.dtype != input._data.dtype:
-        from ..dtypes import SCALAR_NAMES
-
         raise RuntimeError(f"Found dtype {SCALAR_NAMES[target.dtype]} but expected {SCALAR_NAMES[input.dtype]}")
     x, t = input._data, target._data
     if x.size:
@@ -241,6 +240,9 @@ def binary_cross_entropy_with_logits(
         and input._data.dtype.kind == "f"
     ):
         return _bce_logits(input, target, reduction)
+    if target._data.dtype.kind not in "fV":
+        kinds = [SCALAR_NAMES[t.dtype] for t in (input, target)]
+        raise RuntimeError("result type {} can't be cast to the desired output type {}".format(*kinds))
     if input._data.dtype.kind == "f" and target._data.dtype.kind != "f":
         target = target.to(input.dtype)
     if pos_weight is None:

@@ -121,7 +121,7 @@ class Optimizer:
     def __repr__(self):
         lines = [type(self).__name__ + " ("]
         for i, group in enumerate(self.param_groups):
-            lines.append(f"Parameter Group {i}")
+            lines += [""] * (i > 0) + [f"Parameter Group {i}"]
             lines += [f"    {key}: {group[key]}" for key in sorted(group) if key != "params"]
         return "\n".join(lines) + "\n)"
 
@@ -199,7 +199,7 @@ class Optimizer:
         for p in chain.from_iterable(g["params"] for g in self.param_groups):
             numbers.setdefault(id(p), len(numbers))
         result = {
-            "state": {numbers[id(k)] if isinstance(k, Tensor) else k: v for k, v in self.state.items()},
+            "state": {numbers[id(k)] if isinstance(k, Tensor) else k: v for k, v in self.state.items() if v},
             "param_groups": [{**g, "params": [numbers[id(p)] for p in g["params"]]} for g in self.param_groups],
         }
         for hook in self._state_dict_post_hooks.values():

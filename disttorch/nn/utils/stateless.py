@@ -3,6 +3,8 @@
 import warnings
 from contextlib import contextmanager
 
+_ABSENT = object()
+
 
 def functional_call(
     module, parameters_and_buffers: dict, args=None, kwargs=None, *, tie_weights: bool = True, strict: bool = False
@@ -37,7 +39,7 @@ def _replaced(module, tensors: dict, tie_weights: bool, strict: bool):
     places = []  # (table, name, what was there, dotted name)
     for path, tensor in new.items():
         table, name = _place(module, path)
-        places.append((table, name, table[name], path))
+        places.append((table, name, table.get(name, _ABSENT), path))
         table[name] = tensor
     try:
         yield
@@ -45,7 +47,10 @@ def _replaced(module, tensors: dict, tie_weights: bool, strict: bool):
         for table, name, before, path in reversed(places):
             if path in tensors:
                 tensors[path] = table[name]
-            table[name] = before
+            if before is _ABSENT:
+                del table[name]
+            else:
+                table[name] = before
 
 
 def _place(module, path: str) -> tuple[dict, str]:
@@ -55,7 +60,7 @@ def _place(module, path: str) -> tuple[dict, str]:
     for table in (owner._parameters, owner._buffers):
         if name in table:
             return table, name
-    raise AttributeError(f"{owner._get_name()} has no attribute `{name}`")
+    return vars(owner), name  # an attribute for the call
 
 
 def _check_names(module, own: dict, tensors: dict):

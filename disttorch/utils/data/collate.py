@@ -24,6 +24,8 @@ def _stack(batch, *, collate_fn_map=None) -> Tensor:
     shape, np_type = first.shape, first.dtype
     arrays = []
     for t in batch:
+        if not isinstance(t, Tensor):
+            return stack(list(batch))  # which complains
         a = t._data
         if a.shape != shape or a.dtype is not np_type or t.device is not CPU or t.requires_grad:
             return stack(list(batch))
