@@ -47,6 +47,11 @@ from .seeds import (
 from .streams import Event, Stream, current_stream, default_stream, set_stream, stream
 
 
+def _lazy_call(callable, **kwargs) -> None:
+    """Call it: devices need no preparation that it would have to wait for."""
+    callable()
+
+
 def __getattr__(name: str):
     if name == "amp":
         from importlib import import_module

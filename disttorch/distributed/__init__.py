@@ -14,6 +14,7 @@ _HOMES = {
         "is_backend_available is_gloo_available is_mpi_available is_nccl_available is_torchelastic_launched "
         "is_ucc_available is_xccl_available set_debug_level set_debug_level_from_env supports_complex"
     ),
+    "device_mesh": "DeviceMesh init_device_mesh",
     "meeting": "register_rendezvous_handler rendezvous",
     "groups": (
         "destroy_process_group init_process_group new_group new_subgroups new_subgroups_by_enumeration split_group"
@@ -33,7 +34,7 @@ _HOMES = {
         "AllToAllOptions AllreduceCoalescedOptions AllreduceOptions BarrierOptions BroadcastOptions GatherOptions "
         "ReduceOptions ReduceScatterOptions ScatterOptions"
     ),
-    "distributed_c10d": "_get_default_group _get_default_store _rank_not_in_group",
+    "distributed_c10d": "_get_default_group _get_default_store _object_to_tensor _rank_not_in_group _tensor_to_object",
     "stores": "FileStore HashStore PrefixStore Store TCPStore",
     "testing": "run_ranks",
 }
@@ -48,11 +49,13 @@ _ERRORS = {
 
 __all__ = sorted([name for name in (*_HOME_OF, *_ERRORS, "GradBucket") if name[0] != "_"])
 
+_ROOMS = "algorithms device_mesh distributed_c10d elastic fsdp launch launcher optim run tensor".split()
+
 
 def __getattr__(name: str):
     if name == "default_pg_timeout":
         name = "DEFAULT_TIMEOUT"
-    if name in ("algorithms", "distributed_c10d", "elastic", "fsdp", "launch", "launcher", "optim", "run", "tensor"):
+    if name in _ROOMS:
         return import_module(f".{name}", __name__)
     if name == "GradBucket":
         value = import_module("disttorch.nn.parallel.bucket").GradBucket

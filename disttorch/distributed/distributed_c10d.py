@@ -1,14 +1,20 @@
 """torch.distributed.distributed_c10d: the same names, at the place where some programs look for them."""
 
+from typing import Any
+
+import numpy as np
+
+from ..autograd.variable import Tensor, wrap
 from .backends import *  # noqa: F403
 from .collectives import *  # noqa: F403
 from .group_methods import *  # noqa: F403
 from .groups import *  # noqa: F403
 from .objects import *  # noqa: F403
+from .objects import dumps, loads
 from .point_to_point import *  # noqa: F403
 from .process_group import *  # noqa: F403
 from .process_group import DEFAULT_TIMEOUT as default_pg_timeout  # noqa: F401
-from .process_group import GroupMember, ProcessGroup, resolve
+from .process_group import GroupMember, ProcessGroup, get_global_rank, resolve
 from .reduce_ops import *  # noqa: F403
 from .stores import *  # noqa: F403
 
@@ -36,3 +42,19 @@ def _get_pg_default_device(group: ProcessGroup | None = None):
     from ..devices import CPU
 
     return CPU
+
+
+def _get_global_rank(group: ProcessGroup, rank: int) -> int:
+    """The older name of `get_global_rank`."""
+    return get_global_rank(group, rank)
+
+
+def _object_to_tensor(obj: Any, device: Any, group: ProcessGroup | None = None) -> tuple[Tensor, Tensor]:
+    """An object as uint8 on `device`, as the `_object` collectives send it, and how many bytes those are."""
+    data = wrap(np.frombuffer(bytearray(dumps(obj)), np.uint8))
+    return data.to(device), wrap(np.array([data.numel()])).to(device)
+
+
+def _tensor_to_object(tensor: Tensor, tensor_size: int, group: ProcessGroup | None = None) -> Any:
+    """The object whose `tensor_size` bytes `_object_to_tensor` gave; more elements may follow."""
+    return loads(tensor.cpu().numpy().tobytes()[: int(tensor_size)])

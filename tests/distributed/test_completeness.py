@@ -179,3 +179,13 @@ def test_a_wrapped_model_is_saved_and_loaded():
         return copy.module.weight.grad.tolist()
 
     assert run_ranks(2, body) == [[[0.5, 0.5]]] * 2
+
+
+def test_objects_as_tensors():
+    from disttorch.distributed.distributed_c10d import _get_global_rank, _object_to_tensor, _tensor_to_object
+
+    data, size = _object_to_tensor({"a": [1, "x"]}, torch.device("cpu"), None)
+    assert (data.dtype, size.tolist()) == (torch.uint8, [data.numel()])
+    padded = torch.cat([data, torch.zeros(5, dtype=torch.uint8)])
+    assert _tensor_to_object(padded, size, None) == {"a": [1, "x"]}
+    assert run_ranks(2, lambda rank: _get_global_rank(dist.group.WORLD, 1)) == [1, 1]

@@ -24,9 +24,7 @@ from .logging_data import logging_data
 from .reducer import Reducer
 from .replicas import _moved, prefixed
 
-NOT_THERE = (
-    "delay_all_reduce_named_params param_to_hook_all_reduce mixed_precision device_mesh bucket_cap_mb_list".split()
-)
+NOT_THERE = "delay_all_reduce_named_params param_to_hook_all_reduce mixed_precision bucket_cap_mb_list".split()
 
 
 class DistributedDataParallel(Module, Joinable):
@@ -80,6 +78,8 @@ class DistributedDataParallel(Module, Joinable):
         for name in NOT_THERE:
             if locals()[name] is not None:
                 raise NotImplementedError(f"DistributedDataParallel's {name} is not supported: leave it None")
+        if device_mesh is not None:
+            process_group = _group_of(device_mesh, process_group)
         self.process_group = resolve(process_group)
         self._comm = self.process_group.comm
         ignored = set(getattr(module, "_ddp_params_and_buffers_to_ignore", ()))
@@ -270,6 +270,15 @@ def _check_hook(hook: Callable) -> None:
         raise ValueError("Communication hook: bucket annotation should be dist.GradBucket.")
     if answer not in (signature.empty, Any) and "Future" not in str(answer):
         raise ValueError("Communication hook: return annotation should be torch.futures.Future[torch.Tensor].")
+
+
+def _group_of(device_mesh: Any, process_group: ProcessGroup | None) -> ProcessGroup:
+    """The group of a mesh of one dimension."""
+    if process_group is not None:
+        raise RuntimeError("Cannot specify both process_group and device_mesh arguments.")
+    if device_mesh.ndim != 1:
+        raise RuntimeError(f"Only 1D device mesh is supported, but got {device_mesh}.")
+    return device_mesh.get_group(mesh_dim=0)
 
 
 def _one_device(named: list, device_ids) -> devices.device:
