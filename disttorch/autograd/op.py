@@ -69,7 +69,7 @@ class Op:
         chooses = self.joint is not None and "into" in _parameters(self.joint)[0]
         absorbs = None if self.absorbs is None else self.absorbs[0]
         fields = {"op": self, "into": () if chooses else None, "absorbs": absorbs}
-        return type(self.name, (OpNode,), fields | {"plain": not chooses and absorbs is None})
+        return type(self.name, (OpNode,), fields | {"plain": absorbs is None})
 
     def __call__(self, *args):
         where, arrays, wanted = None, [], False
@@ -127,8 +127,7 @@ class Op:
             return
         node = self.node_type()
         node.edges = tuple(edges)
-        if self.joint is not None:
-            needs = -1  # one function, whatever it is asked for
+        needs += bit
         node.plan = plan = self._plans.get(needs) or self._plan(needs)
         metas: list = []
         for nr, out in enumerate(outs):
@@ -222,16 +221,17 @@ def taking(positions: Sequence[int]) -> Callable:
 class _Plan:
     """For one set of inputs that require a gradient: what to keep, and which rule reads which of it.
 
-    needs: the inputs that do, a bit each; -1 for an operation with one function for all.
+    needs: the inputs that do, a bit each from the lowest on, and a last one for the end.
     """
 
     def __init__(self, op: Op, needs: int):
+        self.needs = tuple([digit == "1" for digit in reversed(f"{needs:b}"[1:])])
         wanted: list[tuple] = []  # (position of the input or None, function, its sources)
         if op.joint is not None:
             wanted.append((None, op.joint, [n for n in _parameters(op.joint)[0][2:] if n != "into"]))
         else:
             for position, rule in enumerate(op.gradients.values()):
-                if needs >> position & 1:
+                if self.needs[position]:
                     wanted.append((position, rule, _parameters(rule)[0][1:]))
         if op.absorbs is not None:
             wanted.append((0, op.absorbs[1], _parameters(op.absorbs[1])[0][1:]))
@@ -293,8 +293,7 @@ class OpNode(Node):
             g = tuple([zeros(m) if x is None else x for x, m in zip(grads, self.metas, strict=True)])
         if self.op.joint is not None:
             _, rule, reads = self.plan.rules[0]
-            needs = tuple([e is not None for e in self.edges])
-            read = () if reads is None else reads(values)
+            read, needs = () if reads is None else reads(values), self.plan.needs
             return rule(g, needs, *read) if self.into is None else rule(g, needs, *read, self.into)
         result: list = [None] * len(self.edges)
         for position, rule, reads in self.plan.past if self.absorbed else self.plan.rules:

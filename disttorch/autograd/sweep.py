@@ -15,7 +15,7 @@ from .. import dtypes
 from ..devices import scope
 from .mode import mode
 from .node import Node
-from .variable import Tensor, alias, counter, wrap
+from .variable import Tensor, alias, counter, housed, wrap
 
 
 class _Running(threading.local):
@@ -127,7 +127,7 @@ class _Sweep:
     def work(self) -> None:
         """Run the nodes and hand their gradients on, until none is left."""
         ready, counts, useful, retain, tell = self.ready, self.counts, self.useful, self.retain, self.tell
-        watched = self.anomaly or self.wanted is not None
+        watched = self.anomaly or self.wanted is not None or len(housed) > 0
         got: tuple | None
         while ready:
             node, got = ready.pop()

@@ -153,6 +153,7 @@ class Tensor:
 
 
 _new = Tensor.__new__
+housed: weakref.WeakSet = weakref.WeakSet()  # who has given leaves a `_grad_home`: while nobody has, none is looked for
 
 
 def wrap(data, where: device = CPU, kind: type = Tensor) -> Any:

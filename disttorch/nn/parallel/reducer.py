@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from ...autograd.sweep import queue_callback
-from ...autograd.variable import Tensor, alias, wrap
+from ...autograd.variable import Tensor, alias, housed, wrap
 from ...comm import GroupClosed
 from ...devices import scope
 from ...futures import Future
@@ -66,6 +66,7 @@ class Reducer:
         self._arena.deal()
         self.buckets = [Bucket(self.comm, self._arena, [self.parameters[i] for i in ids], ids) for ids in plan]
         self._place = {i: (b, k) for b, bucket in enumerate(self.buckets) for k, i in enumerate(bucket.indices)}
+        housed.add(self)
         for i, p in enumerate(self.parameters):
             p._grad_home = self._view(i)
 
@@ -330,6 +331,7 @@ class Reducer:
             handle.remove()
         for p in self.parameters:
             p._grad_home = None
+        housed.discard(self)
 
 
 def _lies_in(gradient: Tensor, view: Tensor) -> bool:
