@@ -184,8 +184,8 @@ def test_a_wrapped_model_is_saved_and_loaded():
 def test_objects_as_tensors():
     from disttorch.distributed.distributed_c10d import _get_global_rank, _object_to_tensor, _tensor_to_object
 
-    data, size = _object_to_tensor({"a": [1, "x"]}, torch.device("cpu"), None)
-    assert (data.dtype, size.tolist()) == (torch.uint8, [data.numel()])
-    padded = torch.cat([data, torch.zeros(5, dtype=torch.uint8)])
+    data, size = _object_to_tensor({"a": [1, "x"]}, disttorch.device("cpu"), None)
+    assert (data.dtype, size.tolist()) == (disttorch.uint8, [data.numel()])
+    padded = disttorch.cat([data, disttorch.zeros(5, dtype=disttorch.uint8)])
     assert _tensor_to_object(padded, size, None) == {"a": [1, "x"]}
     assert run_ranks(2, lambda rank: _get_global_rank(dist.group.WORLD, 1)) == [1, 1]
