@@ -28,11 +28,12 @@ def of_dimension(name: str, function: Callable) -> Callable:
 
     @functools.wraps(function)
     def call(*args, **kwargs):
-        if kwargs:
+        try:
+            if not kwargs:
+                return function(*args)
             for theirs, ours in _NAMES:
                 if theirs in kwargs:
                     kwargs[ours] = kwargs.pop(theirs)
-        try:
             return function(*args, **kwargs)
         except (AttributeError, TypeError):
             for k, argument in tensors:

@@ -29,13 +29,17 @@ def as_dtype(name: str, dtype) -> dtypes.dtype | None:
 
 def as_shape(name: str, size, position: int = 1) -> tuple:
     """`f(2, 3)` and `f((2, 3))` alike as a tuple of non-negative ints; PyTorch's errors otherwise."""
-    if len(size) == 1 and (isinstance(size[0], Sequence) and not isinstance(size[0], str)):
+    given = size[0] if len(size) == 1 else 0
+    if type(given) is not int and isinstance(given, (tuple, Sequence)) and not isinstance(given, str):
         size = size[0]
         element_error = True
     else:
         element_error = len(size) > 1
     shape = []
     for i, n in enumerate(size):
+        if type(n) is int:
+            shape.append(n)
+            continue
         if not hasattr(n, "__index__"):
             what = f"found element of type {type(n).__name__} at pos {i}" if element_error else None
             raise TypeError(
@@ -69,7 +73,9 @@ def created(name, shape, make, out, dtype, layout, device, requires_grad) -> Ten
         d, where = out.dtype, out.device
     else:
         d, where = d or dtypes.get_default_dtype(), resolve(device)
-    if where is META:
+    if where.host:
+        t = wrap(make(np, shape, d.np), where)
+    elif where is META:
         t = wrap(meta.unbacked(shape, d.np), where)
     else:
         with scope(where):

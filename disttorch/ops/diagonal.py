@@ -6,6 +6,7 @@ from ..autograd.inplace import write
 from ..autograd.op import Op, ViewOp
 from .arguments import need_tensor
 from .dims import axis
+from .reduction import total
 
 
 def _put_diagonal(g, shape, offset, a, b):
@@ -87,12 +88,19 @@ def diagflat(input, offset=0):
     return diag_embed(input.reshape(-1), offset)
 
 
+_trace = Op(
+    "TraceBackward0",
+    lambda x: total(x.diagonal(), (0,), False),
+    x=lambda g, x_shape: _diagonal_back(g.expand(min(x_shape)), x_shape, 0, 0, 1),
+)
+
+
 def trace(input):
-    """The sum of a matrix's diagonal."""
+    """The sum of a matrix's diagonal; of integers and bools as int64."""
     need_tensor(input, "trace", "input", 1)
     if input._data.ndim != 2:
         raise RuntimeError(f"trace: expected a matrix, but got tensor with dim {input._data.ndim}")
-    return diagonal(input).sum()
+    return _trace(input if input._data.dtype.kind in "fcV" else input.long())
 
 
 _tril = Op("TrilBackward0", lambda x, k: np.tril(x, k), x=lambda g, k: _tril(g, k))

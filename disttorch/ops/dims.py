@@ -34,7 +34,7 @@ def sizes(args, named=None) -> tuple:
     """`f(2, 3)`, `f((2, 3))` and `f(size=(2, 3))` alike, as a tuple of ints."""
     if named is not None:
         args = (named,)
-    if len(args) == 1 and isinstance(args[0], (Sequence, Tensor)):
+    if len(args) == 1 and type(args[0]) is not int and isinstance(args[0], (tuple, Sequence, Tensor)):
         args = args[0]
     return tuple([a if type(a) is int else a.__index__() for a in args])
 
@@ -43,6 +43,8 @@ def axes(dim, ndim: int) -> tuple:
     """The dimensions named by `dim` as non-negative ints; IndexError (PyTorch's text) for one that is not there."""
     if dim is None:
         return tuple(range(ndim))
+    if type(dim) is int:
+        return (axis(dim, ndim),)
     dims = tuple(dim) if isinstance(dim, (tuple, list)) else (dim,)
     if not dims:
         return tuple(range(ndim))

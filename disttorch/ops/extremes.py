@@ -123,6 +123,11 @@ def _order(a):
     return tuple(sorted(range(a.ndim), key=lambda k: -a.strides[k]))
 
 
+def _extremes(x, dim, index, keepdim):
+    found = _take_along(x, dim, index)
+    return found if keepdim else found.reshape(x.shape[:dim] + x.shape[dim + 1 :])
+
+
 def _place(g, shape, dim, index, order):
     """Zeros, in memory by that order of axes, and g's elements, one a line, at their positions along `dim`."""
     z = np.zeros_like(g, shape=[shape[k] for k in order], order="C").transpose([order.index(k) for k in range(g.ndim)])
@@ -133,9 +138,11 @@ def _place(g, shape, dim, index, order):
 # The gradient lies as the input does: operations that read both need not turn it.
 _picked = Op(
     "GatherBackward0",
-    lambda x, dim, index, order: _take_along(x, dim, index),
-    params=("x", "dim", "index", "order"),
-    x=lambda g, x_shape, dim, index, order: _placed(g, x_shape, dim, index, order),
+    lambda x, dim, index, order, keepdim: _extremes(x, dim, index, keepdim),
+    params=("x", "dim", "index", "order", "keepdim"),
+    x=lambda g, x_shape, dim, index, order, keepdim: _placed(
+        g if keepdim else g.unsqueeze(dim), x_shape, dim, index, order
+    ),
 )
 _placed = Op(
     "ScatterAddBackward0",
@@ -165,9 +172,9 @@ def _extreme(name, arg, whole, between):
             result = pair(name)(input.clone(), wrap(np.zeros((), np.int64), input.device))
         else:
             index = wrap(arg_extreme(arg, input._data, d, True, name), input.device)
-            values = _picked(input, d, index, _order(input._data))
+            values = _picked(input, d, index, _order(input._data), keepdim)
             if not keepdim:
-                values, index = values.squeeze(d), index.squeeze(d)
+                index = index.squeeze(d)
             result = pair(name)(with_node(values, f"{name.capitalize()}Backward0"), index)
         if out is not None:
             return pair(name)(*[write(o, r) for o, r in zip(out, result, strict=True)])

@@ -50,7 +50,17 @@ def _total(a, axis, keepdims, dtype):
     return a.sum(axis=axis, keepdims=keepdims, dtype=dtype)
 
 
-_sum, _sum_over = _pair("Sum", _accumulated(_total), lambda g, x_shape, dim, keepdim: _spread(g, x_shape, dim, keepdim))
+_total_of_others = _accumulated(_total)
+
+
+def total(a, dim, keepdim):
+    """The sum, in the array's dtype."""
+    if type(a) is np.ndarray and a.dtype.kind in "fc" and a.itemsize > 2:
+        return np.add.reduce(a, dim if a.ndim else None, None, None, keepdim)
+    return _total_of_others(a, dim, keepdim)
+
+
+_sum, _sum_over = _pair("Sum", total, lambda g, x_shape, dim, keepdim: _spread(g, x_shape, dim, keepdim))
 
 
 def _typed(input, dtype, whole=dtypes.int64):
@@ -63,8 +73,10 @@ def _typed(input, dtype, whole=dtypes.int64):
 def sum(input, dim=None, keepdim=False, *, dtype=None, out=None):
     """Sum over `dim` (all if None). Integers and bools are summed as int64 unless `dtype` says otherwise."""
     need_tensor(input, "sum", "input", 1)
-    input = _typed(input, dtype)
-    return write(out, (_sum if dim is None else _sum_over)(input, axes(dim, input._data.ndim), keepdim))
+    if dtype is not None or input._data.dtype.kind not in "fc":
+        input = _typed(input, dtype)
+    made = (_sum if dim is None else _sum_over)(input, axes(dim, input._data.ndim), keepdim)
+    return made if out is None else write(out, made)
 
 
 def nansum(input, dim=None, keepdim=False, *, dtype=None, out=None):

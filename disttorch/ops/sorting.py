@@ -25,7 +25,8 @@ def _order(a, dim: int, descending: bool):
         a = a.astype(np.float32)
     if not descending:
         return np.argsort(a, axis=dim, kind="stable")
-    return np.flip(a.shape[dim] - 1 - np.argsort(np.flip(a, dim), axis=dim, kind="stable"), dim)
+    backwards = (*(slice(None),) * (dim % a.ndim), slice(None, None, -1))
+    return a.shape[dim] - 1 - np.argsort(a[backwards], axis=dim, kind="stable")[backwards]
 
 
 def _need_order(input, name: str) -> None:
@@ -131,11 +132,15 @@ def nanmedian(input, dim=None, keepdim=False, *, out=None):
 def _middle(a, among_numbers: bool):
     """The median of all elements; NaN where there is one, unless it is sought among the others."""
     a = a.reshape(-1)
-    nans = int((a != a).sum())
+    nans = np.count_nonzero(a != a)
     if nans and (not among_numbers or nans == a.size):
         return a[np.argmax(a != a)]
     place = (a.size - nans - 1) // 2
-    return a[_order(a, 0, False)[place]] if a.dtype.kind == "V" else np.partition(a, place)[place]
+    if a.dtype.kind == "V":
+        return a[_order(a, 0, False)[place]]
+    a = a.copy()
+    a.partition(place)
+    return a[place]
 
 
 _whole = {
