@@ -112,7 +112,7 @@ class _Plan:
 
     def holds(self, optimizer: Elementwise, params: list[Tensor], group: dict) -> bool:
         """Whether the plan still fits: the same parameters have gradients, and nobody has exchanged their state."""
-        if len(params) != len(self.params) or any(a is not b for a, b in zip(params, self.params, strict=True)):
+        if list(map(id, params)) != list(map(id, self.params)):
             return False
         if optimizer.slots(group).keys() != self.slots.keys():
             return False
@@ -157,6 +157,7 @@ class _Unit:
 
     def __init__(self, params: list[Tensor], optimizer: Elementwise, group: dict, slots: dict, fresh: bool):
         self.params, self.fresh, self.slots = params, fresh, list(slots)
+        self.distinct = len(set(map(id, params))) == len(params)
         self.states = [optimizer.state[p] for p in params]
         self.names = _scalar_names(optimizer, group)
         self.block, self.inside = optimizer.block, optimizer.threads_inside
@@ -168,8 +169,13 @@ class _Unit:
         self.numbers = [[s[n]._data for s in self.states] for n in self.names]
 
     def holds(self, state: dict) -> bool:
-        whose = zip(self.params, self.states, strict=True)
-        return all(state.get(p) is own for p, own in whose) and all(s.get(n) is t for s, n, t in self.pinned)
+        for p, own in zip(self.params, self.states, strict=True):
+            if state.get(p) is not own:
+                return False
+        for own, name, tensor in self.pinned:
+            if own.get(name) is not tensor:
+                return False
+        return True
 
     @property
     def scalars(self) -> "_Scalars":
@@ -188,7 +194,7 @@ class _Unit:
             [p._data, p._grad._data, *[state[n]._data for n in self.slots]]
             for p, state in zip(self.params, self.states, strict=True)
         ]
-        if len(set(map(id, self.params))) == len(whole):
+        if self.distinct:
             _run(update, whole, self.block, self.inside)
         else:  # a parameter given twice is stepped twice, one step after the other
             for arrays in whole:
@@ -216,16 +222,17 @@ class _Pack(_Unit):
         xp = namespace(self.params[0].device)
         sizes = [p._data.size for p in self.params]
         ends = np.cumsum(sizes).tolist()
-        self.parts = [slice(end - size, end) for end, size in zip(ends, sizes, strict=True)]
-        self.shapes = [p._data.shape for p in self.params]
+        parts = [slice(end - size, end) for end, size in zip(ends, sizes, strict=True)]
+        shapes = [p._data.shape for p in self.params]
         kind = self.params[0]._data.dtype
         self.flat = []
         with scope(self.params[0].device):
             self.p, self.g = xp.empty(ends[-1], kind), xp.empty(ends[-1], kind)
+            self.own = [self.p[part].reshape(s) for part, s in zip(parts, shapes, strict=True)]
             for name in self.slots:
                 flat = xp.concatenate([s[name]._data.ravel() for s in self.states])
                 self.flat.append(flat)
-                for state, part, shape in zip(self.states, self.parts, self.shapes, strict=True):
+                for state, part, shape in zip(self.states, parts, shapes, strict=True):
                     state[name]._data = flat[part].reshape(shape)
         super().pin()
         for i, name in enumerate(self.names):  # the numbers, too, are views of one array
@@ -244,8 +251,8 @@ class _Pack(_Unit):
         xp.concatenate([p._data for p in self.params], axis=None, out=self.p)
         xp.concatenate([p._grad._data for p in self.params], axis=None, out=self.g)
         _run(update, [[self.p, self.g, *self.flat]], self.block, self.inside)
-        for p, part, shape in zip(self.params, self.parts, self.shapes, strict=True):
-            p._data[...] = self.p[part].reshape(shape)
+        for p, own in zip(self.params, self.own, strict=True):
+            p._data[...] = own
 
 
 def _run(update, parameters: list, block: int, inside: bool) -> None:

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from disttorch.kernels import blas
 from disttorch.kernels.blas import address
 from disttorch.kernels.onednn import binding as dnnl
 from disttorch.kernels.onednn.layouts import FLOAT
@@ -14,7 +15,7 @@ ONE = np.ones(1, FLOAT)
 class Updating:
     def add_scaled(self, y, a, x):
         if not _is_shared(y, x):
-            return super().add_scaled(y, a, x)
+            return blas.add_scaled(y, a, x)
         enter_thread(threads_for(SHARED))  # for a product of a 1 x 1 matrix and the row x
         self.engine.lib.dnnl_sgemm(
             b"N", b"N", 1, y.size, 1, a, address(ONE), 1, address(x), y.size, 1.0, address(y), y.size
@@ -22,7 +23,7 @@ class Updating:
 
     def decay_and_add(self, y, a, x):
         if not _is_shared(y, x):
-            return super().decay_and_add(y, a, x)
+            return blas.decay_and_add(y, a, x)
         self.engine.run(("decay", y.size), lambda plan: _decay(plan, y.size), y, x, np.array([a], FLOAT), work=SHARED)
 
 
