@@ -333,7 +333,9 @@ def multinomial(stream, weights, count: int, replacement: bool):
     xp = stream.xp
     if not replacement or count == 1:  # the largest weight / exponential: Efraimidis and Spirakis (2006)
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-            keys = weights / exponential(stream, weights.shape, weights.dtype)
+            turned = not weights.flags.c_contiguous and weights.T.flags.c_contiguous  # drawn as it lies in memory
+            drawn = exponential(stream, weights.shape[::-1] if turned else weights.shape, weights.dtype)
+            keys = weights / (drawn.T if turned else drawn)
         if count == 1:
             return keys.argmax(-1, keepdims=True)
         return xp.argsort(-keys, -1, kind="stable")[:, :count]

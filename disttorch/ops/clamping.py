@@ -7,7 +7,7 @@ from ..autograd.op import Op
 from ..autograd.variable import Tensor
 from ..dtypes import BOOL, COMPLEX
 from .arguments import need_tensor
-from .pointwise import result_dtype
+from .pointwise import result_dtype, scalar_array
 
 
 def _clamped(x, low, high):
@@ -56,7 +56,7 @@ def clamp(input, min=None, max=None, *, out=None):
 
 
 def _number(value, d):
-    return np.asarray(value, d.np)[()] if d.is_floating_point else int(value)
+    return np.asarray(value, d.np)[()] if d.is_floating_point else scalar_array(int(value), d)[()]
 
 
 def clamp_min(input, min, *, out=None):

@@ -7,6 +7,7 @@ from ..autograd.inplace import write
 from ..autograd.op import Op
 from ..autograd.variable import Tensor, wrap
 from ..devices import scope
+from ..layouts import contiguous_format
 from . import fill
 from .arguments import need_tensor
 from .creation import EMPTY, as_dtype, as_shape, created, empty, empty_like, leaf, sized
@@ -143,7 +144,7 @@ def normal(
 
 def bernoulli(input, p=None, *, generator=None, out=None):
     """1 with the probability that each element of `input` (or the number `p`) gives, else 0."""
-    t = empty_like(input)
+    t = empty_like(input, memory_format=contiguous_format)
     fill.bernoulli_(t, input.detach() if p is None else p, generator=generator)
     return write(out, _bernoulli(input, t._data))
 

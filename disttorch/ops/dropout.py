@@ -6,8 +6,11 @@ from .. import random, sampling
 from ..autograd.op import Op
 from ..autograd.variable import Tensor, wrap
 from ..devices import scope
+from ..dtypes import bool_
 from .activation import in_place
 from .arguments import need_tensor
+from .creation import empty_like
+from .fill import bernoulli_
 from .matmul import kernels_of
 
 _dropout = Op(
@@ -22,8 +25,11 @@ def _check(p):
         raise ValueError(f"dropout probability has to be between 0 and 1, but got {p}")
 
 
-def _mask(shape, p: float, where) -> Tensor:
-    """Booleans: True (kept) with probability 1 - p."""
+def _mask(input, shape, p: float) -> Tensor:
+    """Booleans: True (kept) with probability 1 - p; one for each element in the order in which they lie in memory."""
+    where = input.device
+    if shape == input._data.shape and not input._data.flags.c_contiguous:
+        return bernoulli_(empty_like(input, dtype=bool_), 1.0 - p)
     stream = random.stream(None, where)
     with scope(where):
         return wrap(sampling.bernoulli(stream, shape, 1.0 - p), where)
@@ -39,7 +45,7 @@ def _dropped(input, shape, p, inplace):
     if p == 1:
         zero = _multiply_zero
         return in_place(zero, input) if inplace else zero(input)
-    keep = _mask(shape, p, input.device)
+    keep = _mask(input, shape, p)
     if keep._data.shape != input._data.shape:
         keep = keep.expand(input._data.shape)
     return in_place(_dropout, input, keep, 1.0 / (1.0 - p)) if inplace else _dropout(input, keep, 1.0 / (1.0 - p))
@@ -113,7 +119,7 @@ def _alpha(input, shape, p, inplace):
     if p == 1:
         return in_place(_multiply_zero, input) if inplace else _multiply_zero(input)
     a = 1.0 / np.sqrt((ALPHA**2 * p + 1) * (1 - p))
-    keep = _mask(shape, p, input.device)
+    keep = _mask(input, shape, p)
     noise = keep.to(input.dtype)
     shift = (noise - 1) * (ALPHA * float(a)) + ALPHA * float(a) * p
 

@@ -351,6 +351,7 @@ def _mismatch(to: Tensor, source: Tensor) -> RuntimeError:
 
 def index_put(input, indices, values, accumulate=False):
     """`input` with values placed at (or, with accumulate, added to) the positions that the index tensors name."""
+    need_tensor(input, "index_put", "input", 1)
     key, _ = _key(tuple(indices))
     if values.dtype is not input.dtype:
         raise _mismatch(input, values)

@@ -94,7 +94,8 @@ def _stacker(name, least, dim):
     def function(tensors, *, out=None):
         if not len(tensors):
             raise RuntimeError(f"{name} expects a non-empty TensorList")
-        return cat([least(x) for x in tensors], dim if tensors[0]._data.ndim != 1 or name != "hstack" else 0, out=out)
+        raised = [least(x) for x in tensors]
+        return cat(raised, dim if raised[0]._data.ndim != 1 or name != "hstack" else 0, out=out)
 
     function.__name__ = function.__qualname__ = name
     function.__doc__ = f"Tensors joined as NumPy's {name} does."

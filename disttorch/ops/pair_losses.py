@@ -329,6 +329,7 @@ def soft_margin_loss(input, target, size_average=None, reduce=None, reduction="m
     """log(1 + exp(-target * input)) for targets 1 and -1."""
     reduction = legacy(size_average, reduce, reduction)
     check_reduction(reduction)
+    need_tensor(input, "soft_margin_loss", "input", 1)
     return reduced((-target * input).exp().log1p(), reduction)
 
 

@@ -86,10 +86,8 @@ def searchsorted(sorted_sequence, input, *, out_int32=False, right=False, side=N
             "boundaries tensor dim(0) and input value's dim(0) numel(1)"
         )
     if input.dtype is not sorted_sequence.dtype:
-        raise RuntimeError(
-            "torch.searchsorted(): boundary tensor and input value tensor should have same dtype, but got boundary "
-            f"tensor dtype {_c_name(sorted_sequence)} and input value tensor dtype {_c_name(input)}"
-        )
+        d = dtypes.promote_types(input.dtype, sorted_sequence.dtype)
+        input, sorted_sequence = input.to(d), sorted_sequence.to(d)
     if input._data.ndim == 0 and sorted_sequence._data.ndim != 1 and input._data.size == 1:
         raise RuntimeError(
             "torch.searchsorted(): input value can be a scalar only when boundaries tensor dimension is 1, but we got "
@@ -122,6 +120,7 @@ def searchsorted(sorted_sequence, input, *, out_int32=False, right=False, side=N
         found = np.empty(v.shape, np.int64)
         for row in np.ndindex(a.shape[:-1]):
             found[row] = np.searchsorted(a[row], v[row], side)
+    found = np.where(v != v, a.shape[-1], found)  # no boundary is past NaN
     return write(out, wrap(found.astype(np.int32 if out_int32 else np.int64), sorted_sequence.device))
 
 
@@ -149,7 +148,7 @@ def bincount(input, weights=None, minlength=0):
         raise RuntimeError("minlength should be >= 0")
     if a.ndim != 1 or a.dtype.kind not in "iu" or (a.size and a.min() < 0):
         if a.dtype.kind not in "iu":
-            raise RuntimeError(f"\"bincount_cpu\" not implemented for '{scalar_name(input)}'")
+            raise NotImplementedError(f"\"bincount_cpu\" not implemented for '{scalar_name(input)}'")
         raise RuntimeError("bincount only supports 1-d non-negative integral inputs.")
     if weights is not None and weights._data.shape != a.shape:
         raise RuntimeError("weights should be 1-d and have the same length as input")

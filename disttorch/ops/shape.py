@@ -179,6 +179,9 @@ def movedim(input, source, destination):
     """Dimensions moved to other places, the rest in order."""
     need_tensor(input, "movedim", "input", 1)
     n = input._data.ndim
+    if n == 0:
+        axes(source, n), axes(destination, n)
+        return alias_view(input)
     src = axes((source,) if isinstance(source, int) else source, n)
     dst = axes((destination,) if isinstance(destination, int) else destination, n)
     if len(src) != len(dst):

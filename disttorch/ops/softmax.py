@@ -84,9 +84,10 @@ def gumbel_softmax(logits, tau=1, hard=False, eps=1e-10, dim=-1):
     need_tensor(logits, "gumbel_softmax", "logits", 1)
     if eps != 1e-10:
         warnings.warn("`eps` parameter is deprecated and has no effect.", stacklevel=2)
+    from ..layouts import contiguous_format
     from .creation import empty_like
 
-    gumbels = -empty_like(logits.detach()).exponential_().log()
+    gumbels = -empty_like(logits.detach(), memory_format=contiguous_format).exponential_().log()
     soft = softmax((logits + gumbels) / tau, dim)
     if not hard:
         return soft

@@ -192,7 +192,7 @@ def gradient(input, *, spacing=None, dim=None, edge_order=1):
             raise RuntimeError("torch.gradient expected each dimension size to be at least edge_order+1")
     if input.dtype.category < dtypes.FLOATING:
         input = input.to(dtypes.get_default_dtype())
-    return [_derivative(input, d, h, edge_order) for d, h in zip(dims, spacing, strict=True)]
+    return tuple([_derivative(input, d, h, edge_order) for d, h in zip(dims, spacing, strict=True)])
 
 
 def _derivative(x, d: int, spacing, edge_order: int):
@@ -252,6 +252,8 @@ def vander(x, N=None, increasing=False):
     n = x._data.shape[0] if N is None else N
     if n < 0:
         raise RuntimeError("N must be non-negative.")
+    if x._data.dtype.kind in "iub":
+        x = x.to(dtypes.int64)
     order = range(n) if increasing else range(n - 1, -1, -1)
     return stack([x**k for k in order], -1) if n else x.new_empty((x._data.shape[0], 0))
 

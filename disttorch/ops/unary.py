@@ -70,7 +70,14 @@ acosh = unary(
     x=lambda g, x: g * conj(rsqrt(x * x - 1) if not x.is_complex() else 1 / (sqrt(x - 1) * sqrt(x + 1))),
 )
 atanh = unary("atanh", hushed(np.arctanh), x=lambda g, x: g / conj(1 - x * x))
-sinc = unary("sinc", hushed(np.sinc), x=lambda g, x: (g * conj(_sinc_slope(x))).masked_fill(x == 0, 0))
+
+
+@hushed
+def _sinc(a):
+    return np.sinc(a).astype(a.dtype, copy=False)
+
+
+sinc = unary("sinc", _sinc, x=lambda g, x: (g * conj(_sinc_slope(x))).masked_fill(x == 0, 0))
 
 
 def _sinc_slope(x):
@@ -157,8 +164,8 @@ def positive(input):
 
 
 signbit = unary("signbit", np.signbit, floats=False, result=bool_)
-deg2rad = unary("deg2rad", lambda a: a * (math.pi / 180), x=lambda g: g * (math.pi / 180))
-rad2deg = unary("rad2deg", lambda a: a * (180 / math.pi), x=lambda g: g * (180 / math.pi))
+deg2rad = unary("deg2rad", lambda a: a * a.dtype.type(math.pi / 180), x=lambda g: g * (math.pi / 180))
+rad2deg = unary("rad2deg", lambda a: a * a.dtype.type(180 / math.pi), x=lambda g: g * (180 / math.pi))
 
 # -- tests of an element ----------------------------------------------------------------------------------------------
 isnan = unary("isnan", np.isnan, floats=False, result=bool_)

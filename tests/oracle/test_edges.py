@@ -121,3 +121,27 @@ def test_pictures_of_bytes_are_resized_in_floating_point(mode):
         theirs = torch.nn.functional.interpolate(torch.from_numpy(pixels)[None].float(), new, mode=mode, **smooth)
         different += (ours != theirs[0].clamp(0, 255).round().byte().numpy()).sum()
     assert different <= 2  # where a sum's last bit decides
+
+
+TURNED = [
+    "F.dropout(torch.ones(3, 4).t(), 0.5)",
+    "F.dropout(torch.ones(2, 3, 4).transpose(0, 1), 0.5)",
+    "F.dropout(torch.ones(2, 3, 4, 4).to(memory_format=torch.channels_last), 0.5)",
+    "F.dropout(torch.ones(4, 6)[:, ::2], 0.5)",
+    "F.alpha_dropout(torch.ones(3, 4).t(), 0.5, True)",
+    "F.gumbel_softmax(torch.ones(3, 4).t(), dim=-1)",
+    "torch.bernoulli(torch.full((3, 4), 0.5).t())",
+    "torch.multinomial(torch.rand(3, 4).t(), 1)",
+    "torch.multinomial(torch.rand(3, 4).t(), 2)",
+    "torch.rand_like(torch.ones(3, 4).t())",
+    "torch.ones(8, 4).t().normal_()",
+]
+
+
+@pytest.mark.parametrize("code", TURNED)
+def test_random_numbers_of_turned_tensors(code):
+    found = []
+    for lib in (disttorch, torch):
+        lib.manual_seed(0)
+        found.append(eval(code, {"torch": lib, "F": lib.nn.functional}).numpy())
+    np.testing.assert_allclose(*found, rtol=1e-5)

@@ -1,0 +1,61 @@
+"""Operations on unusual tensors: in another order in memory, of no dimensions, of bytes, of 16 bits, with NaN."""
+
+import math
+
+import pytest
+
+import disttorch
+from disttorch.nn import functional
+
+
+def drawn(function):
+    disttorch.manual_seed(0)
+    return function()
+
+
+def test_random_numbers_go_where_the_elements_lie():
+    x = disttorch.ones(3, 4)
+    for dropout in (
+        lambda t: functional.dropout(t, 0.5),
+        lambda t: functional.alpha_dropout(t, 0.5, True),
+        lambda t: functional.dropout(t * 1, 0.5, inplace=True),
+    ):
+        assert drawn(lambda: dropout(x.t())).tolist() == drawn(lambda: dropout(x)).t().tolist()
+    images = disttorch.ones(2, 3, 4, 4).contiguous(memory_format=disttorch.channels_last)
+    kept = drawn(lambda: functional.dropout(images, 0.5))
+    assert (
+        kept.permute(0, 2, 3, 1).tolist() == drawn(lambda: functional.dropout(disttorch.ones(2, 4, 4, 3), 0.5)).tolist()
+    )
+    weights = disttorch.full((8, 5), 0.2)
+    assert drawn(lambda: disttorch.bernoulli(weights.t())).tolist() == (
+        drawn(lambda: disttorch.bernoulli(weights.reshape(5, 8))).tolist()
+    )
+
+
+def test_tensors_of_no_dimensions():
+    x = disttorch.tensor(1.5)
+    assert disttorch.hstack([x, x]).tolist() == [1.5, 1.5]
+    assert x.movedim(0, -1).item() == 1.5
+
+
+def test_bytes_and_16_bits():
+    assert disttorch.tensor([0, 200], dtype=disttorch.uint8).clamp(min=-1).tolist() == [255, 255]
+    assert disttorch.vander(disttorch.tensor([200, 1], dtype=disttorch.uint8), 3).tolist() == [
+        [40000, 200, 1],
+        [1, 1, 1],
+    ]
+    x = disttorch.tensor([1.0, 0.5], dtype=disttorch.bfloat16)
+    for function in (disttorch.deg2rad, disttorch.rad2deg, disttorch.sinc):
+        assert function(x).dtype is disttorch.bfloat16
+    with pytest.raises(NotImplementedError, match="\"bincount_cpu\" not implemented for 'Float'"):
+        disttorch.ones(2).bincount()
+
+
+def test_places_of_nan_and_of_other_dtypes():
+    sequence = disttorch.tensor([0.0, 1.0, math.inf, math.nan])
+    assert disttorch.searchsorted(sequence, disttorch.tensor([math.nan, 1.0])).tolist() == [4, 1]
+    assert disttorch.bucketize(disttorch.tensor([1, -2, 3]), disttorch.tensor([0.0, 1.5])).tolist() == [1, 0, 2]
+
+
+def test_gradient_gives_a_tuple():
+    assert isinstance(disttorch.gradient(disttorch.arange(4.0)), tuple)
