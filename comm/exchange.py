@@ -20,6 +20,7 @@ from .direct import bounds
 from .errors import CollectiveMismatch, CommError, DeadlineExceeded, departed
 from .plans import (
     Plan,
+    Round,
     direct_all_gather,
     direct_exchange,
     direct_reduce_scatter,
@@ -95,13 +96,13 @@ class MessageEngine:
             else:
                 self._sliced(call, deadline, array, ring_reduce_scatter, ring_all_gather, plain)
             if op == "avg":
+                self.mailbox.flush(deadline)
                 np.divide(array, self.size, out=array)
         self.mailbox.flush(deadline)
 
     def _sliced(self, call: Call, deadline: Deadline, array: np.ndarray, scatter, gather, op: str) -> None:
-        cuts = bounds(array.size, self.size)
-        self._run(call, deadline, array, cuts, scatter(self.rank, self.size), op)
-        self._run(call, deadline, array, cuts, gather(self.rank, self.size))
+        plan = scatter(self.rank, self.size) + gather(self.rank, self.size)
+        self._run(call, deadline, array, bounds(array.size, self.size), plan, op)
 
     def broadcast(self, call: Call, deadline: Deadline, patient: bool, array: np.ndarray, src: int) -> None:
         self._begin()
@@ -210,15 +211,21 @@ class MessageEngine:
     def _run(
         self, call: Call, deadline: Deadline, array: np.ndarray, cuts: list[int], plan: Plan, op: str = ""
     ) -> None:
+        """What a round receives and the next one sends goes on piece by piece, as soon as it has come."""
         parts = [array[low:high] for low, high in pairwise(cuts)]
-        for sends, receives, combine in plan:
+        came: set[int] = set()
+        for (sends, receives, combine), following in zip(plan, [*plan[1:], Round()], strict=True):
             for peer, part in sends:
-                self._send(call, peer, parts[part])
+                if part not in came:
+                    self._send(call, peer, parts[part])
+            came = {part for _, part in receives}
+            onward = {part: [peer for peer, other in following.sends if other == part] for part in came}
             if combine:
-                self._combine(call, deadline, [peer for peer, _ in receives], parts[receives[0][1]], op)
+                (part,) = came
+                self._combine(call, deadline, [peer for peer, _ in receives], parts[part], op, onward[part])
             else:
                 for peer, part in receives:
-                    self._receive(call, deadline, peer, parts[part])
+                    self._receive(call, deadline, peer, parts[part], onward[part])
 
     def _trade(self, call: Call, deadline: Deadline, inputs: Sequence, outputs: Sequence) -> None:
         """Send inputs[p] to each other rank p, receive outputs[p] from it; neighbours first, to spread the load."""
@@ -234,21 +241,33 @@ class MessageEngine:
         nothing = np.empty(0, np.uint8)
         self._run(call, deadline, nothing, [0, 0], dissemination(self.rank, self.size))
 
-    def _send(self, call: Call, peer: int, array: np.ndarray) -> None:
+    def _header(self, call: Call, peer: int, array: np.ndarray) -> Header:
+        """That of the first piece of the next array for `peer`."""
         self._sent[peer] += 1
-        number, raw = self._sent[peer], array.view(np.uint8)
-        header = Header(DATA, self.rank, self._number, number, 0, raw.size, call.fingerprint, call.place)
-        self.mailbox.send(peer, header, raw)
+        number = self._sent[peer]
+        return Header(DATA, self.rank, self._number, number, 0, array.nbytes, call.fingerprint, call.place)
 
-    def _receive(self, call: Call, deadline: Deadline, peer: int, array: np.ndarray) -> None:
+    def _send(self, call: Call, peer: int, array: np.ndarray) -> None:
+        self.mailbox.send(peer, self._header(call, peer, array), array.view(np.uint8))
+
+    def _receive(
+        self, call: Call, deadline: Deadline, peer: int, array: np.ndarray, onward: Sequence[int] = ()
+    ) -> None:
+        """Fill `array` with what `peer` sends, and send it to the ranks of `onward`."""
         raw, step = array.view(np.uint8), self.mailbox.mail.piece
+        headers = {to: self._header(call, to, raw) for to in onward}
         for offset in range(0, max(raw.size, 1), step):
             piece = raw[offset : offset + step]
             piece[...] = self._next(call, deadline, peer, offset, piece.size)
+            for to, header in headers.items():
+                self.mailbox.send(to, header, piece, offset)
 
-    def _combine(self, call: Call, deadline: Deadline, senders: list[int], own: np.ndarray, op: str) -> None:
-        """Reduce into `own` what each of `senders` sends, piece by piece; in rank order, its own included."""
+    def _combine(
+        self, call: Call, deadline: Deadline, senders: list[int], own: np.ndarray, op: str, onward: Sequence[int] = ()
+    ) -> None:
+        """Reduce into `own` what each of `senders` sends, in rank order, its own included; send that to `onward`."""
         step = self.mailbox.mail.piece // own.itemsize
+        headers = {to: self._header(call, to, own) for to in onward}
         for low in range(0, max(own.size, 1), step):
             piece = own[low : low + step]
             sources = {self.rank: piece}
@@ -257,6 +276,8 @@ class MessageEngine:
                 sources[peer] = data.view(own.dtype)
             if piece.size:
                 reduce_into([piece], [sources[rank] for rank in sorted(sources)], op)
+            for to, header in headers.items():
+                self.mailbox.send(to, header, piece.view(np.uint8), low * own.itemsize)
 
     def _next(self, call: Call, deadline: Deadline, peer: int, offset: int, size: int) -> np.ndarray:
         """The payload of the next message of `peer`, which must be the piece of `size` bytes at `offset`."""

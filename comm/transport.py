@@ -25,6 +25,7 @@ SLICE = 0.05  # seconds waited between two looks at the deadline and at who is a
 COPY_BELOW = 128 << 10  # bytes; a smaller payload is copied, because following a zero-copy send costs more
 LINGER = 200  # milliseconds that a closing rank gives its last messages to leave
 ENVELOPE = 1024  # bytes that encryption may add to a message
+INWARD, OUTWARD = 1, 2  # the thread of ZeroMQ's that receives and the one that sends, as bits: both copy all the time
 RECEIVE_QUEUE = 16  # messages per sender that may lie unread before the sender's side holds back
 
 
@@ -114,11 +115,12 @@ class ZmqMail(Mail):
         self.piece = PIECE if secret is None else SEALED_PIECE
         self.rank, self.size, self.token, self._secret = rank, size, token, secret
         self.peers: list[str] = []  # every rank's address, once they are known
-        self._context = zmq.Context()
+        self._context = zmq.Context(io_threads=2)
         self._outs: dict[int, Any] = {}
         self._sending, self._receiving = clock.Lock(), clock.Lock()
         self._inbox = self._context.socket(zmq.PULL)
         self._inbox.setsockopt(zmq.LINGER, 0)
+        self._inbox.setsockopt(zmq.AFFINITY, INWARD)
         self._inbox.setsockopt(zmq.RCVHWM, RECEIVE_QUEUE)
         self._inbox.setsockopt(zmq.MAXMSGSIZE, PIECE + ENVELOPE)
         self._inbox.setsockopt(zmq.RCVBUF, 4 << 20)
@@ -137,6 +139,7 @@ class ZmqMail(Mail):
             zmq = self._zmq
             sock = self._context.socket(zmq.PUSH)
             sock.setsockopt(zmq.LINGER, 0)
+            sock.setsockopt(zmq.AFFINITY, OUTWARD)
             sock.setsockopt(zmq.SNDHWM, 0)  # never block: what waits is the caller's array, or bounded by COPY_BELOW
             sock.setsockopt(zmq.SNDBUF, 4 << 20)
             sock.setsockopt(zmq.IPV6, int("[" in self.peers[peer]))
@@ -161,17 +164,18 @@ class ZmqMail(Mail):
 
     def receive(self, seconds: float) -> Message | None:
         with self._receiving:
-            if not self._inbox.poll(int(seconds * 1000)):
+            if not self._zmq.zmq_poll([(self._inbox, self._zmq.POLLIN)], int(seconds * 1000)):
                 return None
-            head = self._inbox.recv()
+            head = last = self._inbox.recv(copy=False)
             data, extra = None, 0
-            while self._inbox.getsockopt(self._zmq.RCVMORE):
-                data, extra = self._inbox.recv(copy=False), extra + 1
+            while last.more:
+                data = last = self._inbox.recv(copy=False)
+                extra += 1
         try:
             if extra > 1:
                 raise MessageError(f"{extra + 1} frames")
             payload = _EMPTY if data is None else np.frombuffer(data.buffer, np.uint8)
-            return Message(wire.decode(self.token, head, payload.size, self.size), payload)
+            return Message(wire.decode(self.token, head.bytes, payload.size, self.size), payload)
         except MessageError:
             self.dropped += 1
             return None
@@ -196,15 +200,15 @@ class Mailbox:
         self._tickets: deque = deque()
         self._lent: Message | None = None  # the last one, if its data are its sender's
 
-    def send(self, peer: int, header: Header, data: np.ndarray) -> list[Any]:
+    def send(self, peer: int, header: Header, data: np.ndarray, begin: int = 0) -> list[Any]:
         """Start sending all of `data` (flat uint8), in pieces; `flush`, or wait for the tickets, before changing it.
 
-        header: that of the first piece, with the total.
+        header: that of the first piece, with the total; begin: where in the whole `data` begins, in bytes.
         """
         step, tickets = self.mail.piece, []
-        for offset in range(0, max(data.size, 1), step):
-            piece = header._replace(offset=offset) if offset else header
-            ticket = self.mail.send(peer, piece, data[offset : offset + step])
+        for at in range(0, max(data.size, 1), step):
+            piece = header._replace(offset=begin + at) if begin + at else header
+            ticket = self.mail.send(peer, piece, data[at : at + step])
             if ticket is not None:
                 tickets.append(ticket)
         self._tickets.extend(tickets)
