@@ -72,9 +72,14 @@ def _sasum():
 def is_finite(x):
     """Whether the sum of a float32 array's magnitudes is finite: False for NaN, for inf, and for an enormous sum."""
     total = _sasum()
-    if total is None or not (x.flags.c_contiguous or np.moveaxis(x, 1, -1).flags.c_contiguous):
+    if total is None or not (x.flags.c_contiguous or _last(x).flags.c_contiguous):
         return math.isfinite(np.add.reduce(x, axis=None))
     return math.isfinite(total(x.size, address(x), 1))
+
+
+def _last(x):
+    """x (N, C, *S) with its channels last; np.moveaxis takes ten times as long."""
+    return x.transpose(0, *range(2, x.ndim), 1) if x.ndim > 1 else x
 
 
 def address(array):
