@@ -357,6 +357,14 @@ def test_sync_batch_norm_equals_one_process_with_the_whole_batch():
         np.testing.assert_allclose(got, expected.numpy(), **close)
 
 
+def test_zero_shares_out_frozen_parameters_too():
+    def shares(rank):
+        optimizer = ZeroRedundancyOptimizer([torch.zeros(n) for n in (3, 3, 1, 1)], torch.optim.SGD, lr=0.1)
+        return [p.numel() for p in optimizer.optim.param_groups[0]["params"]]
+
+    assert run_ranks(2, shares) == [[3, 1], [3, 1]]
+
+
 def test_partition_is_even_and_complete():
     assert partition([4, 1, 1, 2], [0, 0]) == [[0], [1, 2, 3]]
     assert partition([], [0, 0]) == [[], []]

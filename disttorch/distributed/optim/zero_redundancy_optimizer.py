@@ -75,7 +75,7 @@ class ZeroRedundancyOptimizer(Optimizer, Joinable):
         """This rank's part of a group."""
         params = group["params"]
         self._all += params
-        found = partition([p.numel() if p.requires_grad else 0 for p in params], self._loads)
+        found = partition([p.numel() for p in params], self._loads)
         for share, indices in zip(self._shares, found, strict=True):
             share += [params[i] for i in indices]
         return {**_settings(group), "params": [params[i] for i in found[self.process_group.rank()]]}
