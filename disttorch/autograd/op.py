@@ -204,9 +204,9 @@ class ViewOp(Op):
     def _marked(self, out, x, args):
         made, data = out._data, x._data
         owner = made.base
-        if owner is None or not (owner is data or owner is data.base):
-            if x.device.host and made.size and not np.may_share_memory(made, data):
-                return out
+        seen = owner is not None and (owner is data or owner is data.base)
+        if not seen and x.device.host and made.size and not np.may_share_memory(made, data):
+            return out
         return mark_view(out, x, self, args)
 
 

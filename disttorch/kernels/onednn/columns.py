@@ -101,5 +101,5 @@ def _channels_first(y):
 @lru_cache(1024)
 def _padded(shape, padding):
     """An array (N, C, *S) with its padding, channels last: the whole's shape, and where in it the array lies."""
-    (n, c, *spatial), axes = shape, list(zip(shape[2:], padding, strict=True))
+    (n, c), axes = shape[:2], list(zip(shape[2:], padding, strict=True))
     return (n, *(s + 2 * p for s, p in axes), c), (slice(None), *(slice(p, p + s) for s, p in axes))
