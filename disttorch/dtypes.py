@@ -86,8 +86,9 @@ def _by_name(name: str) -> dtype:
 
 
 @lru_cache(None)
-def promote_types(a: dtype, b: dtype) -> dtype:
+def promote_types(type1: dtype, type2: dtype) -> dtype:
     """The smallest dtype of at least both arguments' size and kind (torch.promote_types)."""
+    a, b = type1, type2
     if a is b:
         return a
     if a.category < b.category:

@@ -1,6 +1,7 @@
 """What a tensor can be asked that is no operation: its layout, ways to Python and NumPy, hooks, copies, pickles."""
 
 import math
+import weakref
 
 import numpy as np
 
@@ -51,12 +52,10 @@ class TensorMethods:
         else:
             item = data.itemsize
             steps = tuple([s // item for s in data.strides])
-            if 0 in steps:  # NumPy's for a dimension inserted by None
-                found = list(steps)
-                for k in range(len(found) - 1, -1, -1):
-                    if found[k] == 0 and data.shape[k] == 1:
-                        found[k] = found[k + 1] * data.shape[k + 1] if k + 1 < len(found) else 1
-                steps = tuple(found)
+            for k in range(len(steps) - 1, -1, -1) if 0 in steps else ():
+                if steps[k] == 0 and data.shape[k] == 1:  # NumPy's for a dimension inserted by None
+                    step = steps[k + 1] * data.shape[k + 1] if k + 1 < len(steps) else 1
+                    steps = (*steps[:k], step, *steps[k + 1 :])
         return steps if dim is None else steps[dim]
 
     def storage_offset(self) -> int:
@@ -216,6 +215,10 @@ class TensorMethods:
             raise TypeError("Got unsupported ScalarType BFloat16")
         return self._data
 
+    def __array_wrap__(self, array, context=None, return_scalar=False):
+        """What NumPy's functions make of a tensor is a tensor."""
+        return ops.from_numpy(np.asarray(array, np.uint8 if array.dtype == bool else None))
+
     def __array__(self, dtype=None, copy=None):
         data = self.numpy()
         return data if dtype is None else data.astype(dtype, copy=False)
@@ -227,16 +230,16 @@ class TensorMethods:
             raise RuntimeError("Boolean value of Tensor with more than one value is ambiguous")
         return bool(self._data) if self.device is not META else bool(self.item())
 
-    def _only(self, type_name="", real=True):
-        """`item`, for Python's conversions."""
+    def _only(self, type_name=None):
+        """`item`, for Python's conversions; a real number where the name of its C++ type is given."""
         if self._data.size != 1:
             raise ValueError("only one element tensors can be converted to Python scalars")
         value = self.item()
-        if real and isinstance(value, complex):
-            if value.imag:
-                raise RuntimeError(f"value cannot be converted to type {type_name} without overflow")
-            value = value.real
-        return value
+        if type_name is None or not isinstance(value, complex):
+            return value
+        if value.imag:
+            raise RuntimeError(f"value cannot be converted to type {type_name} without overflow")
+        return value.real
 
     def __float__(self):
         return float(self._only("double"))
@@ -245,7 +248,7 @@ class TensorMethods:
         return int(self._only("int64_t"))
 
     def __complex__(self):
-        return complex(self._only(real=False))
+        return complex(self._only())
 
     def __index__(self):
         if self._data.dtype.kind not in "iub" or self._data.size != 1:
@@ -347,10 +350,7 @@ class TensorMethods:
             raise RuntimeError("can't retain_grad on Tensor that has requires_grad=False")
         if self.grad_fn is None or self._retains:
             return
-        self._retains = True
-        import weakref
-
-        me = weakref.ref(self)
+        self._retains, me = True, weakref.ref(self)
 
         def keep(g):
             t = me()

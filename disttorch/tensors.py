@@ -2,6 +2,7 @@
 
 from . import dtypes, ops
 from .autograd.variable import Tensor
+from .ops.fill import NUMBERS
 from .ops.pointwise import inplace_of
 from .tensor_methods import TensorMethods
 
@@ -87,23 +88,40 @@ def _reflected(name: str, function):
     return method
 
 
+def operator(function, numbers=NUMBERS):
+    """What Python's operators call: NotImplemented where the function does not know the other operand's type."""
+
+    def method(self, other):
+        try:
+            return function(self, other)
+        except TypeError:
+            if isinstance(other, (Tensor, *numbers)):
+                raise
+            return NotImplemented
+
+    return method
+
+
 class _Operators:
     """What Python's operators and brackets call."""
 
     __getitem__, __setitem__ = ops.getitem, ops.setitem
-    __add__ = __radd__ = ops.arithmetic._add
-    __sub__ = ops.arithmetic._sub
-    __mul__ = __rmul__ = ops.mul
-    __truediv__ = ops.arithmetic._true_div
-    __floordiv__, __mod__, __pow__, __matmul__ = ops.floor_divide, ops.remainder, ops.pow, ops.matmul
+    __add__ = __radd__ = ops.arithmetic._add.operator
+    __sub__, __rsub__ = ops.arithmetic._sub.operator, ops.arithmetic._rsub.operator
+    __mul__ = __rmul__ = ops.mul.operator
+    __truediv__ = ops.arithmetic._true_div.operator
+    __floordiv__, __mod__ = ops.floor_divide.operator, ops.remainder.operator
+    __pow__, __matmul__ = operator(ops.pow), operator(ops.matmul, ())
     __neg__, __pos__, __abs__ = ops.neg, ops.positive, ops.abs
-    __eq__, __ne__, __lt__, __le__, __gt__, __ge__ = ops.eq, ops.ne, ops.lt, ops.le, ops.gt, ops.ge
-    __and__, __or__, __xor__ = ops.bitwise_and, ops.bitwise_or, ops.bitwise_xor
-    __lshift__, __rshift__ = ops.bitwise_left_shift, ops.bitwise_right_shift
+    __eq__, __ne__, __lt__ = ops.eq.operator, ops.ne.operator, ops.lt.operator
+    __le__, __gt__, __ge__ = ops.le.operator, ops.gt.operator, ops.ge.operator
+    __and__, __or__ = ops.bitwise_and.operator, ops.bitwise_or.operator
+    __xor__ = ops.bitwise_xor.operator
+    __lshift__, __rshift__ = ops.bitwise_left_shift.operator, ops.bitwise_right_shift.operator
 
-    __rand__ = _reflected("__rand__", ops.bitwise_and)
-    __ror__ = _reflected("__ror__", ops.bitwise_or)
-    __rxor__ = _reflected("__rxor__", ops.bitwise_xor)
+    __rand__ = _reflected("__rand__", ops.bitwise_and.operator)
+    __ror__ = _reflected("__ror__", ops.bitwise_or.operator)
+    __rxor__ = _reflected("__rxor__", ops.bitwise_xor.operator)
 
     def __invert__(self):
         if self._data.dtype.kind in "fcV":
@@ -116,26 +134,11 @@ class _Operators:
     def __rrshift__(self, other):
         return ops.bitwise_right_shift(other, self)
 
-    def __rsub__(self, other):
-        return ops.arithmetic._rsub(self, other)
-
-    def __rtruediv__(self, other):
-        return self.reciprocal() * other
-
-    __rdiv__ = __rtruediv__
-
-    def __rfloordiv__(self, other):
-        return ops.floor_divide(other, self)
-
-    def __rmod__(self, other):
-        return ops.remainder(other, self)
-
-    def __rpow__(self, other):
-        return ops.pow(other, self)
-
-    def __rmatmul__(self, other):
-        return ops.matmul(other, self)
-
+    __rdiv__ = __rtruediv__ = operator(lambda self, other: self.reciprocal().mul(other))
+    __rfloordiv__ = operator(lambda self, other: ops.floor_divide(other, self))
+    __rmod__ = operator(lambda self, other: ops.remainder(other, self))
+    __rpow__ = operator(lambda self, other: ops.pow(other, self))
+    __rmatmul__ = operator(lambda self, other: ops.matmul(other, self), ())
     __hash__ = object.__hash__
 
 

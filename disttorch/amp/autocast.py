@@ -160,6 +160,7 @@ def _install() -> None:
 
     from .. import functional, ops
     from ..nn import functional as nn_functional
+    from ..tensors import operator
 
     casting: dict = {}  # one for a function, wherever it is found
     for names, lower in ((LOWER, True), (FLOAT32, False)):
@@ -168,8 +169,7 @@ def _install() -> None:
                 if name in vars(home):
                     plain = vars(home)[name]
                     setattr(home, name, casting.setdefault(plain, _casting(plain, kinds, lower)))
-    Tensor.__matmul__ = Tensor.matmul
-    Tensor.__pow__ = Tensor.pow
+    Tensor.__matmul__, Tensor.__pow__ = operator(Tensor.matmul, ()), operator(Tensor.pow)
 
 
 def is_autocast_available(device_type: str) -> bool:

@@ -310,7 +310,23 @@ logaddexp2 = binary(
     y=lambda g, x, y: g / (1 + (x - y).exp2()),
     numbers="none",
 )
-heaviside = binary("heaviside", np.heaviside, x=no_gradient, y=lambda g, x: g.masked_fill(x != 0, 0), numbers="none")
+_step = binary(
+    "heaviside",
+    lambda x, y: np.where(x == 0, y, (x > 0).astype(x.dtype)),
+    x=no_gradient,
+    y=lambda g, x: g.masked_fill(x != 0, 0),
+    numbers="none",
+)
+
+
+def heaviside(input, values, *, out=None):
+    """0 below 0 (and for NaN), 1 above, and `values`, of the same dtype, at 0."""
+    check_operands("heaviside", input, values, "none")
+    if input.dtype is not values.dtype:
+        raise RuntimeError("heaviside is not yet implemented for tensors with different dtypes.")
+    return _step(input, values, out=out)
+
+
 gcd = binary("gcd", np.gcd, x=lambda g: g, y=lambda g: g, result=True, numbers="none")
 lcm = binary("lcm", np.lcm, x=lambda g: g, y=lambda g: g, result=True, numbers="none")
 

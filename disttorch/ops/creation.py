@@ -1,5 +1,6 @@
 """Making tensors: of constants, ranges and grids."""
 
+import itertools
 import math
 import warnings
 from collections.abc import Sequence
@@ -452,9 +453,7 @@ def meshgrid(*tensors, indexing=None):
         )
         indexing = "ij"
     if indexing not in ("ij", "xy"):
-        raise RuntimeError(
-            f'torch.meshgrid: indexing must be one of "xy" or "ij", but received: {indexing}'
-        )  # fmt: skip
+        raise RuntimeError(f'torch.meshgrid: indexing must be one of "xy" or "ij", but received: {indexing}')
     if not tensors:
         raise RuntimeError("meshgrid expects a non-empty TensorList")
     need_tensors(tensors)
@@ -487,8 +486,6 @@ def cartesian_prod(*tensors):
 def combinations(input, r=2, with_replacement=False):
     """All combinations of `r` elements of a vector, a row each, in the order of itertools."""
     need_tensor(input, "combinations", "input", 1)
-    import itertools
-
     if input._data.ndim != 1:
         raise RuntimeError(f"Expect a 1D vector, but got shape {list(input._data.shape)}")
     choose = itertools.combinations_with_replacement if with_replacement else itertools.combinations

@@ -145,7 +145,9 @@ def split(tensor, split_size_or_sections, dim=0):
     return _together(_split_node, tensor, d, [_split.view(tensor, d, start, n) for start, n in places])
 
 
-split_with_sizes = split
+def split_with_sizes(input, split_sizes, dim=0):
+    """`split` into pieces of the sizes given."""
+    return split(input, split_sizes, dim)
 
 
 def chunk(input, chunks, dim=0):

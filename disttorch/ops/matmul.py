@@ -237,19 +237,33 @@ def addmm(input, mat1, mat2, *, beta=1, alpha=1, out=None):
     return write(out, _scaled(input, beta) + _scaled(_mm(mat1, mat2), alpha))
 
 
-def _with_sum(name, product):
-    def function(input, a, b, *, beta=1, alpha=1, out=None):
-        need_tensor(input, name, "input", 1)
-        value = _scaled(product(a, b), alpha)
-        return write(out, value if beta == 0 else _scaled(input, beta) + value)
-
-    function.__name__ = function.__qualname__ = name
-    function.__doc__ = f"beta * input + alpha * {product.__name__}(a, b)."
-    return function
+def _with_sum(input, product, beta, alpha, out):
+    value = _scaled(product, alpha)
+    return write(out, value if beta == 0 else _scaled(input, beta) + value)
 
 
-addbmm = _with_sum("addbmm", lambda a, b: bmm(a, b).sum(0))
-baddbmm, addmv, addr = _with_sum("baddbmm", bmm), _with_sum("addmv", mv), _with_sum("addr", outer)
+def addbmm(input, batch1, batch2, *, beta=1, alpha=1, out=None):
+    """beta * input + alpha * the sum of the matrix products of two batches."""
+    need_tensor(input, "addbmm", "input", 1)
+    return _with_sum(input, bmm(batch1, batch2).sum(0), beta, alpha, out)
+
+
+def baddbmm(input, batch1, batch2, *, beta=1, alpha=1, out=None):
+    """beta * input + alpha * bmm(batch1, batch2)."""
+    need_tensor(input, "baddbmm", "input", 1)
+    return _with_sum(input, bmm(batch1, batch2), beta, alpha, out)
+
+
+def addmv(input, mat, vec, *, beta=1, alpha=1, out=None):
+    """beta * input + alpha * mat @ vec."""
+    need_tensor(input, "addmv", "input", 1)
+    return _with_sum(input, mv(mat, vec), beta, alpha, out)
+
+
+def addr(input, vec1, vec2, *, beta=1, alpha=1, out=None):
+    """beta * input + alpha * outer(vec1, vec2)."""
+    need_tensor(input, "addr", "input", 1)
+    return _with_sum(input, outer(vec1, vec2), beta, alpha, out)
 
 
 def chain_matmul(*matrices, out=None):

@@ -119,6 +119,19 @@ def check_operands(name: str, x, y, numbers: str) -> None:
             )
 
 
+def refuse_operands(name: str, x, y, numbers: str):
+    """The same for Python's operators: NotImplemented, so that Python asks the other operand, and complains itself.
+    Arrays of numbers can be compared with == and !=.
+    """
+    try:
+        check_operands(name, x, y, numbers)
+    except TypeError:
+        if name in ("eq", "ne") and isinstance(y, np.ndarray) and y.dtype.kind in "biufc":
+            return getattr(x, name)(wrap(y))
+        return NotImplemented
+    return None
+
+
 def broadcast_error(a: tuple, b: tuple) -> RuntimeError | None:
     """PyTorch's complaint about two shapes that do not broadcast, or None if they do."""
     for i in range(-1, -min(len(a), len(b)) - 1, -1):
@@ -160,39 +173,46 @@ def binary(name: str, ufunc, *, x, y, floats=False, bools=True, result=None, nod
     plain = () if numbers == "none" else (float, int)
     direct = isinstance(getattr(ufunc, "__wrapped__", ufunc), np.ufunc)  # can write into an operand
 
-    def function(input, other, *, out=None):
-        if isinstance(input, Tensor):
-            a, where = input._data, input.device
-            kind = a.dtype.kind
-            wanted = input._rg or input._view is not None
-            if isinstance(other, Tensor):
-                b = other._data
-                wanted = wanted or other._rg or other._view is not None
-                ready = a.dtype is b.dtype and where is other.device and (kind == "f" or kind in direct_kinds)
+    def variant(check):
+        def function(input, other, *, out=None):
+            if isinstance(input, Tensor):
+                a, where = input._data, input.device
+                kind = a.dtype.kind
+                wanted = input._rg or input._view is not None
+                if isinstance(other, Tensor):
+                    b = other._data
+                    wanted = wanted or other._rg or other._view is not None
+                    ready = a.dtype is b.dtype and where is other.device and (kind == "f" or kind in direct_kinds)
+                else:
+                    b = other
+                    ready = kind == "f" and type(other) in plain and a.dtype.itemsize > 2 and where.host
             else:
-                b = other
-                ready = kind == "f" and type(other) in plain and a.dtype.itemsize > 2 and where.host
-        else:
-            ready, wanted = False, True
-        if not ready:
-            check_operands(name, input, other, numbers)
-            where, d = common_device(input, other), result_dtype(input, other)
-            if floats and d.category < FLOATING:
-                d = dtypes.get_default_dtype()
-            if not bools:
-                refuse_bools(name, input, other, d)
-            a, b = operand(input, d, where), operand(other, d, where)
-        try:
-            data = ufunc(a, b) if where.host else _run(ufunc, where, a, b)
-        except ValueError:
-            error = broadcast_error(np.shape(a), np.shape(b))
-            if error is None:
-                raise
-            raise error from None
-        t = wrap(data if type(data) is np.ndarray else np.asarray(data) if where.host else data, where)
-        if wanted and result is None and mode.grad:
-            op.record((t,), (input, other), ())
-        return t if out is None else write(out, t)
+                ready, wanted = False, True
+            if not ready:
+                if (refusal := check(name, input, other, numbers)) is not None:
+                    return refusal
+                where, d = common_device(input, other), result_dtype(input, other)
+                if floats and d.category < FLOATING:
+                    d = dtypes.get_default_dtype()
+                if not bools:
+                    refuse_bools(name, input, other, d)
+                a, b = operand(input, d, where), operand(other, d, where)
+            try:
+                data = ufunc(a, b) if where.host else _run(ufunc, where, a, b)
+            except ValueError:
+                error = broadcast_error(np.shape(a), np.shape(b))
+                if error is None:
+                    raise
+                raise error from None
+            t = wrap(data if type(data) is np.ndarray else np.asarray(data) if where.host else data, where)
+            if wanted and result is None and mode.grad:
+                op.record((t,), (input, other), ())
+            return t if out is None else write(out, t)
+
+        return function
+
+    function = variant(check_operands)
+    function.operator = variant(refuse_operands)
 
     def method(self, other):
         if self._view is not None and mode.grad:

@@ -44,14 +44,14 @@ def reshape(input, *args, shape=None):
     return _reshape(input, infer_shape(sizes(args, shape), input._data.size))
 
 
-def view(input, *shape, dtype=None):
+def view(input, *shape, dtype=None, size=None):
     """The same memory in another shape (or, given a dtype, read as that dtype). RuntimeError if the layout needs a
     copy.
     """
     if dtype is not None or (len(shape) == 1 and isinstance(shape[0], dtypes.dtype)):
         return view_dtype(input, dtype or shape[0])
     data = input._data
-    shape = infer_shape(sizes(shape), data.size)
+    shape = infer_shape(sizes(shape, size), data.size)
     if data.flags.c_contiguous or input._root is None:
         return _reshape(input, shape)
     # Kernels lay activations out channels-last; only where the user's own view made the strides is a copy an error.
@@ -114,11 +114,11 @@ def ravel(input):
     return reshape(input, -1)
 
 
-def unflatten(input, dim, sizes_):
+def unflatten(input, dim, sizes):
     """Dimension `dim` split into several."""
     d = axis(dim, input._data.ndim)
     shape = input._data.shape
-    inner = tuple(sizes_)
+    inner = tuple(sizes)
     if -1 not in inner and math.prod(inner) != shape[d]:
         raise RuntimeError(
             f"unflatten: Provided sizes {list(inner)} don't multiply up to the size of dim {d} ({shape[d]}) in the "
@@ -163,7 +163,12 @@ def transpose(input, dim0, dim1):
     return _transpose(input, a, b) if n else alias_view(input)
 
 
-swapaxes = swapdims = transpose
+swapdims = transpose
+
+
+def swapaxes(input, axis0, axis1):
+    """`transpose`, by NumPy's name."""
+    return transpose(input, axis0, axis1)
 
 
 def t(input):

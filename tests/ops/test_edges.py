@@ -59,3 +59,23 @@ def test_places_of_nan_and_of_other_dtypes():
 
 def test_gradient_gives_a_tuple():
     assert isinstance(disttorch.gradient(disttorch.arange(4.0)), tuple)
+
+
+def test_arguments_have_pytorchs_names():
+    x, v = disttorch.ones(2, 2), disttorch.ones(2)
+    batch = x[None]
+    assert disttorch.addbmm(x, batch1=batch, batch2=batch).tolist() == [[3, 3], [3, 3]]
+    assert disttorch.baddbmm(batch, batch1=batch, batch2=batch).tolist() == [[[3, 3], [3, 3]]]
+    assert disttorch.addmv(v, mat=x, vec=v, alpha=2).tolist() == [5, 5]
+    assert disttorch.addr(x, vec1=v, vec2=v, beta=0).tolist() == [[1, 1], [1, 1]]
+    assert x.swapaxes(axis0=0, axis1=1).shape == x.view(size=(2, 2)).shape == (2, 2)
+    assert x.unflatten(dim=1, sizes=(2, 1)).shape == (2, 2, 1)
+    assert len(disttorch.split_with_sizes(v, split_sizes=[1, 1])) == 2
+    assert disttorch.promote_types(type1=disttorch.int8, type2=disttorch.uint8) is disttorch.int16
+
+
+def test_heaviside_of_nan_is_0_and_dtypes_agree():
+    x = disttorch.tensor([-1.0, 0.0, math.nan, 2.0])
+    assert disttorch.heaviside(x, values=disttorch.tensor(0.5)).tolist() == [0, 0.5, 0, 1]
+    with pytest.raises(RuntimeError, match="heaviside is not yet implemented for tensors with different dtypes"):
+        disttorch.heaviside(x, disttorch.tensor(1))
