@@ -12,6 +12,7 @@ from math import cos, exp, floor, lgamma, log, log1p, pi, prod, sin, sqrt
 import numpy as np
 
 from . import cephes
+from .kernels.hushing import hushed
 from .kernels.interchange import interchanged
 
 DIGITS = {2: 11, 4: 24, 8: 53}  # bits of significand by size in bytes; bfloat16 (8) is told by its kind
@@ -97,12 +98,16 @@ def _fused(x, scale, offset):
     x[...] = y
 
 
+@hushed
+def _astype(x, dtype):
+    return x.astype(dtype, copy=False)
+
+
 def _cast(x, shape, dtype):
     """Two-byte floats by way of float32, as PyTorch rounds them."""
     if dtype.itemsize == 2 and dtype.kind in "fV":
         x = x.astype(np.float32, copy=False)
-    with np.errstate(over="ignore"):
-        return x.astype(dtype, copy=False).reshape(shape)
+    return _astype(x, dtype).reshape(shape)
 
 
 def real_of(dtype):

@@ -59,8 +59,8 @@ class Tracer:
             return self._hearing_module(function)
         return timed(self, point, function)
 
-    # The next two write events as `lane.begin` and `end` do, without the calls: a network of thin layers calls a module,
-    # and runs a node, every hundred microseconds.
+    # The next two write events as `lane.begin` and `end` do, without the calls: a network of thin layers calls a
+    # module, and runs a node, every hundred microseconds.
 
     def _hearing_module(self, call: Callable) -> Callable:
         here, modules, nanoseconds = self._file.here, self._modules, clock.nanoseconds

@@ -38,10 +38,7 @@ def as_shape(name: str, size, position: int = 1) -> tuple:
         element_error = len(size) > 1
     shape = []
     for i, n in enumerate(size):
-        if type(n) is int:
-            shape.append(n)
-            continue
-        if not hasattr(n, "__index__"):
+        if type(n) is not int and not hasattr(n, "__index__"):
             what = f"found element of type {type(n).__name__} at pos {i}" if element_error else None
             raise TypeError(
                 f"{name}(): argument 'size' (position {position}) must be tuple of ints, "

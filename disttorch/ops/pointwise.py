@@ -15,9 +15,9 @@ from ..autograd.op import Op, raise_devices
 from ..autograd.variable import Tensor, counter, wrap
 from ..devices import CPU, META, device, scope, to_device
 from ..dtypes import BOOL, COMPLEX, FLOATING, FROM_NUMPY, INTEGER
+from ..kernels.hushing import hushed  # noqa: F401  decorates singular functions of the operations
 
 _NUMBERS = (bool, int, float, complex, np.generic)
-hushed = np.errstate(all="ignore")  # decorates singular functions: PyTorch's arithmetic does not warn
 # Sums, differences and products are too quick to pay for that: for them, infinities and NaNs are no warning either.
 warnings.filterwarnings("ignore", category=RuntimeWarning, module=r"disttorch\.(kernels|ops\.(pointwise|arithmetic)$)")
 

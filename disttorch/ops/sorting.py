@@ -9,7 +9,7 @@ from .arguments import need_tensor
 from .dims import axis
 from .extremes import even_of_all
 from .named import pair, with_node
-from .scatter import gather
+from .scatter import _gather, gather
 
 
 def _give(name: str, values: Tensor, indices: Tensor, out):
@@ -27,6 +27,11 @@ def _order(a, dim: int, descending: bool):
         return np.argsort(a, axis=dim, kind="stable")
     backwards = (*(slice(None),) * (dim % a.ndim), slice(None, None, -1))
     return a.shape[dim] - 1 - np.argsort(a[backwards], axis=dim, kind="stable")[backwards]
+
+
+def _at(input, d: int, index: Tensor) -> Tensor:
+    """`gather` for positions that are known to be there."""
+    return _gather(input, d, index) if index._data.size else gather(input, d, index)
 
 
 def _need_order(input, name: str) -> None:
@@ -49,7 +54,7 @@ def sort(input, dim=-1, descending=False, stable=False, *, out=None):
     if input._data.ndim == 0:
         return _give("sort", input.clone(), wrap(np.zeros((), np.int64), input.device), out)
     index = wrap(np.ascontiguousarray(_order(input._data, d, descending)), input.device)
-    return _give("sort", gather(input, d, index), index, out)
+    return _give("sort", _at(input, d, index), index, out)
 
 
 def argsort(input, dim=-1, descending=False, stable=False):
@@ -73,7 +78,7 @@ def topk(input, k, dim=-1, largest=True, sorted=True, *, out=None):
     if input._data.ndim == 0:
         return _give("topk", input.clone(), wrap(np.zeros((), np.int64), input.device), out)
     index = wrap(_top(input._data, k, d, largest), input.device)
-    return _give("topk", gather(input, d, index), index, out)
+    return _give("topk", _at(input, d, index), index, out)
 
 
 def _top(a, k: int, d: int, largest: bool):
@@ -85,7 +90,7 @@ def _top(a, k: int, d: int, largest: bool):
         part = np.take(part, range(n - k, n) if largest else range(k), axis=d)
         order = _order(np.take_along_axis(a, part, d), d, largest)
         return np.take_along_axis(part, order, d)
-    return np.ascontiguousarray(np.take(_order(a, d, largest), range(k), axis=d))
+    return np.ascontiguousarray(_order(a, d, largest)[(*(slice(None),) * d, slice(k))])
 
 
 def _picked(name, input, d, at, keepdim, out):

@@ -85,9 +85,11 @@ def _sinc_slope(x):
     return ((cos(px) * px - sin(px)) / (px * x)).masked_fill(x == 0, 0)
 
 
-@hushed
+_complex_sigmoid = hushed(lambda a: 1 / (1 + np.exp(-a)))
+
+
 def _sigmoid(a):
-    return 1 / (1 + np.exp(-a)) if a.dtype.kind == "c" else kernels_of(a).sigmoid_forward(a)
+    return _complex_sigmoid(a) if a.dtype.kind == "c" else kernels_of(a).sigmoid_forward(a)
 
 
 def _sigmoid_gradient(g, out):

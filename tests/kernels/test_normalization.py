@@ -112,3 +112,19 @@ def test_statistics_of_narrow_floats_stay_float32(kernels, rng):
     assert (y.dtype, mean.dtype, var.dtype) == (np.float16, np.float32, np.float32)
     y, mean, var = kernels.layer_norm_forward(x, 1, None, None, EPS)
     assert (y.dtype, mean.dtype, var.dtype) == (np.float16, np.float32, np.float32)
+
+
+@pytest.mark.parametrize("shape", [(3, 4), (64, 50), (2, 3000)])
+@pytest.mark.parametrize("offset", [0.0, 15.0, -40.0, 90.0, 1e4])
+def test_softmax_is_exact_wherever_the_logits_lie(kernels, rng, shape, offset):
+    x = (rng.standard_normal(shape) * 3 + offset).astype(np.float32)
+    wide = x.astype(np.float64) - x.max(1, keepdims=True)
+    expected = wide - np.log(np.exp(wide).sum(1, keepdims=True))
+    log = kernels.log_softmax_forward(x, 1)
+    assert np.abs(log - expected).max() < 3e-6
+    assert np.abs(kernels.softmax_forward(x, 1) / np.exp(expected) - 1).max() < 5e-6
+    x[0, 0], x[1, 1] = -np.inf, np.nan
+    log = kernels.log_softmax_forward(x, 1)
+    assert log[0, 0] == -np.inf
+    assert np.isfinite(log[0, 1:]).all()
+    assert np.isnan(log[1]).all()

@@ -20,14 +20,13 @@ def in_float32(kernel=None, *, rounded=None):
 
     @functools.wraps(kernel)
     def wrapper(self, *args, **options):
-        narrow = None
         for arg in args:
             dtype = getattr(arg, "dtype", None)
-            if dtype is not None and is_narrow(dtype):
+            if dtype is not None and dtype.itemsize <= 2 and is_narrow(dtype):
                 narrow = dtype
                 break
-        if narrow is None:
-            return kernel(self, *args, **options)
+        else:
+            return kernel(self, *args, **options) if options else kernel(self, *args)
         results = kernel(self, *map(_widen, args), **options)
         if not isinstance(results, tuple):
             return _round(results, narrow)
