@@ -236,7 +236,7 @@ class Board:
 
     def locate(self, address: int, nbytes: int) -> Where | None:
         """Where the others find the bytes at `address`, or None if they cannot."""
-        for serial, segment in self._owned.items():
+        for serial, segment in list(self._owned.items()):  # to which another thread may add
             offset = address - segment.address
             if offset >= 0 and offset + nbytes <= segment.size:
                 return serial, segment.fd or 0, segment.size, offset

@@ -12,17 +12,16 @@ from collections.abc import Callable
 
 import numpy as np
 
-from disttorch.kernels.blas import address
-
 from . import clock
-from .board import LINE
-from .memory import write_to
-from .windows import DistantWindow
+from .board import LINE, Where
+from .errors import CommError
+from .windows import DistantWindow, Window
 
 PIECE = 512 << 10  # bytes claimed at a time
-# Words of 8 bytes. The receiver writes the first line: which array is offered (0: none), where it goes to, how many
-# pieces it has claimed. The sender writes the second: how many it has claimed, and how many it has copied.
-OFFER, ADDRESS, FRONT = 0, 1, 2
+Source = Window | DistantWindow
+# Words of 8 bytes. The receiver writes the first line: which array is offered (0: none), how many pieces it has
+# claimed, where the array goes to (four words). The sender writes the second: how many it has claimed, and copied.
+OFFER, FRONT, WHERE = 0, 1, 2
 BACK, DONE = LINE // 8, LINE // 8 + 1
 SIZE = 2 * LINE  # bytes
 
@@ -46,8 +45,16 @@ class Halves:
         with self._fence:  # an atomic instruction: the claim is out before the other's are looked at
             pass
 
-    def receive(self, number: int, window: DistantWindow, out: np.ndarray, ring: Callable, pause: Callable) -> None:
-        """Fill `out` from the window.
+    def receive(
+        self,
+        number: int,
+        source: Source,
+        out: np.ndarray,
+        where: Where,
+        ring: Callable,
+        pause: Callable,
+    ) -> None:
+        """Fill `out`, which the sender finds at `where`, from `source`.
 
         number: of the array among all that are ever received here; ring: called once it is offered; pause: called
         while the sender copies, raises if it will not end.
@@ -55,7 +62,8 @@ class Halves:
         pieces = -(-out.size // PIECE)
         for name in (FRONT, BACK, DONE):
             self._set(name, 0)
-        self._set(ADDRESS, address(out))
+        for name, value in enumerate(where, WHERE):
+            self._set(name, value)
         self._claim(OFFER, number)
         ring()
         front = 0
@@ -63,7 +71,7 @@ class Halves:
             self._claim(FRONT, front + 1)
             if front + 1 + self._get(BACK) > pieces:
                 break
-            window.copy(out[front * PIECE : (front + 1) * PIECE], front * PIECE)
+            source.copy(out[front * PIECE : (front + 1) * PIECE], front * PIECE)
             front += 1
         self._claim(FRONT, pieces)
         while self._get(DONE) != (back := self._get(BACK)):
@@ -71,14 +79,17 @@ class Halves:
         self._set(OFFER, 0)
         rest = out[front * PIECE : (pieces - back) * PIECE]
         if rest.size:
-            window.copy(rest, front * PIECE)
+            source.copy(rest, front * PIECE)
 
     def wanted(self, number: int | None) -> bool:
         """True if the receiver is at array `number`, and `help` with that may be called."""
         return number is not None and self._get(OFFER) == number != self._helped
 
-    def help(self, number: int | None, pid: int, array: np.ndarray) -> None:
-        """Copy pieces of `array`, which process `pid` receives, as long as it has not claimed them."""
+    def help(self, number: int | None, window: Callable[[Where], Source], array: np.ndarray) -> None:
+        """Copy pieces of `array` to where its receiver wants them, as long as that has not claimed them.
+
+        window: makes one on the receiver's array from its place.
+        """
         pieces = -(-array.size // PIECE)
         with self._helping:
             if not self.wanted(number):
@@ -91,9 +102,10 @@ class Halves:
                     self._set(BACK, back)
                     return
                 low = (pieces - 1 - back) * PIECE
+                where = self._get(WHERE), self._get(WHERE + 1), self._get(WHERE + 2), self._get(WHERE + 3)
                 try:
-                    write_to(pid, self._get(ADDRESS) + low, array[low : low + PIECE])
-                except OSError:  # it is gone, which whoever waits for it will be told
+                    window(where).put(low, array[low : low + PIECE])
+                except CommError:  # it is gone, which whoever waits for it will be told
                     self._set(BACK, back)
                     return
                 self._set(DONE, back + 1)

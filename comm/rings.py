@@ -1,16 +1,18 @@
 """Mail between processes of one host: a ring in shared memory for each sender and receiver.
 
-A short message lies in the ring. Of a long one only the address does: whoever receives it reads it out of the sender's
-process, in one copy, and the sender may change it once the receiver has taken the record out of the ring. A sender that
-waits for that copies a part of it (`halves`). A rank that waits sleeps on its bell, which is rung by whoever puts
-something into one of its rings or takes something out.
+A short message lies in the ring. Of a long one only the place does: whoever receives it reads it out of shared memory,
+or out of the sender's process, in one copy, and the sender may change it once the receiver has taken the record out of
+the ring. A sender that waits for that copies a part of it (`halves`). A rank that waits sleeps on its bell, which is
+rung by whoever puts something into one of its rings or takes something out.
 """
 
 from __future__ import annotations
 
+import functools
 import struct
 from collections import deque
 from collections.abc import Callable
+from typing import cast
 
 import msgpack
 import numpy as np
@@ -18,11 +20,11 @@ import numpy as np
 from disttorch.kernels.blas import address
 
 from . import clock
-from .board import LINE, Board, board_size
+from .board import LINE, NOWHERE, Board, Where, board_size
 from .halves import PIECE, SIZE, Halves
 from .memory import wait_change, wake_all
-from .transport import Mail, Message
-from .windows import DistantWindow
+from .transport import Distant, Mail, Message
+from .windows import DistantWindow, Window
 from .wire import Header
 from .work import Runner
 
@@ -30,7 +32,7 @@ CAPACITY = 512 << 10  # bytes of one ring
 SHORT = 64 << 10  # bytes of payload up to which it travels in the ring
 LINGER, PAUSE = 0.2, 0.001  # seconds that a closing rank gives its last messages; between two looks at a full ring
 COSTLY = 4  # looks of a board at a flag that take as long as one at all rings
-_RECORD = struct.Struct("<IIQQ")  # bytes of header, what it is, bytes of payload, their address
+_RECORD = struct.Struct("<IIQQQQQ")  # bytes of header, what it is, bytes of payload, where they lie (see `board`)
 INLINE, DISTANT, SKIP = 0, 1, 2  # what a record is: SKIP is no message, go on at the beginning of the ring
 BELL, ASLEEP, BELLS = 0, LINE, 2 * LINE  # of each rank
 TAIL, HEAD, HALVES = 0, LINE, 2 * LINE  # of each ring: bytes ever put in, ever taken out; what `halves` shares
@@ -38,7 +40,9 @@ DATA = HALVES + SIZE  # where messages begin
 PATIENCE = 60.0  # seconds within which a sender that lives must have copied a piece
 
 
-_EMPTY = np.empty(0, np.uint8)
+_BYTES = np.dtype(np.uint8)
+_EMPTY = np.empty(0, _BYTES)
+_NO_PLACE: Where = (NOWHERE, 0, 0, 0)
 
 
 class RingTicket:
@@ -116,10 +120,11 @@ class RingMail(Mail):
             return None
         if skipped:
             if skipped >= _RECORD.size:
-                _RECORD.pack_into(self._bytes, ring + DATA + at, 0, SKIP, 0, 0)
+                _RECORD.pack_into(self._bytes, ring + DATA + at, 0, SKIP, 0, *_NO_PLACE)
             at = 0
         at += ring + DATA
-        _RECORD.pack_into(self._bytes, at, len(head), INLINE if short else DISTANT, payload.size, address(payload))
+        kind, where = (INLINE, _NO_PLACE) if short else (DISTANT, self._locate(payload))
+        _RECORD.pack_into(self._bytes, at, len(head), kind, payload.size, *where)
         at += _RECORD.size
         self._bytes[at : at + len(head)] = head
         if short:
@@ -172,7 +177,7 @@ class RingMail(Mail):
         if room < _RECORD.size or _RECORD.unpack_from(self._bytes, ring + DATA + at)[1] == SKIP:
             head, at = head + room, 0
         at += ring + DATA
-        length, kind, size, address = _RECORD.unpack_from(self._bytes, at)
+        length, kind, size, *where = _RECORD.unpack_from(self._bytes, at)
         at += _RECORD.size
         header = Header(*msgpack.unpackb(self._bytes[at : at + length]))
         at += length
@@ -180,12 +185,15 @@ class RingMail(Mail):
         self._borrowed = peer, end
         if kind == INLINE:
             return Message(header, self._array[at : at + size])
-        window = self.board.distant(peer, address, np.dtype(np.uint8), size)
-        if size > PIECE:
-            window.whole = lambda out: self._copy_together(peer, end, window, out)
-        return Message(header, window)
+        window = self.board.window(peer, (where[0], where[1], where[2], where[3]), _BYTES, 0, size)
+        together = functools.partial(self._copy_together, peer, end, window)
+        return Message(header, Distant(size, together if size > PIECE else window.copy))
 
-    def _copy_together(self, peer: int, end: int, window: DistantWindow, out: np.ndarray) -> None:
+    def _locate(self, array: np.ndarray) -> Where:
+        """Where the others find an array; they can read all memory, or there were no rings."""
+        return cast(Where, self.board.locate(address(array), array.nbytes))
+
+    def _copy_together(self, peer: int, end: int, window: Window | DistantWindow, out: np.ndarray) -> None:
         """Fill `out` with the message of `peer` that the window shows, whose record reaches up to `end`."""
         limit = clock.Deadline(PATIENCE, f"rank {self.board.names[peer]}, which copies a message,")
 
@@ -196,7 +204,7 @@ class RingMail(Mail):
             self.board.watch()
             limit.check()
 
-        self._from[peer].receive(end, window, out, lambda: self._wake(peer), pause)
+        self._from[peer].receive(end, window, out, self._locate(out), lambda: self._wake(peer), pause)
 
     def release(self) -> None:
         if self._borrowed is not None:
@@ -211,8 +219,12 @@ class RingMail(Mail):
             if ticket.done:
                 return
             if halves.wanted(ticket.end):
-                halves.help(ticket.end, self.board.pids[ticket.peer], ticket.payload)
+                halves.help(ticket.end, lambda where: self._window(ticket, where), ticket.payload)
         self._sleep(seconds, lambda: ticket.done or halves.wanted(ticket.end) or self._coming() is not None)
+
+    def _window(self, ticket: RingTicket, where: Where) -> Window | DistantWindow:
+        """A window on the array that receives the ticket's payload."""
+        return self.board.window(ticket.peer, where, _BYTES, 0, ticket.payload.size)
 
     def _wake(self, peer: int) -> None:
         words, bell = self._words, self._bell(peer)

@@ -18,7 +18,6 @@ from disttorch.kernels.memory import keep_freed_blocks
 
 from . import clock, security, wire
 from .errors import MessageError
-from .windows import DistantWindow
 from .wire import PIECE, SEALED_PIECE, Header
 
 SLICE = 0.05  # seconds waited between two looks at the deadline and at who is alive
@@ -29,15 +28,22 @@ INWARD, OUTWARD = 1, 2  # the thread of ZeroMQ's that receives and the one that 
 RECEIVE_QUEUE = 16  # messages per sender that may lie unread before the sender's side holds back
 
 
+class Distant(NamedTuple):
+    """A payload that lies where its sender has it: its bytes, and what copies them all into an array."""
+
+    size: int
+    copy: Callable[[np.ndarray], None]
+
+
 class Message(NamedTuple):
-    """A header and its payload, as flat uint8, or a window on it."""
+    """A header and its payload, as flat uint8, or what copies that."""
 
     header: Header
-    data: np.ndarray | DistantWindow
+    data: np.ndarray | Distant
 
     def copy(self, out: np.ndarray) -> None:
         """Put the payload into `out`."""
-        if isinstance(self.data, DistantWindow):
+        if isinstance(self.data, Distant):
             self.data.copy(out)
         else:
             out[...] = self.data

@@ -37,8 +37,6 @@ class DistantWindow:
     size: elements; scratch: bytes to put some in; lost: called with the error, raises one, if it cannot be reached.
     """
 
-    whole: Callable[[np.ndarray], None] | None = None  # a quicker way to copy all of it, if there is one
-
     def __init__(
         self, pid: int, address: int, dtype: np.dtype, size: int, scratch: np.ndarray, lost: Callable[[OSError], None]
     ):
@@ -53,10 +51,7 @@ class DistantWindow:
 
     def copy(self, out: np.ndarray, low: int = 0) -> None:
         """Fill `out` with the elements from `low` on."""
-        if self.whole is not None and out.size == self.size:
-            self.whole(out)
-        else:
-            self._move(read_from, low, out)
+        self._move(read_from, low, out)
 
     def put(self, low: int, block: np.ndarray) -> None:
         """Write `block` over the elements from `low` on."""

@@ -7,12 +7,14 @@ import time
 
 import numpy as np
 import pytest
-from disttorch.comm import clock, halves, rings
+from disttorch.comm import clock, halves, rings, windows
+from disttorch.comm.board import DISTANT
 from disttorch.comm.halves import SIZE, Halves
 from disttorch.comm.testing import Died, run_ranks
 from disttorch.comm.windows import DistantWindow
 
 from disttorch import comm
+from disttorch.kernels.blas import address
 
 PIECE = 4096  # bytes, instead of 512 KB
 
@@ -42,6 +44,16 @@ def window(array, slow=0.0):
     return seen
 
 
+def place(array):
+    """Where the other side finds an array."""
+    return DISTANT, 0, 0, address(array)
+
+
+def at(where):
+    """A window on the array at `where`, of unknown length."""
+    return DistantWindow(os.getpid(), where[3], np.dtype(np.uint8), 0, None, nothing)
+
+
 def data(number, size):
     return np.random.default_rng(number).integers(0, 256, size, np.uint8)
 
@@ -57,14 +69,14 @@ def test_each_piece_is_copied(sides, slow, rounds):
         for number, array in enumerate(arrays, 1):
             while not sender.wanted(number) and done < number:
                 clock.give_way()
-            sender.help(number, os.getpid(), array)
+            sender.help(number, at, array)
 
     helper = threading.Thread(target=serve)
     helper.start()
     try:
         for number, array in enumerate(arrays, 1):
             out = np.zeros_like(array)
-            receiver.receive(number, window(array, slow), out, nothing, clock.give_way)
+            receiver.receive(number, window(array, slow), out, place(out), nothing, clock.give_way)
             done = number
             np.testing.assert_array_equal(out, array)
     finally:
@@ -77,11 +89,11 @@ def test_who_is_not_waited_for_copies_nothing(sides):
     receiver, sender = sides
     array = data(0, 10 * PIECE)
     out = np.zeros_like(array)
-    receiver.receive(5, window(array), out, nothing, pytest.fail)
+    receiver.receive(5, window(array), out, place(out), nothing, pytest.fail)
     np.testing.assert_array_equal(out, array)
     assert not sender.wanted(5)
     out[...] = 0
-    sender.help(5, os.getpid(), array)
+    sender.help(5, at, array)
     assert not out.any()
 
 
@@ -92,12 +104,12 @@ def test_an_array_is_helped_with_once(sides):
 
     def ring():
         asked.append(sender.wanted(1))
-        sender.help(1, os.getpid(), array)
+        sender.help(1, at, array)
         asked.append(sender.wanted(1))
 
     seen = window(array)
     seen._move = lambda *arguments: asked.append("read")
-    receiver.receive(1, seen, out, ring, pytest.fail)
+    receiver.receive(1, seen, out, place(out), ring, pytest.fail)
     assert asked == [True, False]  # before it has read anything itself
     np.testing.assert_array_equal(out, array)
 
@@ -106,6 +118,9 @@ def exchange(group):
     peer = group.rank ^ 1
     for number, size in enumerate([halves.PIECE, halves.PIECE + 1, 5 * halves.PIECE + 3, 20_000_000] * 3):
         mine, found = data(2 * number + group.rank, size), np.empty(size, np.uint8)
+        if number % 3 != group.rank:  # in shared memory at the sender, at the receiver, or at both
+            mine, found = group.allocate(size, np.uint8), group.allocate(size, np.uint8)
+            mine[...] = data(2 * number + group.rank, size)
         if number % 2 == group.rank:
             group.send(mine, peer)
             mine[...] = 0
@@ -126,8 +141,10 @@ def die_helping(group):
     rings.PATIENCE = 20.0
     array = np.ones(20_000_000, np.uint8)
     if group.rank == 0:
-        halves.write_to = lambda *arguments: os.kill(os.getpid(), signal.SIGKILL)
+        windows.write_to = lambda *arguments: os.kill(os.getpid(), signal.SIGKILL)
         group.send(array, 1)
+    read = windows.read_from
+    windows.read_from = lambda *arguments: (time.sleep(0.05), read(*arguments))  # something is left to help with
     start = time.monotonic()
     with pytest.raises(comm.CommError) as info:
         group.recv(array, 0)
