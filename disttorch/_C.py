@@ -3,5 +3,10 @@
 _TensorMeta = type  # the class of the class Tensor
 
 
+def _cuda_isInBadFork() -> bool:
+    """False."""
+    return False
+
+
 def _log_api_usage_once(event: str) -> None:
     """Nothing is counted or sent."""

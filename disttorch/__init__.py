@@ -88,6 +88,7 @@ _HOMES = {  # names that live in rooms which are imported when first used
     "programs": (
         "compile get_num_interop_threads set_num_interop_threads set_float32_matmul_precision is_tensor is_storage "
         "vmap get_float32_matmul_precision use_deterministic_algorithms are_deterministic_algorithms_enabled "
+        "is_deterministic_algorithms_warn_only_enabled "
         "set_default_tensor_type set_flush_denormal is_warn_always_enabled set_warn_always"
     ),
     "typed": (

@@ -40,6 +40,7 @@ def set_default_tensor_type(t) -> None:
 
 _matmul_precision = "highest"
 _deterministic = True
+_deterministic_warns = False
 _interop_threads = 1
 
 
@@ -58,13 +59,18 @@ def get_float32_matmul_precision() -> str:
 
 def use_deterministic_algorithms(mode: bool, *, warn_only: bool = False) -> None:
     """Every algorithm here is deterministic; the setting is kept and read back."""
-    global _deterministic
-    _deterministic = bool(mode)
+    global _deterministic, _deterministic_warns
+    _deterministic, _deterministic_warns = bool(mode), bool(warn_only)
 
 
 def are_deterministic_algorithms_enabled() -> bool:
     """What `use_deterministic_algorithms` was given last; True before."""
     return _deterministic
+
+
+def is_deterministic_algorithms_warn_only_enabled() -> bool:
+    """The `warn_only` that `use_deterministic_algorithms` was given last; False before."""
+    return _deterministic_warns
 
 
 def set_num_interop_threads(n: int) -> None:

@@ -335,3 +335,11 @@ def test_records_of_a_file(tmp_path):
     assert reader.get_record("data/0") == np.arange(3, dtype=np.int32).tobytes()
     with pytest.raises(RuntimeError, match="failed locating file data/1"):
         reader.get_record("data/1")
+
+
+def test_determinism_is_kept_and_read_back():
+    before = disttorch.are_deterministic_algorithms_enabled()
+    disttorch.use_deterministic_algorithms(True, warn_only=True)
+    assert disttorch.is_deterministic_algorithms_warn_only_enabled()
+    disttorch.use_deterministic_algorithms(before)
+    assert not disttorch.is_deterministic_algorithms_warn_only_enabled()

@@ -47,6 +47,16 @@ from .seeds import (
 from .streams import Event, Stream, current_stream, default_stream, set_stream, stream
 
 
+def _is_in_bad_fork() -> bool:
+    """False: simulated devices can be used in a forked process; of real ones nothing is known before they fail."""
+    return False
+
+
+def is_current_stream_capturing() -> bool:
+    """False: there are no graphs that operations could be captured into."""
+    return False
+
+
 def _lazy_call(callable, **kwargs) -> None:
     """Call it: devices need no preparation that it would have to wait for."""
     callable()

@@ -14,9 +14,40 @@ from .objects import dumps, loads
 from .point_to_point import *  # noqa: F403
 from .process_group import *  # noqa: F403
 from .process_group import DEFAULT_TIMEOUT as default_pg_timeout  # noqa: F401
-from .process_group import GroupMember, ProcessGroup, get_global_rank, resolve
+from .process_group import GroupMember, ProcessGroup, get_global_rank, resolve, world
 from .reduce_ops import *  # noqa: F403
 from .stores import *  # noqa: F403
+
+
+class _World:
+    """The groups that this rank knows, as `_world`."""
+
+    @property
+    def default_pg(self) -> ProcessGroup | None:
+        return world().default
+
+    @property
+    def pg_map(self) -> dict[ProcessGroup, tuple[str, Any]]:
+        """The backend's name and the store of every group."""
+        return {group: (group.backend, group.store) for group in world().groups}
+
+    @property
+    def pg_names(self) -> dict[ProcessGroup, str]:
+        return {group: group.group_name for group in world().groups}
+
+    @property
+    def pg_group_ranks(self) -> dict[ProcessGroup, dict[int, int]]:
+        """Of every group: the group's rank by that in the job."""
+        return {group: {rank: i for i, rank in enumerate(group.ranks)} for group in world().groups}
+
+
+_world = _World()
+
+
+def __getattr__(name: str) -> Any:
+    if name in ("_pg_map", "_pg_names", "_pg_group_ranks"):  # a new one at every look
+        return getattr(_world, name[1:])
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def _get_default_group() -> ProcessGroup:

@@ -42,6 +42,10 @@ class ProcessGroup(GroupMethods):
     def name(self) -> str:
         return self.backend
 
+    def _get_backend(self, device: Any) -> "ProcessGroup":
+        """What serves tensors of a device: the group itself, whatever the device is."""
+        return self
+
     def monitored_barrier(self, timeout: timedelta | float | None = None, wait_all_ranks: bool = False) -> None:
         """As `disttorch.distributed.monitored_barrier` on this group."""
         from .collectives import monitored_barrier

@@ -189,3 +189,17 @@ def test_objects_as_tensors():
     padded = disttorch.cat([data, disttorch.zeros(5, dtype=disttorch.uint8)])
     assert _tensor_to_object(padded, size, None) == {"a": [1, "x"]}
     assert run_ranks(2, lambda rank: _get_global_rank(dist.group.WORLD, 1)) == [1, 1]
+
+
+def test_the_groups_that_a_rank_knows():
+    from disttorch.distributed import distributed_c10d as c10d
+
+    def body(rank):
+        dist.new_group([1, 0], sort_ranks=False)
+        assert c10d._world.default_pg is dist.group.WORLD
+        assert dist.group.WORLD._get_backend(disttorch.device("cpu")).name() == "gloo"
+        names = [backend for backend, _ in c10d._pg_map.values()]
+        return names, list(c10d._world.pg_group_ranks.values()), len(c10d._pg_names)
+
+    assert run_ranks(2, body) == [(["gloo", "gloo"], [{0: 0, 1: 1}, {1: 0, 0: 1}], 2)] * 2
+    assert not c10d._pg_map
