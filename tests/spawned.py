@@ -54,3 +54,8 @@ def meet_twice(rank, port, out):
         dist.all_reduce(x)
         dist.destroy_process_group()
     out[rank] = x.item()
+
+
+def check_tied(rank, module, weight, other):
+    assert module.weight is weight
+    assert all(p.is_shared() for p in other.parameters())

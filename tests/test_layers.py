@@ -40,6 +40,7 @@ FLOORS = [[f"disttorch.{room}".rstrip(".") for room in line.split()] for line in
 UPWARD = {
     ("disttorch.autograd.gradients", "disttorch.ops"),  # gradients of batched gradients are stacked
     ("disttorch.amp.autocast", "disttorch"),  # its casts stand in front of the names that users call
+    ("disttorch.multiprocessing.sending", "disttorch.nn.parameter"),  # parameters are sent as tensors are
     ("disttorch.utils.data.distributed", "disttorch.distributed"),  # the rank, where none is given
 }
 # These stand beside the floors and lean on nothing but what is named here (and themselves).

@@ -7,8 +7,12 @@ from .memory import SharedMemory, array, attach, find, share
 
 
 def init_reductions() -> None:
-    """Teach multiprocessing's pickler to send tensors and what they live in."""
+    """Teach multiprocessing's pickler to send tensors, parameters and what they live in."""
+    from ..nn.parameter import Buffer, Parameter
+
     ForkingPickler.register(Tensor, _reduce)
+    ForkingPickler.register(Parameter, _reduce_parameter)
+    ForkingPickler.register(Buffer, _reduce_parameter)
     ForkingPickler.register(SharedMemory, lambda memory: (_attached, (DupFd(memory.fd),)))
 
 
@@ -26,6 +30,13 @@ def _reduce(t: Tensor) -> tuple:
     start = array(memory, t._data.dtype, (0,), (t._data.itemsize,)).ctypes.data
     place = (t._data.dtype, t._data.shape, t._data.strides, t._data.ctypes.data - start)
     return _rebuild, (memory, place, t.requires_grad)
+
+
+def _reduce_parameter(p: Tensor) -> tuple:
+    """It is sent as a tensor of its data, which lives only while it is being sent: the memory must be its own."""
+    if p.device.type != "cuda":
+        share(p)
+    return p.__reduce_ex__(2)
 
 
 def _attached(handle: DupFd) -> SharedMemory:

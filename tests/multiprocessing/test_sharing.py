@@ -103,11 +103,14 @@ def test_a_queue_hands_memory_over(method, kind):
     there.close()
 
 
-def test_a_module_sent_to_a_process_is_the_same_memory():
+@pytest.mark.parametrize("shared", [True, False], ids=["shared before", "shared by being sent"])
+def test_a_module_sent_to_a_process_is_the_same_memory(shared):
     module = nn.Linear(2, 1)
     before = [p.detach().clone() for p in module.parameters()]
     ours, theirs = mp.Pipe()
-    process = mp.get_context("spawn").Process(target=spawned.add_one, args=(module.share_memory(), theirs))
+    process = mp.get_context("spawn").Process(
+        target=spawned.add_one, args=(module.share_memory() if shared else module, theirs)
+    )
     process.start()
     theirs.close()
     assert ours.recv() == [True, True]
@@ -159,3 +162,8 @@ def test_strategies():
     mp.set_sharing_strategy("file_system")
     with pytest.raises(AssertionError, match="nonsense"):
         mp.set_sharing_strategy("nonsense")
+
+
+def test_modules_as_arguments_of_spawn():
+    models = nn.Linear(2, 2), nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2))
+    mp.spawn(spawned.check_tied, args=(models[0], models[0].weight, models[1]), nprocs=2)
