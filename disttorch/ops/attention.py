@@ -71,9 +71,8 @@ def scaled_dot_product_attention(
         shape = (*np.broadcast_shapes(q.shape[:-2], k.shape[:-2]), q.shape[-2], k.shape[-2])
         keep = wrap(np.zeros(shape, q.dtype), query.device)
         if dropout_p < 1:
-            keep = wrap(
-                _mask(shape, dropout_p, query.device)._data.astype(q.dtype) / q.dtype.type(1 - dropout_p), query.device
-            )
+            kept = _mask(keep, shape, dropout_p)._data.astype(q.dtype)
+            keep = wrap(kept / q.dtype.type(1 - dropout_p), query.device)
     scale = 1 / math.sqrt(q.shape[-1]) if scale is None and q.shape[-1] else 1.0 if scale is None else scale
     return _attention(query, key, value, bias, keep, float(scale))
 
