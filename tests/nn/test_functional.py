@@ -296,3 +296,13 @@ def test_half_precision_is_computed_in_single():
         low = getattr(F, name)(x.half(), *extra)
         assert low.dtype is disttorch.float16
         close(low.float(), getattr(F, name)(x.half().float(), *extra), 2e-3)
+
+
+def test_attention_drops_weights():
+    disttorch.manual_seed(0)
+    q, k = disttorch.randn(2, 3, 20, 4), disttorch.randn(2, 3, 20, 4)
+    weights = disttorch.softmax(q @ k.transpose(-2, -1) / 2, -1)
+    found = F.scaled_dot_product_attention(q, k, disttorch.eye(20).expand(2, 3, 20, 20), dropout_p=0.25)
+    kept = found != 0
+    disttorch.testing.assert_close(found, disttorch.where(kept, weights / 0.75, zeros(())), rtol=1e-5, atol=1e-6)
+    assert 0.7 < kept.float().mean().item() < 0.8
