@@ -8,6 +8,7 @@ from typing import Any
 
 from ..autograd.variable import Tensor
 from ..ops import stack
+from ..random import get_rng_state, set_rng_state
 from .trees import flatten
 
 
@@ -23,18 +24,31 @@ def _spread(dims: Any, value: Any) -> list:
     return [dims] * len(leaves)
 
 
+def _entry(t: Tensor, dim: int, i: int) -> Tensor:
+    return t.select(dim, i) if t.shape[dim] else t.sum(dim)
+
+
 def vmap(
     func: Callable, in_dims: Any = 0, out_dims: Any = 0, randomness: str = "error", *, chunk_size: int | None = None
 ) -> Callable:
     """A function that maps `func` over dimension `in_dims` of its inputs (None: the same for all) and stacks along
-    `out_dims`.
+    `out_dims`. randomness: "different" numbers for each entry, the "same" for all, or an "error" where any are drawn.
 
-    ValueError where no input is mapped, or the sizes differ.
+    ValueError where no input is mapped, a dimension is not there, or the sizes differ.
     """
+    if randomness not in ("error", "different", "same"):
+        raise RuntimeError(f"Only allowed values for randomness are 'error', 'different', or 'same'. Got {randomness}")
+    name = getattr(func, "__name__", repr(func))
 
     def wrapped(*args: Any, **kwargs: Any) -> Any:
         leaves, rebuild = flatten(args)
         dims = _spread(in_dims, args)
+        for t, d in zip(leaves, dims, strict=True):
+            if d is not None and not -t.ndim <= d < t.ndim:
+                raise ValueError(
+                    f"vmap({name}, in_dims={in_dims}, ...)(<inputs>): Got in_dim={d} for some input, but that input is "
+                    f"a Tensor of dimensionality {t.ndim} so expected in_dim to satisfy -{t.ndim} <= in_dim < {t.ndim}."
+                )
         sizes = {t.shape[d] for t, d in zip(leaves, dims, strict=True) if d is not None}
         if not sizes:
             raise ValueError("vmap(...): got no inputs to map over: every in_dim is None or there are no tensors")
@@ -43,16 +57,30 @@ def vmap(
                 "vmap: Expected all tensors to have the same size in the mapped dimension, got sizes "
                 f"{sorted(sizes)} for the mapped dimension"
             )
-        rows = []
-        for i in range(sizes.pop()):
-            entry = [t if d is None else t.select(d, i) for t, d in zip(leaves, dims, strict=True)]
+        rows, size, state = [], sizes.pop(), get_rng_state()
+        for i in range(size or 1):  # of no entries one of zeros tells the shapes
+            entry = [t if d is None else _entry(t, d, i) for t, d in zip(leaves, dims, strict=True)]
+            if randomness == "same":
+                set_rng_state(state)
             rows.append(func(*rebuild(entry), **kwargs))
+        if randomness == "error" and not state.equal(get_rng_state()):
+            raise RuntimeError(
+                "vmap: called random operation while in randomness error mode. Please either use the 'same' or "
+                "'different' randomness flags on vmap or perform the randomness operation out of vmap"
+            )
+        if not isinstance(rows[0], (Tensor, tuple, list, dict)):
+            raise ValueError(
+                f"vmap({name}, ...): `{name}` must only return Tensors, got type {type(rows[0])}. Did you mean to set "
+                "out_dims= to None for output?"
+            )
         outs = [flatten(r) for r in rows]
         for value in outs[0][0]:
             if not isinstance(value, Tensor):
                 raise ValueError(f"vmap: `{func}` must only return Tensors, got type {type(value)}.")
         places = _spread(out_dims, rows[0])
         stacked = [stack([found[k] for found, _ in outs], place or 0) for k, place in enumerate(places)]
+        if not size:
+            stacked = [t.narrow(place or 0, 0, 0) for t, place in zip(stacked, places, strict=True)]
         return outs[0][1](stacked)
 
     return wrapped

@@ -18,7 +18,7 @@ def check_range(index, size, dim):
     data = index._data
     if data.size and not (data.min() >= 0 and data.max() < size):
         bad = data[(data < 0) | (data >= size)].flat[0]
-        raise RuntimeError(f"index {int(bad)} is out of bounds for dimension {dim} with size {size}")
+        raise IndexError(f"index {int(bad)} is out of bounds for dimension {dim} with size {size}")
 
 
 _index_select = Op(

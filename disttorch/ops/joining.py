@@ -79,6 +79,8 @@ concat = concatenate = cat
 
 def stack(tensors, dim=0, *, out=None):
     """Tensors of one shape joined along a new dimension."""
+    if not isinstance(tensors, Tensor) and not len(tensors):
+        raise RuntimeError("stack expects a non-empty TensorList")
     tensors = _alike(tensors, "stack")
     first = tensors[0]._data.shape
     for i, x in enumerate(tensors):

@@ -126,6 +126,8 @@ def refuse_operands(name: str, x, y, numbers: str):
     try:
         check_operands(name, x, y, numbers)
     except TypeError:
+        if not isinstance(x, Tensor):
+            raise
         if name in ("eq", "ne") and isinstance(y, np.ndarray) and y.dtype.kind in "biufc":
             return getattr(x, name)(wrap(y))
         return NotImplemented

@@ -334,8 +334,10 @@ def tile(input, *args, dims=None):
     return repeat(input, (1,) * (input._data.ndim - len(counts)) + counts)
 
 
-def repeat_interleave(input, repeats, dim=None, *, output_size=None):
-    """Each element repeated in place along `dim` (of the flattened tensor if None)."""
+def repeat_interleave(input, repeats=None, dim=None, *, output_size=None):
+    """Each element repeated in place along `dim` (of the flattened tensor if None); of repeats alone, the indices."""
+    if repeats is None:
+        input, repeats = wrap(np.arange(input._data.shape[0]), input.device), input
     if dim is None:
         input, dim = flatten(input) if input._data.ndim else input.reshape(1), 0
     d = axis(dim, input._data.ndim)

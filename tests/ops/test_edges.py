@@ -79,3 +79,11 @@ def test_heaviside_of_nan_is_0_and_dtypes_agree():
     assert disttorch.heaviside(x, values=disttorch.tensor(0.5)).tolist() == [0, 0.5, 0, 1]
     with pytest.raises(RuntimeError, match="heaviside is not yet implemented for tensors with different dtypes"):
         disttorch.heaviside(x, disttorch.tensor(1))
+
+
+def test_repeats_alone():
+    assert disttorch.repeat_interleave(disttorch.tensor([1, 0, 2])).tolist() == [0, 2, 2]
+    with pytest.raises(RuntimeError, match="stack expects a non-empty TensorList"):
+        disttorch.stack([])
+    with pytest.raises(IndexError, match="index 5 is out of bounds for dimension 0 with size 3"):
+        disttorch.zeros(3).index_fill_(0, disttorch.tensor([5]), 1)
