@@ -23,10 +23,11 @@ class _Running(threading.local):
 
 
 _running = _Running()
-_listener: Callable[[], tuple[Callable[[Node], None], Callable[[], None]]] | None = None
+Listener = Callable[[], tuple[Callable[[Node], None], Callable[[], None]]]
+_listener: Listener | None = None
 
 
-def listen(listener: Callable[[], tuple[Callable[[Node], None], Callable[[], None]]] | None) -> None:
+def listen(listener: Listener | None) -> None:
     """From now on call `listener()` as a sweep begins, the first function that it gives with each node that is about to
     run, and the second when no more will. None: nobody listens any more.
     """
@@ -115,7 +116,10 @@ class _Sweep:
     def __init__(self, roots: list, retain: bool, create: bool, targets: list | None):
         self.retain, self.create, self.anomaly = retain, create, mode.anomaly
         self.counts, seen = _visit(roots)  # node or leaf that gets several gradients -> how many are still to come
-        self.tell, self.tell_end = (None, None) if _listener is None else _listener()
+        self.tell: Callable[[Node], None] | None = None
+        self.tell_end: Callable[[], None] | None = None
+        if _listener is not None:
+            self.tell, self.tell_end = _listener()
         self.inbox: dict = {}  # the same -> those received so far, per output
         self.ready: list[tuple[Node, tuple]] = []  # a node and its gradients, the next one last
         self.caught: dict = {}  # with targets: edge -> its gradient

@@ -26,7 +26,7 @@ class Tensor:
     _rg: bool  # requires_grad; True wherever there is a node
     _node: Any  # grad_fn; None for a leaf
     _nr: int  # which output of `_node`
-    _counter: list | None  # [number of in-place changes], shared with all that share the memory
+    _counter: Any  # [number of in-place changes], shared with all that share the memory; None: there were none
     _root: Any  # whose memory this is a view of
     _view: Any  # (parent, function, args) that make this view again
     _root_node: Any  # the root's node when this view's own was made; only views have it
@@ -158,7 +158,7 @@ housed: weakref.WeakSet = weakref.WeakSet()  # who has given leaves a `_grad_hom
 
 def wrap(data, where: device = CPU, kind: type = Tensor) -> Any:
     """A leaf tensor over `data`, an array that lives on `where` (shared, not copied). kind: Tensor or a subclass."""
-    t = _new(kind)
+    t: Any = _new(kind)
     t._data = data
     t.device = where
     t._rg = False
