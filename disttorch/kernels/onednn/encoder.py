@@ -14,12 +14,14 @@ from disttorch.kernels.onednn.linear import ACTIVATIONS
 # Sums of squares up to which, by Cauchy's and Schwarz's inequality, scores and activations are finite: oneDNN's softmax
 # and relu pass over NaN, which PyTorch's carry on.
 BOUND = 1e12
+SCORES = 1 << 24  # elements up to which all scores of attention at once may stay in the thread's buffer: 64 MB
 
 
 class Encoder:
     def encoder_layer_forward(self, x, heads, weights, activation, norm_first, eps, bias=None):
-        if are_floats(x, bias, *weights) and x.size and _is_safe(x, weights, bias):
-            n, length, width = x.shape
+        n, length, width = x.shape
+        few = x.size and n * heads * length**2 <= SCORES
+        if few and are_floats(x, bias, *weights) and _is_safe(x, weights, bias):
             turned = not x.flags.c_contiguous and x.swapaxes(0, 1).flags.c_contiguous
             x_rows = np.ascontiguousarray(x.swapaxes(0, 1) if turned else x)
             w_in, b_in, *others = map(np.ascontiguousarray, weights)
