@@ -14,11 +14,11 @@ def check_index(index, name):
         raise RuntimeError(f"{name}(): Expected dtype int32/int64 for index")
 
 
-def check_range(index, size, dim):
+def check_range(index, size, dim, error=RuntimeError):
     data = index._data
     if data.size and not (data.min() >= 0 and data.max() < size):
         bad = data[(data < 0) | (data >= size)].flat[0]
-        raise IndexError(f"index {int(bad)} is out of bounds for dimension {dim} with size {size}")
+        raise error(f"index {int(bad)} is out of bounds for dimension {dim} with size {size}")
 
 
 _index_select = Op(
@@ -88,7 +88,9 @@ def index_add(input, dim, index, source, *, alpha=1, out=None):
             f"index_add_(): Number of indices ({index._data.size}) should be equal to source.size(dim): "
             f"({given[d] if given else 1}), for dim: {d}"
         )
-    check_range(index, input._data.shape[d] if input._data.ndim else 1, d)
+    check_range(
+        index, input._data.shape[d] if input._data.ndim else 1, d, RuntimeError if input._data.ndim > 1 else IndexError
+    )
     return write(out, _index_add(input, d, index.reshape(-1), source if alpha == 1 else source * alpha))
 
 
@@ -123,7 +125,7 @@ def index_copy(input, dim, index, source, *, out=None):
             f"index_copy_(): self and source expected to have the same dtype, but got (self) {scalar_name(input)} and "
             f"(source) {scalar_name(source)}"
         )
-    check_range(index, input._data.shape[d] if input._data.ndim else 1, d)
+    check_range(index, input._data.shape[d] if input._data.ndim else 1, d, IndexError)
     return write(out, _index_copy(input, d, index.reshape(-1), source))
 
 
@@ -137,7 +139,7 @@ def index_fill(input, dim, index, value):
             f"index_fill_ only supports a 0-dimensional value tensor, but got tensor with {value._data.ndim} "
             "dimension(s)."
         )
-    check_range(index, input._data.shape[d] if input._data.ndim else 1, d)
+    check_range(index, input._data.shape[d] if input._data.ndim else 1, d, IndexError)
     return _index_fill(input, d, index.reshape(-1), value.to(input.dtype))
 
 
