@@ -99,6 +99,7 @@ def operator(function, numbers=NUMBERS):
                 raise
             return NotImplemented
 
+    method.__name__ = method.__qualname__ = function.__name__
     return method
 
 

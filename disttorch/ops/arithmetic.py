@@ -89,6 +89,7 @@ _rsub = binary(
     bools=False,
     numbers="either",
 )
+_rsub.operator.__name__ = "rsub"  # what profiles call it
 
 
 def rsub(input, other, *, alpha=1):

@@ -245,9 +245,10 @@ def binary(name: str, ufunc, *, x, y, floats=False, bools=True, result=None, nod
         counter(self)[0] += 1
         return self
 
-    function.__name__ = function.__qualname__ = name
+    for form in (function, function.operator):
+        form.__name__ = form.__qualname__ = name
+        form.op = op
     method.__name__ = method.__qualname__ = name + "_"
-    function.op = op
     function.inplace = method if result is None else inplace_of(function)
     return function
 

@@ -13,10 +13,11 @@ from ..nn.modules.module import Module
 from ..optim.optimizer import register_optimizer_step_post_hook, register_optimizer_step_pre_hook
 from ..utils.data.dataloader import _Iteration
 
-# Of the functions that `FunctionPoints` means, those without an `op`, by which it knows the others.
+# Of the functions that `FunctionPoints` means, those without an `op`, by which it knows the others; 2 / x is two
+# of them.
 DIRECT = {f"{name}{end}" for name in ("add", "sub", "div", "pow") for end in ("", "_")} | {
     f"__{prefix}{name}__" for name in ("add", "sub", "mul", "truediv", "pow") for prefix in ("", "i", "r")
-}
+} - {"__rtruediv__"}
 
 
 class Point:
