@@ -1,11 +1,12 @@
 """torch.distributed.launcher.api: elastic_launch runs a function, a script or a program in the workers of a job."""
 
+import contextlib
 import logging
 import os
 import sys
 import tempfile
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from ...launcher.config import JOIN_TIMEOUT, parse_endpoint
 from ...launcher.config import LaunchConfig as Job
 from ...launcher.errors import UsageError
 from ...launcher.failure import Failure
+from ...launcher.reaper import Reaper
 from ...launcher.target import aliased
 from ..elastic.multiprocessing import ChildFailedError, DefaultLogsSpecs, ProcessFailure, SignalException, Std, to_map
 from .calls import read_results, run_forked, write_call
@@ -85,12 +87,11 @@ def launch_agent(config: LaunchConfig, entrypoint: Callable | str | None, args: 
         config.run_id = str(uuid.uuid4().int)
         _log.warning("config has no run_id, generated a random run_id: %s", config.run_id)
     name = _get_entrypoint_name(entrypoint, args)
-    with tempfile.TemporaryDirectory(prefix="disttorch-") as scratch:
-        if not callable(entrypoint):
-            _run(_job(config, **_command(entrypoint, args)), name)
-            return {}
-        folder = Path(scratch)
-        job = _job(config, target=f"{__package__}.worker", args=(scratch,), kind="module")
+    if not callable(entrypoint):
+        _run(_job(config, **_command(entrypoint, args)), name)
+        return {}
+    with _scratch() as folder:
+        job = _job(config, target=f"{__package__}.worker", args=(str(folder),), kind="module")
         if config.start_method == "fork":
             failures = run_forked(job, entrypoint, args, folder)
             if failures:
@@ -99,6 +100,18 @@ def launch_agent(config: LaunchConfig, entrypoint: Callable | str | None, args: 
             write_call(folder, entrypoint, args)
             _run(job, name)
         return read_results(folder)
+
+
+@contextlib.contextmanager
+def _scratch() -> Iterator[Path]:
+    """A folder that is gone afterwards, even if this process is killed."""
+    with tempfile.TemporaryDirectory(prefix="disttorch-") as folder:
+        reaper = Reaper()
+        try:
+            reaper.watch_path(Path(folder))
+            yield Path(folder)
+        finally:
+            reaper.release()
 
 
 def _run(job: Job, name: str) -> None:
