@@ -15,12 +15,22 @@ from leaks import check_leaks
 DEADLINE = 60.0  # seconds; a test says @pytest.mark.deadline(seconds) when it needs more
 GRACE = 10.0  # seconds between the failure that a late test is given and the end of a process that ignores it
 
+# What processes that tests start are to do upon these signals, which nohup and a script's `&` leave ignored.
+USUAL = {
+    signal.SIGINT: signal.default_int_handler,
+    signal.SIGHUP: signal.SIG_DFL,
+    signal.SIGQUIT: signal.SIG_DFL,
+}
+
 real_stderr = sys.__stderr__
 
 
 def pytest_configure(config: pytest.Config) -> None:
     global real_stderr
     real_stderr = os.fdopen(os.dup(2), "w")  # pytest captures fd 2 while a test runs; the last words go past it
+    for number, usual in USUAL.items():
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, usual)
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

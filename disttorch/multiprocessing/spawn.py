@@ -47,7 +47,8 @@ class ProcessExitedException(ProcessException):
 def _run(fn: Callable, i: int, args: tuple, failures: connection.Connection) -> None:
     """What a process does: fn(i, *args), or a traceback into the pipe."""
     if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGINT)
+        ignored = signal.getsignal(signal.SIGINT) is signal.SIG_IGN  # as in what a shell script starts with `&`
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM if ignored else signal.SIGINT)
     try:
         fn(i, *args)
     except KeyboardInterrupt:

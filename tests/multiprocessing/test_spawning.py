@@ -93,16 +93,19 @@ def test_no_processes_is_refused():
         mp.spawn(spawned.write_index, nprocs=0)
 
 
-def test_the_processes_end_with_the_one_that_started_them(tmp_path):
+@pytest.mark.parametrize("interrupts", ["default_int_handler", "SIG_IGN"])
+def test_the_processes_end_with_the_one_that_started_them(tmp_path, interrupts):
     script = tmp_path / "parent.py"
     script.write_text(
         textwrap.dedent(
-            """
-            import os, time
+            f"""
+            import os, signal, time
             import disttorch.multiprocessing as mp
 
+            signal.signal(signal.SIGINT, signal.{interrupts})
+
             def sleep(i, folder):
-                open(f"{folder}/{os.getpid()}.pid", "w").close()
+                open(f"{{folder}}/{{os.getpid()}}.pid", "w").close()
                 time.sleep(60)
 
             if __name__ == "__main__":
