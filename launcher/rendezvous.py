@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from disttorch.comm import StoreClient, StoreError, StoreServer, StoreTimeout, new_secret
-from disttorch.comm.liveness import forget_deaths, notify_death
+from disttorch.comm.liveness import forget_deaths, heartbeat_limit, notify_death
 from disttorch.comm.security import SECRET_VARIABLE, is_loopback
 
 from .clock import monotonic, sleep
@@ -20,9 +20,9 @@ from .secret import find_secret, given_secret, key_file, leave_secret, require_s
 from .worker import Place
 
 LEAVE_TIMEOUT = 5.0  # seconds that a node may take to tell how it ended, beyond the time to stop its workers
-SILENCE = 6.0  # seconds without a sign of life after which a node is taken for lost; workers are to say so first
+REACTION = 0.25  # seconds before the limit of heartbeats at which a silent node is given up; workers say so before
 TRY = 0.5  # seconds of one attempt at what another node may not be ready for
-ANSWER = 6.0  # seconds that the store may take to answer
+ANSWER = 6.0  # seconds that what listens at node 0's port may not answer until its secret counts as another
 
 T = TypeVar("T")
 
@@ -47,6 +47,7 @@ class Rendezvous:
         self._attempt = 0
         self._beats: dict[int, tuple[bytes, float]] = {}  # by node: its last sign of life, and when that was new
         self._beat = 0
+        self._patience = heartbeat_limit() - REACTION  # seconds of silence after which a node is lost
         self._together = False  # with other nodes, none of which has been lost
         self._loopback = is_loopback(config.master_addr)
         self.key_file: Path | None = None  # that this node leaves for the others of its machine
@@ -219,7 +220,7 @@ class Rendezvous:
                         f"{SECRET_VARIABLE}: is it the same on node 0?"
                     ) from None
                 continue
-            self._client.patience = ANSWER
+            self._client.patience = self._patience
             self.secret = secret
             return
         raise RendezvousError(
@@ -233,7 +234,7 @@ class Rendezvous:
             if self._client is None:
                 own = "::1" if ":" in self._config.master_addr else "127.0.0.1"
                 address = self._config.master_addr if self._loopback else own
-                self._client = StoreClient(address, port, ANSWER, secret=self.secret.encode())
+                self._client = StoreClient(address, port, self._patience, secret=self.secret.encode())
             return request(self._client)
         except StoreTimeout as error:
             if error.missing:
@@ -261,7 +262,7 @@ class Rendezvous:
         if self._beats.get(rank, (b"", 0.0))[0] != alive:
             self._beats[rank] = alive, monotonic()
         silent = monotonic() - self._beats[rank][1]
-        if silent > SILENCE and not self.ask(lambda store: store.check([self._key(f"ended/{rank}")])):
+        if silent > self._patience and not self.ask(lambda store: store.check([self._key(f"ended/{rank}")])):
             raise self._lose(f"node {rank} is lost: its launcher has been silent for {silent:.1f} s")
 
     def _lose(self, why: str) -> RendezvousError:

@@ -93,6 +93,20 @@ def test_the_end_of_one_node_ends_the_others(tmp_path, port, end, said):
     assert_gone(pids)
 
 
+def test_the_limit_of_heartbeats_is_also_that_of_silent_nodes(tmp_path, port, monkeypatch):
+    monkeypatch.setenv("DISTTORCH_HEARTBEAT_LIMIT", "2")
+    script = write(tmp_path, SLEEP)
+    args = ["--nnodes", 2, "--master-port", port, "--nproc-per-node", 1]
+    with launching(*args, "--node-rank", 0, script, tmp_path) as first:
+        with launching(*args, "--node-rank", 1, script, tmp_path) as second:
+            pids_in(tmp_path, 2)
+            second.kill()
+            second.communicate(timeout=20)
+        _, errors = first.communicate(timeout=20)
+    silent = float(errors.partition("silent for ")[2].partition(" s")[0])
+    assert 1.75 <= silent < 4, errors
+
+
 def test_a_failure_here_is_told_though_the_other_node_is_lost(tmp_path, port):
     script = write(tmp_path, SLEEP.replace("time.sleep(1000)", "time.sleep(2)\nraise ValueError('rank 1 is gone')"))
     args = ["--nnodes", 2, "--master-port", port, "--nproc-per-node", 1, "--shutdown-timeout", 0.5]
