@@ -204,6 +204,8 @@ class _Sweep:
             edges = self._past_absorbed(node)
         watched = self.anomaly or node.hooks is not None or node.prehooks is not None
         results = list(_watched(node, got) if watched else node.backward(got))
+        if node.into:
+            node.into = ()  # a later sweep over a graph that is kept has homes of its own, or none
         if not self.retain:
             node.release()
         return edges, results
