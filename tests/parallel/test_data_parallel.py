@@ -1,5 +1,6 @@
 """DataParallel on simulated devices: values, gradients, buffers, errors, the shares that replicas see."""
 
+import io
 import threading
 
 import numpy as np
@@ -7,7 +8,7 @@ import pytest
 
 import disttorch as torch
 from disttorch import nn
-from disttorch.nn.parallel import data_parallel
+from disttorch.nn.parallel import data_parallel, gather, parallel_apply, replicate
 
 
 def net() -> nn.Module:
@@ -119,3 +120,65 @@ def test_gradients_of_gradients(simulated_devices):
     g.sum().backward()
     assert module.weight.grad is not None
     assert bool(module.weight.grad.isfinite().all())
+
+
+def test_parallel_apply_without_devices(simulated_devices):
+    simulated_devices(2)
+    layers = [nn.Linear(3, 2).to(f"cuda:{i}") for i in range(2)]
+    inputs = [torch.ones(2, 3, device=f"cuda:{i}") for i in range(2)]
+    for given in (inputs, [(x,) for x in inputs]):
+        for out, layer, x in zip(parallel_apply(layers, given), layers, inputs, strict=True):
+            assert out.device == x.device
+            np.testing.assert_array_equal(out.detach().cpu().numpy(), layer(x).detach().cpu().numpy())
+
+
+def test_a_key_error_prints_as_it_is(simulated_devices):
+    simulated_devices(2)
+    with pytest.raises(KeyError, match=r"Caught KeyError in replica 0 on device 0\.\nOriginal Traceback"):
+        parallel_apply([lambda: {}["gone"]] * 2, [(), ()])
+
+
+def test_replicas_compute_under_the_callers_autocast(simulated_devices):
+    simulated_devices(2)
+    wrapped, x = nn.DataParallel(net().cuda()), torch.ones(4, 5).cuda()
+    with torch.autocast("cuda"):
+        assert wrapped(x).dtype == torch.float16
+    assert wrapped(x).dtype == torch.float32
+
+
+def test_a_buffer_that_requires_a_gradient_gets_every_replicas(simulated_devices):
+    simulated_devices(2)
+
+    class Scaled(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.register_buffer("scale", torch.ones(3, device="cuda", requires_grad=True))
+
+        def forward(self, x):
+            return x * self.scale
+
+    module = Scaled()
+    nn.DataParallel(module)(torch.full((2, 3), 2.0, device="cuda")).sum().backward()
+    assert module.scale.grad.tolist() == [4, 4, 4]
+
+
+def test_lazy_modules_need_an_input_first(simulated_devices):
+    simulated_devices(2)
+    with pytest.raises(ValueError, match="Attempted to use an uninitialized parameter"):
+        nn.DataParallel(nn.LazyLinear(2).cuda())(torch.ones(4, 3).cuda())
+
+
+def test_replicas_can_be_saved_and_warn_of_zero_grad(simulated_devices):
+    simulated_devices(2)
+    for detach in (False, True):
+        replicas = replicate(net().cuda(), devices=[0, 1], detach=detach)
+        file = io.BytesIO()
+        torch.save(replicas, file)
+        assert file.tell() > 500
+    with pytest.warns(UserWarning, match=r"Calling \.zero_grad\(\) from a module created with nn\.DataParallel"):
+        replicas[1].zero_grad()
+
+
+def test_gather_to_minus_one_is_the_cpu(simulated_devices):
+    simulated_devices(2)
+    assert gather([torch.ones(1, device="cuda:0"), torch.ones(1, device="cuda:1")], -1).device.type == "cpu"

@@ -15,6 +15,7 @@ from ...autograd.mode import is_grad_enabled
 from ...autograd.variable import Tensor
 from ...ops import cat, chunk, stack
 from ..modules.module import Module
+from ..parameter import is_lazy
 from .team import Team
 
 
@@ -68,8 +69,8 @@ class _Gather(Function):
 
 
 def device_list(device_ids) -> list[devices.device]:
-    """Devices from indices, names or devices; RuntimeError for one that is not there."""
-    return [devices.resolve(d) for d in device_ids]
+    """Devices from indices, names, devices or None (the current one); RuntimeError for one that is not there."""
+    return [devices.resolve("cuda" if d is None else d) for d in device_ids]
 
 
 def scatter(inputs: Any, target_gpus: Any, dim: int = 0, team: Team | None = None) -> list:
@@ -104,8 +105,9 @@ def scatter_kwargs(
 
 
 def gather(outputs: list, target_device: Any, dim: int = 0, team: Team | None = None) -> Any:
-    """The replicas' outputs (tensors nested alike) joined along `dim` on one device."""
+    """The replicas' outputs (tensors nested alike) joined along `dim` on one device (-1, as of old: the CPU)."""
     first = outputs[0]
+    target_device = devices.CPU if target_device == -1 else target_device
     if isinstance(first, Tensor):
         team = team or Team([o.device for o in outputs])
         count = len(team.devices)
@@ -134,25 +136,39 @@ def gather(outputs: list, target_device: Any, dim: int = 0, team: Team | None = 
     return type(first)(gather(list(x), target_device, dim, team) for x in zip(*outputs, strict=True))
 
 
-def replicate(network: Module, device_ids: Any, detach: bool = False, team: Team | None = None) -> list[Module]:
+def replicate(network: Module, devices: Any, detach: bool = False, team: Team | None = None) -> list[Module]:
     """A replica of `network` (which lives on the first device) for each device.
 
-    Parameters of replicas are copies whose gradients are summed into the originals'. The first replica keeps the
-    original's buffers, so that what it writes to them lasts; the others get copies.
+    Parameters of replicas, and buffers that require a gradient, are copies whose gradients are summed into the
+    originals'. Of other buffers the first replica keeps the original's, so that what it writes to them lasts, and the
+    others get copies. ValueError for a lazy module that has not seen an input.
     """
-    team = team or Team(device_list(device_ids))
-    parameters, buffers = list(network.parameters()), list(network.buffers())
-    sources = [p.detach() for p in parameters] if detach else parameters
+    team = team or Team(device_list(devices))
+    buffers = list(network.buffers())
+    followed = [*network.parameters(), *[b for b in buffers if b.requires_grad and not detach]]
+    kept = [b for b in buffers if detach or not b.requires_grad]
+    for t in (*followed, *kept):
+        _check_shaped(t)
+    sources = [p.detach() for p in followed] if detach else followed
     flat = _Broadcast.apply(team, *sources) if sources else ()
-    n = len(parameters)
-    buffer_rows = team.broadcast(buffers) if buffers else [[] for _ in team.devices]
-    buffer_rows[0] = buffers
+    n = len(followed)
+    kept_rows = team.broadcast(kept) if kept else [[] for _ in team.devices]
+    kept_rows[0] = kept
     replicas = []
     for rank in range(len(team.devices)):
-        tensors = dict(zip(map(id, parameters), flat[rank * n : (rank + 1) * n], strict=True))
-        tensors.update(zip(map(id, buffers), buffer_rows[rank], strict=True))
+        tensors = dict(zip(map(id, followed), flat[rank * n : (rank + 1) * n], strict=True))
+        tensors.update(zip(map(id, kept), kept_rows[rank], strict=True))
         replicas.append(_replica(network, tensors, {}))
     return replicas
+
+
+def _check_shaped(t: Tensor) -> None:
+    if is_lazy(t):
+        raise ValueError(
+            "Attempted to use an uninitialized parameter in replicate. This error happens when you are using a "
+            f"`LazyModule` or explicitly manipulating `torch.nn.parameter.{type(t).__name__}` objects. When using "
+            "LazyModules Call `forward` with a dummy batch to initialize the parameters before calling torch functions"
+        )
 
 
 def _replica(module: Module, tensors: dict[int, Tensor], made: dict[int, Module]) -> Module:
@@ -169,21 +185,33 @@ def _replica(module: Module, tensors: dict[int, Tensor], made: dict[int, Module]
         "_buffers": {k: None if b is None else tensors[id(b)] for k, b in module._buffers.items()},
         "_modules": {k: None if m is None else _replica(m, tensors, made) for k, m in module._modules.items()},
         "_is_replica": True,
+        "zero_grad": _zero_grad,
     }
     return copy
+
+
+def _zero_grad(set_to_none: bool = True) -> None:
+    """A replica's `zero_grad`."""
+    warnings.warn(
+        "Calling .zero_grad() from a module created with nn.DataParallel() has no effect. The parameters are copied (in "
+        "a differentiable manner) from the original module. This means they are not leaf nodes in autograd and so "
+        "don't accumulate gradients. If you need gradients in your forward method, consider using autograd.grad "
+        "instead.",
+        stacklevel=2,
+    )
 
 
 def parallel_apply(
     modules: list, inputs: list, kwargs_tup: Any = None, devices: Any = None, team: Team | None = None
 ) -> list:
-    """modules[r](*inputs[r], **kwargs_tup[r]) in the thread of device r, all at once.
+    """modules[r](*inputs[r], **kwargs_tup[r]) in the thread of device r (None: the current one), all at once.
 
     An error is raised again here as one of its kind that says in which replica it arose, with its traceback.
     """
     count = len(modules)
     if count != len(inputs):
         raise AssertionError(f"The number of modules {count} is not equal to the number of inputs {len(inputs)}")
-    team = team or Team(device_list(devices))
+    team = team or Team(device_list(devices or [None] * count))
     keywords = kwargs_tup or ({},) * count
 
     def task(rank: int, _group: Any) -> Any:
@@ -199,12 +227,18 @@ def parallel_apply(
     return team.run(task)[:count]
 
 
+class _Message(str):
+    """A text that KeyError, which prints what it is given as code, prints as it is."""
+
+    __repr__ = str.__str__
+
+
 def _in_replica(error: Exception, rank: int, where: Any) -> Exception:
     text = (
         f"Caught {type(error).__name__} in replica {rank} on device {where.index}.\nOriginal {traceback.format_exc()}"
     )
     if type(error) is KeyError:
-        return KeyError(text)
+        return KeyError(_Message(text))
     try:
         return type(error)(text)
     except TypeError:  # its constructor wants more than a message

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from ... import devices
+from ...amp.autocast import state as autocasting
 from ...autograd.mode import mode, watch
 from ...autograd.variable import Tensor
 from ...comm import inproc_groups
@@ -40,7 +41,7 @@ class Team:
         answers: queue.SimpleQueue = queue.SimpleQueue()
         modes = {name: getattr(mode, name) for name in ("grad", "inference", "anomaly", "hooks")}
         for inbox in self._inboxes:
-            inbox.put((task, modes, answers))
+            inbox.put((task, modes, autocasting.dtypes, answers))
         results: list[Any] = [None] * len(self.devices)
         errors: dict[int, BaseException] = {}
         for _ in self.devices:
@@ -118,7 +119,7 @@ class Team:
 def _member(inbox: queue.SimpleQueue, group: Any, where: devices.device) -> None:
     devices.set_current_cuda(where.index)
     while (order := inbox.get()) is not None:
-        task, modes, answers = order
+        task, modes, autocasting.dtypes, answers = order
         watch(**modes)
         try:
             answers.put((group.rank, task(group.rank, group), None))
