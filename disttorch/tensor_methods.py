@@ -174,8 +174,8 @@ class TensorMethods:
     def data(self):
         """The same memory as a leaf that autograd does not watch."""
         out = wrap(self._data, self.device)
-        if type(self) is not Tensor and isinstance(self, Tensor):
-            out._root = self
+        if (type(self) is not Tensor and isinstance(self, Tensor)) or 0 in self._data.strides:
+            out._root = self  # in-place operations look for shared elements where there is a root
         return out
 
     @data.setter

@@ -1,6 +1,7 @@
 """Tensor is given its methods: operations of `ops` under their names, Python's operators, and `tensor_methods`."""
 
 from . import dtypes, ops
+from .autograd.inplace import check_apart, check_partly_apart
 from .autograd.variable import Tensor
 from .ops.fill import NUMBERS
 from .ops.pointwise import inplace_of
@@ -46,6 +47,12 @@ reciprocal relu remainder renorm round rsqrt scatter scatter_add scatter_reduce 
 square sub subtract tan tanh tril triu true_divide trunc xlogy
 """.split()
 
+# Of these, those whose operands may share no memory at all with the tensor, and those for which that does not matter.
+BY_INDEX = """
+index_add index_copy index_fill index_put index_reduce put scatter scatter_add scatter_reduce
+""".split()
+SHARING = ["addbmm", "addmm", "addmv", "baddbmm", "masked_scatter"]
+
 # In-place operations that only rearrange: the tensor becomes another view of its own memory.
 REARRANGING = ["as_strided", "squeeze", "swapaxes", "swapdims", "t", "transpose", "unsqueeze"]
 
@@ -58,7 +65,8 @@ for _name in METHODS:
     _bind(_name, getattr(ops, _name))
 for _name in INPLACE:
     _function = getattr(ops, _name)
-    _bind(_name + "_", getattr(_function, "inplace", None) or inplace_of(_function))
+    _check = check_apart if _name in BY_INDEX else None if _name in SHARING else check_partly_apart
+    _bind(_name + "_", getattr(_function, "inplace", None) or inplace_of(_function, _check))
 
 
 def _rearranged(function):

@@ -17,8 +17,13 @@ from .variable import Tensor, counter, edge, wrap
 
 def check_inplace(t: Tensor) -> None:
     """RuntimeError (PyTorch's text) where autograd could not follow a change of `t`, or its elements share memory."""
-    if t._view is not None:
+    if t._root is not None:
         check_written(t)
+    check_history(t)
+
+
+def check_history(t: Tensor) -> None:
+    """RuntimeError (PyTorch's text) where autograd could not follow a change of `t`."""
     if not mode.grad:
         return
     if t._node is None and t._rg:
@@ -28,7 +33,7 @@ def check_inplace(t: Tensor) -> None:
 
 
 def _check_view(t: Tensor, root: Tensor) -> None:
-    """The part of `check_inplace` for views."""
+    """The part of `check_history` for views."""
     if getattr(t._view[1], "several", False) and edge(t) is not None:
         raise RuntimeError(
             f"Output {t._nr} of {short_name(t._node)} is a view and is being modified inplace. This view is the output "
@@ -48,12 +53,17 @@ def _check_view(t: Tensor, root: Tensor) -> None:
         raise RuntimeError("a view of a leaf Variable that requires grad is being used in an in-place operation.")
 
 
-def check_written(t: Tensor) -> None:
-    """RuntimeError (PyTorch's text) if elements of `t` share memory with one another, as those of an expanded tensor
-    do.
-    """
+def is_expanded(t: Tensor) -> bool:
+    """Whether elements of `t` share memory with one another, as those of an expanded tensor do."""
     data = t._data
-    if data.size and any(step == 0 and n > 1 for step, n in zip(data.strides, data.shape, strict=True)):
+    if 0 not in data.strides or not data.size:
+        return False
+    return any(step == 0 and n > 1 for step, n in zip(data.strides, data.shape, strict=True))
+
+
+def check_written(t: Tensor) -> None:
+    """RuntimeError (PyTorch's text) if `t` is expanded."""
+    if is_expanded(t):
         raise RuntimeError(
             "unsupported operation: more than one element of the written-to tensor refers to a single memory location. "
             "Please clone() the tensor before performing the operation."
@@ -66,13 +76,58 @@ def check_apart(out: Tensor | None, *inputs: Tensor, numel: int = 0) -> None:
     numel: how many elements `out` will have; where it has fewer, those behind it in its memory count too.
     """
     if out is not None and any(t is out or _overlap(out._data, numel, t._data) for t in inputs):
-        raise RuntimeError(
-            "unsupported operation: some elements of the input tensor and the written-to tensor refer to a single "
-            "memory location. Please clone() the tensor before performing the operation."
-        )
+        raise RuntimeError(_SHARED)
+
+
+_SHARED = (
+    "unsupported operation: some elements of the input tensor and the written-to tensor refer to a single memory "
+    "location. Please clone() the tensor before performing the operation."
+)
+
+
+def check_partly_apart(written: Tensor | None, *inputs) -> None:
+    """RuntimeError (PyTorch's text) if one of `inputs` that is a tensor shares memory with `written`, but is not just
+    the same view: then results would depend on the order in which elements are written.
+
+    As in PyTorch only tensors whose elements lie side by side, with no holes, are looked at.
+    """
+    if written is None:
+        return
+    memory = _owner(written)
+    for t in inputs:
+        if isinstance(t, Tensor) and t is not written and _owner(t) is memory and _partial(written._data, t._data):
+            raise RuntimeError(_SHARED)
+
+
+def _owner(t: Tensor) -> Tensor:
+    return t if t._root is None else t._root
+
+
+def _partial(a, b) -> bool:
+    if not (isinstance(a, np.ndarray) and _dense(a) and _dense(b)):
+        return False
+    start, other = a.ctypes.data, b.ctypes.data
+    if start == other and a.nbytes == b.nbytes:
+        return _steps(a) != _steps(b)
+    return start < other + b.nbytes and other < start + a.nbytes
+
+
+def _steps(a) -> list:
+    return [(n, step) for n, step in zip(a.shape, a.strides, strict=True) if n > 1]
+
+
+def _dense(a) -> bool:
+    expected = a.itemsize
+    for n, step in sorted(_steps(a), key=lambda pair: pair[1]):
+        if step != expected:
+            return False
+        expected *= n
+    return a.size > 0
 
 
 def _overlap(data, numel: int, other) -> bool:
+    if data.size and other.size and not (_dense(data) and _dense(other)):
+        return False
     if np.may_share_memory(data, other):
         return True
     if not isinstance(data, np.ndarray) or data.size >= numel:
@@ -81,10 +136,14 @@ def _overlap(data, numel: int, other) -> bool:
     return low < start + numel * data.itemsize and start < high
 
 
-def apply_inplace(function, t: Tensor, args: tuple = (), kwargs: dict | None = None) -> Tensor:
-    """`t` becomes `function(t, *args, **kwargs)` in place. Returns `t`."""
+def apply_inplace(
+    function, t: Tensor, args: tuple = (), kwargs: dict | None = None, check=check_partly_apart
+) -> Tensor:
+    """`t` becomes `function(t, *args, **kwargs)` in place, if check(t, *tensors) lets it. Returns `t`."""
     check_inplace(t)
     kwargs = kwargs or {}
+    if check is not None:
+        check(t, *[a for a in (*args, *kwargs.values()) if isinstance(a, Tensor)])
     if not mode.grad or not (
         t.requires_grad or any(isinstance(a, Tensor) and a.requires_grad for a in (*args, *kwargs.values()))
     ):
@@ -218,10 +277,14 @@ class CopySlices(Node):
         return (g, to_out)
 
 
-def write(out: Tensor | None, value: Tensor) -> Tensor:
-    """The meaning of `out=`: `value` itself without one, else `out` resized to hold it and filled."""
+def write(out: Tensor | None, value: Tensor, *inputs) -> Tensor:
+    """The meaning of `out=`: `value` itself without one, else `out` resized to hold it and filled.
+
+    inputs: what an operation that goes element by element has read, which must not be partly in the memory of `out`.
+    """
     if out is None:
         return value
+    check_partly_apart(out, *inputs)
     if mode.grad and (out._rg or value._rg):
         raise RuntimeError(
             "functions with out=... arguments don't support automatic differentiation, but one of the arguments "

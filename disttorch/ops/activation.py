@@ -70,10 +70,9 @@ def relu(input, inplace=False):
 def relu_(input):
     """`relu` in place: nothing is allocated."""
     need_tensor(input, "relu_", "input", 1)
-    if mode.grad:
-        check_inplace(input)
-        if input._view is not None:
-            return assign(input, relu_op(input))
+    check_inplace(input)
+    if mode.grad and input._view is not None:
+        return assign(input, relu_op(input))
     x = input._data
     if not x.flags.writeable:
         return assign(input, relu_op(input))

@@ -381,7 +381,7 @@ def _plus_quotient(x, a, b, value):
 
 def addcmul(input, tensor1, tensor2, *, value=1, out=None):
     """input + value * tensor1 * tensor2."""
-    return write(out, _plus_product(input, tensor1, tensor2, value=value))
+    return write(out, _plus_product(input, tensor1, tensor2, value=value), input, tensor1, tensor2)
 
 
 def addcdiv(input, tensor1, tensor2, *, value=1, out=None):
@@ -395,7 +395,7 @@ def addcdiv(input, tensor1, tensor2, *, value=1, out=None):
             "tensor2) for float inputs. The future addcdiv behavior is just the latter implementation: (input + value "
             "* tensor1 / tensor2), for all dtypes."
         )
-    return write(out, _plus_quotient(input, tensor1, tensor2, value=value))
+    return write(out, _plus_quotient(input, tensor1, tensor2, value=value), input, tensor1, tensor2)
 
 
 _lerp = Op(
@@ -421,7 +421,7 @@ def lerp(input, end, weight, *, out=None):
         raise RuntimeError(f"expected dtype {_name(input)} for `end` but got dtype {_name(end)}")
     if isinstance(weight, Tensor) and weight.dtype is not input.dtype:
         raise RuntimeError(f"expected dtype {_name(input)} for `weight` but got dtype {_name(weight)}")
-    return write(out, _weighted(input, end, weight))
+    return write(out, _weighted(input, end, weight), input, end, weight)
 
 
 def _name(t):

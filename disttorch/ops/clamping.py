@@ -52,7 +52,7 @@ def clamp(input, min=None, max=None, *, out=None):
     if d.category == BOOL and not any(isinstance(b, Tensor) for b in bounds):
         raise RuntimeError("\"clamp_scalar_cpu\" not implemented for 'Bool'")
     low, high = (b.to(d) if isinstance(b, Tensor) else None if b is None else _number(b, d) for b in (min, max))
-    return write(out, _clamp(input.to(d), low, high))
+    return write(out, _clamp(input.to(d), low, high), input, low, high)
 
 
 def _number(value, d):

@@ -75,7 +75,7 @@ def where(condition, input=None, other=None, *, out=None):
     args = [x.to(d) if isinstance(x, Tensor) else wrap(operand(x, d, device), device) for x in (input, other)]
     args = [condition.to(device), *[x.to(device) for x in args]]
     try:
-        return write(out, _where(*args))
+        return write(out, _where(*args), *args)
     except ValueError:
         for a, b in itertools.combinations([x._data.shape for x in args], 2):
             if (error := broadcast_error(a, b)) is not None:

@@ -3,7 +3,7 @@
 import numpy as np
 
 from .. import dtypes, meta
-from ..autograd.inplace import assign, check_inplace, write
+from ..autograd.inplace import assign, check_inplace, check_partly_apart, write
 from ..autograd.mode import mode
 from ..autograd.op import Op
 from ..autograd.sweep import sum_to
@@ -136,6 +136,9 @@ def copy_(self, src, non_blocking=False):
     check_inplace(self)
     if not isinstance(src, Tensor):
         raise TypeError(f"copy_(): argument 'src' (position 1) must be Tensor, not {type(src).__name__}")
+    if src is self:
+        return self
+    check_partly_apart(self, src)
     if src.device is not self.device:
         src = move(src, self.device)
     try:

@@ -8,7 +8,7 @@ import warnings
 import numpy as np
 
 from .. import dtypes, random, sampling
-from ..autograd.inplace import assign, check_inplace, replace_memory
+from ..autograd.inplace import assign, check_history, check_inplace, replace_memory
 from ..autograd.mode import mode
 from ..autograd.op import Op
 from ..autograd.variable import Tensor, counter, wrap
@@ -118,7 +118,7 @@ def fill_(self, value):
 
 
 def _constant(self, op, value):
-    check_inplace(self)
+    check_history(self)
     if self.device is META:
         return self
     with scope(self.device):

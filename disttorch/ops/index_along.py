@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ..autograd.inplace import write
+from ..autograd.inplace import check_apart, write
 from ..autograd.op import Op
 from ..autograd.variable import Tensor
 from .dims import axis
@@ -38,6 +38,7 @@ def index_select(input, dim, index, *, out=None):
     data = index._data
     if data.size and not (data.min() >= 0 and data.max() < size):
         raise IndexError("index out of range in self")
+    check_apart(out, input, index)
     return write(out, _index_select(input, d, index.reshape(-1)))
 
 

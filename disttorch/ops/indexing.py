@@ -4,8 +4,8 @@ import warnings
 
 import numpy as np
 
-from .. import meta
-from ..autograd.inplace import assign, check_apart, check_inplace, write
+from .. import dtypes, meta
+from ..autograd.inplace import assign, check_apart, check_history, check_inplace, check_written, is_expanded, write
 from ..autograd.mode import mode
 from ..autograd.op import Op, ViewOp
 from ..autograd.variable import Tensor, counter, mark_view, wrap
@@ -307,9 +307,16 @@ def setitem(self, index, value):
                 have = have[1:]
             copy_(part, value.reshape(have) if have != value._data.shape else value)
         else:
+            check_written(part)
             fill_(part, value)
         return
-    check_inplace(self)
+    if self._root is not None and is_expanded(self):
+        _warn_of_expanded("index_put_", "indices] = tensor")
+        check_history(self)
+    else:
+        check_inplace(self)
+    parts = index if isinstance(index, tuple) else (index,)
+    check_apart(self, *[p for p in (value, *parts) if isinstance(p, Tensor) and p.dtype is not dtypes.bool_])
     if not isinstance(value, Tensor):
         value = wrap(np.asarray(element(value, self.dtype)), self.device)
     else:
@@ -326,6 +333,14 @@ def setitem(self, index, value):
             assign(self, _index_put(self, key, value))
     except (IndexError, ValueError) as error:
         raise _misfit(self, key, value) from error
+
+
+def _warn_of_expanded(name: str, example: str) -> None:
+    warnings.warn(
+        f"Use of {name} on expanded tensors is deprecated. Please clone() the tensor before performing this operation. "
+        f"This also applies to advanced indexing e.g. tensor[{example}",
+        stacklevel=4,
+    )
 
 
 def _misfit(self, key, value) -> Exception:

@@ -89,6 +89,7 @@ def stack(tensors, dim=0, *, out=None):
                 f"stack expects each tensor to be equal size, but got {list(first)} at entry 0 and "
                 f"{list(x._data.shape)} at entry {i}"
             )
+    check_apart(out, *tensors)
     return write(out, _stack(axis(dim, len(first) + 1), *tensors))
 
 

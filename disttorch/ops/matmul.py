@@ -239,6 +239,8 @@ def addmm(input, mat1, mat2, *, beta=1, alpha=1, out=None):
 
 def _with_sum(input, product, beta, alpha, out):
     value = _scaled(product, alpha)
+    if input._data.shape != product._data.shape:
+        input = input.expand(product._data.shape)
     return write(out, value if beta == 0 else _scaled(input, beta) + value)
 
 
@@ -257,6 +259,12 @@ def baddbmm(input, batch1, batch2, *, beta=1, alpha=1, out=None):
 def addmv(input, mat, vec, *, beta=1, alpha=1, out=None):
     """beta * input + alpha * mat @ vec."""
     need_tensor(input, "addmv", "input", 1)
+    ndims = input._data.ndim, mat._data.ndim, vec._data.ndim
+    if ndims[0] > 1 or ndims[1:] != (2, 1):
+        raise RuntimeError(f"vector + matrix @ vector expected, got {', '.join(map(str, ndims))}")
+    (rows, columns), n = mat._data.shape, vec._data.size
+    if columns != n or input._data.size not in (1, rows):
+        raise RuntimeError(f"size mismatch, got input ({input._data.size}), mat ({rows}x{columns}), vec ({n})")
     return _with_sum(input, mv(mat, vec), beta, alpha, out)
 
 

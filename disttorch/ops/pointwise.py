@@ -9,7 +9,7 @@ import warnings
 import numpy as np
 
 from .. import dtypes, meta
-from ..autograd.inplace import apply_inplace, assign, check_inplace, write
+from ..autograd.inplace import apply_inplace, assign, check_inplace, check_partly_apart, write
 from ..autograd.mode import mode
 from ..autograd.op import Op, raise_devices
 from ..autograd.variable import Tensor, counter, wrap
@@ -211,7 +211,7 @@ def binary(name: str, ufunc, *, x, y, floats=False, bools=True, result=None, nod
             t = wrap(data if type(data) is np.ndarray else np.asarray(data) if where.host else data, where)
             if wanted and result is None and mode.grad:
                 op.record((t,), (input, other), ())
-            return t if out is None else write(out, t)
+            return t if out is None else write(out, t, input, other)
 
         return function
 
@@ -219,8 +219,11 @@ def binary(name: str, ufunc, *, x, y, floats=False, bools=True, result=None, nod
     function.operator = variant(refuse_operands)
 
     def method(self, other):
-        if self._view is not None and mode.grad:
+        if self._root is not None:
             check_inplace(self)
+            check_partly_apart(self, other)
+        elif isinstance(other, Tensor) and other._root is self:
+            check_partly_apart(self, other)
         a = self._data
         if (
             mode.grad and (self.requires_grad or (isinstance(other, Tensor) and other.requires_grad))
@@ -300,7 +303,7 @@ def unary(name: str, forward, *, x=None, floats=True, node=None, refuse=(), resu
         t = wrap(data if type(data) is np.ndarray else np.asarray(data) if where.host else data, where)
         if (input._rg or input._view is not None) and result is None and mode.grad:
             op.record((t,), (input,), ())
-        return t if out is None else write(out, t)
+        return t if out is None else write(out, t, input)
 
     function.__name__ = function.__qualname__ = name
     function.op = op
@@ -308,11 +311,13 @@ def unary(name: str, forward, *, x=None, floats=True, node=None, refuse=(), resu
     return function
 
 
-def inplace_of(function):
-    """The in-place form of `function(self, ...)`."""
+def inplace_of(function, check=check_partly_apart):
+    """The in-place form of `function(self, ...)`; check(self, *tensors): whether they may share memory (None: they
+    may).
+    """
 
     def method(self, *args, **kwargs):
-        return apply_inplace(function, self, args, kwargs)
+        return apply_inplace(function, self, args, kwargs, check)
 
     method.__name__ = method.__qualname__ = function.__name__ + "_"
     return method

@@ -237,9 +237,16 @@ def unsqueeze(input, dim):
 
 
 # -- broadcasting -----------------------------------------------------------------------------------------------------
-_expand = ViewOp(
-    "ExpandBackward0", lambda x, shape: x[...] if x.shape == shape else np.broadcast_to(x, shape), x=lambda g: g
-)
+def _expanded(x, shape):
+    if x.shape == shape:
+        return x[...]
+    out = np.broadcast_to(x, shape)
+    if isinstance(out, np.ndarray):  # what may be written is asked by who writes
+        out.flags.writeable = x.flags.writeable
+    return out
+
+
+_expand = ViewOp("ExpandBackward0", _expanded, x=lambda g: g)
 
 
 def expand(input, *args, size=None, implicit=False):

@@ -70,6 +70,7 @@ def msort(input, *, out=None):
 
 def topk(input, k, dim=-1, largest=True, sorted=True, *, out=None):
     """(values, indices) of the k largest (or smallest) elements along `dim`, in order."""
+    check_apart(out and out[0], input)
     d = axis(dim, input._data.ndim)
     size = input._data.shape[d] if input._data.ndim else 1
     k = k.__index__()

@@ -219,7 +219,7 @@ _replace = Op(
 def nan_to_num(input, nan=0.0, posinf=None, neginf=None, *, out=None):
     """NaN and infinities replaced (by default by 0 and the dtype's largest values)."""
     need_tensor(input, "nan_to_num", "input", 1)
-    return write(out, _replace(input, nan, posinf, neginf))
+    return write(out, _replace(input, nan, posinf, neginf), input)
 
 
 def _scaled_back(grads, exponent):
