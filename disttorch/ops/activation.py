@@ -13,6 +13,7 @@ from ..devices import scope
 from ..kernels.portable.masking import chosen
 from ..kernels.portable.precision import is_narrow
 from .arguments import need_floating, need_tensor
+from .calling import of_one
 from .comparison import where
 from .fused import fused
 from .matmul import kernels_of
@@ -61,10 +62,11 @@ def relu(input, inplace=False):
     """max(input, 0)."""
     if inplace:
         return relu_(input)
-    need_tensor(input, "relu", "input", 1)
+    if not isinstance(input, Tensor):
+        need_tensor(input, "relu", "input", 1)
     if input._data.dtype.kind == "b":
         raise RuntimeError("Boolean inputs not supported for relu")
-    return relu_op(input)
+    return of_one(relu_op, input)
 
 
 def relu_(input):

@@ -71,9 +71,12 @@ def where(condition, input=None, other=None, *, out=None):
                 f"where expected condition to be a boolean tensor, but got a tensor with dtype {_name(condition)}"
             )
         condition = condition.bool()
-    d, device = result_dtype(input, other), common_device(condition, input, other)
-    args = [x.to(d) if isinstance(x, Tensor) else wrap(operand(x, d, device), device) for x in (input, other)]
-    args = [condition.to(device), *[x.to(device) for x in args]]
+    if isinstance(input, Tensor) and isinstance(other, Tensor) and _alike(condition, input, other):
+        args = [condition, input, other]
+    else:
+        d, device = result_dtype(input, other), common_device(condition, input, other)
+        args = [x.to(d) if isinstance(x, Tensor) else wrap(operand(x, d, device), device) for x in (input, other)]
+        args = [condition.to(device), *[x.to(device) for x in args]]
     try:
         return write(out, _where(*args), *args)
     except ValueError:
@@ -81,6 +84,11 @@ def where(condition, input=None, other=None, *, out=None):
             if (error := broadcast_error(a, b)) is not None:
                 raise error from None
         raise
+
+
+def _alike(condition, x, y) -> bool:
+    """Whether nothing has to be cast or moved."""
+    return x._data.dtype is y._data.dtype and condition.device is x.device is y.device
 
 
 def _name(t):

@@ -1,12 +1,17 @@
 """Diagonals and triangles of matrices."""
 
+from functools import lru_cache
+
 import numpy as np
 
 from ..autograd.inplace import write
 from ..autograd.op import Op, ViewOp
 from .arguments import need_tensor
+from .calling import of_one
 from .dims import axis
 from .reduction import total
+
+SMALL = 1 << 12  # elements of a matrix up to which the mask of its triangle is kept
 
 
 def _put_diagonal(g, shape, offset, a, b):
@@ -100,11 +105,29 @@ def trace(input):
     need_tensor(input, "trace", "input", 1)
     if input._data.ndim != 2:
         raise RuntimeError(f"trace: expected a matrix, but got tensor with dim {input._data.ndim}")
-    return _trace(input if input._data.dtype.kind in "fcV" else input.long())
+    return of_one(_trace, input if input._data.dtype.kind in "fcV" else input.long())
 
 
-_tril = Op("TrilBackward0", lambda x, k: np.tril(x, k), x=lambda g, k: _tril(g, k))
-_triu = Op("TriuBackward0", lambda x, k: np.triu(x, k), x=lambda g, k: _triu(g, k))
+@lru_cache(256)
+def _below(rows: int, columns: int, k: int):
+    """Where a small matrix's lower triangle is."""
+    return np.tri(rows, columns, k, bool)
+
+
+def _is_small(x) -> bool:
+    return type(x) is np.ndarray and x.shape[-1] * x.shape[-2] <= SMALL
+
+
+def _lower(x, k):
+    return np.where(_below(*x.shape[-2:], k), x, np.zeros((), x.dtype)) if _is_small(x) else np.tril(x, k)
+
+
+def _upper(x, k):
+    return np.where(_below(*x.shape[-2:], k - 1), np.zeros((), x.dtype), x) if _is_small(x) else np.triu(x, k)
+
+
+_tril = Op("TrilBackward0", _lower, params=("x", "k"), x=lambda g, k: _tril(g, k))
+_triu = Op("TriuBackward0", _upper, params=("x", "k"), x=lambda g, k: _triu(g, k))
 
 
 def tril(input, diagonal=0, *, out=None):
@@ -112,7 +135,7 @@ def tril(input, diagonal=0, *, out=None):
     need_tensor(input, "tril", "input", 1)
     if input._data.ndim < 2:
         raise RuntimeError("tril: input tensor must have at least 2 dimensions")
-    return write(out, _tril(input, diagonal))
+    return write(out, of_one(_tril, input, diagonal))
 
 
 def triu(input, diagonal=0, *, out=None):
@@ -120,7 +143,7 @@ def triu(input, diagonal=0, *, out=None):
     need_tensor(input, "triu", "input", 1)
     if input._data.ndim < 2:
         raise RuntimeError("triu: input tensor must have at least 2 dimensions")
-    return write(out, _triu(input, diagonal))
+    return write(out, of_one(_triu, input, diagonal))
 
 
 __all__ = ["diag", "diag_embed", "diagflat", "diagonal", "trace", "tril", "triu"]

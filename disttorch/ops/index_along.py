@@ -8,6 +8,8 @@ from ..autograd.variable import Tensor
 from .dims import axis
 from .pointwise import scalar_name
 
+_UNSIGNED = {4: np.dtype(np.uint32), 8: np.dtype(np.uint64)}
+
 
 def check_index(index, name):
     if index._data.dtype.kind not in "iu" or index._data.dtype.itemsize < 4:
@@ -16,7 +18,8 @@ def check_index(index, name):
 
 def check_range(index, size, dim, error=RuntimeError):
     data = index._data
-    if data.size and not (data.min() >= 0 and data.max() < size):
+    # read as unsigned, a negative index is a large one
+    if data.size and int(data.view(_UNSIGNED[data.itemsize]).max()) >= size:
         bad = data[(data < 0) | (data >= size)].flat[0]
         raise error(f"index {int(bad)} is out of bounds for dimension {dim} with size {size}")
 

@@ -39,28 +39,30 @@ def _alike(tensors, name):
     tensors = list(tensors)
     if not tensors:
         raise ValueError(f"torch.{name}(): expected a non-empty list of Tensors")
-    alike = True
-    for i, x in enumerate(tensors):
-        if not isinstance(x, Tensor):
-            raise TypeError(f"expected Tensor as element {i} in argument 0, but got {type(x).__name__}")
-        alike = alike and x._data.dtype is tensors[0]._data.dtype and x.device is tensors[0].device
-    if not alike:
-        common_device(*tensors)
-        d = result_dtype(*tensors)
-        tensors = [x.to(d) for x in tensors]
+    need_tensors(tensors)
+    kind, where = tensors[0]._data.dtype, tensors[0].device
+    for x in tensors:
+        if x._data.dtype is not kind or x.device is not where:
+            common_device(*tensors)
+            d = result_dtype(*tensors)
+            return [x.to(d) for x in tensors]
     return tensors
 
 
 def cat(tensors, dim=0, *, out=None):
     """Tensors joined along an existing dimension; they differ in size there only."""
     tensors = _alike(tensors, "cat")
-    kept = [x for x in tensors if x._data.shape != (0,)] or tensors[:1]
-    first = kept[0]._data.shape
+    kept, shapes = tensors, [x._data.shape for x in tensors]
+    if (0,) in shapes:
+        kept = [x for x in tensors if x._data.shape != (0,)] or tensors[:1]
+        shapes = [x._data.shape for x in kept]
+    first = shapes[0]
     if not first:
         raise RuntimeError("zero-dimensional tensor (at position 0) cannot be concatenated")
     d = axis(dim, len(first))
-    for i, x in enumerate(kept):
-        s = x._data.shape
+    for i, s in enumerate(shapes):
+        if s == first:
+            continue
         if len(s) != len(first):
             raise RuntimeError(f"Tensors must have same number of dimensions: got {len(first)} and {len(s)}")
         for k in range(len(s)):
@@ -71,7 +73,7 @@ def cat(tensors, dim=0, *, out=None):
                 )
     if out is not None:
         check_apart(out, *tensors, numel=sum(x._data.size for x in kept))
-    return write(out, _cat(d, tuple([x._data.shape[d] for x in kept]), *kept))
+    return write(out, _cat(d, tuple([s[d] for s in shapes]), *kept))
 
 
 concat = concatenate = cat

@@ -12,6 +12,8 @@ from ..kernels import for_device
 from .arguments import need_tensor
 from .pointwise import broadcast_error
 
+FEW = 1 << 12  # a product of sizes below which NumPy is the fastest, whatever it multiplies
+
 
 def kernels_of(x):
     """The kernels that compute where the array lives."""
@@ -19,6 +21,8 @@ def kernels_of(x):
 
 
 def _product(x, y):
+    if type(x) is np.ndarray and x.dtype.kind in "fc" and x.size * y.size < FEW and x.itemsize > 2:
+        return x.dot(y) if y.ndim < 3 else np.matmul(x, y)
     if x.dtype.kind == "b":
         raise RuntimeError("\"addmm_impl_cpu_\" not implemented for 'Bool'")
     return kernels_of(x).matmul(x, y)
@@ -80,11 +84,13 @@ def _rank(n):
 def mm(input, mat2, *, out=None):
     """(M, K) @ (K, N) -> (M, N)."""
     _check(input, mat2, "mm")
-    (m, k), (k2, n) = input._data.shape, mat2._data.shape
+    a, b = input._data, mat2._data
+    (m, k), (k2, n) = a.shape, b.shape
     if k != k2:
         raise RuntimeError(f"mat1 and mat2 shapes cannot be multiplied ({m}x{k} and {k2}x{n})")
-    _same_dtype(input, mat2)
-    return write(out, _mm(input, mat2))
+    if a.dtype is not b.dtype:
+        _same_dtype(input, mat2)
+    return _mm(input, mat2) if out is None else write(out, _mm(input, mat2))
 
 
 def bmm(input, mat2, *, out=None):

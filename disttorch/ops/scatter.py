@@ -1,5 +1,7 @@
 """Elements picked and placed along one dimension: gather, scatter and their reductions."""
 
+from functools import lru_cache
+
 import numpy as np
 
 from ..autograd.inplace import check_apart, write
@@ -11,14 +13,24 @@ from .index_along import check_range
 from .indexing import _put, _slice
 from .pointwise import scalar_name
 
+SMALL = 1 << 10  # the sum of an index's lengths below which the positions beside it are kept
+
 
 def _along(x, dim, index):
     """`index`'s positions as an open grid: element (i, j, k) of the index stands for x[i, index[i, j, k], k] with dim
     1.
     """
-    grid = [np.arange(n).reshape([-1 if k == d else 1 for k in range(index.ndim)]) for d, n in enumerate(index.shape)]
-    grid[dim] = index
-    return tuple(grid)
+    shape = index.shape
+    grid = (_small_grid if sum(shape) < SMALL else _grid)(shape, dim)
+    return (*grid[:dim], index, *grid[dim + 1 :])
+
+
+def _grid(shape, dim):
+    ndim = len(shape)
+    return tuple([np.arange(n).reshape([-1 if k == d else 1 for k in range(ndim)]) for d, n in enumerate(shape)])
+
+
+_small_grid = lru_cache(256)(_grid)
 
 
 def _take_along(x, dim, index):

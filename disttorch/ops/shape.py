@@ -38,10 +38,21 @@ def infer_shape(shape: tuple, size: int) -> tuple:
     raise RuntimeError(f"shape '{list(shape)}' is invalid for input of size {size}")
 
 
+def _reshaped(input, shape: tuple):
+    """`input` in a shape that may have one -1."""
+    if input.device.host and min(shape, default=0) >= -1:
+        try:
+            return _reshape(input, shape)
+        except ValueError:  # it does not fit: what follows says so in PyTorch's words
+            pass
+    return _reshape(input, infer_shape(shape, input._data.size))
+
+
 def reshape(input, *args, shape=None):
     """The same elements in another shape: a view where the layout allows, else a copy."""
-    need_tensor(input, "reshape", "input", 1)
-    return _reshape(input, infer_shape(sizes(args, shape), input._data.size))
+    if not isinstance(input, Tensor):
+        need_tensor(input, "reshape", "input", 1)
+    return _reshaped(input, sizes(args, shape))
 
 
 def view(input, *shape, dtype=None, size=None):
@@ -51,9 +62,10 @@ def view(input, *shape, dtype=None, size=None):
     if dtype is not None or (len(shape) == 1 and isinstance(shape[0], dtypes.dtype)):
         return view_dtype(input, dtype or shape[0])
     data = input._data
-    shape = infer_shape(sizes(shape, size), data.size)
-    if data.flags.c_contiguous or input._root is None:
-        return _reshape(input, shape)
+    shape = sizes(shape, size)
+    if input._root is None or data.flags.c_contiguous:
+        return _reshaped(input, shape)
+    shape = infer_shape(shape, data.size)
     # Kernels lay activations out channels-last; only where the user's own view made the strides is a copy an error.
     if not np.may_share_memory(data.reshape(shape), data):
         raise RuntimeError(
@@ -148,10 +160,11 @@ def permute(input, *args, dims=None):
             "permute(sparse_coo): number of dimensions in the tensor input does not match the length of the desired "
             f"ordering of dimensions i.e. input.dim() = {input._data.ndim} is not equal to len(dims) = {len(dims)}"
         )
-    found = tuple([axis(d, len(dims)) for d in dims])
-    if len(set(found)) != len(found):
-        raise RuntimeError("permute(): duplicate dims are not allowed.")
-    return _permute(input, found)
+    if sorted(dims) != [*range(len(dims))]:
+        dims = tuple([axis(d, len(dims)) for d in dims])
+        if len(set(dims)) != len(dims):
+            raise RuntimeError("permute(): duplicate dims are not allowed.")
+    return _permute(input, dims)
 
 
 def transpose(input, dim0, dim1):
@@ -213,11 +226,7 @@ _alias = ViewOp("AliasBackward0", lambda x: x[...], x=lambda g: g)
 
 
 # -- size-1 dimensions ------------------------------------------------------------------------------------------------
-def _drop(x, dims):
-    return x.reshape([s for i, s in enumerate(x.shape) if i not in dims])
-
-
-_squeeze = ViewOp("SqueezeBackward1", _drop, params=("x", "dims"), x=lambda g, x_shape: _reshape(g, x_shape))
+_squeeze = ViewOp("SqueezeBackward1", lambda x, dims: x.squeeze(dims), x=lambda g, x_shape: _reshape(g, x_shape))
 _unsqueeze = ViewOp(
     "UnsqueezeBackward0", lambda x, d: x[(slice(None),) * d + (None,)], x=lambda g, x_shape: _reshape(g, x_shape)
 )
@@ -228,7 +237,7 @@ def squeeze(input, dim=None):
     need_tensor(input, "squeeze", "input", 1)
     shape = input._data.shape
     dims = tuple(range(len(shape))) if dim is None else axes(dim, len(shape)) if dim != () else ()
-    return _squeeze(input, tuple([d for d in dims if shape and shape[d] == 1]))
+    return _squeeze(input, tuple([d for d in dims if shape[d] == 1]) if 1 in shape else ())
 
 
 def unsqueeze(input, dim):
@@ -238,15 +247,22 @@ def unsqueeze(input, dim):
 
 # -- broadcasting -----------------------------------------------------------------------------------------------------
 def _expanded(x, shape):
+    """np.broadcast_to(x, shape), at a tenth of its price for arrays that lie in one piece; writeable where x is: what
+    may be written is asked by who writes.
+    """
     if x.shape == shape:
         return x[...]
+    if type(x) is np.ndarray and x.flags.c_contiguous and x.dtype.kind != "V" and x.size:
+        new = len(shape) - x.ndim
+        steps = [0 if own != n else step for own, step, n in zip(x.shape, x.strides, shape[new:], strict=True)]
+        return np.ndarray(shape, x.dtype, x, 0, (*(0,) * new, *steps))
     out = np.broadcast_to(x, shape)
-    if isinstance(out, np.ndarray):  # what may be written is asked by who writes
+    if isinstance(out, np.ndarray):
         out.flags.writeable = x.flags.writeable
     return out
 
 
-_expand = ViewOp("ExpandBackward0", _expanded, x=lambda g: g)
+_expand = ViewOp("ExpandBackward0", _expanded, params=("x", "shape"), x=lambda g: g)
 
 
 def expand(input, *args, size=None, implicit=False):

@@ -5,7 +5,9 @@ import warnings
 from ..autograd.inplace import write
 from ..autograd.mode import mode
 from ..autograd.op import Op
+from ..autograd.variable import Tensor
 from .arguments import need_floating, need_tensor
+from .calling import of_one
 from .dims import axis
 from .fused import fused
 from .matmul import kernels_of
@@ -30,14 +32,15 @@ _log_softmax = Op("LogSoftmaxBackward0", lambda x, dim: kernels_of(x).log_softma
 
 def _normalised(op, name):
     def function(input, dim, dtype=None, *, out=None):
-        need_tensor(input, name, "input", 1)
+        if not isinstance(input, Tensor):
+            need_tensor(input, name, "input", 1)
         if dtype is not None:
             input = input.to(dtype)
         x = input._data
         if x.dtype.kind != "f":
             need_floating(input, f"{name}_lastdim_kernel_impl" if axis(dim, x.ndim) == x.ndim - 1 else name)
         d = axis(dim, x.ndim)
-        result = op(input, d) if x.ndim else op(input.reshape(1), 0).reshape(())
+        result = of_one(op, input, d) if x.ndim else op(input.reshape(1), 0).reshape(())
         return result if out is None else write(out, result)
 
     function.__name__ = function.__qualname__ = name

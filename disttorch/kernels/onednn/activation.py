@@ -5,6 +5,7 @@ from functools import cached_property, lru_cache
 import numpy as np
 
 from disttorch.kernels.blas import is_finite
+from disttorch.kernels.hushing import hushed
 from disttorch.kernels.onednn import binding as dnnl
 from disttorch.kernels.onednn.layouts import FLOAT, is_packed
 from disttorch.kernels.threads import get_num_threads
@@ -52,8 +53,10 @@ class Activation:
         return np.array_equal(y, expected)
 
     def relu_forward(self, x, out=None):
-        if x.dtype is not FLOAT or x.size < SINGLE_PASS or not _fits(out, x):
+        if x.dtype is not FLOAT:
             return super().relu_forward(x, out)
+        if x.size < SINGLE_PASS or not _fits(out, x):
+            return np.maximum(x, _ZERO) if out is None else np.maximum(x, _ZERO, out=out)  # NaN passes, as in PyTorch
         y = np.empty_like(x) if out is None else out
         self.engine.run(("relu", x.size), lambda plan: _relu(plan, x.size), x, y)
         return y
@@ -76,23 +79,25 @@ class Activation:
 
     def sigmoid_forward(self, x):
         y = self._forward(dnnl.LOGISTIC, x)
-        return super().sigmoid_forward(x) if y is None else y
+        if y is not None:
+            return y
+        return _sigmoid(x) if x.dtype is FLOAT else super().sigmoid_forward(x)
 
     def sigmoid_backward(self, g, y):
         gx = self._backward(dnnl.LOGISTIC_FROM_DST, dnnl.LOGISTIC_FROM_DST, g, y)
         return super().sigmoid_backward(g, y) if gx is None else gx
 
     def gelu_forward(self, x, approximate="none"):
-        y = self._forward(_GELU[approximate], x)
+        y = self._forward(_GELU[approximate], x, 1)
         return super().gelu_forward(x, approximate) if y is None else y
 
     def gelu_backward(self, g, x, approximate="none"):
-        gx = self._backward(_GELU[approximate], _GELU[approximate], g, x)
+        gx = self._backward(_GELU[approximate], _GELU[approximate], g, x, 1)
         return super().gelu_backward(g, x, approximate) if gx is None else gx
 
-    def _forward(self, algorithm, x):
-        """None where NumPy is the one to use."""
-        if x.dtype is not FLOAT or x.size < SMALL:
+    def _forward(self, algorithm, x, least=SMALL):
+        """None where NumPy is the one to use: for other dtypes, and for fewer than `least` elements."""
+        if x.dtype is not FLOAT or x.size < least:
             return None
         y = np.empty_like(x)  # keeps the order of the axes in memory
         if y.strides != x.strides:
@@ -101,8 +106,8 @@ class Activation:
         self.engine.run(("eltwise", algorithm, size), lambda plan: _forward(plan, algorithm, size), x, y)
         return y
 
-    def _backward(self, algorithm, hint, g, data):
-        if data.dtype is not FLOAT or g.dtype is not FLOAT or data.size < SMALL:
+    def _backward(self, algorithm, hint, g, data, least=SMALL):
+        if data.dtype is not FLOAT or g.dtype is not FLOAT or data.size < least:
             return None
         gx = np.empty_like(data)
         if gx.strides != data.strides:
@@ -115,7 +120,14 @@ class Activation:
         return gx
 
 
+_ZERO, _UNIT = np.zeros((), FLOAT), np.ones((), FLOAT)  # as operands half the price of Python's numbers
 _NO_MEAN, _ONE = np.zeros(1, FLOAT), np.ones(1, FLOAT)
+
+
+@hushed
+def _sigmoid(x):
+    y = np.exp(np.negative(x))  # may be infinite
+    return np.reciprocal(np.add(y, _UNIT))
 
 
 @lru_cache(maxsize=64)
