@@ -32,6 +32,7 @@ nn optim utils cuda serialization amp distributions testing func hub autograd.fu
 programs jit compiler _dynamo accelerator cpu onnx
 autograd.profiler profiler
 nn.parallel distributed
+testing._internal
 .
 vision alias
 """

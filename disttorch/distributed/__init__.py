@@ -10,9 +10,9 @@ _HOMES = {
         "get_pg_count get_process_group_ranks get_rank get_world_size group is_initialized rank_scope"
     ),
     "backends": (
-        "Backend DebugLevel get_backend_config get_debug_level get_default_backend_for_device is_available "
-        "is_backend_available is_gloo_available is_mpi_available is_nccl_available is_torchelastic_launched "
-        "is_ucc_available is_xccl_available set_debug_level set_debug_level_from_env supports_complex"
+        "Backend BackendConfig DebugLevel get_backend_config get_debug_level get_default_backend_for_device "
+        "is_available is_backend_available is_gloo_available is_mpi_available is_nccl_available "
+        "is_torchelastic_launched is_ucc_available is_xccl_available set_debug_level set_debug_level_from_env supports_complex"
     ),
     "device_mesh": "DeviceMesh init_device_mesh",
     "meeting": "register_rendezvous_handler rendezvous",
@@ -21,9 +21,9 @@ _HOMES = {
     ),
     "reduce_ops": "RedOpType ReduceOp reduce_op _make_nccl_premul_sum",
     "collectives": (
-        "Work all_gather all_gather_coalesced all_gather_into_tensor all_gather_single all_reduce all_reduce_coalesced "
-        "all_to_all all_to_all_single barrier broadcast gather monitored_barrier reduce reduce_scatter "
-        "reduce_scatter_single reduce_scatter_tensor scatter"
+        "Work _Work all_gather all_gather_coalesced all_gather_into_tensor all_gather_single all_reduce "
+        "all_reduce_coalesced all_to_all all_to_all_single barrier broadcast gather monitored_barrier reduce "
+        "reduce_scatter reduce_scatter_single reduce_scatter_tensor scatter"
     ),
     "point_to_point": "P2POp batch_isend_irecv irecv isend recv send",
     "objects": (

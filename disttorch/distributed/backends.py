@@ -2,12 +2,32 @@
 
 import importlib.util
 import os
+import warnings
+from collections.abc import Callable, Sequence
 from enum import IntEnum
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 from .process_group import resolve
 
 NAMES = ("zmq", "gloo", "nccl", "mpi", "undefined")
+
+
+class Plugin(NamedTuple):
+    """How groups of a registered backend are made; `extended_api`: by creator_fn(BackendOptions, pg_options)."""
+
+    creator_fn: Callable[..., Any]
+    extended_api: bool
+
+
+class BackendOptions(NamedTuple):
+    """What a creator with `extended_api` gets first. timeout: a timedelta."""
+
+    store: Any
+    group_rank: int
+    group_size: int
+    timeout: Any
+    group_id: str
+    global_ranks_in_group: list[int]
 
 
 class Backend(str):
@@ -22,19 +42,79 @@ class Backend(str):
         "zmq": ["cpu", "cuda"],
     }
     default_device_backend_map: ClassVar[dict[str, str]] = {"cpu": GLOO, "cuda": NCCL}
+    _plugins: ClassVar[dict[str, Plugin]] = {}
 
     def __new__(cls, name: str) -> str:  # type: ignore[misc]  a plain str, as in PyTorch
         if not isinstance(name, str):
             raise ValueError("Backend constructor parameter must be string-ish")
         return name.lower()
 
+    @classmethod
+    def register_backend(
+        cls, name: str, func: Callable[..., Any], extended_api: bool = False, devices: str | Sequence[str] | None = None
+    ) -> None:
+        """Let `init_process_group(name)` and `new_group(backend=name)` make groups by func(store, rank, size, timeout),
+        or by func(BackendOptions, pg_options) with `extended_api`: ProcessGroups written in Python.
+
+        devices: the types of device that it serves (None: "cpu" and "cuda"). RuntimeError for a name that is taken.
+        """
+        if hasattr(cls, name.upper()):
+            raise RuntimeError(f"{name.upper()} c10d backend already exist")
+        if devices is None:
+            warnings.warn(
+                f"Device capability of {name} unspecified, assuming `cpu` and `cuda`. Please specify it via the "
+                "`devices` argument of `register_backend`.",
+                stacklevel=2,
+            )
+            devices = ["cpu", "cuda"]
+        setattr(cls, name.upper(), name.lower())
+        cls.backend_list.append(name.lower())
+        cls.backend_capability[name.lower()] = [devices] if isinstance(devices, str) else list(devices)
+        cls._plugins[name.upper()] = Plugin(func, extended_api)
+
+
+def plugin(name: str) -> Plugin | None:
+    """The registered backend of this name; None for our own."""
+    return Backend._plugins.get(name.upper())
+
+
+class BackendConfig:
+    """Which backend serves which type of device: of "gloo", or of "cpu:gloo,cuda:nccl". ValueError for other texts."""
+
+    def __init__(self, backend: str):
+        name = str(backend).lower()
+        if name == "undefined":
+            self.device_backend_map = dict(Backend.default_device_backend_map)
+        elif ":" not in name:
+            self.device_backend_map = dict.fromkeys(Backend.backend_capability.get(name, ["cpu", "cuda"]), name)
+        else:
+            self.device_backend_map = {}
+            for pair in name.split(","):
+                device, colon, served_by = pair.partition(":")
+                if not (device and colon and served_by):
+                    raise ValueError(
+                        f"Invalid device:backend pairing: '{pair}' in '{backend}'. Expected a string of "
+                        "comma-separated pairs such as cpu:gloo,cuda:nccl"
+                    )
+                if device in self.device_backend_map:
+                    raise ValueError(f"Duplicate device type {device} in backend string: {backend}")
+                self.device_backend_map[device] = served_by
+
+    def get_device_backend_map(self) -> dict[str, str]:
+        return self.device_backend_map
+
+    def __repr__(self) -> str:
+        return ",".join(f"{device}:{backend}" for device, backend in self.device_backend_map.items())
+
 
 def check_backend(backend: str | None) -> str:
-    """The name of a backend that can be had here: our own (`zmq`, alias `gloo`; `nccl` on simulated devices), or
-    `mpi`, which needs mpi4py.
+    """The name of a backend that can be had here: our own (`zmq`, alias `gloo`; `nccl` on simulated devices), `mpi`,
+    which needs mpi4py, or a registered one. Of several, for different devices, the first serves all.
     """
     name = "gloo" if backend is None else str(backend).lower()
-    name = name.split(",")[0].partition(":")[2] or name  # "cpu:gloo,cuda:nccl"
+    name = next(iter(BackendConfig(name).device_backend_map.values()))
+    if plugin(name):
+        return name
     if name not in NAMES:
         raise ValueError(f"Invalid backend: '{backend}'. Must be one of {', '.join(NAMES[:4])}")
     if name == "mpi" and is_torchelastic_launched():
@@ -89,6 +169,8 @@ def is_xccl_available() -> bool:
 
 def is_backend_available(backend: str) -> bool:
     """Whether init_process_group takes this name here."""
+    if plugin(backend):
+        return True
     known = {"gloo": is_gloo_available, "nccl": is_nccl_available, "mpi": is_mpi_available, "zmq": is_gloo_available}
     return known.get(backend.lower(), lambda: False)()
 
@@ -104,8 +186,7 @@ def get_default_backend_for_device(device: Any) -> str:
 
 def get_backend_config(group: Any = None) -> str:
     """The backend of each kind of device: "cpu:gloo,cuda:gloo"."""
-    backend = resolve(group).backend
-    return ",".join(f"{device}:{backend}" for device in Backend.backend_capability.get(backend, ["cpu"]))
+    return str(BackendConfig(resolve(group).backend))
 
 
 def supports_complex(op: Any) -> bool:

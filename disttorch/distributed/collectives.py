@@ -29,7 +29,12 @@ class Work:
     out.
     """
 
-    def __init__(self, pending: Sequence[Any], finish: Callable[[], None], tensors: Sequence[Tensor] = ()):
+    def __init__(
+        self,
+        pending: Sequence[Any] = (),
+        finish: Callable[[], None] = lambda: None,
+        tensors: Sequence[Tensor] = (),
+    ):
         self._pending, self._finish, self._finished = list(pending), finish, False
         self._tensors = tensors
 
@@ -69,6 +74,9 @@ class Work:
     def get_future(self) -> Future:
         """A future of the result; what follows from it (`then`) is computed by whoever waits for it."""
         return WorkFuture(self.result)
+
+
+_Work = Work  # what groups written in Python derive their handles from
 
 
 class WorkFuture(Future):
@@ -383,7 +391,7 @@ def _together(works: list, async_op: bool) -> Work | None:
     inside = [work for work in works if work is not None]
     if not inside:
         return None
-    whole = Work(inside, lambda: None)
+    whole = Work(inside)
     if async_op:
         return whole
     whole.wait()

@@ -7,9 +7,9 @@ from typing import Any
 
 from ..comm import PrefixStore, connect
 from ..comm.liveness import heartbeat_limit
-from .backends import check_backend
+from .backends import BackendOptions, check_backend, plugin
 from .meeting import rendezvous
-from .process_group import GroupMember, ProcessGroup, resolve, seconds, world
+from .process_group import CommGroup, GroupMember, ProcessGroup, resolve, seconds, world
 
 
 def init_process_group(
@@ -60,21 +60,40 @@ def init_process_group(
         me.made += 1
         attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
         meeting = PrefixStore(f"world/{attempt}/{me.made}/{group_name}", store)
-        group = connect(meeting, rank, world_size, timeout=limit)
+        made = _join(name, meeting, rank, list(range(world_size)), limit, pg_options)
     except BaseException:
         _close(owned)
         raise
-    adopt(group, name, store, owned)
+    made._name(made.ranks, name, "default_pg", store)
+    _enter(made, owned)
 
 
-def adopt(comm_group: Any, backend: str = "gloo", store: Any = None, owned: list | None = None) -> ProcessGroup:
+def _join(backend: str, store: Any, rank: int, ranks: list[int], timeout: float, pg_options: Any) -> ProcessGroup:
+    """A group that meets in `store`, in which this one is number `rank`; `ranks` are the members' in the job."""
+    chosen, size = plugin(backend), len(ranks)
+    if chosen is None:
+        return CommGroup(connect(store, rank, size, timeout=timeout), ranks, backend, "", store)
+    limit = timedelta(seconds=timeout)
+    if chosen.extended_api:
+        made = chosen.creator_fn(BackendOptions(store, rank, size, limit, "", ranks), pg_options)
+    else:
+        made = chosen.creator_fn(store, rank, size, limit)
+    if not isinstance(made, ProcessGroup):
+        raise TypeError(f"the creator of backend '{backend}' must return a ProcessGroup, got {type(made).__name__}")
+    made.comm.timeout, made.ranks = timeout, ranks
+    return made
+
+
+def adopt(comm_group: Any, backend: str = "gloo") -> ProcessGroup:
     """Make a `comm.Group` this rank's default process group."""
+    return _enter(CommGroup(comm_group, list(range(comm_group.size)), backend, "default_pg"), [])
+
+
+def _enter(group: ProcessGroup, owned: list) -> ProcessGroup:
     me = world()
-    me.default = ProcessGroup(comm_group, list(range(comm_group.size)), backend, "default_pg", store)
-    me.groups = [me.default]
-    me.owned = owned or []
+    me.default, me.groups, me.owned = group, [group], owned
     atexit.register(_leave_at_exit, me)
-    return me.default
+    return group
 
 
 def _leave_at_exit(me) -> None:
@@ -141,19 +160,32 @@ def new_group(
         raise ValueError(f"ranks list must not contain duplicate entries, got {chosen}")
     chosen = sorted(chosen) if sort_ranks else chosen
     limit = None if timeout is None else seconds(timeout)
-    made = parent.comm.split(chosen, by_members=use_local_synchronization, timeout=limit)
-    if made is None:
+    name = check_backend(backend or parent.backend)
+    if plugin(name) is None and isinstance(parent, CommGroup):
+        made = parent.comm.split(chosen, by_members=use_local_synchronization, timeout=limit)
+        group = made and CommGroup(made, chosen, name, "")
+    else:
+        group = _beside(parent, name, chosen, use_local_synchronization, limit, pg_options)
+    if group is None:
         return None if use_local_synchronization else GroupMember.NON_GROUP_MEMBER
-    group = ProcessGroup(
-        made,
-        chosen,
-        check_backend(backend or parent.backend),
-        f"group_{len(world().groups)}",
-        parent.store,
-        group_desc or "undefined",
-    )
+    group._name(chosen, name, f"group_{len(world().groups)}", parent.store, group_desc)
     world().groups.append(group)
     return group
+
+
+def _beside(
+    parent: ProcessGroup, backend: str, ranks: list[int], by_members: bool, timeout: float | None, pg_options: Any
+) -> ProcessGroup | None:
+    """A group whose ranks meet in the job's store, as one of the two backends is written in Python; None outside."""
+    me, key = world(), tuple(ranks) if by_members else None
+    me.asked[key] += 1
+    if parent.rank() not in ranks:
+        return None
+    if parent.store is None:
+        raise ValueError(f"a group of backend '{backend}' meets in a store, and the default group has none")
+    place = "-".join(map(str, ranks)) if by_members else "all"
+    store = PrefixStore(f"group/{me.made}/{place}/{me.asked[key]}", parent.store)
+    return _join(backend, store, ranks.index(parent.rank()), ranks, timeout or parent.comm.timeout, pg_options)
 
 
 def new_subgroups(
@@ -217,6 +249,6 @@ def split_group(
         if made is not None:
             chosen = [parent.ranks[rank] for rank in sorted(ranks)]
             name = f"group_{len(world().groups)}"
-            mine = ProcessGroup(made, chosen, parent.backend, name, parent.store, group_desc or "undefined")
+            mine = CommGroup(made, chosen, parent.backend, name, parent.store, group_desc or "undefined")
             world().groups.append(mine)
     return mine

@@ -6,6 +6,7 @@ A process has one world; a thread that stands for a rank (`run_ranks` with threa
 import contextlib
 import os
 import threading
+from collections import Counter
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
@@ -26,11 +27,21 @@ def seconds(timeout: timedelta | float | None, positive: bool = True) -> float:
     return value
 
 
-class ProcessGroup(GroupMethods):
-    """Some of the ranks of the job. `ranks` are their global numbers, in the group's order."""
+class ProcessGroup:
+    """Some of the ranks of the job. `ranks` are their global numbers, in the group's order.
 
-    def __init__(self, comm_group: Any, ranks: list[int], backend: str, name: str, store: Any = None, desc: str = ""):
-        self.comm, self.ranks, self.backend, self.group_name, self.store = comm_group, ranks, backend, name, store
+    A subclass in Python brings its collectives as methods (see `python_groups`): ProcessGroup(rank, size).
+    """
+
+    def __init__(self, rank: int, size: int):
+        from .python_groups import MethodComm
+
+        self.comm: Any = MethodComm(self, rank, size, seconds(None))
+        self._name(list(range(size)), "custom", "", None)
+
+    def _name(self, ranks: list[int], backend: str, name: str, store: Any, desc: str | None = None) -> None:
+        """What is said of a group once it is made."""
+        self.ranks, self.backend, self.group_name, self.store = ranks, backend, name, store
         self.group_desc = desc or "undefined"
 
     def rank(self) -> int:
@@ -39,21 +50,32 @@ class ProcessGroup(GroupMethods):
     def size(self) -> int:
         return self.comm.size
 
-    def name(self) -> str:
+    def getBackendName(self) -> str:
         return self.backend
+
+    def name(self) -> str:
+        return self.getBackendName()
 
     def _get_backend(self, device: Any) -> "ProcessGroup":
         """What serves tensors of a device: the group itself, whatever the device is."""
         return self
+
+    def __repr__(self):
+        return f"<ProcessGroup {self.group_name} ({self.backend}): rank {self.rank()} of {self.size()}>"
+
+
+class CommGroup(GroupMethods, ProcessGroup):
+    """A process group over a `comm.Group`."""
+
+    def __init__(self, comm_group: Any, ranks: list[int], backend: str, name: str, store: Any = None, desc: str = ""):
+        self.comm = comm_group
+        self._name(ranks, backend, name, store, desc)
 
     def monitored_barrier(self, timeout: timedelta | float | None = None, wait_all_ranks: bool = False) -> None:
         """As `disttorch.distributed.monitored_barrier` on this group."""
         from .collectives import monitored_barrier
 
         monitored_barrier(self, timeout, wait_all_ranks)
-
-    def __repr__(self):
-        return f"<ProcessGroup {self.group_name} ({self.backend}): rank {self.rank()} of {self.size()}>"
 
 
 class _WithWorld(type):
@@ -84,6 +106,7 @@ class World:
         self.groups: list[ProcessGroup] = []
         self.owned: list[Any] = []  # stores and servers to be closed with the world
         self.made = 0  # how many worlds have met in one store: each gets its own prefix
+        self.asked: Counter = Counter()  # how many groups were asked for by all ranks (None), by their members alone
 
 
 _process = World()

@@ -193,9 +193,9 @@ def _replica(module: Module, tensors: dict[int, Tensor], made: dict[int, Module]
 def _zero_grad(set_to_none: bool = True) -> None:
     """A replica's `zero_grad`."""
     warnings.warn(
-        "Calling .zero_grad() from a module created with nn.DataParallel() has no effect. The parameters are copied (in "
-        "a differentiable manner) from the original module. This means they are not leaf nodes in autograd and so "
-        "don't accumulate gradients. If you need gradients in your forward method, consider using autograd.grad "
+        "Calling .zero_grad() from a module created with nn.DataParallel() has no effect. The parameters are copied "
+        "(in a differentiable manner) from the original module. This means they are not leaf nodes in autograd and "
+        "so don't accumulate gradients. If you need gradients in your forward method, consider using autograd.grad "
         "instead.",
         stacklevel=2,
     )

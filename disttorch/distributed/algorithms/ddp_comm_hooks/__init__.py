@@ -7,12 +7,13 @@ from enum import Enum
 from functools import partial
 from typing import Any
 
-from . import debugging_hooks, default_hooks, powerSGD_hook, quantization_hooks
+from . import debugging_hooks, default_hooks, post_localSGD_hook, powerSGD_hook, quantization_hooks
 
 __all__ = [
     "DDPCommHookType",
     "debugging_hooks",
     "default_hooks",
+    "post_localSGD_hook",
     "powerSGD_hook",
     "quantization_hooks",
     "register_ddp_comm_hook",

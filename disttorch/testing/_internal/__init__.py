@@ -1,0 +1,1 @@
+"""torch.testing._internal: the few of its names that programs outside PyTorch use."""
