@@ -84,7 +84,8 @@ class TensorMethods:
     def is_contiguous(self, memory_format=None) -> bool:
         data = self._data
         if memory_format in (ops.channels_last, ops.channels_last_3d):
-            return np.moveaxis(data, 1, -1).flags.c_contiguous
+            rank = 4 if memory_format is ops.channels_last else 5
+            return data.ndim == rank and np.moveaxis(data, 1, -1).flags.c_contiguous
         return data.flags.c_contiguous
 
     def is_set_to(self, other) -> bool:

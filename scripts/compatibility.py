@@ -48,6 +48,11 @@ DIFFERENT = """
   Simulated devices draw as the CPU does, real ones as Philox with numbers of their own.
 - **Results** agree to rounding: sums are added in another order. Gradients of samples of `Beta` and `Dirichlet` are
   those of the gamma samples they are made of: unbiased, but not PyTorch's estimate.
+- **Layouts.** Results of convolutions, pooling and batch normalisation are channels-last in memory, and results of
+  operations on permuted tensors may lie otherwise than PyTorch's: `stride()` and `is_contiguous()` tell how. `view` of
+  them works, and shares memory unless parts of the result are views already; `reshape` and `flatten` copy where they
+  must. `view` raises as PyTorch's does where the program itself permuted or cut a contiguous tensor.
+- **Expanded tensors** refuse `masked_fill_` and `index_fill_`, which PyTorch calls deprecated there, and `tril_`.
 - **Differentiable SGD** with momentum follows the gradient through the first buffer too; PyTorch detaches that one.
 - **Files** are PyTorch's zip format both ways; the format from before version 1.6 is read too. `load` without
   `weights_only=False` reads tensors and plain containers only.

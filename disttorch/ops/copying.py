@@ -22,6 +22,12 @@ class _Copy(Op):
         return meta.pointwise(self.forward, *arrays)
 
 
+def _need_rank(input, memory_format) -> None:
+    rank, name = (4, "channels_last") if memory_format is channels_last else (5, "channels_last_3d")
+    if input._data.ndim != rank:
+        raise RuntimeError(f"required rank {rank} tensor to use {name} format")
+
+
 _clone = _Copy("CloneBackward0", lambda x, order: x.copy(order), x=lambda g: g)
 _channels_last = Op(
     "CloneBackward0", lambda x: np.moveaxis(np.ascontiguousarray(np.moveaxis(x, 1, -1)), -1, 1), x=lambda g: g
@@ -32,6 +38,7 @@ def clone(input, *, memory_format=None):
     """A copy; gradients flow through it to the original."""
     need_tensor(input, "clone", "input", 1)
     if memory_format in (channels_last, channels_last_3d):
+        _need_rank(input, memory_format)
         return _channels_last(input)
     return _clone(input, "C" if memory_format == contiguous_format or 0 in input._data.strides else "K")
 
@@ -39,6 +46,7 @@ def clone(input, *, memory_format=None):
 def contiguous(input, memory_format=contiguous_format):
     """The tensor itself if its memory is laid out row by row (or in the format given), else a copy that is."""
     if memory_format in (channels_last, channels_last_3d):
+        _need_rank(input, memory_format)
         return input if np.moveaxis(input._data, 1, -1).flags.c_contiguous else _channels_last(input)
     return input if input._data.flags.c_contiguous else _clone(input, "C")
 

@@ -2,6 +2,7 @@
 
 import functools
 import math
+import sys
 
 import numpy as np
 
@@ -63,16 +64,41 @@ def view(input, *shape, dtype=None, size=None):
         return view_dtype(input, dtype or shape[0])
     data = input._data
     shape = sizes(shape, size)
-    if input._root is None or data.flags.c_contiguous:
+    if data.flags.c_contiguous:
+        return _reshaped(input, shape)
+    if input._root is None:
+        _lay_out(input)
         return _reshaped(input, shape)
     shape = infer_shape(shape, data.size)
     # Kernels lay activations out channels-last; only where the user's own view made the strides is a copy an error.
-    if not np.may_share_memory(data.reshape(shape), data):
+    if input._root._data.flags.c_contiguous and not np.may_share_memory(data.reshape(shape), data):
         raise RuntimeError(
             "view size is not compatible with input tensor's size and stride (at least one dimension spans across two "
             "contiguous subspaces). Use .reshape(...) instead."
         )
     return _reshape(input, shape)
+
+
+def _lay_out(t) -> None:
+    """Lay a kernel's result out row by row, so that views share its memory; not where others share it already."""
+    data = t._data
+    owner = data if data.base is None else data.base
+    if (
+        t._counter is None  # no views
+        and t.device.host
+        and owner.flags.owndata
+        and (owner is data or sys.getrefcount(owner) <= _ALONE)
+    ):
+        t._data = np.ascontiguousarray(data)
+
+
+def _calibrate() -> int:
+    data = np.zeros((2, 2)).T
+    owner = data if data.base is None else data.base
+    return sys.getrefcount(owner)
+
+
+_ALONE = _calibrate()
 
 
 def view_dtype(input, dtype):
