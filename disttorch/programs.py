@@ -87,8 +87,14 @@ def get_num_interop_threads() -> int:
 
 
 def set_flush_denormal(mode: bool) -> bool:
-    """False: denormal numbers are never flushed to zero here."""
-    return False
+    """Flush denormal numbers to zero, or no longer, in this thread and those that compute for it. Returns whether that
+    can be set here (x86-64 with glibc). RuntimeError if `mode` is no bool.
+    """
+    if not isinstance(mode, bool):
+        raise RuntimeError(f"flush_denormal expects a bool, but got {type(mode).__name__}")
+    from .kernels.subnormals import flush_subnormals
+
+    return flush_subnormals(mode)
 
 
 def set_warn_always(b: bool) -> None:

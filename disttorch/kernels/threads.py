@@ -49,6 +49,7 @@ def _initial_count():
 class _Setting:
     count = _initial_count()
     omp = None  # omp_set_num_threads, once oneDNN is in use
+    gomp = None  # its library
     forked = False  # whether this process was forked from one whose OpenMP threads it does not have
 
 
@@ -61,7 +62,8 @@ _setting, _thread = _Setting(), _Thread()
 
 def use_openmp():
     """Called when oneDNN takes over: OpenMP's pool follows the setting, OpenBLAS keeps to one thread."""
-    _setting.omp = ctypes.CDLL("libgomp.so.1").omp_set_num_threads
+    _setting.gomp = ctypes.CDLL("libgomp.so.1")
+    _setting.omp = _setting.gomp.omp_set_num_threads
     _set_openblas(1)
 
 
@@ -77,6 +79,14 @@ def enter_thread(count):
     if _thread.count != count:
         _setting.omp(count)
         _thread.count = count
+
+
+def in_each(function, pointer):
+    """Call a C function of one pointer in the calling thread and each of its OpenMP threads."""
+    if _setting.omp is None or _setting.forked:
+        function(pointer)
+    else:  # how a compiler has a parallel region run
+        _setting.gomp.GOMP_parallel(function, pointer, _setting.count, 0)
 
 
 def share(function, items):
