@@ -12,7 +12,8 @@ _HOMES = {
     "backends": (
         "Backend BackendConfig DebugLevel get_backend_config get_debug_level get_default_backend_for_device "
         "is_available is_backend_available is_gloo_available is_mpi_available is_nccl_available "
-        "is_torchelastic_launched is_ucc_available is_xccl_available set_debug_level set_debug_level_from_env supports_complex"
+        "is_torchelastic_launched is_ucc_available is_xccl_available set_debug_level set_debug_level_from_env "
+        "supports_complex"
     ),
     "device_mesh": "DeviceMesh init_device_mesh",
     "meeting": "register_rendezvous_handler rendezvous",
@@ -49,7 +50,7 @@ _ERRORS = {
 
 __all__ = sorted([name for name in (*_HOME_OF, *_ERRORS, "GradBucket") if name[0] != "_"])
 
-_ROOMS = "algorithms device_mesh distributed_c10d elastic fsdp launch launcher optim run tensor".split()
+_ROOMS = "_functional_collectives algorithms device_mesh distributed_c10d elastic fsdp launch launcher optim run tensor".split()
 
 
 def __getattr__(name: str):
