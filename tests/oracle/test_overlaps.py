@@ -62,9 +62,8 @@ EXPANDED = [
 @pytest.mark.parametrize("statement", EXPANDED)
 @pytest.mark.parametrize("mode", ["enable_grad", "no_grad"])
 def test_expanded(statement, mode):
-    assert_same(
-        f"x = T.arange(3.)\ny = x.expand(3, 3)\nmode = T.{mode}()\nmode.__enter__()\n{statement}\nx\nmode.__exit__(None, None, None)"
-    )
+    before = f"x = T.arange(3.)\ny = x.expand(3, 3)\nmode = T.{mode}()\nmode.__enter__()"
+    assert_same(f"{before}\n{statement}\nx\nmode.__exit__(None, None, None)")
 
 
 def test_sizes_of_sums_with_products():
