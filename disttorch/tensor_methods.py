@@ -7,6 +7,7 @@ import numpy as np
 
 from . import dtypes, layouts, ops
 from .autograd.gradients import backward as _backward
+from .autograd.inplace import check_history
 from .autograd.mode import mode, no_grad
 from .autograd.node import register
 from .autograd.variable import Tensor, counter, wrap
@@ -457,13 +458,8 @@ class TensorMethods:
 
     def set_(self, source=None):
         """Share the memory of `source`."""
+        check_history(self)
         self._data = np.empty((0,), self._data.dtype) if source is None else source._data
-        return self
-
-    def fill_diagonal_(self, fill_value, wrap=False):
-        """The main diagonal set to one value."""
-        np.fill_diagonal(self._data, fill_value, wrap=wrap)
-        counter(self)[0] += 1
         return self
 
     def map_(self, tensor, callable):

@@ -1,7 +1,7 @@
 """Tensor is given its methods: operations of `ops` under their names, Python's operators, and `tensor_methods`."""
 
 from . import dtypes, ops
-from .autograd.inplace import check_apart, check_partly_apart
+from .autograd.inplace import check_apart, check_history, check_partly_apart
 from .autograd.variable import Tensor
 from .ops.fill import NUMBERS
 from .ops.pointwise import inplace_of
@@ -16,7 +16,8 @@ bitwise_right_shift bitwise_xor bmm broadcast_to bucketize cauchy_ cdist ceil ce
 cholesky_solve chunk clamp clamp_max clamp_min clip clone conj conj_physical contiguous copy_ copysign corrcoef cos cosh
 count_nonzero cov cross cummax cummin cumprod cumsum deg2rad det detach detach_ diag diag_embed diagflat diagonal
 diagonal_scatter diff digamma dist div divide dot dsplit eq equal erf erfc erfinv exp exp2 expand expand_as expm1
-exponential_ fill_ fix flatten flip fliplr flipud float_power floor floor_divide fmax fmin fmod frac frexp gather gcd ge
+exponential_ fill_ fill_diagonal_ fix flatten flip fliplr flipud float_power floor floor_divide fmax fmin fmod frac
+frexp gather gcd ge
 geometric_ geqrf ger get_device greater greater_equal gt hardshrink heaviside histc histogram hsplit hypot i0 igamma
 igammac index_add index_copy index_fill index_put index_reduce index_select inner inverse is_complex is_conj
 is_floating_point is_inference is_neg is_nonzero is_same_size is_signed isclose isfinite isin isinf isnan isneginf
@@ -71,6 +72,7 @@ for _name in INPLACE:
 
 def _rearranged(function):
     def method(self, *args, **kwargs):
+        check_history(self)
         made = function(self, *args, **kwargs)
         self._data, self._rg, self._node, self._nr = made._data, made._rg, made._node, made._nr
         return self

@@ -18,7 +18,8 @@ _narrow = ViewOp(
 
 
 _split = ViewOp("SplitBackward0", _narrow.forward, x=_narrow.gradients["x"])
-_split.several = True
+_split_with_sizes = ViewOp("SplitWithSizesBackward0", _narrow.forward, x=_narrow.gradients["x"])
+_split.several = _split_with_sizes.several = True
 
 
 def _place(g, shape, dim, start, length):
@@ -114,6 +115,7 @@ def _stacked(g, dim):
 
 # The node of all pieces: it puts their gradients together at once, where each piece's own would add zeros to the rest.
 _split_node = Op("SplitBackward0", _narrow.forward, params=("x", "dim"), x=_joined)
+_split_with_sizes_node = Op("SplitWithSizesBackward0", _narrow.forward, params=("x", "dim"), x=_joined)
 _unbind_node = Op("UnbindBackward0", _select.forward, params=("x", "dim"), x=_stacked)
 
 
@@ -129,12 +131,14 @@ def split(tensor, split_size_or_sections, dim=0):
     if tensor._data.ndim == 0:
         raise RuntimeError("split expects at least a 1-dimensional tensor")
     size = tensor._data.shape[d]
+    view, node = _split, _split_node
     if isinstance(split_size_or_sections, int):
         step = split_size_or_sections
         if step < 0 or (step == 0 and size):
             raise RuntimeError(f"split expects split_size be non-negative, but got split_size={step}")
         lengths = [min(step, size - s) for s in range(0, size, step)] if size else [0]
     else:
+        view, node = _split_with_sizes, _split_with_sizes_node
         lengths = [int(n) for n in split_size_or_sections]
         if sum(lengths) != size or any(n < 0 for n in lengths):
             raise RuntimeError(
@@ -142,7 +146,7 @@ def split(tensor, split_size_or_sections, dim=0):
                 f"{d}), but got split_sizes={lengths}"
             )
     places = zip(accumulate(lengths, initial=0), lengths, strict=False)
-    return _together(_split_node, tensor, d, [_split.view(tensor, d, start, n) for start, n in places])
+    return _together(node, tensor, d, [view.view(tensor, d, start, n) for start, n in places])
 
 
 def split_with_sizes(input, split_sizes, dim=0):
@@ -174,7 +178,8 @@ def tensor_split(input, indices_or_sections, dim=0):
         n = indices_or_sections
         if n <= 0:
             raise RuntimeError(f"number of sections must be larger than 0, got {n}")
-        return split(input, [size // n + (i < size % n) for i in range(n)], d)
+        lengths = [size // n + (i < size % n) for i in range(n)]
+        return tuple([_narrow(input, d, end - n, n) for end, n in zip(accumulate(lengths), lengths, strict=True)])
     bounds = [0, *[min(max(i + size if i < 0 else i, 0), size) for i in indices_or_sections], size]
     return tuple([_narrow(input, d, a, max(b - a, 0)) for a, b in pairwise(bounds)])
 

@@ -298,7 +298,8 @@ def setitem(self, index, value):
     if not basic and (steps := _in_two(key)) is not None:
         return setitem(getitem(self, steps[0]), steps[1], value)
     if basic:
-        part = getitem(self, index)
+        whole = index is Ellipsis or (type(index) is slice and index == slice(None))
+        part = self if whole else getitem(self, index)
         if isinstance(value, Tensor):
             from .copying import copy_
 
