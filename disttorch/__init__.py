@@ -65,7 +65,7 @@ from .version import __version__
 
 _ROOMS = frozenset(
     "_C _dynamo _utils accelerator alias amp autograd backends comm compiler cpu cuda distributed distributions fft "
-    "func functional futures hub jit launcher linalg masked multiprocessing nn onnx optim overrides profiler random "
+    "func functional futures fx hub jit launcher linalg masked multiprocessing nn onnx optim overrides profiler random "
     "serialization signal sparse special testing types utils version vision".split()
 )
 _HOMES = {  # names that live in rooms which are imported when first used

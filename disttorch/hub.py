@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlparse
 
-_HASH = re.compile(r"-([a-f0-9]*)\.")  # resnet18-bf5a0000.pth: the first digits of the SHA-256
+HASH_REGEX = re.compile(r"-([a-f0-9]*)\.")  # resnet18-bf5a0000.pth: the first digits of the SHA-256
 _folder: str | None = None
 
 
@@ -109,6 +109,6 @@ def load_state_dict_from_url(
     name = file_name or os.path.basename(urlparse(url).path)
     path = os.path.join(folder, name)
     if not os.path.exists(path):
-        found = _HASH.search(name) if check_hash else None
+        found = HASH_REGEX.search(name) if check_hash else None
         download_url_to_file(url, path, found.group(1) if found else None, progress)
     return load_file(path, map_location=map_location, weights_only=weights_only)

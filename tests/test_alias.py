@@ -42,7 +42,7 @@ def test_modules_stay_themselves():
     assert run(code) == "disttorch.nn.functional disttorch.nn.functional disttorch.nn"
 
 
-@pytest.mark.parametrize("name", ["torch._inductor", "torch.fx", "torchvision.ops"])
+@pytest.mark.parametrize("name", ["torch._inductor", "torch.export", "torchvision.tv_tensors"])
 def test_what_is_not_there_is_named(name):
     assert run(f"import {name}").startswith(f"ModuleNotFoundError: No module named '{name}': disttorch answers for it")
 

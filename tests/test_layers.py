@@ -29,7 +29,7 @@ tensors tensor_methods typed printing storage multiprocessing
 fft linalg special backends signal masked _utils
 futures sparse overrides types functional in_place
 nn optim utils cuda serialization amp distributions testing func hub autograd.functional autograd.gradcheck
-programs jit compiler _dynamo accelerator cpu onnx
+programs jit fx compiler _dynamo accelerator cpu onnx
 autograd.profiler profiler
 nn.parallel distributed
 testing._internal

@@ -5,6 +5,7 @@ import http.server
 import subprocess
 import sys
 import threading
+import typing
 
 import numpy as np
 import pytest
@@ -343,3 +344,17 @@ def test_determinism_is_kept_and_read_back():
     assert disttorch.is_deterministic_algorithms_warn_only_enabled()
     disttorch.use_deterministic_algorithms(before)
     assert not disttorch.is_deterministic_algorithms_warn_only_enabled()
+
+
+def test_what_is_said_to_a_tracer_is_taken_as_said():
+    from disttorch import fx
+    from disttorch.jit.annotations import List
+
+    def f():
+        return 1
+
+    assert fx.wrap(f) is f
+    assert fx.wrap("f") == "f"
+    with pytest.raises(RuntimeError, match="Must be either a callable or string name"):
+        fx.wrap(3)
+    assert typing.get_origin(List[int]) is list

@@ -12,7 +12,7 @@ from ..autograd.mode import watching
 from ..autograd.node import Node
 from ..comm import observing
 from ..comm.call import describe
-from ..profiler.recording import listen, timed, unlisten
+from ..profiler.recording import listen, unlisten
 from ..profiler.trace_file import END, WORDS, TraceFile, end
 
 _MISSING = object()
@@ -31,6 +31,7 @@ class Tracer:
         self._file = file
         self._modules: dict[int, int] = {}  # id -> label of its forward; its backward's is the next
         self._gone: dict[int, weakref.ref] = {}  # what takes a module out of these when it goes
+        self._label_node = self._labelling_nodes()
 
     def start(self) -> None:
         """Listen from now on. While nobody listens, nothing in the program is changed."""
@@ -55,12 +56,24 @@ class Tracer:
 
     def hearing(self, point: Any, function: Callable) -> Callable:
         """A point's `function`, each call of which is recorded; see `profiler.points.Point`."""
-        if point.kind == "module":
-            return self._hearing_module(function)
-        return timed(self, point, function)
+        return self._hearing_module(function) if point.kind == "module" else self._hearing_call(point, function)
 
-    # The next two write events as `lane.begin` and `end` do, without the calls: a network of thin layers calls a
-    # module, and runs a node, every hundred microseconds.
+    # What follows has few calls and loads: in a step its code and data have mostly left the caches, and every piece of
+    # it takes several times as long as in a loop. Modules' and nodes' events are written as `lane.begin` and `end` do,
+    # without these calls: a network of thin layers calls a module, and runs a node, every hundred microseconds.
+
+    def _hearing_call(self, point: Any, function: Callable) -> Callable:
+        here, label, describe, kind = self._file.here, self._file.label, point.describe, point.kind
+        nanoseconds = clock.nanoseconds
+
+        def heard(*args, **named):
+            words, at = here.lane.begin(label(describe(*args), kind))
+            try:
+                return function(*args, **named)
+            finally:
+                words[at] = nanoseconds()
+
+        return heard
 
     def _hearing_module(self, call: Callable) -> Callable:
         here, modules, nanoseconds = self._file.here, self._modules, clock.nanoseconds
@@ -92,7 +105,8 @@ class Tracer:
     def _hear_sweep(self) -> tuple[Callable[[Node], None], Callable[[], None]]:
         """A sweep begins in this thread: what is to be told of its nodes, and of its end."""
         file, lane, nanoseconds = self._file, self._file.here.lane, clock.nanoseconds
-        words, end_at = memoryview(bytearray(8)).cast("q"), 0  # where the end of the last event belongs
+        words: memoryview | None = None  # where the end of the last event belongs, and
+        end_at = 0
         last: int | None = None
 
         def told(node: Node) -> None:
@@ -100,8 +114,9 @@ class Tracer:
             label = node.note
             if label is last and label is not None:
                 return
-            last = label
-            words[end_at] = now = nanoseconds()
+            last, now = label, nanoseconds()
+            if words is not None:
+                words[end_at] = now
             at = lane.at
             if at == END:
                 at = lane.turn()
@@ -112,7 +127,8 @@ class Tracer:
             end_at = at + 1
 
         def ended() -> None:
-            words[end_at] = nanoseconds()
+            if words is not None:
+                words[end_at] = nanoseconds()
 
         return told, ended
 
@@ -124,9 +140,14 @@ class Tracer:
             self._gone[key] = weakref.ref(part, lambda _, key=key: (self._modules.pop(key), self._gone.pop(key)))
         return self._modules[id(module)]
 
-    def _label_node(self, node: Node) -> None:
-        """Note in a new node the module that it belongs to."""
-        node.note = self._file.here.lane.inside
+    def _labelling_nodes(self) -> Callable[[Node], None]:
+        """What notes in a new node the module that it belongs to."""
+        here = self._file.here
+
+        def label_node(node: Node) -> None:
+            node.note = here.lane.inside
+
+        return label_node
 
     def _operation(self, kind: str, what: Any) -> Callable[[], None]:
         """What `comm.observing` calls."""

@@ -1,5 +1,5 @@
 """Pictures: datasets, transforms and models with torchvision's names. `pip install disttorch[vision]` brings Pillow."""
 
-from disttorch.vision import datasets, io, models, transforms, utils
+from disttorch.vision import datasets, io, models, ops, transforms, utils
 
-__all__ = ["datasets", "io", "models", "transforms", "utils"]
+__all__ = ["datasets", "io", "models", "ops", "transforms", "utils"]

@@ -4,12 +4,13 @@ from disttorch.vision.datasets.cifar import CIFAR10, CIFAR100
 from disttorch.vision.datasets.digits import Digits
 from disttorch.vision.datasets.fakedata import FakeData
 from disttorch.vision.datasets.folder import DatasetFolder, ImageFolder
-from disttorch.vision.datasets.mnist import MNIST, FashionMNIST
+from disttorch.vision.datasets.mnist import KMNIST, MNIST, FashionMNIST
 from disttorch.vision.datasets.vision import VisionDataset
 
 __all__ = [
     "CIFAR10",
     "CIFAR100",
+    "KMNIST",
     "MNIST",
     "DatasetFolder",
     "Digits",

@@ -4,7 +4,7 @@ import threading
 from collections.abc import Callable
 from typing import Any, Final  # noqa: F401
 
-from .nn import Module
+from ..nn import Module
 
 
 def _itself(obj: Any = None, *_: Any, **__: Any) -> Any:
@@ -58,7 +58,7 @@ def isinstance(obj: Any, target_type: Any) -> bool:  # PyTorch's name
 
 def fork(func: Callable, *args: Any, **kwargs: Any) -> Any:
     """A future of func(*args, **kwargs), which runs here and now."""
-    from .futures import Future
+    from ..futures import Future
 
     future = Future()
     future.set_result(func(*args, **kwargs))
