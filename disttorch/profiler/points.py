@@ -98,7 +98,7 @@ class StepPoint:
                 handle.remove()
 
     def _before(self, optimizer: Any, args: tuple, _kwargs: dict) -> None:
-        name = f"Optimizer.step#{type(optimizer).__name__}.step"
+        name = _step_name(type(optimizer))
         self._open[id(optimizer)] = [(r, r.begin(name, args, self.kind)) for r in self.recorders]
 
     def _after(self, optimizer: Any, _args: tuple, _kwargs: dict) -> None:
@@ -112,6 +112,11 @@ def _key(_: Tensor, key: Any, *value: Any) -> str:
         return "aten::copy_"
     last = key[-1] if isinstance(key, tuple) and key else key
     return f"aten::{'select' if isinstance(last, int) else 'index' if isinstance(last, Tensor | list) else 'slice'}"
+
+
+@functools.cache
+def _step_name(kind: type) -> str:
+    return f"Optimizer.step#{kind.__name__}.step"
 
 
 @functools.cache
