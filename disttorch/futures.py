@@ -98,4 +98,12 @@ def collect_all(futures: list[Future]) -> Future:
 
 def wait_all(futures: list[Future]) -> list:
     """The values of all `futures`, once they are there; the first error is raised."""
-    return [future.wait() for future in collect_all(futures).wait()]
+    errors: list[Exception] = []
+    for future in futures:
+        try:
+            future.wait()
+        except Exception as error:  # raised below, once all are there
+            errors.append(error)
+    if errors:
+        raise errors[0]
+    return [future.value() for future in futures]

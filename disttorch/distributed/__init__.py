@@ -22,10 +22,11 @@ _HOMES = {
     ),
     "reduce_ops": "RedOpType ReduceOp reduce_op _make_nccl_premul_sum",
     "collectives": (
-        "Work _Work all_gather all_gather_coalesced all_gather_into_tensor all_gather_single all_reduce "
-        "all_reduce_coalesced all_to_all all_to_all_single barrier broadcast gather monitored_barrier reduce "
-        "reduce_scatter reduce_scatter_single reduce_scatter_tensor scatter"
+        "Work _Work all_gather all_gather_into_tensor all_gather_single all_reduce all_to_all all_to_all_single "
+        "barrier broadcast gather monitored_barrier reduce reduce_scatter reduce_scatter_single reduce_scatter_tensor "
+        "scatter"
     ),
+    "coalesced": "all_gather_coalesced all_reduce_coalesced",
     "point_to_point": "P2POp batch_isend_irecv irecv isend recv send",
     "objects": (
         "all_gather_object allow_pickle broadcast_object_list gather_object recv_object_list scatter_object_list "

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from ..autograd.variable import Tensor, counter
+from ..comm.clock import RLock, spawn
 from ..comm.errors import DeadlineExceeded, RanksMissing
 from ..devices import CPU, scope, to_device
 from ..futures import Future
@@ -73,7 +74,7 @@ class Work:
 
     def get_future(self) -> Future:
         """A future of the result; what follows from it (`then`) is computed by whoever waits for it."""
-        return WorkFuture(self.result)
+        return WorkFuture(self.result, self.is_completed)
 
 
 _Work = Work  # what groups written in Python derive their handles from
@@ -82,26 +83,44 @@ _Work = Work  # what groups written in Python derive their handles from
 class WorkFuture(Future):
     """A future whose value is computed when it is waited for: `then` may use collectives itself without waiting for its
     own thread.
+
+    run: computes the value; ready: whether it would do so without waiting.
     """
 
-    def __init__(self, run: Callable[[], Any]):
+    def __init__(self, run: Callable[[], Any], ready: Callable[[], bool]):
         super().__init__()
-        self._run = run
+        self._run, self._ready, self._running = run, ready, RLock()
+
+    def done(self) -> bool:
+        if not super().done() and self._ready():
+            self._finish()
+        return super().done()
 
     def wait(self) -> Any:
-        if not self.done():
+        self._finish()
+        return self.value()
+
+    def _finish(self) -> None:
+        with self._running:
+            if super().done():
+                return
             try:
                 self.set_result(self._run())
             except Exception as error:  # raised by value(), here and wherever else it is asked for
                 self.set_exception(error)
-        return self.value()
+
+    def add_done_callback(self, callback: Callable) -> None:
+        """Call `callback(self)` at the end, in a thread that waits for it."""
+        super().add_done_callback(callback)
+        if not super().done():
+            spawn(self._finish, "future")
 
     def then(self, callback: Callable[[Future], Any]) -> Future:
         def following() -> Any:
-            self.wait()
+            self._finish()
             return callback(self)
 
-        return WorkFuture(following)
+        return WorkFuture(following, self.done)
 
 
 class _Loan:
@@ -366,33 +385,3 @@ def monitored_barrier(group=None, timeout=None, wait_all_ranks=False):
             raise
         missing = tuple(g.ranks[int(str(name).split()[-1])] for name in late.missing)
         raise RanksMissing(g.ranks[g.rank()], g.ranks[0], limit, missing, wait_all_ranks) from None
-
-
-def all_reduce_coalesced(tensors, op=ReduceOp.SUM, group=None, async_op=False):
-    """all_reduce of several tensors."""
-    check_list(tensors, "tensor")
-    return _together([all_reduce(t, op, group, async_op=True) for t in tensors], async_op)
-
-
-def all_gather_coalesced(output_tensor_lists, input_tensor_list, group=None, async_op=False):
-    """all_gather of several tensors: output_tensor_lists[r][i] becomes rank r's input_tensor_list[i]."""
-    check_list(input_tensor_list, "tensor_list")
-    for tensors in output_tensor_lists:
-        check_list(tensors, "output_tensor_lists")
-    works = [
-        all_gather([tensors[i] for tensors in output_tensor_lists], t, group, async_op=True)
-        for i, t in enumerate(input_tensor_list)
-    ]
-    return _together(works, async_op)
-
-
-def _together(works: list, async_op: bool) -> Work | None:
-    """One handle for several works, or nothing once all have ended. Nothing outside the group."""
-    inside = [work for work in works if work is not None]
-    if not inside:
-        return None
-    whole = Work(inside)
-    if async_op:
-        return whole
-    whole.wait()
-    return None

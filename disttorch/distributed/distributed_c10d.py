@@ -6,7 +6,9 @@ import numpy as np
 
 from ..autograd.variable import Tensor, wrap
 from .backends import *  # noqa: F403
+from .coalesced import *  # noqa: F403
 from .collectives import *  # noqa: F403
+from .collectives import _Work  # noqa: F401
 from .group_methods import *  # noqa: F403
 from .groups import *  # noqa: F403
 from .objects import *  # noqa: F403

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
+from .group_checks import check_absent, check_like, check_parts, check_root, fail, only
 from .reduce_ops import ReduceOp
 
 UNSET = timedelta(milliseconds=-1)  # a timeout that is the group's
@@ -79,65 +80,96 @@ def _op(given: Any) -> Any:
     return getattr(given, "reduceOp", given)
 
 
-def _root(given: Any) -> int:
-    return getattr(given, "rootRank", given)
-
-
-def _one(values: Any, what: str) -> Any:
-    """The only tensor (or list of tensors) in `values`, or `values` itself if it is a tensor."""
-    if not isinstance(values, list | tuple):
-        return values
-    if len(values) != 1:
-        text = "requires non-empty tensor list" if not values else "requires a single-element tensor list"
-        raise ValueError(f"ProcessGroup::{what}: {text}, got {len(values)} tensors")
-    return values[0]
-
-
-def _lists(values: Any, what: str) -> Any:
-    """A list of tensors, given as it is or as the only element of a list; None for an empty list."""
-    if values and isinstance(values[0], list | tuple):
-        return _one(values, what)
-    return values or None
-
-
 class GroupMethods:
     """What a ProcessGroup inherits; see the functions of `torch.distributed` of nearly the same names."""
+
+    rank: Any
+    size: Any
 
     def _call(self, name: str, *arguments: Any, **keywords: Any) -> Any:
         from . import collectives
 
         return getattr(collectives, name)(*arguments, group=self, async_op=True, **keywords)
 
+    def _root(self, what: str, given: Any) -> int:
+        """The root of options, or given as a number."""
+        root = getattr(given, "rootRank", given)
+        check_root(what, root, self.size(), getattr(given, "rootTensor", 0))
+        return root
+
     def broadcast(self, tensors: Any, opts: Any = None, root: int = 0, timeout: timedelta = UNSET) -> Any:
-        return self._call("broadcast", _one(tensors, "broadcast"), group_src=_root(root if opts is None else opts))
+        source = self._root("broadcast", root if opts is None else opts)
+        return self._call("broadcast", only("broadcast", tensors), group_src=source)
 
     def allreduce(self, tensors: Any, opts: Any = None, op: Any = ReduceOp.SUM, timeout: timedelta = UNSET) -> Any:
-        return self._call("all_reduce", _one(tensors, "allreduce"), _op(op if opts is None else opts))
+        return self._call("all_reduce", only("allreduce", tensors), _op(op if opts is None else opts))
 
     def allreduce_coalesced(self, tensors: Any, opts: Any = ReduceOp.SUM) -> Any:
-        return self._call("all_reduce_coalesced", list(tensors), _op(opts))
+        from .coalesced import start_all_reduce
+
+        if not tensors:
+            fail("allreduce_coalesced", "requires non-empty tensor list")
+        if len({(t.dtype, t.device.type) for t in tensors}) > 1:
+            fail("allreduce_coalesced", "tensors must all have the same type")
+        return start_all_reduce(list(tensors), _op(opts), self)
 
     def reduce(self, tensors: Any, root: Any = 0, op: Any = ReduceOp.SUM, timeout: timedelta = UNSET) -> Any:
-        op = getattr(root, "reduceOp", op)
-        return self._call("reduce", _one(tensors, "reduce"), op=op, group_dst=_root(root))
+        op, target = getattr(root, "reduceOp", op), self._root("reduce", root)
+        return self._call("reduce", only("reduce", tensors), op=op, group_dst=target)
 
     def allgather(self, output_tensors: Any, input_tensors: Any, opts: Any = None) -> Any:
-        return self._call("all_gather", _lists(output_tensors, "allgather") or [], _one(input_tensors, "allgather"))
+        if not input_tensors and isinstance(input_tensors, list | tuple):
+            fail("allgather", "requires non-empty input tensor list")
+        nested = bool(output_tensors) and isinstance(output_tensors[0], list | tuple)
+        if not output_tensors or (nested and len(output_tensors) != 1):
+            fail("allgather", "requires input/output tensor lists to have the same length")
+        outputs, mine = output_tensors[0] if nested else output_tensors, only("allgather", input_tensors)
+        if len(outputs) != self.size():
+            text = f"invalid output tensor list at index 0 (expected length {self.size()}, got {len(outputs)})"
+            fail("allgather", text)
+        for i, output in enumerate(outputs):
+            check_like("allgather", output, mine, i)
+        return self._call("all_gather", outputs, mine)
 
     def allgather_coalesced(self, output_lists: Any, input_list: Any, opts: Any = None) -> Any:
-        return self._call("all_gather_coalesced", output_lists, list(input_list))
+        from .coalesced import start_all_gather
+
+        return start_all_gather(output_lists, list(input_list), self)
 
     def gather(self, output_tensors: Any, input_tensors: Any, opts: Any = None, root: int = 0) -> Any:
-        outputs, root = _lists(output_tensors, "gather"), _root(root if opts is None else opts)
-        return self._call("gather", _one(input_tensors, "gather"), outputs, group_dst=root)
+        target, mine = self._root("gather", root if opts is None else opts), only("gather", input_tensors)
+        outputs = None
+        if self.rank() == target:
+            outputs = check_parts("gather", output_tensors, mine, self.size(), "output")
+        else:
+            check_absent("gather", output_tensors, "output")
+        return self._call("gather", mine, outputs, group_dst=target)
 
     def scatter(self, output_tensors: Any, input_tensors: Any, opts: Any = None, root: int = 0) -> Any:
-        inputs, root = _lists(input_tensors, "scatter"), _root(root if opts is None else opts)
-        return self._call("scatter", _one(output_tensors, "scatter"), inputs, group_src=root)
+        source, mine = self._root("scatter", root if opts is None else opts), only("scatter", output_tensors)
+        inputs = None
+        if self.rank() == source:
+            inputs = check_parts("scatter", input_tensors, mine, self.size(), "input")
+        else:
+            check_absent("scatter", input_tensors, "input")
+        return self._call("scatter", mine, inputs, group_src=source)
 
     def reduce_scatter(self, output_tensors: Any, input_tensors: Any, opts: Any = ReduceOp.SUM) -> Any:
-        inputs = _lists(input_tensors, "reduce_scatter") or []
-        return self._call("reduce_scatter", _one(output_tensors, "reduce_scatter"), inputs, _op(opts))
+        mine = only("reduce_scatter", output_tensors)
+        inputs = check_parts("reduce_scatter", input_tensors, mine, self.size(), "input")
+        return self._call("reduce_scatter", mine, inputs, _op(opts))
+
+    def allgather_into_tensor_coalesced(self, outputs: Any, inputs: Any, opts: Any = None) -> Any:
+        from .coalesced import together
+
+        pairs = zip(outputs, inputs, strict=True)
+        return together([self._call("all_gather_into_tensor", out, mine) for out, mine in pairs])
+
+    def reduce_scatter_tensor_coalesced(self, outputs: Any, inputs: Any, opts: Any = ReduceOp.SUM) -> Any:
+        from .coalesced import together
+
+        pairs = zip(outputs, inputs, strict=True)
+        return together([self._call("reduce_scatter_tensor", out, mine, _op(opts)) for out, mine in pairs])
 
     def alltoall(self, output_tensors: Any, input_tensors: Any, opts: Any = None) -> Any:
         return self._call("all_to_all", list(output_tensors), list(input_tensors))
@@ -158,14 +190,14 @@ class GroupMethods:
     def send(self, tensors: Any, dst: int, tag: int = 0) -> Any:
         from .point_to_point import isend
 
-        return isend(_one(tensors, "send"), group=self, tag=tag, group_dst=dst)
+        return isend(only("send", tensors), group=self, tag=tag, group_dst=dst)
 
     def recv(self, tensors: Any, src: int, tag: int = 0) -> Any:
         from .point_to_point import irecv
 
-        return irecv(_one(tensors, "recv"), group=self, tag=tag, group_src=src)
+        return irecv(only("recv", tensors), group=self, tag=tag, group_src=src)
 
     def recv_anysource(self, tensors: Any, tag: int = 0) -> Any:
         from .point_to_point import irecv
 
-        return irecv(_one(tensors, "recv_anysource"), group=self, tag=tag)
+        return irecv(only("recv_anysource", tensors), group=self, tag=tag)

@@ -1,5 +1,8 @@
 """Collectives as methods of a process group."""
 
+import threading
+import time
+
 import pytest
 
 import disttorch as torch
@@ -40,10 +43,84 @@ def test_they_do_what_the_functions_do():
 
 def test_one_tensor_at_a_time():
     def body(rank):
-        with pytest.raises(ValueError, match="allreduce: requires a single-element tensor list, got 2 tensors"):
+        with pytest.raises(RuntimeError, match="allreduce: requires a single-element tensor list, got 2 tensors"):
             dist.group.WORLD.allreduce([torch.ones(1), torch.ones(1)])
 
     run_ranks(1, body)
+
+
+def test_arguments_that_do_not_fit_are_told_as_gloo_does():
+    one, two, double = torch.zeros(1), torch.zeros(2), torch.zeros(1, dtype=torch.float64)
+
+    def root(kind, rank, tensor=0):
+        return kind(rootRank=rank, rootTensor=tensor)
+
+    def body(rank):
+        group = dist.group.WORLD
+        for text, call in [
+            ("broadcast: invalid root rank: -1", lambda: group.broadcast([one], root(dist.BroadcastOptions, -1))),
+            ("broadcast: invalid root tensor: 1", lambda: group.broadcast([one], root(dist.BroadcastOptions, 0, 1))),
+            ("broadcast: invalid tensor type at index 0", lambda: group.broadcast([one, double])),
+            (r"broadcast: invalid tensor size at index 0 \(expected \(1\), got \(2\)\)",
+             lambda: group.broadcast([one, two])),
+            ("allreduce: requires non-empty tensor list", lambda: group.allreduce([])),
+            ("allreduce_coalesced: requires non-empty", lambda: group.allreduce_coalesced([])),
+            ("allreduce_coalesced: tensors must all have", lambda: group.allreduce_coalesced([one, double])),
+            ("reduce: invalid root rank: 1", lambda: group.reduce([one], root(dist.ReduceOptions, 1))),
+            ("allgather: requires input/output tensor lists", lambda: group.allgather([], [one])),
+            ("allgather: requires non-empty input tensor list", lambda: group.allgather([[one]], [])),
+            ("allgather: invalid output tensor list at index 0", lambda: group.allgather([[one, one]], [one])),
+            ("gather: invalid root rank: -1", lambda: group.gather([[one]], [one], root(dist.GatherOptions, -1))),
+            ("gather: requires a single-element output list", lambda: group.gather([], [one])),
+            ("gather: Incorrect output list size 2", lambda: group.gather([[one, one]], [one])),
+            ("gather: invalid tensor type at index 0", lambda: group.gather([[double]], [one])),
+            ("scatter: requires a single-element input list", lambda: group.scatter([one], [])),
+            ("scatter: invalid tensor size at index 0", lambda: group.scatter([one], [[two]])),
+        ]:  # fmt: skip
+            with pytest.raises(RuntimeError, match=text):
+                call()
+
+    run_ranks(1, body)
+
+
+def test_several_tensors_under_one_handle():
+    def body(rank):
+        group, mine = dist.group.WORLD, [torch.full((1, 2), float(rank)), torch.full((2,), 2.0)]
+        summed = [t.clone() for t in mine]
+        result = group.allreduce_coalesced(summed).get_future().wait()
+        gathered, parts = [torch.zeros(2, 2), torch.zeros(4)], [torch.zeros(1), torch.zeros(1)]
+        group.allgather_into_tensor_coalesced(gathered, mine).wait()
+        group.reduce_scatter_tensor_coalesced(parts, [mine[0].view(2), mine[1]]).wait()
+        return [[x.tolist() for x in found] for found in (result, gathered, parts)]
+
+    expected = [[[[1, 1]], [4, 4]], [[[0, 0], [1, 1]], [2, 2, 2, 2]], [[1], [4]]]
+    assert run_ranks(2, body) == [expected] * 2
+
+
+def test_futures_of_works_complete_without_being_waited_for():
+    def body(rank):
+        first, second, third = torch.ones(1), torch.ones(2), torch.ones(1)
+        done = [dist.all_reduce(t, async_op=True).get_future() for t in (first, second)]
+        later = dist.all_reduce_coalesced([third], async_op=True).then(lambda f: f.value()[0] * 2)
+        found = torch.futures.wait_all(done)
+        together = torch.futures.collect_all([later]).wait()
+        polled = dist.all_reduce(torch.ones(1), async_op=True).get_future()
+        while not polled.done():
+            time.sleep(0.001)
+        return [x.tolist() for [x] in found], together[0].value().tolist(), polled.value()[0].item()
+
+    assert run_ranks(2, body) == [([[2], [2, 2]], [4], 2)] * 2
+
+
+def test_wait_all_waits_for_all_and_raises_the_first_error():
+    bad, good, late = torch.futures.Future(), torch.futures.Future(), []
+    bad.set_exception(ValueError("first"))
+    thread = threading.Thread(target=lambda: (time.sleep(0.05), late.append(1), good.set_result(3)))
+    thread.start()
+    with pytest.raises(ValueError, match="first"):
+        torch.futures.wait_all([bad, good])
+    assert late == [1]
+    thread.join()
 
 
 def test_leaving_a_group_that_one_is_not_in():

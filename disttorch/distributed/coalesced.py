@@ -1,0 +1,51 @@
+"""Collectives of several tensors under one handle. Asynchronous ones give a future, as in PyTorch."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from ..autograd.variable import Tensor
+from ..futures import Future
+from .collectives import Work, _outside, all_gather, all_reduce, check_list
+from .reduce_ops import ReduceOp
+
+__all__ = ["all_gather_coalesced", "all_reduce_coalesced"]
+
+
+def all_reduce_coalesced(tensors, op=ReduceOp.SUM, group=None, async_op=False):
+    """all_reduce of several tensors. With `async_op` a future of them."""
+    check_list(tensors, "tensors")
+    return None if _outside(group) else _ended(start_all_reduce(tensors, op, group), async_op)
+
+
+def all_gather_coalesced(output_tensor_lists, input_tensor_list, group=None, async_op=False):
+    """all_gather of several tensors: output_tensor_lists[r][i] becomes rank r's input_tensor_list[i]. With `async_op` a
+    future of the outputs.
+    """
+    check_list(input_tensor_list, "tensor_list")
+    for tensors in output_tensor_lists:
+        check_list(tensors, "output_tensor_lists")
+    return (
+        None if _outside(group) else _ended(start_all_gather(output_tensor_lists, input_tensor_list, group), async_op)
+    )
+
+
+def start_all_reduce(tensors: Sequence[Tensor], op: Any, group: Any) -> Work:
+    return together([all_reduce(t, op, group, async_op=True) for t in tensors])
+
+
+def start_all_gather(output_tensor_lists: Any, input_tensor_list: Sequence[Tensor], group: Any) -> Work:
+    columns = [[tensors[i] for tensors in output_tensor_lists] for i in range(len(input_tensor_list))]
+    pairs = zip(columns, input_tensor_list, strict=True)
+    return together([all_gather(outputs, t, group, async_op=True) for outputs, t in pairs])
+
+
+def together(works: Sequence[Work]) -> Work:
+    """One handle for several works; its result are the tensors of all."""
+    return Work(works, tensors=[t for work in works for t in work._tensors])
+
+
+def _ended(work: Work, async_op: bool) -> Future | None:
+    if async_op:
+        return work.get_future()
+    work.wait()
+    return None

@@ -1,0 +1,72 @@
+"""What the methods of a process group are given, checked, with the texts of PyTorch's gloo: RuntimeError for all."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from ..autograd.variable import Tensor
+
+
+def fail(what: str, text: str) -> None:
+    raise RuntimeError(f"ProcessGroupGloo::{what}: {text}")
+
+
+def check_root(what: str, rank: int, size: int, tensor: int = 0) -> None:
+    """rank: of the group; tensor: which of this rank's tensors is the root's, of which there is one."""
+    if not 0 <= rank < size:
+        fail(what, f"invalid root rank: {rank}")
+    if tensor:
+        fail(what, f"invalid root tensor: {tensor}")
+
+
+def check_alike(what: str, tensors: Sequence[Tensor]) -> None:
+    """Tensors of one dtype, device and shape, at least one."""
+    if not tensors:
+        fail(what, "requires non-empty tensor list")
+    first = tensors[0]
+    for t in tensors:
+        check_like(what, t, first, 0)
+
+
+def check_like(what: str, t: Tensor, first: Tensor, index: int) -> None:
+    """A tensor of the dtype, device and shape of `first`."""
+    if (t.dtype, t.device.type) != (first.dtype, first.device.type):
+        fail(
+            what,
+            f"invalid tensor type at index {index} (expected {first.dtype} on {first.device.type}, got {t.dtype} on "
+            f"{t.device.type})",
+        )
+    if t.shape != first.shape:
+        expected, got = (", ".join(map(str, shape)) for shape in (first.shape, t.shape))
+        fail(what, f"invalid tensor size at index {index} (expected ({expected}), got ({got}))")
+
+
+def only(what: str, tensors: Any) -> Tensor:
+    """The only tensor of a list (or a tensor by itself): a rank has one device here."""
+    if not isinstance(tensors, list | tuple):
+        return tensors
+    check_alike(what, tensors)
+    if len(tensors) != 1:
+        fail(what, f"requires a single-element tensor list, got {len(tensors)} tensors: a rank has one device here")
+    return tensors[0]
+
+
+def check_parts(what: str, lists: Any, tensor: Tensor, size: int, name: str) -> list[Tensor]:
+    """The `size` tensors alike that a root has, given as a list that holds their list. name: "input" or "output"."""
+    parts = lists[0] if lists and isinstance(lists[0], list | tuple) else lists
+    if not parts or (parts is not lists and len(lists) != 1):
+        fail(what, f"requires a single-element {name} list containing a list with {size} tensors.")
+    if len(parts) != size:
+        fail(
+            what,
+            f"Incorrect {name} list size {len(parts)}. {name.capitalize()} list size should be {size}, same as size of "
+            "the process group.",
+        )
+    for i, part in enumerate(parts):
+        check_like(what, part, tensor, i)
+    return list(parts)
+
+
+def check_absent(what: str, lists: Any, name: str) -> None:
+    """What a rank that is not the root has none of."""
+    if lists:
+        fail(what, f"requires empty {name} on non-root")
