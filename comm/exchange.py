@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 
@@ -31,12 +31,14 @@ from .plans import (
     tree_reduce,
 )
 from .reduction import is_half, reduce_into
-from .transport import Mailbox
+from .streams import StreamTicket
+from .transport import SLICE, Mailbox
 from .wire import DATA, GOODBYE, MAX_WORDS, MISMATCH, Header
 
 SHORT = 16 << 10  # bytes up to which an all-reduce sends whole arrays: one step instead of two
 SHORT_PAIR = 64 << 10  # the same for two ranks, who send no more bytes that way; less than COPY_BELOW, because the
 # array that is being sent is overwritten
+STEP = 1 << 20  # bytes of a stream that are worked on at a time: of all ranks they stay in the cache
 FEW = 8  # ranks up to which everyone writes to everyone, in one step; beyond it rings and trees
 TELL = 0.8  # seconds in which the ranks of a mismatch tell one another their calls
 
@@ -52,6 +54,7 @@ class MessageEngine:
         self._others = [peer for peer in range(size) if peer != rank]
         self._gone: dict[int, str] = {}  # rank -> why it left
         self._heard: dict[int, Header] = {}  # rank -> its last message
+        self._room: dict[int, np.ndarray] = {}  # rank -> where bytes of its stream wait to be reduced
         self._sent, self._taken = [0] * size, [0] * size  # arrays sent to and taken from each rank, to know replays
         self.dropped = 0  # messages that had been there before
 
@@ -96,9 +99,9 @@ class MessageEngine:
             else:
                 self._sliced(call, deadline, array, ring_reduce_scatter, ring_all_gather, plain)
             if op == "avg":
-                self.mailbox.flush(deadline)
+                self._flush(call, deadline)
                 np.divide(array, self.size, out=array)
-        self.mailbox.flush(deadline)
+        self._flush(call, deadline)
 
     def _sliced(self, call: Call, deadline: Deadline, array: np.ndarray, scatter, gather, op: str) -> None:
         plan = scatter(self.rank, self.size) + gather(self.rank, self.size)
@@ -108,7 +111,7 @@ class MessageEngine:
         self._begin()
         self._agree(call, deadline)
         self._run(call, deadline, array, [0, array.size], tree_broadcast(self.rank, self.size, src))
-        self.mailbox.flush(deadline)
+        self._flush(call, deadline)
 
     def reduce(self, call: Call, deadline: Deadline, patient: bool, array: np.ndarray, dst: int, op: str) -> None:
         self._begin()
@@ -117,7 +120,7 @@ class MessageEngine:
             self._combine(call, deadline, self._others, array, op)
         else:
             self._send(call, dst, array)
-        self.mailbox.flush(deadline)
+        self._flush(call, deadline)
 
     def all_gather(
         self, call: Call, deadline: Deadline, patient: bool, outputs: Sequence[np.ndarray], array: np.ndarray
@@ -125,7 +128,7 @@ class MessageEngine:
         self._begin()
         outputs[self.rank][...] = array
         self._trade(call, deadline, [array] * self.size, outputs)
-        self.mailbox.flush(deadline)
+        self._flush(call, deadline)
 
     def gather(
         self, call: Call, deadline: Deadline, patient: bool, array: np.ndarray, outputs: Sequence[np.ndarray], dst: int
@@ -139,7 +142,7 @@ class MessageEngine:
                 self._receive(call, deadline, peer, outputs[peer])
         else:
             self._send(call, dst, array)
-        self.mailbox.flush(deadline)
+        self._flush(call, deadline)
 
     def scatter(
         self, call: Call, deadline: Deadline, patient: bool, output: np.ndarray, inputs: Sequence[np.ndarray], src: int
@@ -153,7 +156,7 @@ class MessageEngine:
             output[...] = inputs[src]
         else:
             self._receive(call, deadline, src, output)
-        self.mailbox.flush(deadline)
+        self._flush(call, deadline)
 
     def reduce_scatter(
         self, call: Call, deadline: Deadline, patient: bool, output: np.ndarray, inputs: Sequence[np.ndarray], op: str
@@ -163,7 +166,7 @@ class MessageEngine:
             self._send(call, peer, inputs[peer])
         output[...] = inputs[self.rank]
         self._combine(call, deadline, self._others, output, op)
-        self.mailbox.flush(deadline)
+        self._flush(call, deadline)
 
     def all_to_all(
         self,
@@ -181,7 +184,7 @@ class MessageEngine:
         self._begin()
         outputs[self.rank][...] = inputs[self.rank]
         self._trade(call, deadline, inputs, outputs)
-        self.mailbox.flush(deadline)
+        self._flush(call, deadline)
 
     def last_operation(self, peer: int) -> str:
         """What `peer` is last known to have called."""
@@ -254,11 +257,16 @@ class MessageEngine:
         self, call: Call, deadline: Deadline, peer: int, array: np.ndarray, onward: Sequence[int] = ()
     ) -> None:
         """Fill `array` with what `peer` sends, and send it to the ranks of `onward`."""
-        raw, step = array.view(np.uint8), self.mailbox.mail.piece
+        raw = array.view(np.uint8)
+        step = self.mailbox.mail.piece
+        if self.mailbox.mail.streams(raw.size):
+            step = STEP if onward else raw.size
         headers = {to: self._header(call, to, raw) for to in onward}
         for offset in range(0, max(raw.size, 1), step):
             piece = raw[offset : offset + step]
-            piece[...] = self._next(call, deadline, peer, offset, piece.size)
+            data = self._fetch(call, deadline, peer, raw.size, offset, piece)
+            if data is not piece:
+                piece[...] = data
             for to, header in headers.items():
                 self.mailbox.send(to, header, piece, offset)
 
@@ -266,49 +274,103 @@ class MessageEngine:
         self, call: Call, deadline: Deadline, senders: list[int], own: np.ndarray, op: str, onward: Sequence[int] = ()
     ) -> None:
         """Reduce into `own` what each of `senders` sends, in rank order, its own included; send that to `onward`."""
-        step = self.mailbox.mail.piece // own.itemsize
+        streamed = self.mailbox.mail.streams(own.nbytes)
+        step = (STEP if streamed else self.mailbox.mail.piece) // own.itemsize
         headers = {to: self._header(call, to, own) for to in onward}
         for low in range(0, max(own.size, 1), step):
             piece = own[low : low + step]
             sources = {self.rank: piece}
             for peer in senders:
-                data = self._next(call, deadline, peer, low * own.itemsize, piece.nbytes)
+                room = self._room_for(peer)[: piece.nbytes] if streamed else piece.view(np.uint8)
+                data = self._fetch(call, deadline, peer, own.nbytes, low * own.itemsize, room)
                 sources[peer] = data.view(own.dtype)
             if piece.size:
                 reduce_into([piece], [sources[rank] for rank in sorted(sources)], op)
             for to, header in headers.items():
                 self.mailbox.send(to, header, piece.view(np.uint8), low * own.itemsize)
 
-    def _next(self, call: Call, deadline: Deadline, peer: int, offset: int, size: int) -> np.ndarray:
-        """The payload of the next message of `peer`, which must be the piece of `size` bytes at `offset`."""
+    def _fetch(
+        self, call: Call, deadline: Deadline, peer: int, total: int, offset: int, room: np.ndarray
+    ) -> np.ndarray:
+        """The bytes at `offset` of an array of `total` bytes that `peer` sends, as many as `room` has: in `room` if
+        they come by a stream, else as they lie in a message.
+        """
+        if not self.mailbox.mail.streams(total):
+            return self._next(call, deadline, peer, offset, room.size)
+        if offset == 0:
+            self._next(call, deadline, peer, 0, 0, total)
+        came = 0
+        while (came := came + self.mailbox.mail.draw(peer, room[came:], deadline.remaining(SLICE))) < room.size:
+            self._look(call)
+            if peer in self._gone and self.mailbox.mail.drained(peer):
+                raise self._departed(peer)
+            self.mailbox.watch()
+            deadline.check((f"rank {self.names[peer]}",))
+        return room
 
-        def wanted(header: Header) -> bool:
-            """The peer's next message, or news of a failure from anyone (in a later operation: not yet)."""
-            if header.kind == MISMATCH:
-                return header.number <= self._number
-            odd = header.number == self._number and header.mark != call.fingerprint
-            return header.sender == peer or header.kind == GOODBYE or odd
+    def _next(self, call: Call, deadline: Deadline, peer: int, offset: int, size: int, streamed: int = 0) -> np.ndarray:
+        """The payload of the next message of `peer`, which must be the piece of `size` bytes at `offset`.
 
+        streamed: bytes of the array of which the message tells that they come by a stream, if so.
+        """
         if offset == 0:
             self._taken[peer] += 1
         while True:
             if peer in self._gone and not self.mailbox.has(lambda header: header.sender == peer):
                 raise self._departed(peer)
-            header, data = self.mailbox.take(wanted, deadline, (f"rank {self.names[peer]}",))
+            header, data = self.mailbox.take(
+                lambda header: (header.sender == peer and header.kind == DATA) or self._is_news(call, header),
+                deadline,
+                (f"rank {self.names[peer]}",),
+            )
             if header.kind == DATA and header.sender == peer and header[3:5] < (self._taken[peer], offset):
                 self.dropped += 1
                 continue
-            self._heard[header.sender] = header
-            if header.kind == GOODBYE:
-                self._gone[header.sender] = header.place.decode(errors="replace")
-                if self._gone[header.sender] and header.number <= self._number:
-                    raise self._departed(header.sender)
-            elif header.kind == MISMATCH or header.number != self._number or header.mark != call.fingerprint:
-                raise self._mismatch(call, header)
-            elif header.offset != offset or data.size != size:
+            self._heed(call, header)
+            if header.kind != DATA:
+                continue
+            if header.offset != offset or data.size != size or streamed not in (0, header.total):
                 raise CommError(f"rank {peer} sent {data.size} bytes at {header.offset}, wanted {size} at {offset}")
-            else:
-                return cast(np.ndarray, data)  # windows on another process's memory come from rings alone
+            return cast(np.ndarray, data)  # windows on another process's memory come from rings alone
+
+    def _is_news(self, call: Call, header: Header) -> bool:
+        """Whether a message of anyone tells of a failure (in a later operation: not yet) or a departure."""
+        if header.kind == MISMATCH:
+            return header.number <= self._number
+        return header.kind == GOODBYE or (header.number == self._number and header.mark != call.fingerprint)
+
+    def _heed(self, call: Call, header: Header) -> None:
+        """Note who is gone; raise what the message means, if it is not part of this operation."""
+        self._heard[header.sender] = header
+        if header.kind == GOODBYE:
+            self._gone[header.sender] = header.place.decode(errors="replace")
+            if self._gone[header.sender] and header.number <= self._number:
+                raise self._departed(header.sender)
+        elif header.kind == MISMATCH or header.number != self._number or header.mark != call.fingerprint:
+            raise self._mismatch(call, header)
+
+    def _look(self, call: Call) -> None:
+        """Heed all news that have arrived; for waits for something else than a message."""
+        while self.mailbox.pump(0.0):
+            pass
+        while (message := self.mailbox.pop(lambda header: self._is_news(call, header))) is not None:
+            self._heed(call, message.header)
+
+    def _flush(self, call: Call, deadline: Deadline) -> None:
+        """Wait until the arrays of this operation may be changed again."""
+
+        def look(ticket: Any) -> None:
+            self._look(call)
+            if isinstance(ticket, StreamTicket) and ticket.lost and ticket.peer in self._gone:
+                raise self._departed(ticket.peer)
+
+        self.mailbox.flush(deadline, look)
+
+    def _room_for(self, peer: int) -> np.ndarray:
+        room = self._room.get(peer)
+        if room is None:
+            room = self._room[peer] = np.empty(STEP, np.uint8)
+        return room
 
     def _departed(self, peer: int) -> CommError:
         self.mailbox.watch()

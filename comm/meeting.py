@@ -30,6 +30,7 @@ from .p2p import PointToPoint
 from .rings import RingMail, rings_size
 from .solo import SoloEngine
 from .store import PrefixStore, Store, rooted
+from .streamed import StreamedMail
 from .transport import Mail, Mailbox, ThreadMail, ZmqMail
 from .wire import TOKEN
 
@@ -46,6 +47,7 @@ class Card(NamedTuple):
     pid: int
     token: bytes  # names the group, rank 0's counts
     addresses: list[str]  # of this rank's mails, once it has some
+    places: list[tuple[str, int]]  # where they take streams
 
 
 def host_identity() -> str:
@@ -192,7 +194,7 @@ class _Meeting:
             raise error
         host = socket.gethostname()
         token = secrets.token_bytes(TOKEN)
-        self.cards = self._show("who", Card(host, host_identity(), os.getpid(), token, []))
+        self.cards = self._show("who", Card(host, host_identity(), os.getpid(), token, [], []))
         self.token = self.cards[0].token
         kind = self._choose()
         if kind == "inproc":
@@ -289,13 +291,21 @@ class _Meeting:
                 f"ranks on several hosts need a common secret: set {security.SECRET_VARIABLE} on all of them "
                 f"(or {security.OPEN_VARIABLE}=1, to do without encryption)"
             )
-        mails = [ZmqMail(self.rank, self.size, self.token, host, secret) for _ in purposes]
-        for mail in mails:
-            self._undo.callback(mail.close)
-        cards = self._show("mail", self.cards[self.rank]._replace(addresses=[mail.address for mail in mails]))
+        mails = [self._mail(purpose, host, secret) for purpose in purposes]
+        addresses, places = [mail.address for mail in mails], [mail.place for mail in mails]
+        cards = self._show("mail", self.cards[self.rank]._replace(addresses=addresses, places=places))
         for index, mail in enumerate(mails):
-            mail.peers = [card.addresses[index] for card in cards]
+            mail.meet(self.rank, [card.addresses[index] for card in cards], [card.places[index] for card in cards])
         return mails
+
+    def _mail(self, purpose: str, host: str, secret: bytes | None) -> ZmqMail:
+        mail: ZmqMail
+        if secret is not None or purpose == "messages":  # which must move while their ranks do something else
+            mail = ZmqMail(self.rank, self.size, self.token, host, secret)
+        else:
+            mail = StreamedMail(self.rank, self.size, self.token, host)
+        self._undo.callback(mail.close)
+        return mail
 
     def _hierarchy(self, hosts: list[list[int]], mail: ZmqMail, everyone: MessageEngine) -> HierarchicalEngine:
         mine = next(ranks for ranks in hosts if self.rank in ranks)
@@ -303,7 +313,8 @@ class _Meeting:
         leaders = None
         firsts = [ranks[0] for ranks in hosts]
         if self.rank == mine[0]:
-            mail.renumber(firsts.index(self.rank), [mail.peers[rank] for rank in firsts])
+            peers, places = [mail.peers[rank] for rank in firsts], [mail.places[rank] for rank in firsts]
+            mail.meet(firsts.index(self.rank), peers, places)
             mailbox = Mailbox(mail, self._watch)
             leaders = MessageEngine(mail.rank, len(hosts), mailbox, firsts)
         else:

@@ -56,9 +56,16 @@ class Mail(ABC):
     piece = PIECE  # bytes of payload in one message at most
     lends = False  # whether what is received has to be copied before `release`
 
+    def streams(self, total: int) -> bool:
+        """Whether an array of `total` bytes goes by a stream: an empty message tells of it, and `draw` reads it."""
+        return False
+
     @abstractmethod
     def send(self, peer: int, header: Header, data: np.ndarray | None = None) -> Any:
-        """Start sending; returns None, or a ticket whose `.done` says when `data` may be changed again."""
+        """Start sending; returns None, or a ticket whose `.done` says when `data` may be changed again.
+
+        Of an array that goes by a stream all parts are given in order, and their number and size do not matter.
+        """
 
     @abstractmethod
     def receive(self, seconds: float) -> Message | None:
@@ -66,6 +73,16 @@ class Mail(ABC):
 
     def release(self) -> None:  # noqa: B027  where messages own their data
         """Nobody looks any more at the data of the message last received."""
+
+    def draw(self, peer: int, out: np.ndarray, seconds: float) -> int:
+        """Fill `out`, flat uint8, with the next bytes of the stream from `peer`; returns how many have come in about
+        `seconds` at most.
+        """
+        raise NotImplementedError
+
+    def drained(self, peer: int) -> bool:
+        """True if no further bytes can come by the stream from `peer`."""
+        raise NotImplementedError
 
     def wait_ticket(self, ticket: Any, seconds: float) -> None:  # noqa: B027  where there are no tickets
         """Wait at most `seconds` for a ticket that `send` returned."""
@@ -120,7 +137,9 @@ class ZmqMail(Mail):
         self._zmq = zmq
         self.piece = PIECE if secret is None else SEALED_PIECE
         self.rank, self.size, self.token, self._secret = rank, size, token, secret
+        self.place = ("", 0)  # where this rank takes streams, if it does
         self.peers: list[str] = []  # every rank's address, once they are known
+        self.places: list[tuple[str, int]] = []  # and its place
         self._context = zmq.Context(io_threads=2)
         self._outs: dict[int, Any] = {}
         self._sending, self._receiving = clock.Lock(), clock.Lock()
@@ -135,9 +154,9 @@ class ZmqMail(Mail):
         self._inbox.bind(f"tcp://{f'[{host}]' if ':' in host else host}:*")
         self.address = self._inbox.getsockopt_string(zmq.LAST_ENDPOINT)
 
-    def renumber(self, rank: int, peers: list[str]) -> None:
-        """Serve only the ranks at these addresses, numbered in this order; before anything was sent."""
-        self.rank, self.size, self.peers = rank, len(peers), peers
+    def meet(self, rank: int, peers: list[str], places: list[tuple[str, int]]) -> None:
+        """Be number `rank` of those who are reached at these addresses and places; before anything is sent."""
+        self.rank, self.size, self.peers, self.places = rank, len(peers), peers, places
 
     def _out(self, peer: int):
         sock = self._outs.get(peer)
@@ -155,7 +174,11 @@ class ZmqMail(Mail):
             self._outs[peer] = sock
         return sock
 
-    def send(self, peer: int, header: Header, data: np.ndarray | None = None):
+    def send(self, peer: int, header: Header, data: np.ndarray | None = None) -> Any:
+        return self._post(peer, header, data)
+
+    def _post(self, peer: int, header: Header, data: np.ndarray | None = None) -> Any:
+        """Send one message."""
         with self._sending:
             sock = self._out(peer)
             head = wire.encode(self.token, header)
@@ -170,7 +193,7 @@ class ZmqMail(Mail):
 
     def receive(self, seconds: float) -> Message | None:
         with self._receiving:
-            if not self._zmq.zmq_poll([(self._inbox, self._zmq.POLLIN)], int(seconds * 1000)):
+            if not self._await_message(seconds):
                 return None
             head = last = self._inbox.recv(copy=False)
             data, extra = None, 0
@@ -185,6 +208,10 @@ class ZmqMail(Mail):
         except MessageError:
             self.dropped += 1
             return None
+
+    def _await_message(self, seconds: float) -> bool:
+        """Wait for a message at most `seconds`; True if one is there."""
+        return bool(self._zmq.zmq_poll([(self._inbox, self._zmq.POLLIN)], int(seconds * 1000)))
 
     def wait_ticket(self, ticket: Any, seconds: float) -> None:
         with contextlib.suppress(self._zmq.NotDone):
@@ -211,7 +238,8 @@ class Mailbox:
 
         header: that of the first piece, with the total; begin: where in the whole `data` begins, in bytes.
         """
-        step, tickets = self.mail.piece, []
+        tickets = []
+        step = max(data.size, 1) if self.mail.streams(header.total) else self.mail.piece
         for at in range(0, max(data.size, 1), step):
             piece = header._replace(offset=begin + at) if begin + at else header
             ticket = self.mail.send(peer, piece, data[at : at + step])
@@ -226,12 +254,16 @@ class Mailbox:
             self._tickets.popleft()
         return bool(self._tickets)
 
-    def flush(self, deadline: clock.Deadline) -> None:
-        """Wait until everything sent so far has left the caller's arrays."""
+    def flush(self, deadline: clock.Deadline, look: Callable[[Any], None] = lambda ticket: None) -> None:
+        """Wait until everything sent so far has left the caller's arrays. look: called between whiles, with what is
+        waited for; may raise.
+        """
         while self.unsent():
             self.watch()
             deadline.check()
             self.mail.wait_ticket(self._tickets[0], deadline.remaining(SLICE))
+            if self.unsent():
+                look(self._tickets[0])
 
     def pump(self, seconds: float) -> bool:
         """Receive one message, waiting at most `seconds`; True if one came."""

@@ -80,6 +80,7 @@ for size in (10, 100_000, 3_000_000):
     assert (total == n * (n + 1) / 2).all()
 mail = (group._engine.everyone if hasattr(group._engine, "everyone") else group._engine).mailbox.mail
 print(f"rank {rank} sums over {group.kind} as {type(group._engine).__name__}, reached at {mail.address}", flush=True)
+print("streams" if mail.place[1] else "no streams", flush=True)
 if len(sys.argv) > 5:
     try:
         while True:
@@ -135,8 +136,9 @@ def hosts():
 
 
 def start(hosts, places, *more, secret="s" * 32):
-    """Start one rank per entry of `places`, an index of a host."""
-    environment = {**os.environ, "DISTTORCH_JOB_SECRET": secret}
+    """Start one rank per entry of `places`, an index of a host. secret: the job's; None: they agree to do without."""
+    environment = {**os.environ, "DISTTORCH_JOB_SECRET": secret or "", "DISTTORCH_INSECURE": str(int(secret is None))}
+    environment["PYTHONWARNINGS"] = "ignore"  # of doing without
     size = str(len(places))
     inside = [["ip", "netns", "exec", hosts[place][0], sys.executable, "-c", RANK] for place in places]
     return [
@@ -161,12 +163,14 @@ def finish(ranks):
             rank.stdout.close()
 
 
+@pytest.mark.parametrize("secret", ["s" * 32, None], ids=["encrypted", "open"])
 @pytest.mark.parametrize("places", [[0, 1], [0, 0, 1, 1]])
-def test_two_hosts_encrypted(hosts, places):
-    outs = finish(start(hosts, places))
+def test_two_hosts(hosts, places, secret):
+    outs = finish(start(hosts, places, secret=secret))
     for rank, (out, place) in enumerate(zip(outs, places, strict=True)):
         engine = "MessageEngine" if len(places) == 2 else "HierarchicalEngine"
         assert f"rank {rank} sums over tcp as {engine}, reached at tcp://10.200.0.{place + 1}:" in out, out
+        assert ("\nno streams\n" in out) == (secret is not None), out
 
 
 def test_no_secret_no_network(hosts):
@@ -174,8 +178,9 @@ def test_no_secret_no_network(hosts):
     assert "SecurityError" in finish(ranks)[0]
 
 
-def test_cut_link(hosts):
-    ranks = start(hosts, [0, 1], "on")
+@pytest.mark.parametrize("secret", ["s" * 32, None], ids=["encrypted", "open"])
+def test_cut_link(hosts, secret):
+    ranks = start(hosts, [0, 1], "on", secret=secret)
     try:
         first = [rank.stdout.readline() for rank in ranks]
         sh("ip", "-n", hosts[1][0], "link", "set", hosts[1][1], "down")

@@ -90,8 +90,9 @@ def test_a_flood_of_junk_changes_nothing():
                             sock.send_multipart(junk(rng), zmq.DONTWAIT)
                         except zmq.Again:
                             break
-                with contextlib.suppress(OSError), socket.create_connection(target(cards[0]), 1) as raw:
-                    raw.sendall(rng.randbytes(200))
+                for place in targets(cards):
+                    with contextlib.suppress(OSError), socket.create_connection(place, 1) as raw:
+                        raw.sendall(rng.randbytes(rng.randrange(200)))
                 time.sleep(0.001)
             context.destroy(linger=0)
             store.close()
@@ -109,8 +110,11 @@ def test_a_flood_of_junk_changes_nothing():
     assert all(added < 64 << 20 for _, _, added in under_fire)
 
 
-def target(card):
-    return "127.0.0.1", int(card[4][0].rsplit(":", 1)[1])
+def targets(cards):
+    """Where rank 0 hears messages, and where both ranks take streams."""
+    places = [tuple(place) for card in cards for place in card[5] if place[1]]
+    assert len(places) == 2
+    return [("127.0.0.1", int(cards[0][4][0].rsplit(":", 1)[1])), *places]
 
 
 @pytest.mark.parametrize("wrong", [None, b"w" * 32])
@@ -134,7 +138,7 @@ def test_replays_are_dropped():
 
 def replayed(group):
     mails = group._engine.mailbox.mail, group._p2p.mailbox.mail
-    sends = [mail.send for mail in mails]
+    sends = [mail._post for mail in mails]
 
     def twice(send):
         def both(peer, header, data=None):
@@ -144,7 +148,7 @@ def replayed(group):
         return both
 
     for mail, send in zip(mails, sends, strict=True):
-        mail.send = twice(send)
+        mail._post = twice(send)
     for i in range(20):
         total = np.full(200_000, float(group.rank))
         group.all_reduce(total)
@@ -156,7 +160,7 @@ def replayed(group):
         receive.wait()
         assert (into == i).all()
     for mail, send in zip(mails, sends, strict=True):
-        mail.send = send
+        mail._post = send
     assert group._engine.dropped > 0
     assert group._p2p.mailbox.dropped > 0
 

@@ -1,0 +1,267 @@
+"""Long arrays by TCP streams: whole, in order, from the group's ranks alone; and what happens when one end goes."""
+
+import contextlib
+import os
+import signal
+import socket
+import struct
+import threading
+import time
+
+import numpy as np
+import pytest
+from disttorch.comm.streamed import STREAMED, StreamedMail
+from disttorch.comm.streams import STRANGERS, Streams
+from disttorch.comm.testing import Died, run_ranks
+from disttorch.comm.transport import ZmqMail
+from disttorch.comm.wire import DATA, TOKEN, Header
+
+from disttorch import comm
+
+SECONDS = 20.0
+SECRET = bytes(range(TOKEN))
+
+
+def give(streams, peer, data):
+    """Send what the kernel can take whole."""
+    ticket = streams.send(peer, data)
+    streams.flush(ticket, SECONDS)
+    assert ticket.done
+
+
+def hello(rank, token=SECRET):
+    return token + struct.pack("<I", rank)
+
+
+def noise(rank, size):
+    return np.random.default_rng(rank).integers(0, 256, size, np.uint8)
+
+
+@pytest.fixture
+def ends():
+    """Streams of two ranks that know of each other."""
+    pair = [Streams(rank, 2, SECRET, "127.0.0.1") for rank in range(2)]
+    for rank, streams in enumerate(pair):
+        streams.meet(rank, [streams.place for streams in pair])
+    yield pair
+    for streams in pair:
+        streams.close()
+        streams.close()
+
+
+def test_both_send_more_than_the_kernel_holds(ends):
+    sizes = [3_000_001, 17, 40_000_000]
+    came = [[np.empty(size, np.uint8) for size in sizes] for _ in ends]
+
+    def run(rank):
+        tickets = [ends[rank].send(1 - rank, noise(rank, size)) for size in sizes]
+        counts = [ends[rank].receive(1 - rank, out, SECONDS) for out in came[rank]]
+        for ticket in tickets:
+            ends[rank].flush(ticket, SECONDS)
+        assert counts == sizes
+        assert all(ticket.done for ticket in tickets)
+
+    threads = [threading.Thread(target=run, args=(rank,)) for rank in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(SECONDS)
+    for rank in range(2):
+        for size, got in zip(sizes, came[rank], strict=True):
+            np.testing.assert_array_equal(got, noise(1 - rank, size))
+
+
+STRANGE = [b"", b"GET / HTTP/1.1\r\n\r\n" * 3, hello(1, b"x" * TOKEN), hello(0), hello(2), hello(2**32 - 1)]
+
+
+def test_strangers_are_turned_away(ends):
+    strangers = []
+    for words in STRANGE:
+        strangers.append(socket.create_connection(ends[0].place, SECONDS))
+        strangers[-1].sendall(words)
+        if not words:
+            strangers[-1].shutdown(socket.SHUT_WR)
+    silent = [socket.create_connection(ends[0].place, SECONDS) for _ in range(STRANGERS + 5)]
+    silent[-1].sendall(hello(1)[:7])
+    got, wanted = np.empty(100_000, np.uint8), noise(1, 100_000)
+    give(ends[1], 0, wanted)
+    assert ends[0].receive(1, got, SECONDS) == wanted.size
+    np.testing.assert_array_equal(got, wanted)
+    late = socket.create_connection(ends[0].place, SECONDS)
+    late.sendall(hello(1) + b"not from rank 1")  # which has come already
+    assert not ends[0].ended(1)
+    for sock in [*strangers, *silent[:5], late]:
+        sock.settimeout(SECONDS)
+        with sock, contextlib.suppress(ConnectionResetError):
+            assert sock.recv(1) == b""  # closed
+    assert len(ends[0]._strangers) <= STRANGERS
+    for sock in silent[5:]:
+        sock.close()
+    give(ends[1], 0, wanted[:10])
+    assert ends[0].receive(1, got[:10], SECONDS) == 10
+    np.testing.assert_array_equal(got[:10], wanted[:10])
+
+
+def test_a_rank_may_introduce_itself_slowly(ends):
+    words = hello(1) + b"abc"
+    with socket.create_connection(ends[0].place, SECONDS) as slow:
+        got = np.empty(3, np.uint8)
+        for at in range(0, len(words), 5):
+            assert ends[0].receive(1, got, 0.02) == 0
+            slow.sendall(words[at : at + 5])
+        assert ends[0].receive(1, got, SECONDS) == 3
+        assert got.tobytes() == b"abc"
+
+
+def test_a_trickle_does_not_outlast_the_limit(ends):
+    """Waits look at their deadlines even where something always moves."""
+    done = threading.Event()
+
+    def trickle():
+        with socket.create_connection(ends[0].place, SECONDS) as slow:
+            slow.sendall(hello(1))
+            while not done.wait(0.01):
+                slow.sendall(b"a")
+
+    thread = threading.Thread(target=trickle)
+    thread.start()
+    began = time.monotonic()
+    came = ends[0].receive(1, np.empty(1_000_000, np.uint8), 0.3)
+    took = time.monotonic() - began
+    done.set()
+    thread.join(SECONDS)
+    assert 0 < came < 1000
+    assert took < 5
+
+
+def test_ends(ends):
+    ticket = ends[0].send(1, noise(0, 40_000_000))
+    ends[0].flush(ticket, 0.1)
+    assert not ticket.done
+    ends[1].receive(0, np.empty(1000, np.uint8), SECONDS)
+    ends[1].close()
+    ends[0].flush(ticket, 1.0)
+    assert ticket.lost
+    assert not ticket.done
+    assert ends[0].send(1, noise(0, 10)).lost
+    began = time.monotonic()
+    ends[0].flush(ticket, 0.1)
+    assert ends[0].receive(1, np.empty(10, np.uint8), 0.1) == 0  # it never sent, and cannot be reached
+    assert time.monotonic() - began > 0.2, "a wait that does not wait"
+    assert ends[0].ended(1)
+
+
+def test_what_was_sent_before_the_end_comes(ends):
+    give(ends[1], 0, noise(1, 1000))
+    ends[1].close()
+    got = np.empty(2000, np.uint8)
+    assert ends[0].receive(1, got, 0.2) == 1000
+    np.testing.assert_array_equal(got[:1000], noise(1, 1000))
+    assert ends[0].ended(1)
+
+
+def test_nobody_listens(ends):
+    ends[1].close()
+    ticket = ends[0].send(1, noise(0, 10))
+    ends[0].flush(ticket, 0.1)
+    assert ticket.lost
+
+
+def test_mail_streams_long_arrays_only():
+    mails = [StreamedMail(rank, 2, SECRET) for rank in range(2)]
+    for rank, mail in enumerate(mails):
+        mail.meet(rank, [mail.address for mail in mails], [mail.place for mail in mails])
+    short, long = noise(1, STREAMED), noise(2, STREAMED + 1)
+    mails[1].send(0, Header(DATA, 1, 1, 1, 0, short.size), short)
+    mails[1].send(0, Header(DATA, 1, 1, 2, 0, long.size), long[:100])
+    ticket = mails[1].send(0, Header(DATA, 1, 1, 2, 100, long.size), long[100:])
+    first, second = mails[0].receive(SECONDS), mails[0].receive(SECONDS)
+    np.testing.assert_array_equal(first.data, short)
+    assert (second.header.total, second.data.size) == (long.size, 0)
+    got = np.empty_like(long)
+    mails[1].wait_ticket(ticket, SECONDS)
+    assert mails[0].draw(1, got, SECONDS) == long.size
+    np.testing.assert_array_equal(got, long)
+    assert mails[0].receive(0.05) is None
+    for mail in mails:
+        mail.close()
+    sealed = ZmqMail(0, 2, SECRET, secret=b"s" * 32)
+    assert not sealed.streams(1 << 40)
+    assert sealed.place == ("", 0)
+    sealed.close()
+
+
+def descriptors():
+    found = {}
+    for name in os.listdir("/proc/self/fd"):
+        with contextlib.suppress(FileNotFoundError):
+            found[name] = os.readlink(f"/proc/self/fd/{name}")
+    return found
+
+
+def leaves_nothing(group):
+    before = 0
+    for _ in range(4):
+        inner = group.split([2, 0, 1])
+        total = np.full(300_000, inner.rank + 1.0)
+        inner.all_reduce(total)
+        assert (total == 6).all()
+        assert isinstance(inner._engine.mailbox.mail, StreamedMail)
+        inner.barrier()
+        inner.close()
+        time.sleep(0.3)  # ZeroMQ's sockets take a moment, too
+        before = before or len(descriptors())
+    limit = time.monotonic() + 5
+    while len(descriptors()) > before and time.monotonic() < limit:
+        time.sleep(0.1)
+    return len(descriptors()) - before, descriptors()
+
+
+def test_a_closed_group_leaves_no_connection():
+    for more, what in run_ranks(3, leaves_nothing, "tcp"):
+        assert more <= 0, what
+
+
+def caught(run):
+    with pytest.raises(comm.CommError) as info:
+        run()
+    return info.value
+
+
+def fails_midway(group, op, odd, act):
+    """Rank `odd` dies or gives up once the first bytes of a long array have come there."""
+    group.barrier()
+    mail, array = group._engine.mailbox.mail, np.ones(6_000_000)
+    draw = mail.draw
+
+    def failing(peer, out, seconds):
+        draw(peer, out[:1000], seconds)
+        if act == "die":
+            os.kill(os.getpid(), signal.SIGKILL)
+        raise comm.CommError("out of paper")
+
+    if group.rank == odd:
+        mail.draw = failing
+    calls = {"all_reduce": lambda: group.all_reduce(array), "reduce": lambda: group.reduce(array, odd)}
+    began = time.monotonic()
+    error = caught(calls[op])
+    return type(error).__name__, str(error), time.monotonic() - began
+
+
+@pytest.mark.parametrize("op", ["all_reduce", "reduce"])
+@pytest.mark.parametrize("odd", [0, 1])
+def test_a_rank_that_dies_midway_is_named(op, odd):
+    results = run_ranks(2, fails_midway, "tcp", args=(op, odd, "die"), may_die=[odd])
+    assert isinstance(results[odd], Died)
+    name, text, _ = results[1 - odd]
+    assert name == "PeerLost"
+    assert f"rank {odd} " in text
+
+
+@pytest.mark.parametrize("op", ["all_reduce", "reduce"])
+@pytest.mark.parametrize("odd", [0, 2])
+def test_a_rank_that_gives_up_midway_is_heard(op, odd):
+    results = run_ranks(3, fails_midway, "tcp", args=(op, odd, "give up"))
+    for name, text, seconds in results:
+        assert "out of paper" in text, (name, text)
+        assert seconds < 10
