@@ -7,6 +7,8 @@ from ctypes import c_float, c_int64, c_void_p
 
 import numpy as np
 
+from disttorch.kernels.hushing import hushed
+
 FLOAT = np.dtype(np.float32)
 DATA_OFFSET = object.__basicsize__  # where a NumPy array object holds its data pointer
 
@@ -68,13 +70,17 @@ def _sasum():
     return openblas("cblas_sasum", c_int64, c_void_p, c_int64, result=c_float)
 
 
-@np.errstate(all="ignore")
 def is_finite(x):
     """Whether the sum of a float32 array's magnitudes is finite: False for NaN, for inf, and for an enormous sum."""
     total = _sasum()
     if total is None or not (x.flags.c_contiguous or _last(x).flags.c_contiguous):
-        return math.isfinite(np.add.reduce(x, axis=None))
+        return math.isfinite(_sum(x))
     return math.isfinite(total(x.size, address(x), 1))
+
+
+@hushed
+def _sum(x):
+    return np.add.reduce(x, axis=None)
 
 
 def _last(x):

@@ -3,7 +3,7 @@
 from .. import dtypes
 from ..autograd.mode import mode
 from ..autograd.op import Op
-from ..autograd.variable import wrap
+from ..autograd.variable import Tensor, wrap
 from ..devices import scope
 from .activation import gelu, relu
 from .arguments import C_NAMES, need_tensor
@@ -95,15 +95,16 @@ def linear_activated(input, weight, bias, activation):
 
 def linear(input, weight, bias=None):
     """input @ weight.T + bias: (*, in), (out, in), (out,) -> (*, out)."""
-    need_tensor(input, "linear", "input", 1)
-    need_tensor(weight, "linear", "weight", 2)
+    if not (isinstance(input, Tensor) and isinstance(weight, Tensor)):
+        need_tensor(input, "linear", "input", 1)
+        need_tensor(weight, "linear", "weight", 2)
     x, w = input._data, weight._data
-    if bias is None:
-        if w.ndim == 2 and x.ndim and x.shape[-1] == w.shape[1] and x.dtype == w.dtype:
+    shape = w.shape
+    if len(shape) == 2 and x.shape[-1:] == shape[1:] and x.dtype is w.dtype:
+        if bias is None:
             return _linear_plain(input, weight, None)
-    elif w.ndim == 2 and x.ndim and x.shape[-1] == w.shape[1]:
         b = bias._data
-        if b.ndim == 1 and b.shape[0] == w.shape[0] and x.dtype == w.dtype == b.dtype:
+        if b.shape == shape[:1] and b.dtype is w.dtype:
             return _linear(input, weight, bias)
     return _unusual_linear(input, weight, bias)
 

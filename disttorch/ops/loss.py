@@ -101,6 +101,12 @@ def _coefficients(x, target, weight, ignore_index, reduction):
 
 
 def _nll_forward(x, target, weight, ignore_index, reduction):
+    if weight is None and ignore_index is None and x.ndim == 2:
+        loss = -x[np.arange(len(x)), target]
+        if reduction == "none":
+            return loss
+        loss = np.add.reduce(loss)
+        return np.asarray(loss / x.dtype.type(target.size) if reduction == "mean" else loss, x.dtype)
     index, coefficient, total = _coefficients(x, target, weight, ignore_index, reduction)
     loss = -np.take_along_axis(x, np.expand_dims(index, 1), 1).squeeze(1) * coefficient
     if ignore_index is not None:
@@ -152,13 +158,15 @@ def nll_loss(
     """
     need_tensor(input, "nll_loss_nd", "input", 1)
     need_tensor(target, "nll_loss_nd", "target", 2)
-    reduction = legacy(size_average, reduce, reduction)
+    if size_average is not None or reduce is not None:
+        reduction = legacy(size_average, reduce, reduction)
     check_reduction(reduction)
-    x = input._data
+    x, t = input._data, target._data
     if x.ndim == 0:
         raise ValueError("Expected 1 or more dimensions (got 0)")
-    _check_classes(input, target, weight)
-    _index_to_ignore(target._data, x.shape[0 if x.ndim == 1 else 1], ignore_index)
+    if x.ndim != 2 or t.ndim != 1 or x.shape[0] != t.shape[0] or t.dtype != np.int64 or weight is not None:
+        _check_classes(input, target, weight)
+    ignore_index = _index_to_ignore(t, x.shape[0 if x.ndim == 1 else 1], ignore_index)
     if x.ndim == 1:
         loss = _nll(input.unsqueeze(0), target.reshape(1), weight, ignore_index, reduction)
         return loss.reshape(()) if reduction == "none" else loss

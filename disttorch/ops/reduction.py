@@ -13,6 +13,7 @@ from ..autograd.op import Op
 from ..autograd.variable import wrap
 from .arguments import need_tensor
 from .arithmetic import conj
+from .calling import of_one
 from .dims import axes
 from .pointwise import hushed
 
@@ -75,7 +76,7 @@ def sum(input, dim=None, keepdim=False, *, dtype=None, out=None):
     need_tensor(input, "sum", "input", 1)
     if dtype is not None or input._data.dtype.kind not in "fc":
         input = _typed(input, dtype)
-    made = (_sum if dim is None else _sum_over)(input, axes(dim, input._data.ndim), keepdim)
+    made = of_one(_sum if dim is None else _sum_over, input, axes(dim, input._data.ndim), keepdim)
     return made if out is None else write(out, made)
 
 
@@ -95,9 +96,19 @@ def _average(a, axis, keepdims, dtype=None):
     return total / total.dtype.type(_count(a.shape, range(a.ndim) if axis is None else axis))
 
 
+_average_of_others = _accumulated(_average)
+
+
+def _mean_forward(a, dim, keepdim):
+    if type(a) is np.ndarray and a.dtype.kind == "f" and a.itemsize > 2 and a.size:
+        sums = np.add.reduce(a, dim if a.ndim else None, None, None, keepdim)
+        return sums / sums.dtype.type(_count(a.shape, dim))
+    return _average_of_others(a, dim, keepdim)
+
+
 _mean, _mean_over = _pair(
     "Mean",
-    _accumulated(_average),
+    _mean_forward,
     lambda g, x_shape, dim, keepdim: _spread(g, x_shape, dim, keepdim) / _count(x_shape, dim),
 )
 
@@ -114,9 +125,11 @@ def _need_float(input, name, dtype=None):
 def mean(input, dim=None, keepdim=False, *, dtype=None, out=None):
     """Mean over `dim` (all if None) of a floating or complex tensor."""
     need_tensor(input, "mean", "input", 1)
-    _need_float(input, "mean", dtype)
-    input = _typed(input, dtype)
-    return write(out, (_mean if dim is None else _mean_over)(input, axes(dim, input._data.ndim), keepdim))
+    if dtype is not None or input._data.dtype.kind != "f":
+        _need_float(input, "mean", dtype)
+        input = _typed(input, dtype)
+    made = of_one(_mean if dim is None else _mean_over, input, axes(dim, input._data.ndim), keepdim)
+    return made if out is None else write(out, made)
 
 
 def nanmean(input, dim=None, keepdim=False, *, dtype=None, out=None):

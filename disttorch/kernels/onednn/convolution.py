@@ -1,5 +1,6 @@
 """Convolution by oneDNN: activations channels last, weights reordered in each call (nothing depends on values)."""
 
+from functools import lru_cache
 from math import prod
 
 import numpy as np
@@ -21,15 +22,13 @@ class Convolution(Columns):
         if x.dtype is FLOAT and w.dtype is FLOAT and x.size and w.size:
             x, w = dense(x), dense(w)
             geometry = (stride, padding, dilation, groups)
-            spatial = [conv_out_size(*a) for a in zip(x.shape[2:], w.shape[2:], stride, padding, dilation, strict=True)]
-            y_shape = (x.shape[0], w.shape[0], *spatial)
-            if worthwhile(y_shape, w.shape, groups, CHANNELS_PER_ROW):
+            y_shape, columns, paired, *layouts = _way(x.shape, w.shape, geometry, self.engine.register)
+            if columns:
                 return self._columns_forward(x, w, b, y_shape, geometry)
-            paired = pairs.worthwhile(y_shape, w.shape, geometry, self.engine.register)
             try:
                 if paired and is_finite(x):  # the added column's zeros meet x
                     return self._pairs_forward(x, w, b, y_shape, geometry)
-                return self._direct_forward(x, w, b, y_shape, geometry, *_quickest(w.shape, y_shape))
+                return self._direct_forward(x, w, b, y_shape, geometry, *layouts)
             except Unsupported:
                 pass
         return super().conv_forward(x, w, b, stride, padding, dilation, groups)
@@ -95,10 +94,9 @@ class Convolution(Columns):
             x_shape = tuple(x_shape)
             if worthwhile(g.shape, w.shape, groups, CHANNELS_PER_ROW):
                 return self._columns_backward_input(g, w, x_shape, geometry)
-            if 2 * w.shape[1] <= self.engine.register and (mirrored := _mirrored(w.shape, geometry)):
+            if mirrored := _mirrored_in_pairs(x_shape, w.shape, geometry, self.engine.register):
                 turned = np.flip(w.swapaxes(0, 1), tuple(range(2, w.ndim)))
-                if pairs.worthwhile(x_shape, turned.shape, mirrored, self.engine.register):
-                    return self.conv_forward(g, turned, None, *mirrored)
+                return self.conv_forward(g, turned, None, *mirrored)
             gx = empty_channels_last(x_shape)
             key = ("conv_x", g.shape, g.strides, w.shape, w.strides, x_shape, *geometry)
             try:
@@ -109,6 +107,23 @@ class Convolution(Columns):
             else:
                 return gx
         return super().conv_backward_input(g, w, x_shape, *geometry)
+
+
+@lru_cache(1024)
+def _way(x_shape, w_shape, geometry, register):
+    """How to convolve: the output's shape, whether by columns, whether in pairs, else the layouts to ask for."""
+    spatial = [conv_out_size(*a) for a in zip(x_shape[2:], w_shape[2:], *geometry[:3], strict=True)]
+    y_shape = (x_shape[0], w_shape[0], *spatial)
+    columns = worthwhile(y_shape, w_shape, geometry[3], CHANNELS_PER_ROW)
+    return y_shape, columns, pairs.worthwhile(y_shape, w_shape, geometry, register), *_quickest(w_shape, y_shape)
+
+
+@lru_cache(1024)
+def _mirrored_in_pairs(x_shape, w_shape, geometry, register):
+    """The geometry of the convolution in pairs that gives the input's gradient, or None where that does not pay."""
+    mirrored = _mirrored(w_shape, geometry) if 2 * w_shape[1] <= register else None
+    turned = (w_shape[1], w_shape[0], *w_shape[2:])
+    return mirrored if mirrored and pairs.worthwhile(x_shape, turned, mirrored, register) else None
 
 
 def _mirrored(w_shape, geometry):

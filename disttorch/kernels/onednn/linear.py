@@ -33,8 +33,10 @@ class Linear:
             return super().matmul(a, b)
 
     def linear_forward(self, x, w, b=None, activation=None):
-        if not (are_floats(x, w, b) and x.size):
+        if x.dtype is not FLOAT or w.dtype is not FLOAT or not (b is None or b.dtype is FLOAT) or not x.size:
             return super().linear_forward(x, w, b, activation)
+        if x.ndim == 2 and len(x) < MANY_ROWS and activation is None:
+            return self._gemm(x, w.T, b)
         turned = _is_turned(x)
         x = x.swapaxes(0, 1) if turned else x
         rows = x if x.ndim == 2 else x.reshape(-1, x.shape[-1])

@@ -64,10 +64,10 @@ class Normalization:
         y = np.empty(rows.shape, FLOAT)
         mean, var = np.empty(leading, FLOAT), np.empty(leading, FLOAT)
         flags = _flags(weight, bias)
-        arrays = [rows, y, mean, var, *(p.reshape(-1) for p in _present(weight, bias))]
+        arrays = (rows, y, mean, var, *_present(weight, bias))
         key = ("layer_norm", rows.shape, eps, flags)
         self.engine.run(key, lambda plan: _layer_forward(plan, rows.shape, eps, flags), *arrays)
-        return y.reshape(x.shape), mean, var
+        return y if dims == 1 == x.ndim - 1 else y.reshape(x.shape), mean, var
 
     def layer_norm_backward(self, g, x, dims, weight, mean, var, eps, needs=(True, True, True)):
         if not (are_floats(g, x, weight, mean, var) and x.size and needs[0]):
@@ -113,6 +113,9 @@ class Normalization:
         return y.reshape(x.shape)
 
     def softmax_and_log(self, x, index):
+        if x.size <= HANDFUL and _last_axis(x, 1) and (total := _log_sum(x)) is not None:
+            logs = np.subtract(x, total)
+            return np.exp(logs).astype(FLOAT), logs[np.arange(len(x)), index].astype(FLOAT)
         if not _last_axis(x, 1) or x.size < FEW:
             return super().softmax_and_log(x, index)
         x = np.ascontiguousarray(x)
@@ -172,6 +175,8 @@ def _without_axes(y, x):
 def _rows(x, dims):
     """x as contiguous (rows, width) and the shape of its leading axes."""
     leading = x.shape[: x.ndim - dims]
+    if dims == 1 == len(leading) and x.flags.c_contiguous:
+        return x, leading
     return np.ascontiguousarray(x).reshape(prod(leading), -1), leading
 
 

@@ -80,7 +80,7 @@ def _plain_backward(xp, g, prob, at, count, logits_shape):
     """(probability - 1 for the target, 0 for others) · g"""
     gx = prob.copy()
     gx[at] -= 1
-    gx *= g.reshape(-1, 1) / count
+    gx *= (g.reshape(-1, 1) if g.ndim else g) / count
     return _unrows(xp, gx, logits_shape)
 
 

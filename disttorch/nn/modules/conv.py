@@ -80,7 +80,12 @@ class _ConvNd(Module):
                 init.uniform_(self.bias, -bound, bound)
 
     def forward(self, input):
-        return self._conv_forward(input, self.weight, self.bias)
+        own = self._parameters  # as Linear has it
+        try:
+            weight, bias = own["weight"], own["bias"]
+        except KeyError:
+            weight, bias = self.weight, self.bias
+        return self._conv_forward(input, weight, bias)
 
     def _conv_forward(self, input, weight, bias):
         padding = self.padding
