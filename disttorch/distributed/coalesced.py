@@ -3,16 +3,19 @@
 from collections.abc import Sequence
 from typing import Any
 
-from ..autograd.variable import Tensor
+from ..autograd.variable import Tensor, wrap
 from ..futures import Future
 from .collectives import Work, _outside, all_gather, all_reduce, check_list
+from .group_checks import check_gathered
+from .packing import by_dtype, flat, pieces, put
+from .process_group import resolve
 from .reduce_ops import ReduceOp
 
 __all__ = ["all_gather_coalesced", "all_reduce_coalesced"]
 
 
 def all_reduce_coalesced(tensors, op=ReduceOp.SUM, group=None, async_op=False):
-    """all_reduce of several tensors. With `async_op` a future of them."""
+    """all_reduce of several tensors, in one message for each dtype. With `async_op` a future of them."""
     check_list(tensors, "tensors")
     return None if _outside(group) else _ended(start_all_reduce(tensors, op, group), async_op)
 
@@ -24,13 +27,25 @@ def all_gather_coalesced(output_tensor_lists, input_tensor_list, group=None, asy
     check_list(input_tensor_list, "tensor_list")
     for tensors in output_tensor_lists:
         check_list(tensors, "output_tensor_lists")
+    if not _outside(group):
+        check_gathered("allgather_coalesced", output_tensor_lists, input_tensor_list, resolve(group).size())
     return (
         None if _outside(group) else _ended(start_all_gather(output_tensor_lists, input_tensor_list, group), async_op)
     )
 
 
 def start_all_reduce(tensors: Sequence[Tensor], op: Any, group: Any) -> Work:
-    return together([all_reduce(t, op, group, async_op=True) for t in tensors])
+    """The tensors are packed first, so that one that occurs twice is reduced once."""
+    kinds = by_dtype(tensors)
+    packed = [wrap(flat([tensors[i] for i in kind])) for kind in kinds]
+
+    def unpack() -> None:
+        for kind, whole in zip(kinds, packed, strict=True):
+            shapes = [tensors[i]._data.shape for i in kind]
+            for i, piece in zip(kind, pieces(whole._data, shapes), strict=True):
+                put(tensors[i], piece)
+
+    return Work([all_reduce(whole, op, group, async_op=True) for whole in packed], unpack, tensors)
 
 
 def start_all_gather(output_tensor_lists: Any, input_tensor_list: Sequence[Tensor], group: Any) -> Work:

@@ -70,3 +70,16 @@ def check_absent(what: str, lists: Any, name: str) -> None:
     """What a rank that is not the root has none of."""
     if lists:
         fail(what, f"requires empty {name} on non-root")
+
+
+def check_gathered(what: str, output_lists: Sequence, inputs: Sequence[Tensor], size: int) -> None:
+    """For each of `size` ranks a list of tensors like `inputs`."""
+    if len(output_lists) != size:
+        fail(what, f"output lists should be equal to world size {size}, got {len(output_lists)}")
+    for outputs in output_lists:
+        if len(outputs) != len(inputs):
+            fail(what, f"invalid output size: (expected length {len(inputs)}, got {len(outputs)})")
+        for i, (output, mine) in enumerate(zip(outputs, inputs, strict=True)):
+            if output.shape != mine.shape:
+                fail(what, f"invalid size of output tensor at index {i} (expected {mine.shape}, got {output.shape})")
+            check_like(what, output, mine, i)

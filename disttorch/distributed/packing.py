@@ -51,11 +51,12 @@ def broadcast_tensors(comm, tensors: Sequence[Tensor], src: int) -> None:
     start = 0
     for t in tensors:
         end = start + t._data.nbytes
-        piece = packed[start:end].view(t._data.dtype).reshape(t._data.shape)
-        if t.device.host:
-            t._data[...] = piece
-        else:
-            with devices.scope(t.device):
-                t._data[...] = devices.to_device(piece, devices.CPU, t.device)
-        counter(t)[0] += 1
+        put(t, packed[start:end].view(t._data.dtype).reshape(t._data.shape))
         start = end
+
+
+def put(t: Tensor, array: np.ndarray) -> None:
+    """Fill a tensor with a host array of its shape and dtype."""
+    with devices.scope(t.device):
+        t._data[...] = array if t.device.host else devices.to_device(array, devices.CPU, t.device)
+    counter(t)[0] += 1

@@ -97,6 +97,31 @@ def test_several_tensors_under_one_handle():
     assert run_ranks(2, body) == [expected] * 2
 
 
+def test_a_tensor_that_occurs_twice_is_reduced_once():
+    def body(rank):
+        x, y = torch.tensor([rank + 1]), torch.tensor([0.5])
+        dist.all_reduce_coalesced([x, y, x])
+        return x.tolist(), y.tolist()
+
+    assert run_ranks(2, body) == [([3], [1])] * 2
+
+
+def test_lists_to_gather_into_that_do_not_fit():
+    one = torch.zeros(1)
+
+    def body(rank):
+        for text, outputs in [
+            ("output lists should be equal to world size 1, got 2", [[one], [one]]),
+            ("invalid size of output tensor at index 0", [[torch.zeros(0)]]),
+            ("invalid tensor type at index 0", [[one.double()]]),
+            ("invalid output size", [[one, one]]),
+        ]:
+            with pytest.raises(RuntimeError, match=text):
+                dist.all_gather_coalesced(outputs, [one])
+
+    run_ranks(1, body)
+
+
 def test_futures_of_works_complete_without_being_waited_for():
     def body(rank):
         first, second, third = torch.ones(1), torch.ones(2), torch.ones(1)
