@@ -27,7 +27,7 @@ random
 ops
 tensors tensor_methods typed printing storage multiprocessing
 fft linalg special backends signal masked _utils
-futures sparse overrides types functional in_place
+futures sparse overrides types functional in_place foreach
 nn optim utils cuda serialization amp distributions testing func hub autograd.functional autograd.gradcheck
 programs jit fx compiler _dynamo accelerator cpu onnx
 autograd.profiler profiler
