@@ -12,7 +12,7 @@ from .autograd.mode import mode, no_grad
 from .autograd.node import register
 from .autograd.variable import Tensor, counter, wrap
 from .devices import CPU, META, to_device
-from .ops.dims import Size, axis, sizes
+from .ops.dims import Size, entry_of, sizes
 
 
 class TensorMethods:
@@ -36,7 +36,7 @@ class TensorMethods:
         return Size(self._data.shape)
 
     def size(self, dim=None):
-        return Size(self._data.shape) if dim is None else self._data.shape[axis(dim, self._data.ndim)]
+        return Size(self._data.shape) if dim is None else entry_of(self._data.shape, dim)
 
     def dim(self) -> int:
         return self._data.ndim
@@ -57,7 +57,7 @@ class TensorMethods:
                 if steps[k] == 0 and data.shape[k] == 1:  # NumPy's for a dimension inserted by None
                     step = steps[k + 1] * data.shape[k + 1] if k + 1 < len(steps) else 1
                     steps = (*steps[:k], step, *steps[k + 1 :])
-        return steps if dim is None else steps[dim]
+        return steps if dim is None else entry_of(steps, dim)
 
     def storage_offset(self) -> int:
         base = self._data

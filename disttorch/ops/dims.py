@@ -65,4 +65,11 @@ def axis(dim: int, ndim: int) -> int:
     return dim % size
 
 
-__all__ = ["Size", "axes", "axis", "sizes"]
+def entry_of(values: tuple, dim: int) -> int:
+    """What `values` (sizes, strides) say of dimension `dim`. IndexError if there is no such dimension."""
+    if not values:
+        raise IndexError(f"Dimension specified as {dim} but tensor has no dimensions")
+    return values[axis(dim, len(values))]
+
+
+__all__ = ["Size", "axes", "axis", "entry_of", "sizes"]

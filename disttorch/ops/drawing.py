@@ -183,7 +183,10 @@ def multinomial(input, num_samples, replacement=False, *, generator=None, out=No
     with scope(input.device):
         rows = weights.reshape(-1, weights.shape[-1])
         if not bool(((rows >= 0) & (rows < np.inf)).all()):
-            raise RuntimeError("probability tensor contains either `inf`, `nan` or element < 0")
+            if not replacement or num_samples == 1:
+                raise RuntimeError("probability tensor contains either `inf`, `nan` or element < 0")
+            entry = "= infinity or NaN" if bool((rows >= 0).all()) else "< 0"
+            raise RuntimeError(f"invalid multinomial distribution (encountering probability entry {entry})")
         if not bool((rows.sum(-1) > 0).all()):
             raise RuntimeError("invalid multinomial distribution (sum of probabilities <= 0)")
         drawn = sampling.multinomial(random.stream(generator, input.device), rows, num_samples, replacement)

@@ -61,3 +61,47 @@ def test_samplers(make):
     torch.manual_seed(5)
     assert list(make(ours)) == list(make(theirs))
     assert disttorch.rand(()).item() == torch.rand(()).item()
+
+
+BREAKING = [
+    "ValueError('hm')",
+    "KeyError('k')",
+    "StopIteration()",
+    "OSError(2, 'gone')",
+    "UnicodeDecodeError('utf8', b'a', 0, 1, 'r')",
+]
+
+
+class Breaking:
+    def __init__(self, error):
+        self.error = error
+
+    def __len__(self):
+        return 6
+
+    def __getitem__(self, index):
+        if index == 3:
+            raise eval(self.error)
+        return index
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("error", BREAKING)
+def test_errors_of_datasets(error, workers):
+    found = []
+    for data in (ours, theirs):
+        batches, told = [], []
+        try:
+            for batch in data.DataLoader(Breaking(error), 2, num_workers=workers):
+                batches.append(batch.tolist())
+        except Exception as e:
+            told = [type(e).__name__, str(e).splitlines()[:1]]
+        found.append((batches, told))
+    assert found[0] == found[1]
+
+
+def test_where_programs_look_for_collate():
+    from disttorch.utils.data._utils.collate import default_collate
+    from disttorch.utils.data.dataloader import default_collate as again
+
+    assert default_collate is again is ours.default_collate

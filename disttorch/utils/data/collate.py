@@ -11,7 +11,9 @@ from ...autograd.variable import Tensor, wrap
 from ...devices import CPU
 from ...ops import as_tensor, stack, tensor
 
-_WRONG = "default_collate: batch must contain tensors, numpy arrays, numbers, dicts or lists; found {}"
+default_collate_err_msg_format = (
+    "default_collate: batch must contain tensors, numpy arrays, numbers, dicts or lists; found {}"
+)
 _TEXT_OR_OBJECTS = re.compile(r"[SaUO]")
 
 # Makes the memory into which batches of (shape, NumPy dtype) are put: shared memory in a worker process. May give None.
@@ -41,7 +43,7 @@ def _stack(batch, *, collate_fn_map=None) -> Tensor:
 
 def _stack_arrays(batch, *, collate_fn_map=None) -> Tensor:
     if _TEXT_OR_OBJECTS.search(batch[0].dtype.str) is not None:
-        raise TypeError(_WRONG.format(batch[0].dtype))
+        raise TypeError(default_collate_err_msg_format.format(batch[0].dtype))
     return collate([as_tensor(a) for a in batch], collate_fn_map=collate_fn_map)
 
 
@@ -80,7 +82,7 @@ def collate(batch, *, collate_fn_map=None):
             raise RuntimeError("each element in list of batch should be of equal size")
         columns = [together(column) for column in zip(*batch, strict=True)]
         return columns if isinstance(first, tuple) else _like_sequence(first, columns)
-    raise TypeError(_WRONG.format(kind))
+    raise TypeError(default_collate_err_msg_format.format(kind))
 
 
 def _like_mapping(sample, items: dict):

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from multiprocessing.context import BaseContext
 from typing import Generic, TypeVar
 
-from . import collate
+from .collate import default_collate, default_convert
 from .dataset import Dataset, IterableDataset
 from .fetch import fetcher
 from .sampler import BatchSampler, RandomSampler, Sampler, SequentialSampler, random_seed
@@ -105,7 +105,7 @@ class DataLoader(Generic[T]):
             batch_sampler,
         )
         if collate_fn is None:
-            collate_fn = collate.default_collate if self._auto_collation else collate.default_convert
+            collate_fn = default_collate if self._auto_collation else default_convert
         self.collate_fn = collate_fn
         self._said_length: int | None = None  # what `len` said of an iterable dataset
         self._iterator = None

@@ -6,6 +6,7 @@ import select
 import threading
 import traceback
 from collections.abc import Callable
+from dataclasses import FrozenInstanceError
 from multiprocessing import reduction
 from typing import NamedTuple
 
@@ -27,7 +28,7 @@ class WorkerInfo:
         self.__dict__.update(values)
 
     def __setattr__(self, name, value):
-        raise RuntimeError(f"Cannot assign attributes to {type(self).__name__} objects")
+        raise FrozenInstanceError(f"cannot assign to field {name!r}")
 
     def __repr__(self):
         return f"WorkerInfo({', '.join(f'{k}={v}' for k, v in vars(self).items())})"

@@ -1,0 +1,11 @@
+"""The names of `utils.data.collate`."""
+
+from ..collate import (
+    collate,
+    default_collate,
+    default_collate_err_msg_format,
+    default_collate_fn_map,
+    default_convert,
+)
+
+__all__ = ["collate", "default_collate", "default_collate_err_msg_format", "default_collate_fn_map", "default_convert"]
