@@ -51,6 +51,12 @@ def doubles(stream, n: int, x=None):
 
 def floats(stream, n: int, x=None):
     """`n` numbers from [0, 1), multiples of 2^-24 (float32), in the vector `x` if given."""
+    if n < FEW and stream.xp is np:  # in float64, in which nothing is rounded
+        few = np.multiply(np.bitwise_and(stream.words(n), _LOWER_24), _TINY, dtype=np.float64)
+        if x is None:
+            return few.astype(np.float32)
+        x[...] = few
+        return x
     x = stream.xp.empty(n, np.float32) if x is None else x
     for i in range(0, n, CHUNK):
         part = x[i : i + CHUNK]
@@ -206,7 +212,7 @@ def integers(stream, shape, dtype, low: int, high: int):
     else:
         wide = span >= WIDE
         x = words64(stream, n) if wide else stream.words(n)
-        divisor = (stream.xp.uint64 if wide else stream.xp.uint32)(span)
+        divisor = stream.xp.asarray(span, np.uint64 if wide else np.uint32)
         if span & (span - 1) == 0:
             x &= divisor - x.dtype.type(1)
         else:  # the remainder: NumPy divides by a number much faster than it takes remainders

@@ -17,6 +17,9 @@ from .reduction import _spread
 
 @hushed
 def _length(a, order, dim, keepdim):
+    if order == 2 and type(a) is np.ndarray and a.dtype.kind == "f" and a.itemsize > 2:
+        total = np.add.reduce(np.multiply(a, a), dim if a.ndim else None, None, None, keepdim and a.ndim > 0)
+        return np.asarray(np.sqrt(total))
     kind = a.real.dtype if a.dtype.kind == "c" else a.dtype
     size = np.abs(a.astype(np.float32) if a.dtype.itemsize == 2 else a)
     along = {"axis": dim if a.ndim else None, "keepdims": keepdim and a.ndim > 0}

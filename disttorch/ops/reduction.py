@@ -17,6 +17,8 @@ from .calling import of_one
 from .dims import axes
 from .pointwise import hushed
 
+SMALL = 1 << 12  # elements up to which the price of NumPy's functions shows
+
 
 def _spread(g, shape, dim, keepdim):
     """A reduction's gradient, broadcast back over the reduced dimensions."""
@@ -145,7 +147,18 @@ def _variance_rule(g, x, dim, correction, keepdim):
     return g * (2.0 / freedom if freedom else math.nan) * (x - x.mean(dim, True))
 
 
+@hushed
+def _small_variance(a, dim, correction, keepdim):
+    """`_variance`, without the price of NumPy's functions around ufuncs."""
+    count, axes = _count(a.shape, dim), dim if a.ndim else None
+    centred = np.subtract(a, np.add.reduce(a, axes, None, None, True) / a.dtype.type(count))
+    total = np.add.reduce(np.multiply(centred, centred), axes, None, None, keepdim and a.ndim > 0)
+    return np.asarray(total / a.dtype.type(max(count - correction, 0)))
+
+
 def _variance(a, dim, correction, keepdim):
+    if type(a) is np.ndarray and a.dtype.kind == "f" and a.itemsize > 2 and 0 < a.size < SMALL:
+        return _small_variance(a, dim, correction, keepdim)
     wide = a.astype(np.float32) if a.dtype.itemsize == 2 else a
     with np.errstate(all="ignore"):
         centred = wide - np.mean(wide, axis=dim if a.ndim else None, keepdims=True)
@@ -185,7 +198,7 @@ def _moment(name, op):
                 "(input numel divided by output numel).",
                 stacklevel=2,
             )
-        return write(out, op(input, dims, correction, keepdim))
+        return write(out, of_one(op, input, dims, correction, keepdim))
 
     function.__name__ = function.__qualname__ = name
     what = "variance" if name == "var" else "standard deviation"

@@ -30,7 +30,9 @@ def _reverse_cumsum(g, dim):
     return flip(flip(g, (dim,)).cumsum(dim), (dim,)) if g._data.ndim else g
 
 
-_cumsum = Op("CumsumBackward0", _running(np.cumsum), params=("x", "dim"), x=lambda g, dim: _reverse_cumsum(g, dim))
+_cumsum = Op(
+    "CumsumBackward0", _running(np.add.accumulate), params=("x", "dim"), x=lambda g, dim: _reverse_cumsum(g, dim)
+)
 
 
 def cumsum(input, dim, *, dtype=None, out=None):
@@ -62,7 +64,7 @@ def _cumprod_rule(g, x, out, dim):
     return stack(rows, dim)
 
 
-_cumprod = Op("CumprodBackward0", _running(np.cumprod), params=("x", "dim"), x=_cumprod_rule)
+_cumprod = Op("CumprodBackward0", _running(np.multiply.accumulate), params=("x", "dim"), x=_cumprod_rule)
 
 
 def cumprod(input, dim, *, dtype=None, out=None):

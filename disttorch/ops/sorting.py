@@ -6,6 +6,7 @@ from ..autograd.inplace import check_apart, write
 from ..autograd.op import Op
 from ..autograd.variable import Tensor, wrap
 from .arguments import need_tensor
+from .calling import of_one
 from .dims import axis
 from .extremes import even_of_all
 from .named import pair, with_node
@@ -23,6 +24,8 @@ def _order(a, dim: int, descending: bool):
     """Indices that sort, equal elements in their order."""
     if a.dtype.kind == "V":
         a = a.astype(np.float32)
+    if type(a) is np.ndarray and a.ndim == 1:  # as a method at half the price
+        return a.argsort(kind="stable") if not descending else (a.size - 1 - a[::-1].argsort(kind="stable"))[::-1]
     if not descending:
         return np.argsort(a, axis=dim, kind="stable")
     backwards = (*(slice(None),) * (dim % a.ndim), slice(None, None, -1))
@@ -160,7 +163,7 @@ def _median(name, input, dim, keepdim, out):
     if dim is None:
         if input._data.size == 0:
             return write(out, input.new_full((), float("nan")) + input.sum() * 0)
-        return write(out, _whole[name](input, name == "nanmedian"))
+        return write(out, of_one(_whole[name], input, name == "nanmedian"))
     d = axis(dim, input._data.ndim)
     _need_elements(input, d, name)
     if input._data.ndim == 0:

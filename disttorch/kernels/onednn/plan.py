@@ -280,8 +280,7 @@ class Plan:
                 self._base = base
         stream = engine.thread.stream or engine.stream()
         for primitive, count, table in self._steps:
-            status = execute(primitive, stream, count, table)
-            if status:
+            if status := execute(primitive, stream, count, table):
                 raise RuntimeError(f"oneDNN: {self.lib.dnnl_status2str(status).decode()}")
 
     def __del__(self):
