@@ -1,6 +1,7 @@
 """Normalisation by the statistics of a batch or of each instance: Ioffe and Szegedy (2015), Ulyanov et al. (2016)."""
 
 import warnings
+from importlib import import_module
 
 from ...dtypes import int64
 from ...ops import empty, ones, tensor, zeros
@@ -234,3 +235,9 @@ class LazyInstanceNorm3d(_LazyNorm, InstanceNorm3d):
     """An InstanceNorm3d that learns `num_features` from its first input."""
 
     cls_to_become = InstanceNorm3d
+
+
+def __getattr__(name: str):  # PyTorch has it here; ours brings in `disttorch.comm`
+    if name == "SyncBatchNorm":
+        return getattr(import_module("disttorch.nn"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
