@@ -6,13 +6,20 @@ from .. import dtypes, random, sampling
 from ..autograd.inplace import write
 from ..autograd.op import Op
 from ..autograd.variable import Tensor, wrap
-from ..devices import scope
+from ..devices import resolve, scope
 from ..layouts import contiguous_format
 from . import fill
 from .arguments import need_tensor
 from .creation import EMPTY, as_dtype, as_shape, created, empty, empty_like, leaf, sized
 from .pointwise import no_gradient
 from .shape import broadcast_shapes
+
+# By filler: what draws, for which kinds of dtypes, and what it is told besides.
+_SAMPLERS = {
+    fill.uniform_: (sampling.uniform, "fc", (0.0, 1.0)),
+    fill.normal_: (sampling.normal, "fc", ()),
+    fill.random_: (sampling.integers, "iu", ()),
+}
 
 _bernoulli = Op("BernoulliBackward0", lambda p, new: new, p=no_gradient)
 _normal_by_mean = Op("NormalBackward1", lambda mean, new: new, mean=no_gradient)
@@ -21,6 +28,15 @@ _poisson = Op("PoissonBackward0", lambda rate, new: new, rate=no_gradient)
 
 
 def _drawn(shape, filler, args, generator, out, dtype, layout, device, requires_grad) -> Tensor:
+    if out is None and layout is None:
+        d, where = as_dtype("empty", dtype) or dtypes.get_default_dtype(), resolve(device)
+        sampler, kinds, settings = _SAMPLERS[filler]
+        if where.host and d.np.kind in kinds:  # at once, without a tensor to be overwritten
+            if filler is fill.random_:
+                args = fill.integer_bounds(d, *args)
+            return leaf(
+                wrap(sampler(random.stream(generator, where), shape, d.np, *args, *settings), where), requires_grad
+            )
     t = created("empty", shape, EMPTY, None, dtype or (out.dtype if out is not None else None), layout, device, False)
     filler(t, *args, generator=generator)
     return write(out, t) if out is not None else leaf(t, requires_grad)
@@ -124,7 +140,9 @@ def normal(
         if size is None:
             raise TypeError('normal() missing 1 required positional arguments: "size"')
         shape = as_shape("normal", (size,), 3)
-        return _drawn(shape, fill.normal_, (mean, std), generator, out, dtype, layout, device, requires_grad)
+        if std < 0:
+            raise RuntimeError(f"normal expects std >= 0.0, but found std {std:g}")
+        return _drawn(shape, fill.normal_, (float(mean), float(std)), generator, out, dtype, layout, device, requires_grad)
     if isinstance(std, Tensor):
         if std.dtype.is_complex:
             raise RuntimeError("normal expects standard deviation to be non-complex")

@@ -287,11 +287,11 @@ def random_(self, *bounds, generator=None, **named):
         low, high = bounds
     elif bounds:
         high = bounds[0]
-    low, high = _integer_bounds(self.dtype, int(low), None if high is None else int(high))
+    low, high = integer_bounds(self.dtype, int(low), None if high is None else int(high))
     return _draw(self, _random, generator, sampling.integers, low, high)
 
 
-def _integer_bounds(d: dtypes.dtype, low: int, high: int | None) -> tuple[int, int]:
+def integer_bounds(d: dtypes.dtype, low: int, high: int | None) -> tuple[int, int]:
     """[low, high) as `d` can hold it; RuntimeError (PyTorch's texts) if it cannot."""
     if d.is_complex:
         raise RuntimeError("check_random_bounds handles only integral, floating-point and boolean types")
