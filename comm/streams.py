@@ -19,6 +19,7 @@ from . import clock
 from .wire import TOKEN
 
 GULP = 1 << 20  # bytes sent or received at a time: by turns, so that what goes through the kernel stays in the cache
+BUFFER = 4 << 20  # bytes that may lie unread in the kernel: left to itself it takes so many that they leave the cache
 STRANGERS = 64  # connections that have not yet shown the token; when more come, the oldest are closed
 _RANK = struct.Struct("<I")
 _HELLO = TOKEN + _RANK.size  # bytes
@@ -100,6 +101,7 @@ class Streams:
         self._ended: set[int] = set()  # ranks whose connection has come to its end
         self._strangers: list[tuple[socket.socket, bytearray]] = []
         self._listener = _socket(host)
+        self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, BUFFER)  # of what it accepts, too
         self._listener.bind((host, 0))
         self._listener.listen()
         self.place: Place = (host, self._listener.getsockname()[1])
