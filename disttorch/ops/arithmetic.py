@@ -242,30 +242,42 @@ def _halves(g, x, y, worse):
     return where(x == y, g / 2, g).masked_fill(worse, 0)
 
 
+def _ordered(name, ufunc):
+    """`ufunc`, or PyTorch's error for complex numbers, to which NumPy gives an order."""
+
+    @functools.wraps(ufunc)
+    def function(a, b, **settings):
+        if a.dtype.kind == "c":
+            raise RuntimeError(f"{name} not implemented for complex tensors.")
+        return ufunc(a, b, **settings)
+
+    return function
+
+
 maximum = binary(
     "maximum",
-    np.maximum,
+    _ordered("maximum", np.maximum),
     x=lambda g, x, y: _halves(g, x, y, x < y),
     y=lambda g, x, y: _halves(g, x, y, y < x),
     numbers="none",
 )
 minimum = binary(
     "minimum",
-    np.minimum,
+    _ordered("minimum", np.minimum),
     x=lambda g, x, y: _halves(g, x, y, x > y),
     y=lambda g, x, y: _halves(g, x, y, y > x),
     numbers="none",
 )
 fmax = binary(
     "fmax",
-    np.fmax,
+    _ordered("fmax", np.fmax),
     x=lambda g, x, y: where((x >= y) | (y != y), g, 0),
     y=lambda g, x, y: g.masked_fill((x >= y) | (y != y), 0),
     numbers="none",
 )
 fmin = binary(
     "fmin",
-    np.fmin,
+    _ordered("fmin", np.fmin),
     x=lambda g, x, y: where((x <= y) | (y != y), g, 0),
     y=lambda g, x, y: g.masked_fill((x <= y) | (y != y), 0),
     numbers="none",

@@ -23,8 +23,22 @@ def _compare(name, ufunc, numbers="other"):
 
 
 eq, ne = _compare("eq", np.equal), _compare("ne", np.not_equal)
-lt, le = _compare("lt", np.less), _compare("le", np.less_equal)
-gt, ge = _compare("gt", np.greater), _compare("ge", np.greater_equal)
+
+
+def _order(name, ufunc):
+    """Complex numbers have no order, though NumPy gives them one."""
+    compare = hushed(ufunc)
+
+    def function(a, b):
+        if a.dtype.kind == "c":
+            raise NotImplementedError(f"\"{name}_cpu\" not implemented for '{SCALAR_NAMES[FROM_NUMPY[a.dtype]]}'")
+        return compare(a, b)
+
+    return binary(name, function, x=_none, y=_none, result=bool_)
+
+
+lt, le = _order("lt", np.less), _order("le", np.less_equal)
+gt, ge = _order("gt", np.greater), _order("ge", np.greater_equal)
 logical_and, logical_or, logical_xor = (
     _compare(name, getattr(np, name), numbers="none") for name in ("logical_and", "logical_or", "logical_xor")
 )

@@ -142,6 +142,8 @@ _copied = Op(
 def copy_(self, src, non_blocking=False):
     """Take over the elements of `src`, broadcast and converted to this dtype and device."""
     check_inplace(self)
+    if isinstance(src, bool | int | float | complex):
+        return self.fill_(src)
     if not isinstance(src, Tensor):
         raise TypeError(f"copy_(): argument 'src' (position 1) must be Tensor, not {type(src).__name__}")
     if src is self:

@@ -59,6 +59,8 @@ def axis(dim: int, ndim: int) -> int:
     """`dim` as a non-negative int; IndexError (PyTorch's text) if there is no such dimension. 0-dimensional tensors
     have dim 0.
     """
+    if not hasattr(dim, "__index__"):
+        raise TypeError(f"argument 'dim' must be int, not {type(dim).__name__}")
     size = ndim or 1
     if not -size <= dim < size:
         raise IndexError(f"Dimension out of range (expected to be in range of [{-size}, {size - 1}], but got {dim})")

@@ -59,15 +59,22 @@ def _need_dim(name: str, input, dim) -> None:
         )
 
 
+def _need_order(input, kernel: str) -> None:
+    if input._data.dtype.kind == "c":
+        raise NotImplementedError(f"\"{kernel}\" not implemented for '{dtypes.SCALAR_NAMES[input.dtype]}'")
+
+
 def amax(input, dim=(), keepdim=False, *, out=None):
     """The largest elements over `dim`; equal ones share the gradient evenly."""
     _need_dim("amax", input, dim)
+    _need_order(input, "max_values_cpu")
     return write(out, _amax(input, axes(dim, input._data.ndim), keepdim))
 
 
 def amin(input, dim=(), keepdim=False, *, out=None):
     """The smallest elements over `dim`; equal ones share the gradient evenly."""
     _need_dim("amin", input, dim)
+    _need_order(input, "min_values_cpu")
     return write(out, _amin(input, axes(dim, input._data.ndim), keepdim))
 
 
@@ -117,6 +124,8 @@ def _arg(name, function):
     def call(input, dim=None, keepdim=False, *, out=None):
         need_tensor(input, name, "input", 1)
         a = input._data
+        if a.dtype.kind == "c":
+            raise RuntimeError(f"{name}(): does not support complex input")
         if input.dtype is dtypes.bool_:
             raise RuntimeError(f"\"{name}_cpu\" not implemented for 'Bool'")
         found = arg_extreme(function, a, None if dim is None else axis(dim, a.ndim), keepdim)
@@ -176,6 +185,7 @@ def _extreme(name, arg, whole, between):
             dim, *rest = args
             keepdim = rest[0] if rest else keepdim
         if dim is None:
+            _need_order(input, f"{name}_all")
             if input._data.size == 0:
                 raise RuntimeError(
                     f"{name}(): Expected reduction dim to be specified for input.numel() == 0. Specify the reduction "
@@ -183,6 +193,8 @@ def _extreme(name, arg, whole, between):
                 )
             made = of_one(whole, input, tuple(range(input._data.ndim)), False)
             return made if out is None else write(out, made)
+        if input._data.dtype.kind == "c":
+            raise RuntimeError(f"{name}(): does not support complex input")
         d = axis(dim, input._data.ndim)
         if input._data.ndim == 0:
             result = pair(name)(input.clone(), wrap(np.zeros((), np.int64), input.device))

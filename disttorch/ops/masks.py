@@ -10,7 +10,7 @@ from ..kernels.portable.masking import chosen
 from .arguments import need_tensor
 from .fill import NUMBERS, element
 from .indexing import _index
-from .pointwise import scalar_name
+from .pointwise import broadcast_error, scalar_name
 from .scatter import _pad_to
 from .shape import broadcast_tensors
 
@@ -53,6 +53,9 @@ def masked_fill(input, mask, value):
         value = element(value, input.dtype)
     else:
         raise TypeError(f"masked_fill(): argument 'value' (position 3) must be Number, not {type(value).__name__}")
+    error = broadcast_error(input._data.shape, mask._data.shape)
+    if error is not None:
+        raise error
     if input.device is not mask.device:
         mask = mask.to(input.device) if mask._data.ndim == 0 else mask
     return _masked_fill(input, mask, value)

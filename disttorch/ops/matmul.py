@@ -108,7 +108,9 @@ def bmm(input, mat2, *, out=None):
 
 def mv(input, vec, *, out=None):
     """(M, K) @ (K,) -> (M,)."""
-    _check(input, vec, "mv", 2, 1)
+    need_tensor(input, "mv", "input", 1)
+    if input._data.ndim != 2 or vec._data.ndim != 1:
+        raise RuntimeError(f"vector + matrix @ vector expected, got 1, {input._data.ndim}, {vec._data.ndim}")
     (m, k), (k2,) = input._data.shape, vec._data.shape
     if k != k2:
         raise RuntimeError(f"size mismatch, got input ({m}), mat ({m}x{k}), vec ({k2})")

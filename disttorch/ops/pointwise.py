@@ -148,6 +148,14 @@ def broadcast_error(a: tuple, b: tuple) -> RuntimeError | None:
     return None
 
 
+def _unsupported(name: str, wrong: Exception, a) -> NotImplementedError | None:
+    """What PyTorch says of an element type that a ufunc (whose complaint is `wrong`) does not know."""
+    if not isinstance(wrong, TypeError) or "ufunc" not in str(wrong):
+        return None
+    kernel = {"floor_divide": "div_floor"}.get(name, name)
+    return NotImplementedError(f"\"{kernel}_cpu\" not implemented for '{dtypes.SCALAR_NAMES[FROM_NUMPY[a.dtype]]}'")
+
+
 def _run(ufunc, where: device, *arrays):
     """Call the ufunc where its arrays live; a mismatch of shapes is told in PyTorch's words."""
     try:
@@ -203,8 +211,8 @@ def binary(name: str, ufunc, *, x, y, floats=False, bools=True, result=None, nod
                 a, b = operand(input, d, where), operand(other, d, where)
             try:
                 data = ufunc(a, b) if where.host else _run(ufunc, where, a, b)
-            except ValueError:
-                error = broadcast_error(np.shape(a), np.shape(b))
+            except (ValueError, TypeError) as wrong:
+                error = broadcast_error(np.shape(a), np.shape(b)) or _unsupported(name, wrong, a)
                 if error is None:
                     raise
                 raise error from None

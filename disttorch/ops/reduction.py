@@ -188,7 +188,7 @@ def _moment(name, op):
         if correction is None:
             correction = 1 if unbiased is None else int(unbiased)
         if input._data.dtype.kind not in "fcV":
-            raise RuntimeError(f"{name} only support floating point and complex dtypes")
+            raise RuntimeError("std and var only support floating point and complex dtypes")
         dims = axes(dim, input._data.ndim)
         if _count(input._data.shape, dims) - correction <= 0:
             import warnings

@@ -114,6 +114,10 @@ abs = unary("abs", np.abs, floats=False, x=lambda g, x: g * sgn(x))
 
 def _sign(a):
     """-1, 0 or 1; of NaN 0."""
+    if a.dtype.kind == "c":
+        raise NotImplementedError(
+            "Unlike NumPy, torch.sign is not intended to support complex numbers. Please use torch.sgn instead."
+        )
     return a if a.dtype.kind == "b" else np.subtract(a > 0, a < 0, dtype=np.int8).astype(a.dtype)
 
 
@@ -137,9 +141,19 @@ def _sgn_gradient(g, x, out):
 
 
 sgn = unary("sgn", _direction, floats=False, x=_sgn_gradient)
-floor = unary("floor", lambda a: a if a.dtype.kind in "iu" else np.floor(a), floats=False, x=no_gradient)
-ceil = unary("ceil", lambda a: a if a.dtype.kind in "iu" else np.ceil(a), floats=False, x=no_gradient)
-trunc = fix = unary("trunc", lambda a: a if a.dtype.kind in "iu" else np.trunc(a), floats=False, x=no_gradient)
+
+
+def _whole(name, ufunc):
+    def forward(a):
+        if a.dtype.kind == "c":
+            raise NotImplementedError(f"{name} is not supported for complex inputs")
+        return a if a.dtype.kind in "iu" else ufunc(a)
+
+    return unary(name, forward, floats=False, x=no_gradient)
+
+
+floor, ceil = _whole("floor", np.floor), _whole("ceil", np.ceil)
+trunc = fix = _whole("trunc", np.trunc)
 frac = unary("frac", lambda a: a - np.trunc(a), floats=False, x=lambda g: g)
 _round = unary(
     "round",
