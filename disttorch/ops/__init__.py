@@ -8,6 +8,7 @@ from .adaptive_pooling import *
 from .arithmetic import *
 from .bessel import *
 from .clamping import *
+from .combining import *
 from .comparison import *
 from .complexes import *
 from .conversion import *
