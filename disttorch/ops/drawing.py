@@ -142,7 +142,9 @@ def normal(
         shape = as_shape("normal", (size,), 3)
         if std < 0:
             raise RuntimeError(f"normal expects std >= 0.0, but found std {std:g}")
-        return _drawn(shape, fill.normal_, (float(mean), float(std)), generator, out, dtype, layout, device, requires_grad)
+        return _drawn(
+            shape, fill.normal_, (float(mean), float(std)), generator, out, dtype, layout, device, requires_grad
+        )
     if isinstance(std, Tensor):
         if std.dtype.is_complex:
             raise RuntimeError("normal expects standard deviation to be non-complex")
