@@ -37,8 +37,9 @@ IntTensor LongTensor OutOfMemoryError ShortTensor Size Stream Tensor device dtyp
 """.split()
 DIFFERENT = """
 - **One engine, run at once.** `compile`, `jit.script` and `jit.trace` return what they are given; `jit.load` and
-  `jit.save` and `onnx.export` raise NotImplementedError. There is no `fx`, `export` or quantisation. So the keys of a
-  compiled module's `state_dict` have no prefix `_orig_mod.`; take it off the keys of files that PyTorch wrote from one.
+  `jit.save` and `onnx.export` raise NotImplementedError. There is no `export` or quantisation, and of `fx` there is
+  `wrap` alone. So the keys of a compiled module's `state_dict` have no prefix `_orig_mod.`; take it off the keys of
+  files that PyTorch wrote from one.
 - **Sparse tensors are dense.** `sparse_coo_tensor` makes a dense tensor with the same values, `to_sparse` returns the
   tensor, `spmm` is the dense product, `is_sparse` is False.
 - **Devices** are the CPU, CUDA, real (CuPy) or simulated, and `meta`. Other devices can be named, and no tensor can
@@ -59,7 +60,10 @@ DIFFERENT = """
 - **`torch.distributed`** runs on ZeroMQ and shared memory; "gloo" and "nccl" name it too, for tensors of any device.
   Objects travel as msgpack, not as pickles: numbers, strings, bytes, lists, tuples, dicts and tensors. Objects of other
   classes need pickle, which can run code where it arrives, so every rank must ask for it: `distributed.allow_pickle()`,
-  or `DISTTORCH_ALLOW_PICKLE=1`.
+  or `DISTTORCH_ALLOW_PICKLE=1`. A rank has one device, so methods of process groups take lists of one tensor. A
+  process group written in Python serves tensors of all devices, as tensors in host memory, and gets averages as sums
+  of what was divided before. The gradient of a channels-last weight may be contiguous.
+- **`DistributedSampler`** counts epochs by itself until the program calls `set_epoch`.
 - **`hub.load`** reads a local folder (`source="local"`) and runs no code from the network.
 - **vmap** calls the function once for each entry.
 - **Replayed against PyTorch's own samples** (`tests/oracle/wholly_equal.txt`): all of op_db's operations but those that

@@ -10,11 +10,11 @@ def fail(what: str, text: str) -> None:
     raise RuntimeError(f"ProcessGroupGloo::{what}: {text}")
 
 
-def check_root(what: str, rank: int, size: int, tensor: int = 0) -> None:
-    """rank: of the group; tensor: which of this rank's tensors is the root's, of which there is one."""
+def check_root(what: str, rank: int, size: int, tensors: Any = (None,), tensor: int = 0) -> None:
+    """rank: of the group; tensor: which of this rank's tensors is the root's."""
     if not 0 <= rank < size:
         fail(what, f"invalid root rank: {rank}")
-    if tensor:
+    if isinstance(tensors, list | tuple) and not 0 <= tensor < len(tensors):
         fail(what, f"invalid root tensor: {tensor}")
 
 
@@ -40,13 +40,15 @@ def check_like(what: str, t: Tensor, first: Tensor, index: int) -> None:
         fail(what, f"invalid tensor size at index {index} (expected ({expected}), got ({got}))")
 
 
-def only(what: str, tensors: Any) -> Tensor:
-    """The only tensor of a list (or a tensor by itself): a rank has one device here."""
+def only(what: str, tensors: Any, name: str = "") -> Tensor:
+    """The only tensor of a list (or a tensor by itself): a rank has one device here. name: "input" or "output"."""
     if not isinstance(tensors, list | tuple):
         return tensors
-    check_alike(what, tensors)
+    if not name:
+        check_alike(what, tensors)
     if len(tensors) != 1:
-        fail(what, f"requires a single-element tensor list, got {len(tensors)} tensors: a rank has one device here")
+        kind = f"{name} tensor" if name else "tensor"
+        fail(what, f"requires a single-element {kind} list, got {len(tensors)} tensors: a rank has one device here")
     return tensors[0]
 
 

@@ -91,14 +91,14 @@ class GroupMethods:
 
         return getattr(collectives, name)(*arguments, group=self, async_op=True, **keywords)
 
-    def _root(self, what: str, given: Any) -> int:
+    def _root(self, what: str, given: Any, tensors: Any = (None,)) -> int:
         """The root of options, or given as a number."""
         root = getattr(given, "rootRank", given)
-        check_root(what, root, self.size(), getattr(given, "rootTensor", 0))
+        check_root(what, root, self.size(), tensors, getattr(given, "rootTensor", 0))
         return root
 
     def broadcast(self, tensors: Any, opts: Any = None, root: int = 0, timeout: timedelta = UNSET) -> Any:
-        source = self._root("broadcast", root if opts is None else opts)
+        source = self._root("broadcast", root if opts is None else opts, tensors)
         return self._call("broadcast", only("broadcast", tensors), group_src=source)
 
     def allreduce(self, tensors: Any, opts: Any = None, op: Any = ReduceOp.SUM, timeout: timedelta = UNSET) -> Any:
@@ -114,7 +114,7 @@ class GroupMethods:
         return start_all_reduce(list(tensors), _op(opts), self)
 
     def reduce(self, tensors: Any, root: Any = 0, op: Any = ReduceOp.SUM, timeout: timedelta = UNSET) -> Any:
-        op, target = getattr(root, "reduceOp", op), self._root("reduce", root)
+        op, target = getattr(root, "reduceOp", op), self._root("reduce", root, tensors)
         return self._call("reduce", only("reduce", tensors), op=op, group_dst=target)
 
     def allgather(self, output_tensors: Any, input_tensors: Any, opts: Any = None) -> Any:
@@ -137,7 +137,7 @@ class GroupMethods:
         return start_all_gather(output_lists, list(input_list), self)
 
     def gather(self, output_tensors: Any, input_tensors: Any, opts: Any = None, root: int = 0) -> Any:
-        target, mine = self._root("gather", root if opts is None else opts), only("gather", input_tensors)
+        target, mine = self._root("gather", root if opts is None else opts), only("gather", input_tensors, "input")
         outputs = None
         if self.rank() == target:
             outputs = check_parts("gather", output_tensors, mine, self.size(), "output")
@@ -146,7 +146,7 @@ class GroupMethods:
         return self._call("gather", mine, outputs, group_dst=target)
 
     def scatter(self, output_tensors: Any, input_tensors: Any, opts: Any = None, root: int = 0) -> Any:
-        source, mine = self._root("scatter", root if opts is None else opts), only("scatter", output_tensors)
+        source, mine = self._root("scatter", root if opts is None else opts), only("scatter", output_tensors, "output")
         inputs = None
         if self.rank() == source:
             inputs = check_parts("scatter", input_tensors, mine, self.size(), "input")

@@ -74,6 +74,9 @@ def test_arguments_that_do_not_fit_are_told_as_gloo_does():
             ("gather: requires a single-element output list", lambda: group.gather([], [one])),
             ("gather: Incorrect output list size 2", lambda: group.gather([[one, one]], [one])),
             ("gather: invalid tensor type at index 0", lambda: group.gather([[double]], [one])),
+            ("gather: requires a single-element input tensor list", lambda: group.gather([[one]], [])),
+            ("scatter: requires a single-element output tensor list", lambda: group.scatter([], [[one]])),
+            ("broadcast: invalid root tensor: 0", lambda: group.broadcast([])),
             ("scatter: requires a single-element input list", lambda: group.scatter([one], [])),
             ("scatter: invalid tensor size at index 0", lambda: group.scatter([one], [[two]])),
         ]:  # fmt: skip

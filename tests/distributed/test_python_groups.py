@@ -31,7 +31,8 @@ class Doubling(dist.ProcessGroup):
 
     def allreduce(self, tensors, opts):
         self.seen.append((tuple(tensors[0].shape), opts.reduceOp))
-        tensors[0].mul_(2)
+        if opts.reduceOp == dist.ReduceOp.SUM:
+            tensors[0].mul_(2)
         return Counted()
 
     def broadcast(self, tensors, opts):
@@ -86,9 +87,10 @@ def test_functions_hand_over_to_methods(group):
     assert (dist.get_rank(), dist.get_world_size(), dist.get_backend(), group.name()) == (1, 2, "doubling", "doubling")
     assert isinstance(group, dist.ProcessGroup)
     x = torch.ones(2, 3)
+    dist.all_reduce(x)
     dist.all_reduce(x, dist.ReduceOp.MAX)
     assert x.tolist() == [[2, 2, 2], [2, 2, 2]]
-    assert group.seen == [((2, 3), dist.ReduceOp.MAX)]
+    assert group.seen == [((2, 3), dist.ReduceOp.SUM), ((2, 3), dist.ReduceOp.MAX)]
     work = dist.broadcast(x, 0, async_op=True)
     assert work.wait()
     assert group.seen[-1] == 0
