@@ -54,6 +54,9 @@ DIFFERENT = """
   them works, and shares memory unless parts of the result are views already; `reshape` and `flatten` copy where they
   must. `view` raises as PyTorch's does where the program itself permuted or cut a contiguous tensor.
 - **Expanded tensors** refuse `masked_fill_` and `index_fill_`, which PyTorch calls deprecated there, and `tril_`.
+- **Views made in `no_grad`** of what requires gradients say `requires_grad` False, PyTorch's True; both raise when they
+  are changed outside. Views from `inference_mode` are inference tensors. Pieces of `split`, `chunk` and `unbind` can be
+  read after their base was changed in place, where PyTorch raises.
 - **Differentiable SGD** with momentum follows the gradient through the first buffer too; PyTorch detaches that one.
 - **Files** are PyTorch's zip format both ways; the format from before version 1.6 is read too. `load` without
   `weights_only=False` reads tensors and plain containers only.
