@@ -83,13 +83,7 @@ class Op:
                     wanted = True
                 a = a._data
             arrays.append(a)
-        if where.host:
-            result = self.forward(*arrays)
-        elif where is META:
-            result = self.on_meta(arrays)
-        else:
-            with scope(where):
-                result = self.forward(*arrays)
+        result = self.forward(*arrays) if where.host else self.elsewhere(where, arrays)
         if self.single:
             out = wrap(np.asarray(result) if isinstance(result, np.generic) else result, where)
             if wanted and mode.grad:
@@ -100,6 +94,22 @@ class Op:
         if wanted and mode.grad:
             self.record(outs, args, result[count:])
         return outs if count > 1 else outs[0]
+
+    def of_one(self, x, *args):
+        """self(x, *args) where there is one result and `x` is the only tensor: nothing has to be looked for."""
+        where = x.device
+        result = self.forward(x._data, *args) if where.host else self.elsewhere(where, [x._data, *args])
+        out = wrap(np.asarray(result) if isinstance(result, np.generic) else result, where)
+        if mode.grad and (x._rg or x._view is not None):
+            self.record((out,), (x, *args), ())
+        return out
+
+    def elsewhere(self, where: device, arrays: list):
+        """The forward on a device that is not the host."""
+        if where is META:
+            return self.on_meta(arrays)
+        with scope(where):
+            return self.forward(*arrays)
 
     def on_meta(self, arrays: list):
         """The forward on the meta device: shapes and dtypes alone."""
@@ -192,13 +202,7 @@ class ViewOp(Op):
     def view(self, x, *args):
         """The result, in no graph; for operations that keep nothing."""
         data, where = x._data, x.device
-        if where.host:
-            made = self.forward(data, *args)
-        elif where is META:
-            made = self.on_meta([data, *args])
-        else:
-            with scope(where):
-                made = self.forward(data, *args)
+        made = self.forward(data, *args) if where.host else self.elsewhere(where, [data, *args])
         return self._marked(wrap(made, where), x, args)
 
     def _marked(self, out, x, args):

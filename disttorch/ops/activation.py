@@ -13,7 +13,6 @@ from ..devices import scope
 from ..kernels.portable.masking import chosen
 from ..kernels.portable.precision import is_narrow
 from .arguments import need_floating, need_tensor
-from .calling import of_one
 from .comparison import where
 from .fused import fused
 from .matmul import kernels_of
@@ -66,7 +65,7 @@ def relu(input, inplace=False):
         need_tensor(input, "relu", "input", 1)
     if input._data.dtype.kind == "b":
         raise RuntimeError("Boolean inputs not supported for relu")
-    return of_one(relu_op, input)
+    return relu_op.of_one(input)
 
 
 def relu_(input):

@@ -7,7 +7,6 @@ from ..autograd.op import Op
 from ..autograd.variable import Tensor
 from ..dtypes import BOOL, COMPLEX
 from .arguments import need_tensor
-from .calling import of_one
 from .pointwise import result_dtype, scalar_array
 
 _PLAIN, _WIDE = (float, int), (np.dtype(np.float32), np.dtype(np.float64))
@@ -42,7 +41,7 @@ def clamp(input, min=None, max=None, *, out=None):
     """Elements below `min` become min, those above `max` become max; bounds are numbers or tensors, NaN stays NaN."""
     need_tensor(input, "clamp", "input", 1)
     if out is None and type(min) in _PLAIN and type(max) in _PLAIN and input._data.dtype in _WIDE:
-        return of_one(_clamp, input, min, max)
+        return _clamp.of_one(input, min, max)
     if min is None and max is None:
         raise RuntimeError("torch.clamp: At least one of 'min' or 'max' must not be None")
     if isinstance(min, Tensor) != isinstance(max, Tensor) and min is not None and max is not None:

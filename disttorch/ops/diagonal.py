@@ -7,7 +7,6 @@ import numpy as np
 from ..autograd.inplace import write
 from ..autograd.op import Op, ViewOp
 from .arguments import need_tensor
-from .calling import of_one
 from .dims import axis
 from .reduction import total
 
@@ -105,7 +104,7 @@ def trace(input):
     need_tensor(input, "trace", "input", 1)
     if input._data.ndim != 2:
         raise RuntimeError(f"trace: expected a matrix, but got tensor with dim {input._data.ndim}")
-    return of_one(_trace, input if input._data.dtype.kind in "fcV" else input.long())
+    return _trace.of_one(input if input._data.dtype.kind in "fcV" else input.long())
 
 
 @lru_cache(256)
@@ -135,7 +134,7 @@ def tril(input, diagonal=0, *, out=None):
     need_tensor(input, "tril", "input", 1)
     if input._data.ndim < 2:
         raise RuntimeError("tril: input tensor must have at least 2 dimensions")
-    return write(out, of_one(_tril, input, diagonal))
+    return write(out, _tril.of_one(input, diagonal))
 
 
 def triu(input, diagonal=0, *, out=None):
@@ -143,7 +142,7 @@ def triu(input, diagonal=0, *, out=None):
     need_tensor(input, "triu", "input", 1)
     if input._data.ndim < 2:
         raise RuntimeError("triu: input tensor must have at least 2 dimensions")
-    return write(out, of_one(_triu, input, diagonal))
+    return write(out, _triu.of_one(input, diagonal))
 
 
 __all__ = ["diag", "diag_embed", "diagflat", "diagonal", "trace", "tril", "triu"]

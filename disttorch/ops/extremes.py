@@ -7,7 +7,6 @@ from ..autograd.inplace import write
 from ..autograd.op import Op
 from ..autograd.variable import Tensor, wrap
 from .arguments import C_NAMES, need_tensor
-from .calling import of_one
 from .dims import axes, axis
 from .matmul import kernels_of
 from .named import named, pair, with_node
@@ -191,7 +190,7 @@ def _extreme(name, arg, whole, between):
                     f"{name}(): Expected reduction dim to be specified for input.numel() == 0. Specify the reduction "
                     "dim with the 'dim' argument."
                 )
-            made = of_one(whole, input, tuple(range(input._data.ndim)), False)
+            made = whole.of_one(input, tuple(range(input._data.ndim)), False)
             return made if out is None else write(out, made)
         if input._data.dtype.kind == "c":
             raise RuntimeError(f"{name}(): does not support complex input")

@@ -13,7 +13,6 @@ from ..autograd.op import Op
 from ..autograd.variable import wrap
 from .arguments import need_tensor
 from .arithmetic import conj
-from .calling import of_one
 from .dims import axes
 from .pointwise import hushed
 
@@ -78,7 +77,7 @@ def sum(input, dim=None, keepdim=False, *, dtype=None, out=None):
     need_tensor(input, "sum", "input", 1)
     if dtype is not None or input._data.dtype.kind not in "fc":
         input = _typed(input, dtype)
-    made = of_one(_sum if dim is None else _sum_over, input, axes(dim, input._data.ndim), keepdim)
+    made = (_sum if dim is None else _sum_over).of_one(input, axes(dim, input._data.ndim), keepdim)
     return made if out is None else write(out, made)
 
 
@@ -130,7 +129,7 @@ def mean(input, dim=None, keepdim=False, *, dtype=None, out=None):
     if dtype is not None or input._data.dtype.kind != "f":
         _need_float(input, "mean", dtype)
         input = _typed(input, dtype)
-    made = of_one(_mean if dim is None else _mean_over, input, axes(dim, input._data.ndim), keepdim)
+    made = (_mean if dim is None else _mean_over).of_one(input, axes(dim, input._data.ndim), keepdim)
     return made if out is None else write(out, made)
 
 
@@ -198,7 +197,7 @@ def _moment(name, op):
                 "(input numel divided by output numel).",
                 stacklevel=2,
             )
-        return write(out, of_one(op, input, dims, correction, keepdim))
+        return write(out, op.of_one(input, dims, correction, keepdim))
 
     function.__name__ = function.__qualname__ = name
     what = "variance" if name == "var" else "standard deviation"

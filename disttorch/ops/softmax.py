@@ -7,7 +7,6 @@ from ..autograd.mode import mode
 from ..autograd.op import Op
 from ..autograd.variable import Tensor
 from .arguments import need_floating, need_tensor
-from .calling import of_one
 from .dims import axis
 from .fused import fused
 from .matmul import kernels_of
@@ -40,7 +39,7 @@ def _normalised(op, name):
         if x.dtype.kind != "f":
             need_floating(input, f"{name}_lastdim_kernel_impl" if axis(dim, x.ndim) == x.ndim - 1 else name)
         d = axis(dim, x.ndim)
-        result = of_one(op, input, d) if x.ndim else op(input.reshape(1), 0).reshape(())
+        result = op.of_one(input, d) if x.ndim else op(input.reshape(1), 0).reshape(())
         return result if out is None else write(out, result)
 
     function.__name__ = function.__qualname__ = name

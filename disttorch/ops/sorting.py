@@ -6,7 +6,6 @@ from ..autograd.inplace import check_apart, write
 from ..autograd.op import Op
 from ..autograd.variable import Tensor, wrap
 from .arguments import need_tensor
-from .calling import of_one
 from .dims import axis
 from .extremes import even_of_all
 from .named import pair, with_node
@@ -163,7 +162,7 @@ def _median(name, input, dim, keepdim, out):
     if dim is None:
         if input._data.size == 0:
             return write(out, input.new_full((), float("nan")) + input.sum() * 0)
-        return write(out, of_one(_whole[name], input, name == "nanmedian"))
+        return write(out, _whole[name].of_one(input, name == "nanmedian"))
     d = axis(dim, input._data.ndim)
     _need_elements(input, d, name)
     if input._data.ndim == 0:

@@ -128,6 +128,7 @@ def _operation_name(op: Op) -> str:
 
 POINTS = (
     Point("cpu_op", Op, "__call__", lambda op, *_: _operation_name(op)),
+    Point("cpu_op", Op, "of_one", lambda op, *_: _operation_name(op)),
     FunctionPoints(),
     Point(
         "backward",

@@ -80,12 +80,7 @@ class _ConvNd(Module):
                 init.uniform_(self.bias, -bound, bound)
 
     def forward(self, input):
-        own = self._parameters  # as Linear has it
-        try:
-            weight, bias = own["weight"], own["bias"]
-        except KeyError:
-            weight, bias = self.weight, self.bias
-        return self._conv_forward(input, weight, bias)
+        return self._conv_forward(input, self.weight, self.bias)
 
     def _conv_forward(self, input, weight, bias):
         padding = self.padding

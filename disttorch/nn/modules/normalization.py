@@ -53,12 +53,7 @@ class LayerNorm(_Affine):
         self._make(self.normalized_shape, elementwise_affine, bias, device, dtype)
 
     def forward(self, input):
-        own = self._parameters  # as Linear has it
-        try:
-            weight, bias = own["weight"], own["bias"]
-        except KeyError:
-            weight, bias = self.weight, self.bias
-        return F.layer_norm(input, self.normalized_shape, weight, bias, self.eps)
+        return F.layer_norm(input, self.normalized_shape, self.weight, self.bias, self.eps)
 
     def extra_repr(self):
         affine, bias = self.elementwise_affine, self.bias is not None
