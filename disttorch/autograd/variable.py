@@ -149,7 +149,7 @@ class Tensor:
 
     @property
     def _base(self) -> "Tensor | None":
-        return self._root
+        return None if self._view is None else self._root
 
 
 _new = Tensor.__new__

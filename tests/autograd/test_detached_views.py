@@ -29,3 +29,11 @@ def test_views_of_leaves_cannot_be_changed():
     x = disttorch.ones(3, requires_grad=True)
     with pytest.raises(RuntimeError, match="a view of a leaf Variable that requires grad"):
         x[:1].add_(1)
+
+
+def test_what_a_tensor_is_a_view_of():
+    x = disttorch.zeros(4, requires_grad=True)
+    assert x[:2]._base is x and x[:2].view(2, 1)._base is x
+    assert x._base is x.detach()._base is x[:2].detach()._base is None
+    detached = x.detach()
+    assert detached[:2]._base is detached
