@@ -45,13 +45,6 @@ def wide() -> nn.Module:
     return nn.Sequential(nn.Linear(256, 512), nn.Tanh(), nn.Linear(512, 512))
 
 
-def filled(model: nn.Module) -> None:
-    """Give the parameters values that are the same in every run."""
-    with torch.no_grad():
-        for i, p in enumerate(model.parameters()):
-            p.copy_(torch.from_numpy(np.random.default_rng(i).standard_normal(p.shape).astype(np.float32)) * 0.05)
-
-
 def chosen(rank: int) -> int:
     return DistributedDataParallel(wide()).bucket_bytes_cap
 
@@ -93,46 +86,6 @@ def test_a_host_is_crowded_if_ranks_compute_on_all_cores(monkeypatch, threads, c
     assert bucket_size._crowded(comm) == (threads >= 2)
 
 
-@pytest.mark.parametrize(
-    ("kind", "crowded", "pays"),
-    [("ipc", True, False), ("ipc", False, True), ("inproc", True, False), ("tcp", True, True)],
-)
-def test_overlap_pays_where_something_is_idle(kind, crowded, pays):
-    assert bucket_size.overlap_pays(SimpleNamespace(kind=kind), crowded) == pays
-
-
-def when_they_travel(rank: int) -> tuple:
-    """For each bucket, whether it started aside, and how many gradients had arrived by then; then a gradient."""
-    model = DistributedDataParallel(wide(), bucket_cap_mb=0.5)
-    filled(model)
-    x = torch.ones(2, 256) * (rank + 1)
-    model(x).sum().backward()
-    model.zero_grad()
-    reducer, started = model.reducer, []
-    for bucket in reducer.buckets:
-
-        def start(aside, start=bucket.start):
-            started.append((aside, sum(reducer._seen)))
-            start(aside)
-
-        bucket.start = start
-    model(x).sum().backward()
-    return started, model.module[0].weight.grad.numpy().tobytes()
-
-
-def test_a_crowded_host_averages_after_backward(monkeypatch):
-    monkeypatch.setattr(bucket_size, "_crowded", lambda comm: comm.rank == 1)
-    (late, gradient), *others = run_ranks(2, when_they_travel)
-    assert len(late) > 1
-    assert late == [(False, 4)] * len(late)
-    monkeypatch.setattr(bucket_size, "_crowded", lambda comm: False)
-    monkeypatch.setattr(bucket_size, "_seconds", None)
-    (early, same), *more = run_ranks(2, when_they_travel)
-    assert [aside for aside, _ in early] == [True] * (len(early) - 1) + [False]
-    assert early[0][1] < 4
-    assert {gradient, same, *(g for _, g in others + more)} == {gradient}
-
-
 def settings(rank: int) -> list:
     small = nn.Linear(4, 4)
     return [
@@ -150,7 +103,9 @@ def test_what_the_user_says_holds_and_small_models_are_not_measured(monkeypatch)
 def gradients(cap: float | None) -> list:
     rank = dist.get_rank()
     model = DistributedDataParallel(wide(), bucket_cap_mb=cap)
-    filled(model)
+    with torch.no_grad():
+        for i, p in enumerate(model.parameters()):
+            p.copy_(torch.from_numpy(np.random.default_rng(i).standard_normal(p.shape).astype(np.float32)) * 0.05)
     for step in range(2):
         x = np.random.default_rng(10 * step + rank).standard_normal((4, 256)).astype(np.float32)
         model.zero_grad()

@@ -1,6 +1,4 @@
-"""When gradients had best travel, and in buckets of which size: from who shares a host's cores, and a short measurement
-of the group that averages them.
-"""
+"""The size of gradient buckets, from a short measurement of the group that averages them."""
 
 import math
 import os
@@ -17,34 +15,19 @@ LARGE = 1 << 20  # bytes of the all-reduce that bandwidth is measured with: some
 REPEATS = 3  # of which the fastest counts, after one that maps memory and opens connections
 
 
-def is_crowded(comm: Any) -> bool:
-    """Whether on some host the ranks compute on all cores; the same on all ranks, which ask alike."""
-    if comm.size == 1:
-        return False
-    crowded = np.array([_crowded(comm)])
-    comm.all_reduce(crowded, "max")
-    return bool(crowded[0])
-
-
-def overlap_pays(comm: Any, crowded: bool) -> bool:
-    """Whether gradients had best travel during backward; else after it, in the thread that runs it.
-
-    On one host ranks average with the cores that they compute on. Where none is idle, doing both at once gains nothing:
-    it takes as long as one after the other, and the threads' coming and going on top. Between hosts there are times
-    when nothing but the network works.
-    """
-    return not (crowded and comm.kind in ("inproc", "ipc"))
-
-
-def measured_cap(comm: Any, memory: np.ndarray, total: int, crowded: bool) -> int:
+def measured_cap(comm: Any, memory: np.ndarray, total: int) -> int:
     """Bytes of a bucket, for gradients of `total` bytes; the same on all ranks, which call it alike.
 
-    memory: from `comm.allocate`, all zeros, which it stays; crowded: see `is_crowded`. Nothing is measured, and the
-    default size returned, where it would change nothing (one rank, or one bucket anyway), or let the gradients' bits
-    depend on the measurement; nor where a host's ranks compute on all its cores: an all-reduce then takes as much from
-    backward as it would take after it, and the fewer interruptions the better.
+    memory: from `comm.allocate`, all zeros, which it stays. Nothing is measured, and the default size returned, where
+    it would change nothing (one rank, or one bucket anyway), or let the gradients' bits depend on the measurement; nor
+    where a host's ranks compute on all its cores: an all-reduce then takes as much from backward as it would take after
+    it, and the fewer interruptions the better.
     """
-    if comm.size == 1 or total <= FIRST_BUCKET_BYTES or crowded or not _in_rank_order(comm):
+    if comm.size == 1 or total <= FIRST_BUCKET_BYTES or not _in_rank_order(comm):
+        return DEFAULT_BUCKET_MB << 20
+    crowded = np.array([_crowded(comm)])
+    comm.all_reduce(crowded, "max")
+    if crowded.any():
         return DEFAULT_BUCKET_MB << 20
     short, long = memory[:1], memory[: LARGE // memory.itemsize]
     seconds = np.array([_seconds(comm, short), _seconds(comm, long)])

@@ -1,9 +1,9 @@
 """Reducer: gradients travel in buckets while backward goes on.
 
 A parameter's gradient is written straight into its bucket's memory; the last one of a bucket starts that bucket's
-all-reduce; the end of backward waits for all of them. Where ranks compute on all cores of one host, it carries them
-out itself instead. Buckets start in the order of the plan on every rank, whatever the order in which their gradients
-arrive. After the first backward the plan is made anew, from the order in which gradients really arrived.
+all-reduce; the end of backward waits for all of them. Buckets start in the order of the plan on every rank, whatever
+the order in which their gradients arrive. After the first backward the plan is made anew, from the order in which
+gradients really arrived.
 """
 
 from collections.abc import Callable, Sequence
@@ -17,7 +17,7 @@ from ...comm import GroupClosed
 from ...devices import scope
 from ...futures import Future
 from .bucket import Arena, Bucket, GradBucket
-from .bucket_size import is_crowded, measured_cap, overlap_pays
+from .bucket_size import measured_cap
 from .buckets import Item, plan_buckets, plan_in_order
 
 
@@ -41,11 +41,9 @@ class Reducer:
         kinds = [(p._data.dtype.str, p._data.dtype.name, str(p.device)) for p in parameters]
         self._items = [Item(p._data.nbytes, kind) for p, kind in zip(parameters, kinds, strict=True)]
         self._arena = Arena(comm, self.parameters)
-        crowded = is_crowded(comm)
         if cap_bytes is None:
-            cap_bytes = measured_cap(comm, self._arena.longest(), sum(item.nbytes for item in self._items), crowded)
+            cap_bytes = measured_cap(comm, self._arena.longest(), sum(item.nbytes for item in self._items))
         self.cap_bytes = cap_bytes
-        self.overlap = overlap_pays(comm, crowded) or not all(p.device.host for p in parameters)
         self.static = False
         self.counts: list[int] | None = None  # how often each parameter gets a gradient, once that is learnt
         self.iterations = 0  # synchronised forwards so far
@@ -160,8 +158,7 @@ class Reducer:
         bucket.missing.discard(k)
         if self._order is not None:
             self._order.append(i)
-        if not bucket.missing:
-            self._start_ready()
+        self._start_ready()
 
     def _to_be_continued(self, i: int) -> bool:
         """Whether more of parameter `i`'s gradient comes, in a static graph; while that is learnt it may."""
@@ -204,11 +201,10 @@ class Reducer:
 
     def _start_ready(self, ending: bool = False) -> None:
         """Start the buckets that are full. The last one has nothing left to overlap with: the end of backward carries
-        it out itself, rather than wake a thread and wait for it; all of them where overlap does not pay.
+        it out itself, rather than wake a thread and wait for it.
         """
-        last = len(self.buckets) - 1
-        while self._next <= last and not self.buckets[self._next].missing:
-            if not ending and self.hook is None and (self._next == last or not self.overlap):
+        while self._next < len(self.buckets) and not self.buckets[self._next].missing:
+            if self._next == len(self.buckets) - 1 and not ending and self.hook is None:
                 return
             self._start(self._next)
             self._next += 1
@@ -216,7 +212,7 @@ class Reducer:
     def _start(self, index: int) -> None:
         bucket, last = self.buckets[index], index == len(self.buckets) - 1
         if self.hook is None:
-            bucket.start(aside=self.overlap and not last)
+            bucket.start(aside=not last)
         else:
             future = self.hook(GradBucket(bucket, index, last))
             if not isinstance(future, Future):
