@@ -167,6 +167,7 @@ def record(error: BaseException, path: str | None = None, traceback: str | None 
         "rank": int(os.environ.get("RANK", "0")),
         "pid": os.getpid(),
         "timestamp": now,
+        "exit_code": error.code if isinstance(error, SystemExit) and isinstance(error.code, int) else 1,
         "consequence": blames_another(error),
     }
     with open(f"{path}.part", "w", errors="backslashreplace") as file:

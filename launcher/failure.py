@@ -27,6 +27,7 @@ class Raised:
     traceback: str  # as Python prints it; empty for sys.exit
     timestamp: float  # seconds since the epoch
     consequence: bool  # it only says that another rank is gone
+    exit_code: int = 1  # with which the worker was about to end
 
     @property
     def headline(self) -> str:
@@ -90,6 +91,7 @@ def read_raised(path: Path) -> Raised | None:
             traceback=str(told["extraInfo"]["py_callstack"])[-LONGEST_TEXT:],
             timestamp=float(fields.get("timestamp", told["extraInfo"]["timestamp"])),
             consequence=bool(fields.get("consequence", False)),
+            exit_code=int(fields.get("exit_code", 1)) & 0xFF,
         )
     except (FileNotFoundError, ValueError, KeyError, TypeError):
         return None

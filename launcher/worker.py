@@ -108,6 +108,7 @@ class Worker:
         self.exit_code: int | None = None  # -n: ended by signal n
         self.ended_at = 0.0  # seconds since the epoch
         self.stopped_at: float | None = None  # since when (monotonic) a signal has stopped it
+        self._sent: set[int] = set()  # signals
         self._place = place
         self._error_file = Path(environment["TORCHELASTIC_ERROR_FILE"])
         self._stack_file = Path(f"{self._error_file}.stack")
@@ -153,6 +154,7 @@ class Worker:
 
     def send(self, number: int) -> None:
         """Send a signal to the process and to all in its process group."""
+        self._sent.add(number)
         try:
             os.killpg(self.pid, number)
         except ProcessLookupError:
@@ -172,15 +174,18 @@ class Worker:
         """What is known of its end, unless it succeeded."""
         if not self.exit_code:
             return None
+        exit_code, raised = self.exit_code, read_raised(self._error_file)
+        if raised and -exit_code in self._sent:  # our signal met it on its way out
+            exit_code = raised.exit_code
         return Failure(
             rank=self.rank,
             local_rank=self.local_rank,
             node_rank=self._place.node_rank,
             host=os.uname().nodename,
             pid=self.pid,
-            exit_code=self.exit_code,
+            exit_code=exit_code,
             noticed=self.ended_at,
-            raised=read_raised(self._error_file),
+            raised=raised,
             stack=read_stack(self._stack_file),
         )
 

@@ -111,6 +111,27 @@ def test_without_the_reaper_workers_die_with_the_launcher(tmp_path, scratch):
         shutil.rmtree(folder)
 
 
+LEAVING = """
+import atexit, os, sys, time
+on_its_way = f"{sys.argv[1]}/on_its_way"
+def linger():
+    open(on_its_way, "w").close()
+    time.sleep(1000)
+if os.environ["RANK"] == "0":
+    atexit.register(linger)
+    sys.exit(2)
+while not os.path.exists(on_its_way): time.sleep(0.01)
+sys.exit(3)
+"""
+
+
+def test_the_first_failure_counts_though_a_signal_met_it_on_its_way_out(tmp_path):
+    done = launch("--nproc-per-node", 2, write(tmp_path, LEAVING), tmp_path)
+    assert done.returncode == 2
+    assert "disttorch: rank 0 ended with exit code 2 (SystemExit: 2)\n" in done.stderr
+    assert "also       rank 1 ended with exit code 3" in done.stderr
+
+
 STUBBORN = """
 import os, signal, sys, time
 signal.signal(signal.SIGTERM, lambda *_: print("not yet", flush=True))

@@ -266,7 +266,7 @@ os.kill(os.getpid(), 9)
     done = launch("--nproc-per-node", 2, script)
     assert done.returncode == 137
     assert "disttorch: rank 1 was ended by signal SIGKILL\n" in done.stderr
-    assert "also       rank 0 was ended by signal SIGTERM" in done.stderr
+    assert "also       rank 0 ended with exit code 1" in done.stderr
     assert "RuntimeError: the step failed" in done.stderr
 
 
