@@ -8,6 +8,7 @@ from ..autograd.mode import mode
 from ..autograd.op import Op
 from ..autograd.variable import Tensor, wrap
 from ..dtypes import SCALAR_NAMES
+from ..kernels.portable.precision import in_float32
 from .arguments import need_floating, need_tensor
 from .dims import axis
 from .fused import fused
@@ -100,6 +101,7 @@ def _coefficients(x, target, weight, ignore_index, reduction):
     return index, coefficient, coefficient.sum() if reduction == "mean" else None
 
 
+@in_float32
 def _nll_forward(x, target, weight, ignore_index, reduction):
     if weight is None and ignore_index is None and x.ndim == 2:
         loss = -x[np.arange(len(x)), target]
@@ -118,6 +120,7 @@ def _nll_forward(x, target, weight, ignore_index, reduction):
         return np.asarray(loss / total if reduction == "mean" else loss, x.dtype)
 
 
+@in_float32
 def _nll_spread(g, target, weight, ignore_index, reduction, shape):
     """g (0-d or target's shape) -> (N, C, *S)."""
     index, coefficient, total = _coefficients(g, target, weight, ignore_index, reduction)

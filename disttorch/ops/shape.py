@@ -2,6 +2,7 @@
 
 import functools
 import math
+import operator
 import sys
 
 import numpy as np
@@ -62,13 +63,13 @@ def view(input, *shape, dtype=None, size=None):
     """
     if dtype is not None or (len(shape) == 1 and isinstance(shape[0], dtypes.dtype)):
         return view_dtype(input, dtype or shape[0])
-    data = input._data
     shape = sizes(shape, size)
-    if data.flags.c_contiguous:
+    if input._data.flags.c_contiguous:
         return _reshaped(input, shape)
     if input._root is None:
         _lay_out(input)
         return _reshaped(input, shape)
+    data = input._data
     shape = infer_shape(shape, data.size)
     # Kernels lay activations out channels-last; only where the user's own view made the strides is a copy an error.
     if input._root._data.flags.c_contiguous and not np.may_share_memory(data.reshape(shape), data):
@@ -80,25 +81,27 @@ def view(input, *shape, dtype=None, size=None):
 
 
 def _lay_out(t) -> None:
-    """Lay a kernel's result out row by row, so that views share its memory; not where others share it already."""
+    """Lay a kernel's result out row by row, so that views share its memory; not where others share it already: views,
+    arrays that `numpy()` gave.
+    """
+    alone = t._counter is None and t.device.host and all(map(operator.le, _holders(t), _ALONE))
+    if alone and _owns_memory(t._data):
+        t._data = np.ascontiguousarray(t._data)
+
+
+def _holders(t) -> tuple[int, int]:
+    """Who refers to the tensor's array, and to the one whose memory it is."""
     data = t._data
-    owner = data if data.base is None else data.base
-    if (
-        t._counter is None  # no views
-        and t.device.host
-        and owner.flags.owndata
-        and (owner is data or sys.getrefcount(owner) <= _ALONE)
-    ):
-        t._data = np.ascontiguousarray(data)
+    return sys.getrefcount(data), 0 if data.base is None else sys.getrefcount(data.base)
 
 
-def _calibrate() -> int:
-    data = np.zeros((2, 2)).T
-    owner = data if data.base is None else data.base
-    return sys.getrefcount(owner)
+_ALONE = _holders(wrap(np.zeros((2, 2)).T))
 
 
-_ALONE = _calibrate()
+def _owns_memory(data) -> bool:
+    """Whether it is NumPy's own memory: no file's, no shared segment's."""
+    base = data.base
+    return data.flags.owndata or (isinstance(base, np.ndarray) and base.flags.owndata)
 
 
 def view_dtype(input, dtype):

@@ -1,5 +1,6 @@
 """Views of results that kernels lay out in an order of their own."""
 
+import numpy as np
 import pytest
 
 import disttorch as T
@@ -32,6 +33,25 @@ def test_a_view_shares_memory(image):
         turned = T.randn(3, 4).t() + 1
         turned.view(-1).zero_()
         assert turned.abs().sum() == 0
+
+
+@pytest.mark.parametrize("make", [lambda y: y, lambda y: y.relu()])
+def test_arrays_that_were_given_out_stay_the_tensors(image, make):
+    with T.no_grad():
+        result = make(image.detach().clone())
+        array = result.numpy()
+        result.view(-1)
+        result.fill_(3)
+    assert (array == 3).all()
+
+
+def test_memory_of_others_is_not_left():
+    array = np.frombuffer(bytearray(48), np.float32).reshape(3, 4)
+    tensor = T.from_numpy(array.T)
+    del array
+    before = tensor.data_ptr()
+    tensor.view(-1)
+    assert tensor.data_ptr() == before
 
 
 def test_gradients_pass_a_changed_view():

@@ -33,7 +33,7 @@ class Linear:
             return super().matmul(a, b)
 
     def linear_forward(self, x, w, b=None, activation=None):
-        if x.dtype is not FLOAT or w.dtype is not FLOAT or not (b is None or b.dtype is FLOAT) or not x.size:
+        if not (are_floats(x, w, b) and x.size):
             return super().linear_forward(x, w, b, activation)
         if x.ndim == 2 and len(x) < MANY_ROWS and activation is None:
             return self._gemm(x, w.T, b)

@@ -145,6 +145,7 @@ class Normalization:
         return gx.reshape(y.shape)
 
 
+@hushed
 def _log_sum(x):
     """The logarithm of the sum of exponentials over the last axis, which stays, in float64; None if not finite."""
     total = np.logaddexp.reduce(x, -1, np.float64, None, True)

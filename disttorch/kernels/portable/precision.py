@@ -19,15 +19,15 @@ def in_float32(kernel=None, *, rounded=None):
         return functools.partial(in_float32, rounded=rounded)
 
     @functools.wraps(kernel)
-    def wrapper(self, *args, **options):
+    def wrapper(*args, **options):
         for arg in args:
             dtype = getattr(arg, "dtype", None)
             if dtype is not None and dtype.itemsize <= 2 and is_narrow(dtype):
                 narrow = dtype
                 break
         else:
-            return kernel(self, *args, **options) if options else kernel(self, *args)
-        results = kernel(self, *map(_widen, args), **options)
+            return kernel(*args, **options) if options else kernel(*args)
+        results = kernel(*map(_widen, args), **options)
         if not isinstance(results, tuple):
             return _round(results, narrow)
         count = len(results) if rounded is None else rounded
