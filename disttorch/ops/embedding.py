@@ -6,6 +6,7 @@ from .. import dtypes
 from ..autograd.mode import no_grad
 from ..autograd.op import Op
 from ..autograd.variable import Tensor, counter, wrap
+from ..kernels.portable.precision import is_narrow
 from .arguments import need_tensor
 from .matmul import kernels_of
 
@@ -153,6 +154,8 @@ def embedding_bag(
     if max_norm is not None:
         renorm_rows(weight, input._data, max_norm, norm_type)
     rows = embedding(input, weight, padding, scale_grad_by_freq=scale_grad_by_freq)
+    if is_narrow(rows._data.dtype):
+        rows = rows.float()  # rounded once, at the end
     if per_sample_weights is not None:
         rows = rows * per_sample_weights.unsqueeze(-1)
     ends = np.append(starts[1:], input._data.size)
@@ -162,12 +165,12 @@ def embedding_bag(
         rows = rows[wrap(np.flatnonzero(kept), input.device)]
         bag_of = bag_of[kept]
     if mode == "max":
-        return _bag_max(rows, bag_of, bags, weight)
+        return _bag_max(rows, bag_of, bags, weight).to(weight.dtype)
     total = rows.new_zeros((bags, weight._data.shape[1])).index_add(0, wrap(bag_of, weight.device), rows)
     if mode == "mean":
         counts = np.maximum(np.bincount(bag_of, minlength=bags), 1).astype(rows._data.dtype)
         total = total / wrap(counts, weight.device).unsqueeze(-1)
-    return total
+    return total.to(weight.dtype)
 
 
 def _check_padding_range(padding_idx, weight):

@@ -11,6 +11,7 @@ from .. import dtypes
 from ..autograd.inplace import write
 from ..autograd.op import Op
 from ..autograd.variable import wrap
+from ..kernels.portable.precision import in_float32
 from .arguments import need_tensor
 from .arithmetic import conj
 from .dims import axes
@@ -279,6 +280,7 @@ def logsumexp(input, dim, keepdim=False, *, out=None):
     return write(out, _logsumexp(x, axes(dim, x._data.ndim), keepdim))
 
 
+@in_float32
 def _logsumexp_forward(a, dim, keepdim):
     if a.ndim == 0:
         if a.dtype.kind == "c":  # a logarithm's imaginary part lies between -pi and pi

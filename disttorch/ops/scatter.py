@@ -7,6 +7,7 @@ import numpy as np
 from ..autograd.inplace import check_apart, write
 from ..autograd.op import Op
 from ..autograd.variable import Tensor
+from ..kernels.portable.precision import in_float32
 from .arguments import C_NAMES
 from .dims import axis
 from .index_along import check_range
@@ -116,6 +117,7 @@ def _place_along(x, dim, index, src):
     return out
 
 
+@in_float32
 def _add_along(x, dim, index, src):
     out = x.copy()
     target, at = (
