@@ -63,8 +63,8 @@ _standard_gamma = Op(
 )
 
 
-def standard_gamma(concentration: Tensor, generator=None) -> Tensor:
+def standard_gamma(concentration: Tensor) -> Tensor:
     """A number of the gamma distribution of rate 1 for each shape in `concentration`."""
     host = concentration.detach().cpu()
-    drawn = wrap(_drawn(host._data, random.stream(generator, concentration.device))).to(concentration.device)
+    drawn = wrap(_drawn(host._data, random.stream(None, concentration.device))).to(concentration.device)
     return _standard_gamma(concentration, drawn._data)

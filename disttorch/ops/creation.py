@@ -216,7 +216,7 @@ def scalar_tensor(s, *, dtype=None, layout=None, device=None, pin_memory=False, 
 
 
 # -- like another -----------------------------------------------------------------------------------------------------
-def like(name, input, make, dtype, layout, device, requires_grad, memory_format=None, like_empty=None) -> Tensor:
+def like(name, input, make, dtype, layout, device, requires_grad, memory_format=None) -> Tensor:
     """A tensor of `input`'s shape, and of its dtype, device and order in memory unless others are given."""
     if not isinstance(input, Tensor):
         raise TypeError(f"{name}(): argument 'input' (position 1) must be Tensor, not {type(input).__name__}")

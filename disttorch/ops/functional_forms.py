@@ -71,13 +71,13 @@ def resize_as_(input, the_template, *, memory_format=None):
     return input.resize_(the_template.shape)
 
 
-def _scattered(input, src, view, name, *args):
+def _scattered(input, src, view, *args):
     """A copy of `input` in which `view(copy, *args)` is `src`."""
     out = input.clone()
     part = view(out, *args)
     if src._data.shape != part._data.shape:
         raise RuntimeError(
-            f"expected src to have a size equal to the {name} of self. src size = {list(src._data.shape)}, {name} size "
+            f"expected src to have a size equal to the slice of self. src size = {list(src._data.shape)}, slice size "
             f"= {list(part._data.shape)}"
         )
     part.copy_(src)
@@ -86,25 +86,25 @@ def _scattered(input, src, view, name, *args):
 
 def select_scatter(input, src, dim, index):
     """`input` with entry `index` of dimension `dim` replaced by `src`."""
-    return _scattered(input, src, select, "slice", dim, index)
+    return _scattered(input, src, select, dim, index)
 
 
 def slice_scatter(input, src, dim=0, start=None, end=None, step=1):
     """`input` with a slice of dimension `dim` replaced by `src`."""
     need_tensor(input, "slice_scatter", "input", 1)
-    return _scattered(input, src, slice_of, "slice", dim, start, end, step)
+    return _scattered(input, src, slice_of, dim, start, end, step)
 
 
 def diagonal_scatter(input, src, offset=0, dim1=0, dim2=1):
     """`input` with a diagonal replaced by `src`."""
     need_tensor(input, "diagonal_scatter", "input", 1)
-    return _scattered(input, src, diagonal, "slice", offset, dim1, dim2)
+    return _scattered(input, src, diagonal, offset, dim1, dim2)
 
 
 def as_strided_scatter(input, src, size, stride, storage_offset=None):
     """`input` with the elements that `as_strided` would show replaced by `src`."""
     need_tensor(input, "as_strided_scatter", "input", 1)
-    return _scattered(input, src, as_strided, "slice", size, stride, storage_offset)
+    return _scattered(input, src, as_strided, size, stride, storage_offset)
 
 
 __all__ = [

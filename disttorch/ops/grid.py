@@ -89,8 +89,9 @@ def _multilinear(flat, positions, spatial):
     return total
 
 
-def _cubic_weights(t, a=-0.75):
+def _cubic_weights(t):
     """Weights of the elements at -1, 0, 1, 2 for a position t from element 0 on (Keys, 1981)."""
+    a = -0.75
 
     def far(x):
         return ((x * a - 5 * a) * x + 8 * a) * x - 4 * a

@@ -183,7 +183,6 @@ def binary(name: str, ufunc, *, x, y, floats=False, bools=True, result=None, nod
     op = Op(node or f"{name.capitalize()}Backward0", ufunc, params=("x", "y"), x=x, y=y)
     direct_kinds = "" if floats else "iucb" if bools else "iuc"  # beside floats: computed as they are
     plain = () if numbers == "none" else (float, int)
-    direct = isinstance(getattr(ufunc, "__wrapped__", ufunc), np.ufunc)  # can write into an operand
 
     def variant(check):
         def function(input, other, *, out=None):
@@ -226,6 +225,24 @@ def binary(name: str, ufunc, *, x, y, floats=False, bools=True, result=None, nod
     function = variant(check_operands)
     function.operator = variant(refuse_operands)
 
+    for form in (function, function.operator):
+        form.__name__ = form.__qualname__ = name
+        form.op = op
+    if result is None:
+        function.inplace = _written_in_place(function, ufunc, floats, plain, direct_kinds)
+    else:
+        function.inplace = inplace_of(function)
+    return function
+
+
+def _written_in_place(function, ufunc, floats: bool, plain: tuple, direct_kinds: str):
+    """The in-place form of a binary `function`, which writes into the tensor's memory where that is all there is to do.
+
+    floats: as for `binary`; plain: the types of Python's numbers that are taken as they are; direct_kinds: the kinds
+    of integer arrays that are computed as they are.
+    """
+    direct = isinstance(getattr(ufunc, "__wrapped__", ufunc), np.ufunc)  # can write into an operand
+
     def method(self, other):
         if self._root is not None:
             check_inplace(self)
@@ -258,12 +275,8 @@ def binary(name: str, ufunc, *, x, y, floats=False, bools=True, result=None, nod
         counter(self)[0] += 1
         return self
 
-    for form in (function, function.operator):
-        form.__name__ = form.__qualname__ = name
-        form.op = op
-    method.__name__ = method.__qualname__ = name + "_"
-    function.inplace = method if result is None else inplace_of(function)
-    return function
+    method.__name__ = method.__qualname__ = function.__name__ + "_"
+    return method
 
 
 def refuse_bools(name: str, x, y, d: dtypes.dtype) -> None:
@@ -289,11 +302,10 @@ def no_gradient(g):
     return g.new_zeros(g._data.shape)
 
 
-def unary(name: str, forward, *, x=None, floats=True, node=None, refuse=(), result=None):
+def unary(name: str, forward, *, x=None, floats=True, node=None, result=None):
     """A function of one tensor.
 
-    forward takes an array; floats: integers are computed in the default float dtype; refuse: dtypes that PyTorch
-    refuses (with its text); x: the gradient formula.
+    forward takes an array; floats: integers are computed in the default float dtype; x: the gradient formula.
     """
     op = Op(node or f"{name.capitalize()}Backward0", forward, params=("x",), x=x or no_gradient)
 
@@ -301,12 +313,8 @@ def unary(name: str, forward, *, x=None, floats=True, node=None, refuse=(), resu
         if not isinstance(input, Tensor):
             raise TypeError(f"{name}(): argument 'input' (position 1) must be Tensor, not {type(input).__name__}")
         a, where = input._data, input.device
-        if a.dtype.kind not in "fc":
-            d = FROM_NUMPY[a.dtype]
-            if floats and d.category < FLOATING:
-                a = a.astype(dtypes.get_default_dtype().np)
-            if d in refuse:
-                raise RuntimeError(f"\"{refuse[d]}\" not implemented for '{dtypes.SCALAR_NAMES[d]}'")
+        if a.dtype.kind not in "fc" and floats and FROM_NUMPY[a.dtype].category < FLOATING:
+            a = a.astype(dtypes.get_default_dtype().np)
         data = forward(a) if where.host else _run(forward, where, a)
         t = wrap(data if type(data) is np.ndarray else np.asarray(data) if where.host else data, where)
         if (input._rg or input._view is not None) and result is None and mode.grad:

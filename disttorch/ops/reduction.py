@@ -66,11 +66,11 @@ def total(a, dim, keepdim):
 _sum, _sum_over = _pair("Sum", total, lambda g, x_shape, dim, keepdim: _spread(g, x_shape, dim, keepdim))
 
 
-def _typed(input, dtype, whole=dtypes.int64):
+def _typed(input, dtype):
     """The input in the dtype in which it is summed: `dtype`, or int64 for integers."""
     if dtype is not None:
         return input.to(dtype)
-    return input if input._data.dtype.kind in "fcV" or whole is None else input.to(whole)
+    return input if input._data.dtype.kind in "fcV" else input.to(dtypes.int64)
 
 
 def sum(input, dim=None, keepdim=False, *, dtype=None, out=None):
@@ -115,7 +115,7 @@ _mean, _mean_over = _pair(
 )
 
 
-def _need_float(input, name, dtype=None):
+def _need_float(input, name, dtype):
     d = dtype or input.dtype
     if d.category < dtypes.FLOATING:
         raise RuntimeError(

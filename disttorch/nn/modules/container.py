@@ -108,18 +108,16 @@ class Sequential(_Row):
             self.append(module)
         return self
 
-    def _other(self, other, operation: str):
+    def _other(self, other):
         if not isinstance(other, Sequential):
-            raise ValueError(
-                f"{operation} operator supports only objects of Sequential class, but {type(other)} is given."
-            )
+            raise ValueError(f"add operator supports only objects of Sequential class, but {type(other)} is given.")
         return other
 
     def __add__(self, other):
-        return Sequential(*self, *self._other(other, "add"))
+        return Sequential(*self, *self._other(other))
 
     def __iadd__(self, other):
-        return self.extend(self._other(other, "add"))
+        return self.extend(self._other(other))
 
     def _times(self, n) -> int:
         if not isinstance(n, int):

@@ -58,7 +58,7 @@ class ParametrizationList(ModuleList):
         else:
             self._take_several(original, new)
         if not unsafe:
-            _check_same("tensor", self(), dtype, shape, ("unparametrized", "parametrized"))
+            _check_same(self(), dtype, shape, ("unparametrized", "parametrized"))
 
     def _inverted(self, value: Tensor):
         """`value` through the right inverses, where there are some."""
@@ -128,10 +128,10 @@ class ParametrizationList(ModuleList):
         return value
 
 
-def _check_same(what: str, made, dtype, shape, names: tuple[str, str]):
+def _check_same(made, dtype, shape, names: tuple[str, str]):
     """A parametrisation may not change dtype or shape."""
     if not isinstance(made, Tensor):
-        raise ValueError(f"A parametrization must return a {what}. Got {type(made).__name__}.")
+        raise ValueError(f"A parametrization must return a tensor. Got {type(made).__name__}.")
     for kind, was, becomes in (("dtype", dtype, made.dtype), ("shape", shape, made.shape)):
         if was != becomes:
             raise ValueError(
@@ -205,13 +205,8 @@ def register_parametrization(
         if not unsafe:
             value = getattr(module, tensor_name)
             made = parametrization(value)
-            _check_same(
-                "tensor",
-                made,
-                value.dtype,
-                value.shape,
-                (f"module.{tensor_name}", f"parametrization(module.{tensor_name})"),
-            )
+            names = (f"module.{tensor_name}", f"parametrization(module.{tensor_name})")
+            _check_same(made, value.dtype, value.shape, names)
             if hasattr(parametrization, "right_inverse"):
                 _check_inverse(parametrization, made, value)
         module.parametrizations[tensor_name].append(parametrization)

@@ -31,11 +31,11 @@ def rates(optimizer: Optimizer, key: str = "lr") -> list:
     return [kept(group[key]) for group in optimizer.param_groups]
 
 
-def set_setting(group: dict, key: str, value) -> None:
-    if isinstance(group[key], Tensor):
-        group[key].fill_(number(value))
+def set_rate(group: dict, value) -> None:
+    if isinstance(group["lr"], Tensor):
+        group["lr"].fill_(number(value))
     else:
-        group[key] = value
+        group["lr"] = value
 
 
 def per_group(name: str, optimizer: Optimizer, value) -> list:
@@ -131,7 +131,7 @@ class LRScheduler:
 
     def _apply(self, values: list) -> None:
         for group, lr in zip(self.optimizer.param_groups, values, strict=True):
-            set_setting(group, "lr", lr)
+            set_rate(group, lr)
         self._last_lr = rates(self.optimizer)
 
     def _warn_outside_step(self) -> None:

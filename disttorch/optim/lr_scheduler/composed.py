@@ -2,7 +2,7 @@
 
 from bisect import bisect_right
 
-from .base import LRScheduler, rates, set_setting
+from .base import LRScheduler, rates, set_rate
 from .plateau import ReduceLROnPlateau
 
 
@@ -52,7 +52,7 @@ class SequentialLR(_Composed):
             )
         self._milestones, self.last_epoch = milestones, last_epoch + 1
         for group in optimizer.param_groups:  # each scheduler has made its first step: take these back, but for one
-            set_setting(group, "lr", group["initial_lr"])
+            set_rate(group, group["initial_lr"])
         _undo(schedulers)
         first = schedulers[bisect_right(milestones, 0)]
         first._initial_step()

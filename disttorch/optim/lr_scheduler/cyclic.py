@@ -3,7 +3,7 @@
 import math
 import types
 
-from .base import LRScheduler, check_optimizer, per_group, set_setting
+from .base import LRScheduler, check_optimizer, per_group, set_rate
 
 
 class _WithMomentum(LRScheduler):
@@ -46,7 +46,7 @@ class CyclicLR(_WithMomentum):
         base_lrs = per_group("base_lr", optimizer, base_lr)
         if last_epoch == -1:
             for lr, group in zip(base_lrs, optimizer.param_groups, strict=True):
-                set_setting(group, "lr", lr)
+                set_rate(group, lr)
         self.max_lrs = per_group("max_lr", optimizer, max_lr)
         up = float(step_size_up)
         self.total_size = up + (float(step_size_down) if step_size_down is not None else up)

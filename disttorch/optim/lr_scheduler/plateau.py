@@ -3,7 +3,7 @@
 import math
 import warnings
 
-from .base import EPOCH_DEPRECATION_WARNING, LRScheduler, check_optimizer, rates, set_setting
+from .base import EPOCH_DEPRECATION_WARNING, LRScheduler, check_optimizer, rates, set_rate
 
 
 class ReduceLROnPlateau(LRScheduler):
@@ -76,7 +76,7 @@ class ReduceLROnPlateau(LRScheduler):
             old = float(group["lr"])
             new = max(old * self.factor, least)
             if old - new > self.eps:
-                set_setting(group, "lr", new)
+                set_rate(group, new)
 
     @property
     def in_cooldown(self) -> bool:
