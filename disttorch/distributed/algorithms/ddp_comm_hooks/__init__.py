@@ -3,7 +3,7 @@ hook)`.
 """
 
 from collections.abc import Callable
-from enum import Enum
+from enum import Enum, member
 from functools import partial
 from typing import Any
 
@@ -31,16 +31,16 @@ def _power(hook: Callable, rank: int, model: Any, state: Any) -> None:
 class DDPCommHookType(Enum):
     """The hooks by name; a value is a function of (model, state) that registers the hook."""
 
-    ALLREDUCE = partial(_plain, default_hooks.allreduce_hook)
-    FP16_COMPRESS = partial(_plain, default_hooks.fp16_compress_hook)
-    BF16_COMPRESS = partial(_plain, default_hooks.bf16_compress_hook)
-    QUANTIZE_PER_TENSOR = partial(_plain, quantization_hooks.quantization_pertensor_hook)
-    QUANTIZE_PER_CHANNEL = partial(_plain, quantization_hooks.quantization_perchannel_hook)
-    POWER_SGD = partial(_power, powerSGD_hook.powerSGD_hook, 1)
-    POWER_SGD_RANK2 = partial(_power, powerSGD_hook.powerSGD_hook, 2)
-    BATCHED_POWER_SGD = partial(_power, powerSGD_hook.batched_powerSGD_hook, 1)
-    BATCHED_POWER_SGD_RANK2 = partial(_power, powerSGD_hook.batched_powerSGD_hook, 2)
-    NOOP = partial(_plain, debugging_hooks.noop_hook)
+    ALLREDUCE = member(partial(_plain, default_hooks.allreduce_hook))
+    FP16_COMPRESS = member(partial(_plain, default_hooks.fp16_compress_hook))
+    BF16_COMPRESS = member(partial(_plain, default_hooks.bf16_compress_hook))
+    QUANTIZE_PER_TENSOR = member(partial(_plain, quantization_hooks.quantization_pertensor_hook))
+    QUANTIZE_PER_CHANNEL = member(partial(_plain, quantization_hooks.quantization_perchannel_hook))
+    POWER_SGD = member(partial(_power, powerSGD_hook.powerSGD_hook, 1))
+    POWER_SGD_RANK2 = member(partial(_power, powerSGD_hook.powerSGD_hook, 2))
+    BATCHED_POWER_SGD = member(partial(_power, powerSGD_hook.batched_powerSGD_hook, 1))
+    BATCHED_POWER_SGD_RANK2 = member(partial(_power, powerSGD_hook.batched_powerSGD_hook, 2))
+    NOOP = member(partial(_plain, debugging_hooks.noop_hook))
 
 
 def register_ddp_comm_hook(comm_hook_type: DDPCommHookType, model: Any, state: Any = None) -> None:
