@@ -141,7 +141,10 @@ class Normalization:
         g_rows, rows = (np.ascontiguousarray(a).reshape(-1, a.shape[-1]) for a in (g, y))
         gx = np.empty(rows.shape, FLOAT)
         key = ("softmax_backward", algorithm, rows.shape)
-        self.engine.run(key, lambda p: _softmax_backward(p, algorithm, rows.shape), g_rows, rows, gx)
+        try:
+            self.engine.run(key, lambda p: _softmax_backward(p, algorithm, rows.shape), g_rows, rows, gx)
+        except Unsupported:  # without AVX-512
+            return None
         return gx.reshape(y.shape)
 
 
