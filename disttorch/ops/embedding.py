@@ -108,47 +108,9 @@ def embedding_bag(
             f"have the same shape as the input ({list(input._data.shape)})"
         )
     _check_padding_range(padding_idx, weight)
-    if input._data.ndim == 2:
-        if offsets is not None:
-            raise ValueError(
-                "if input is 2D, then offsets has to be None, as input is treated is a mini-batch of fixed length "
-                f"sequences. However, found offsets of type {type(offsets)}"
-            )
-        bags, length = input._data.shape
-        starts = np.arange(bags, dtype=np.int64) * length
-        input = input.reshape(-1)
-        per_sample_weights = per_sample_weights if per_sample_weights is None else per_sample_weights.reshape(-1)
-    elif input._data.ndim == 1:
-        if offsets is None:
-            raise ValueError("offsets has to be a 1D Tensor but got None")
-        if offsets._data.ndim != 1:
-            raise ValueError("offsets has to be a 1D Tensor")
-        starts = offsets._data.astype(np.int64)
-        starts = starts[:-1] if include_last_offset else starts
-        bags = len(starts)
-        if bags and starts[0]:
-            raise RuntimeError(
-                "offsets[0] has to be 0, i.e., the first sequence in the mini-batch has to start from position 0. "
-                f"However, got {int(starts[0])}"
-            )
-        if bags and starts[-1] > input._data.size:
-            raise RuntimeError(
-                f"offsets[-1] can not be greater than input's length({input._data.size}) but got offsets[-1] of "
-                f"{int(starts[-1])}"
-            )
-    else:
-        raise ValueError(f"input has to be 1D or 2D Tensor, but got Tensor of dimension {input._data.ndim}")
-    if mode not in ("sum", "mean", "max"):
-        raise ValueError("mode has to be one of sum, mean or max")
-    if mode == "max" and scale_grad_by_freq:
-        raise ValueError("max mode does not support scaling the gradient by the frequency")
-    if mode == "max" and sparse:
-        raise ValueError("max mode does not support sparse weights")
-    if per_sample_weights is not None and mode != "sum":
-        raise NotImplementedError(
-            "embedding_bag: per_sample_weights was not None. per_sample_weights is only supported for mode='sum' (got "
-            f"mode='{mode}'). Please open a feature request on GitHub."
-        )
+    starts = _bag_starts(input, offsets, include_last_offset)
+    _check_bag_mode(mode, scale_grad_by_freq, sparse, per_sample_weights)
+    input = input.reshape(-1)
     _check(input, weight, "embedding_bag")
     padding = None if padding_idx is None else padding_idx % weight._data.shape[0]
     if max_norm is not None:
@@ -157,7 +119,8 @@ def embedding_bag(
     if is_narrow(rows._data.dtype):
         rows = rows.float()  # rounded once, at the end
     if per_sample_weights is not None:
-        rows = rows * per_sample_weights.unsqueeze(-1)
+        rows = rows * per_sample_weights.reshape(-1, 1)
+    bags = len(starts)
     ends = np.append(starts[1:], input._data.size)
     bag_of = np.repeat(np.arange(bags), ends - starts)
     kept = np.ones(input._data.size, bool) if padding is None else input._data != padding
@@ -171,6 +134,51 @@ def embedding_bag(
         counts = np.maximum(np.bincount(bag_of, minlength=bags), 1).astype(rows._data.dtype)
         total = total / wrap(counts, weight.device).unsqueeze(-1)
     return total.to(weight.dtype)
+
+
+def _bag_starts(input, offsets, include_last_offset):
+    """Where each bag starts among all indices, as an array. ValueError and RuntimeError (PyTorch's texts)."""
+    ndim, size = input._data.ndim, input._data.size
+    if ndim not in (1, 2):
+        raise ValueError(f"input has to be 1D or 2D Tensor, but got Tensor of dimension {ndim}")
+    if ndim == 2 and offsets is not None:
+        raise ValueError(
+            "if input is 2D, then offsets has to be None, as input is treated is a mini-batch of fixed length "
+            f"sequences. However, found offsets of type {type(offsets)}"
+        )
+    if ndim == 2:
+        bags, length = input._data.shape
+        return np.arange(bags, dtype=np.int64) * length
+    if offsets is None:
+        raise ValueError("offsets has to be a 1D Tensor but got None")
+    if offsets._data.ndim != 1:
+        raise ValueError("offsets has to be a 1D Tensor")
+    starts = offsets._data.astype(np.int64)
+    starts = starts[:-1] if include_last_offset else starts
+    if len(starts) and starts[0]:
+        raise RuntimeError(
+            "offsets[0] has to be 0, i.e., the first sequence in the mini-batch has to start from position 0. "
+            f"However, got {int(starts[0])}"
+        )
+    if len(starts) and starts[-1] > size:
+        raise RuntimeError(
+            f"offsets[-1] can not be greater than input's length({size}) but got offsets[-1] of {int(starts[-1])}"
+        )
+    return starts
+
+
+def _check_bag_mode(mode, scale_grad_by_freq, sparse, per_sample_weights):
+    if mode not in ("sum", "mean", "max"):
+        raise ValueError("mode has to be one of sum, mean or max")
+    if mode == "max" and scale_grad_by_freq:
+        raise ValueError("max mode does not support scaling the gradient by the frequency")
+    if mode == "max" and sparse:
+        raise ValueError("max mode does not support sparse weights")
+    if per_sample_weights is not None and mode != "sum":
+        raise NotImplementedError(
+            "embedding_bag: per_sample_weights was not None. per_sample_weights is only supported for mode='sum' (got "
+            f"mode='{mode}'). Please open a feature request on GitHub."
+        )
 
 
 def _check_padding_range(padding_idx, weight):

@@ -69,11 +69,27 @@ def _added(mask, name: str, dtype, other=None, other_name=""):
 
 def _projected(query, key, value, weight, bias):
     """Queries, keys and values from one weight (3 E, E)."""
+    _expect(key.shape == value.shape, f"key shape {key.shape} does not match value shape {value.shape}")
+    _expect(weight is not None, "use_separate_proj_weight is False but in_proj_weight is None")
     if key is value and query is key:
         return projections(query, weight, bias)
-    weights = weight.chunk(3)
+    return _each_projected((query, key, value), weight.chunk(3), bias)
+
+
+def _projected_apart(query, key, value, weights, bias):
+    """Queries, keys and values from a weight for each."""
+    _expect(
+        key.shape[:2] == value.shape[:2],
+        f"key's sequence and batch dims {key.shape[:2]} do not match value's {value.shape[:2]}",
+    )
+    for name, weight in zip("qkv", weights, strict=True):
+        _expect(weight is not None, f"use_separate_proj_weight is True but {name}_proj_weight is None")
+    return _each_projected((query, key, value), weights, bias)
+
+
+def _each_projected(inputs, weights, bias):
     biases = (None,) * 3 if bias is None else bias.chunk(3)
-    return [linear(x, w, b) for x, w, b in zip((query, key, value), weights, biases, strict=True)]
+    return [linear(x, w, b) for x, w, b in zip(inputs, weights, biases, strict=True)]
 
 
 def _heads(x, heads, head_dim):
@@ -96,6 +112,19 @@ def _sized_mask(mask, target, source, batch, heads):
     if tuple(mask.shape) != expected:
         raise RuntimeError(f"The shape of the {mask.dim()}D attn_mask is {mask.shape}, but should be {expected}.")
     return mask if mask.dim() == 2 else mask.reshape(batch, heads, target, source)
+
+
+def _with_padding(mask, key_padding_mask, batch, source):
+    """The mask with what hides the keys that only pad (N, S) added to it."""
+    if key_padding_mask is None:
+        return mask
+    for d, size in enumerate((batch, source)):
+        _expect(
+            key_padding_mask.shape[d] == size,
+            f"Expected key_padded_mask.shape[{d}] to be {size}, but got {key_padding_mask.shape[d]}",
+        )
+    padding = key_padding_mask.reshape(batch, 1, 1, source)
+    return padding if mask is None else mask + padding
 
 
 def multi_head_attention_forward(
@@ -133,18 +162,9 @@ def multi_head_attention_forward(
     head_dim = embed // num_heads
     _expect(head_dim * num_heads == embed, f"embed_dim {embed} not divisible by num_heads {num_heads}")
     if use_separate_proj_weight:
-        _expect(
-            key.shape[:2] == value.shape[:2],
-            f"key's sequence and batch dims {key.shape[:2]} do not match value's {value.shape[:2]}",
-        )
         weights = (q_proj_weight, k_proj_weight, v_proj_weight)
-        for name, w in zip("qkv", weights, strict=True):
-            _expect(w is not None, f"use_separate_proj_weight is True but {name}_proj_weight is None")
-        biases = (None,) * 3 if in_proj_bias is None else in_proj_bias.chunk(3)
-        q, k, v = (linear(x, w, b) for x, w, b in zip((query, key, value), weights, biases, strict=True))
+        q, k, v = _projected_apart(query, key, value, weights, in_proj_bias)
     else:
-        _expect(key.shape == value.shape, f"key shape {key.shape} does not match value shape {value.shape}")
-        _expect(in_proj_weight is not None, "use_separate_proj_weight is False but in_proj_weight is None")
         q, k, v = _projected(query, key, value, in_proj_weight, in_proj_bias)
     attn_mask = _sized_mask(attn_mask, target, source, batch, num_heads)
 
@@ -165,15 +185,7 @@ def multi_head_attention_forward(
         extra += 1
     if extra:
         attn_mask, key_padding_mask = (None if m is None else pad(m, (0, extra)) for m in (attn_mask, key_padding_mask))
-    source = k.shape[2]
-    if key_padding_mask is not None:
-        for d, size in enumerate((batch, source)):
-            _expect(
-                key_padding_mask.shape[d] == size,
-                f"Expected key_padded_mask.shape[{d}] to be {size}, but got {key_padding_mask.shape[d]}",
-            )
-        padding = key_padding_mask.reshape(batch, 1, 1, source)
-        attn_mask = padding if attn_mask is None else attn_mask + padding
+    attn_mask = _with_padding(attn_mask, key_padding_mask, batch, k.shape[2])
 
     attend = _with_weights if need_weights else _without_weights
     found, weights = attend(q, k, v, attn_mask, dropout_p if training else 0.0, is_causal)

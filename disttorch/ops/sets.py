@@ -96,18 +96,7 @@ def searchsorted(sorted_sequence, input, *, out_int32=False, right=False, side=N
     side = "right" if right or side == "right" else "left"
     a, v = sorted_sequence._data, input._data
     if sorter is not None:
-        if sorter._data.shape != a.shape:
-            raise RuntimeError(
-                "torch.searchsorted(): boundary and sorter must have the same size, but got boundary tensor "
-                f"{list(a.shape)}and got sorter tensor {list(sorter._data.shape)}"
-            )
-        if sorter.dtype is not dtypes.int64:
-            raise RuntimeError(
-                f"torch.searchsorted(): sorter must be a tensor of long dtype but got dtype {_c_name(sorter)}"
-            )
-        if sorter._data.size and not (sorter._data.min() >= 0 and sorter._data.max() < a.shape[-1]):
-            raise RuntimeError("torch.searchsorted(): sorter index out of range")
-        a = np.take_along_axis(a, sorter._data, -1)
+        a = _in_order(a, sorter)
     if a.ndim > 1 and a.shape[:-1] != v.shape[:-1]:
         raise RuntimeError(
             "torch.searchsorted(): boundaries tensor should be 1 dimension or the first N-1 dimensions of boundaries "
@@ -124,8 +113,20 @@ def searchsorted(sorted_sequence, input, *, out_int32=False, right=False, side=N
     return write(out, wrap(found.astype(np.int32 if out_int32 else np.int64), sorted_sequence.device))
 
 
-def _c_name(t) -> str:
-    return C_NAMES[t.dtype.name]
+def _in_order(a, sorter):
+    """The boundaries as `sorter` puts them in order; RuntimeError if it cannot."""
+    if sorter._data.shape != a.shape:
+        raise RuntimeError(
+            "torch.searchsorted(): boundary and sorter must have the same size, but got boundary tensor "
+            f"{list(a.shape)}and got sorter tensor {list(sorter._data.shape)}"
+        )
+    if sorter.dtype is not dtypes.int64:
+        raise RuntimeError(
+            f"torch.searchsorted(): sorter must be a tensor of long dtype but got dtype {C_NAMES[sorter.dtype.name]}"
+        )
+    if sorter._data.size and not (sorter._data.min() >= 0 and sorter._data.max() < a.shape[-1]):
+        raise RuntimeError("torch.searchsorted(): sorter index out of range")
+    return np.take_along_axis(a, sorter._data, -1)
 
 
 def bucketize(input, boundaries, *, out_int32=False, right=False, out=None):

@@ -217,6 +217,44 @@ def nanquantile(input, q, dim=None, keepdim=False, *, interpolation="linear", ou
 
 
 def _quantile(name, input, q, dim, keepdim, interpolation):
+    _check_quantile(name, input, q, dim, interpolation)
+    if not isinstance(q, Tensor):
+        q = input.new_full((), q)
+    original = input._data.ndim
+    if dim is None:
+        input, d = input.reshape(-1), 0
+    else:
+        d = axis(dim, original)
+        input = input if original else input.reshape(1)
+    ordered = sort(input.movedim(d, -1)).values
+    n = ordered._data.shape[-1]
+    missing = np.isnan(ordered._data).sum(-1, keepdims=True)
+    last = n - 1 - missing if name == "nanquantile" else np.full_like(missing, n - 1)
+    rank = q * wrap(last.astype(input._data.dtype), input.device)
+    at = np.maximum(rank._data, 0)
+    if interpolation == "nearest":
+        at = np.rint(at)
+    below = np.floor(at) if interpolation != "higher" else np.ceil(at)
+    if name == "quantile":
+        below = np.where(missing > 0, n - 1, below)
+    below = below.astype(np.int64)
+    result = gather(ordered, -1, wrap(below, input.device))
+    if interpolation in ("linear", "midpoint"):
+        above = np.minimum(np.maximum(np.ceil(at).astype(np.int64), below), n - 1)
+        weight = rank - wrap(np.floor(at), input.device) if interpolation == "linear" else rank.detach() * 0 + 0.5
+        if name == "quantile":
+            weight = weight.masked_fill(wrap(missing > 0, input.device), 0)
+        above = gather(ordered, -1, wrap(above, input.device))
+        result = result.lerp(above, weight.broadcast_to(result._data.shape))
+    result = result.movedim(-1, 0) if q._data.ndim else result.squeeze(-1)
+    if not keepdim:
+        return result
+    kept = [1] * original if dim is None else [1 if i == d else s for i, s in enumerate(input._data.shape)][:original]
+    return result.reshape([*q._data.shape, *kept])
+
+
+def _check_quantile(name, input, q, dim, interpolation):
+    """RuntimeError (PyTorch's texts) for what has no quantiles, and for a `q` or `interpolation` that is none."""
     if input.dtype.name not in ("float32", "float64"):
         raise RuntimeError(f"{name}() input tensor must be either float or double dtype")
     if input._data.size == 0 and (dim is None or input._data.shape[axis(dim, input._data.ndim)] == 0):
@@ -234,47 +272,6 @@ def _quantile(name, input, q, dim, keepdim, interpolation):
             raise RuntimeError(f"{name}() q values must be in the range [0, 1]")
     elif not 0 <= q <= 1:
         raise RuntimeError(f"{name}() q must be in the range [0, 1] but got {q}")
-    else:
-        q = input.new_full((), q)
-    original = input._data.ndim
-    if dim is None:
-        input, d = input.reshape(-1), 0
-    else:
-        d = axis(dim, original)
-        input = input if original else input.reshape(1)
-    rows = input.movedim(d, -1)
-    ordered = sort(rows).values
-    n = ordered._data.shape[-1]
-    missing = np.isnan(ordered._data).sum(-1, keepdims=True)
-    last = n - 1 - missing if name == "nanquantile" else np.full_like(missing, n - 1)
-    rank = (
-        q * wrap(last.astype(input._data.dtype), input.device)
-        if q._data.ndim == 0
-        else q.reshape(-1) * wrap(last.astype(input._data.dtype), input.device)
-    )
-    at = np.maximum(rank._data, 0)
-    if interpolation == "nearest":
-        at = np.rint(at)
-    below = np.floor(at) if interpolation != "higher" else np.ceil(at)
-    if name == "quantile":
-        below = np.where(missing > 0, n - 1, below)
-    below = below.astype(np.int64)
-    result = gather(ordered, -1, wrap(below, input.device))
-    if interpolation in ("linear", "midpoint"):
-        above = gather(
-            ordered, -1, wrap(np.minimum(np.maximum(np.ceil(at).astype(np.int64), below), n - 1), input.device)
-        )
-        weight = rank - wrap(np.floor(at), input.device) if interpolation == "linear" else rank.detach() * 0 + 0.5
-        if name == "quantile":
-            weight = weight.masked_fill(wrap(missing > 0, input.device), 0)
-        result = result.lerp(above, weight.broadcast_to(result._data.shape))
-    result = result.movedim(-1, 0) if q._data.ndim else result.squeeze(-1)
-    if keepdim:
-        shape = (
-            [1] * original if dim is None else [1 if i == d else s for i, s in enumerate(input._data.shape)][:original]
-        )
-        return result.reshape([*q._data.shape, *shape])
-    return result
 
 
 __all__ = ["argsort", "kthvalue", "median", "mode", "msort", "nanmedian", "nanquantile", "quantile", "sort", "topk"]

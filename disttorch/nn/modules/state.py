@@ -174,8 +174,7 @@ def _load_one(module, name: str, target: Tensor, key: str, value, assign: bool) 
             "expected torch.Tensor or Tensor-like object from checkpoint but "
             f"received {type(value)}"
         )
-    lazy = is_lazy(target)
-    if not lazy:
+    if not is_lazy(target):
         if target.ndim == 0 and value._data.shape == (1,):
             value = value[0]
         if value._data.shape != target._data.shape:
@@ -193,12 +192,7 @@ def _load_one(module, name: str, target: Tensor, key: str, value, assign: bool) 
     try:
         with no_grad():
             if assign:
-                if isinstance(target, Parameter):
-                    if isinstance(value, Parameter):
-                        value.requires_grad_(target.requires_grad)
-                    else:
-                        value = Parameter(value, requires_grad=target.requires_grad)
-                setattr(module, name, value)
+                setattr(module, name, _in_place_of(target, value))
             else:
                 target.copy_(value)
     except Exception as e:
@@ -208,3 +202,12 @@ def _load_one(module, name: str, target: Tensor, key: str, value, assign: bool) 
             f"the checkpoint are {value.size()}, an exception occurred : {e.args}."
         )
     return None
+
+
+def _in_place_of(target: Tensor, value: Tensor) -> Tensor:
+    """`value`, a parameter if `target` is one, which then says whether it requires gradients."""
+    if not isinstance(target, Parameter):
+        return value
+    if not isinstance(value, Parameter):
+        return Parameter(value, requires_grad=target.requires_grad)
+    return value.requires_grad_(target.requires_grad)
