@@ -10,6 +10,7 @@ import numpy as np
 from disttorch.kernels.hushing import hushed
 
 FLOAT = np.dtype(np.float32)
+TOGETHER = 32  # elements that OpenBLAS's kernels for AVX2 take at a time
 DATA_OFFSET = object.__basicsize__  # where a NumPy array object holds its data pointer
 
 
@@ -26,7 +27,23 @@ def openblas(name, *arguments, result=None):
 
 @functools.cache
 def _saxpy():
-    return openblas("cblas_saxpy", c_int64, c_float, c_void_p, c_int64, c_void_p, c_int64)
+    """OpenBLAS's y += a x, and how many elements at a time it adds to unrounded products: 1, or 32 with AVX2,
+    where what is left over is rounded twice. (None, 0) where all is, or there is no OpenBLAS.
+    """
+    saxpy = openblas("cblas_saxpy", c_int64, c_float, c_void_p, c_int64, c_void_p, c_int64)
+    if saxpy is not None:
+        x, y = np.linspace(1, 2, 2 * TOGETHER - 1, dtype=FLOAT), np.linspace(-3, 1, 2 * TOGETHER - 1, dtype=FLOAT)
+        expected = _fused(y, 0.9, x)
+        saxpy(y.size, 0.9, address(x), 1, address(y), 1)
+        for at_a_time in (1, TOGETHER):
+            if np.array_equal(y[: y.size - y.size % at_a_time], expected[: y.size - y.size % at_a_time]):
+                return saxpy, at_a_time
+    return None, 0
+
+
+def _fused(y, a, x):
+    """y + a x in float32 with the product not rounded, which is exact in float64."""
+    return (y + np.float64(FLOAT.type(a)) * x.astype(np.float64)).astype(FLOAT)
 
 
 @functools.cache
@@ -55,12 +72,16 @@ def decay_and_add(y, a, x):
 def add_scaled(y, a, x):
     """y += a * x in place for arrays of one shape, in one pass where that can be.
 
-    In float32 the product is not rounded before it is added (a fused multiply-add), as in PyTorch's `add_(x, alpha=a)`.
+    In float32 the product is not rounded before it is added (a fused multiply-add), as in PyTorch's `add_(x, alpha=a)`,
+    where BLAS and the processor can do that.
     """
     if isinstance(y, np.ndarray) and y.dtype is x.dtype is FLOAT and y.flags.c_contiguous and x.flags.c_contiguous:
-        saxpy = _saxpy()
+        saxpy, at_a_time = _saxpy()
         if saxpy is not None:
-            saxpy(y.size, a, address(x), 1, address(y), 1)
+            saxpy(y.size - y.size % at_a_time, a, address(x), 1, address(y), 1)
+            if rest := y.size % at_a_time:
+                last = y.reshape(-1)[-rest:]
+                last[...] = _fused(last, a, x.reshape(-1)[-rest:])
             return
     y += a * x
 
