@@ -10,15 +10,14 @@ and so do the libraries; a figure is the median of the samples, and of a sample 
 
 import argparse
 import json
-import multiprocessing
 import socket
 import statistics
 import time
 from pathlib import Path
 from typing import Any
 
-from training import library
-from workloads import WORKLOADS, need_pytorch
+from libraries import library, need_pytorch, processes
+from workloads import WORKLOADS
 
 NAMES = ["lenet-64", "resnet34-64px"]
 
@@ -64,49 +63,35 @@ def training_step(torch: Any, workload: str, cap: float | None) -> Any:
     return step
 
 
-class Workers:
-    """The n workers of one library."""
-
-    def __init__(self, name: str, n: int):
-        context = multiprocessing.get_context("spawn")
-        with socket.create_server(("127.0.0.1", 0)) as server:
-            port = server.getsockname()[1]
-        self.pipes, self.processes = [], []
-        for rank in range(n):
-            ours, theirs = context.Pipe()
-            process = context.Process(target=serve, args=(name, rank, n, port, theirs), daemon=True)
-            process.start()
-            self.pipes.append(ours)
-            self.processes.append(process)
-
-    def ask(self, *order: Any) -> list[Any]:
-        """Give all workers an order and return their answers."""
-        for pipe in self.pipes:
-            pipe.send(order)
-        return [pipe.recv() for pipe in self.pipes]
-
-    def close(self) -> None:
-        for pipe in self.pipes:
-            pipe.send(None)
-        for process in self.processes:
-            process.join(20)
+def jobs_of(name: str, n: int) -> dict[tuple[str, int], tuple]:
+    """What the n workers of one library are called with, by library and rank."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    return {(name, rank): (name, rank, n, port) for rank in range(n)}
 
 
-def measure(workers: dict[str, Workers], workload: str, caps: list[float], samples: int) -> list[dict[str, Any]]:
+def ask(team: list[Any], *order: Any) -> list[Any]:
+    """Give all workers of a library an order and return their answers."""
+    for pipe in team:
+        pipe.send(order)
+    return [pipe.recv() for pipe in team]
+
+
+def measure(teams: dict[str, list[Any]], workload: str, caps: list[float], samples: int) -> list[dict[str, Any]]:
     """A row for each bucket size: milliseconds of a step alone and with DDP, for every library."""
     kinds: dict[str, float | None] = {"alone": None, **{f"ddp {cap:g}": cap for cap in caps}}
-    for team in workers.values():
-        team.ask("build", workload, kinds)
+    for team in teams.values():
+        ask(team, "build", workload, kinds)
     steps = WORKLOADS[workload].steps
-    times: dict[tuple[str, str], list[float]] = {(name, kind): [] for name in workers for kind in kinds}
+    times: dict[tuple[str, str], list[float]] = {(name, kind): [] for name in teams for kind in kinds}
     for _ in range(samples):
-        for name, team in workers.items():
+        for name, team in teams.items():
             for kind in kinds:
-                times[name, kind].append(max(team.ask("time", kind, steps)) * 1e3)
+                times[name, kind].append(max(ask(team, "time", kind, steps)) * 1e3)
     rows = []
     for cap in caps:
         row: dict[str, Any] = {"workload": workload, "bucket_cap_mb": cap}
-        for name in workers:
+        for name in teams:
             alone, ddp = times[name, "alone"], times[name, f"ddp {cap:g}"]
             row[name] = {
                 "alone_ms": statistics.median(alone),
@@ -129,19 +114,17 @@ def main() -> None:
     options = parser.parse_args()
     if "torch" in options.libraries:
         need_pytorch(parser)
-    workers = {name: Workers(name, options.workers) for name in options.libraries}
+    jobs = {key: job for name in options.libraries for key, job in jobs_of(name, options.workers).items()}
     rows = []
-    try:
+    with processes(serve, jobs) as pipes:
+        teams = {name: [pipes[name, rank] for rank in range(options.workers)] for name in options.libraries}
         for workload in options.workloads:
-            rows += measure(workers, workload, options.bucket_cap_mb, options.samples)
-    finally:
-        for team in workers.values():
-            team.close()
+            rows += measure(teams, workload, options.bucket_cap_mb, options.samples)
     print(f"{options.workers} workers of one thread each: milliseconds a step, alone and with DDP, and what DDP adds")
     for row in rows:
         cells = [
             f"{name} {row[name]['alone_ms']:8.2f} {row[name]['ddp_ms']:8.2f} {row[name]['added']:+7.1%}"
-            for name in workers
+            for name in teams
         ]
         print(f"{row['workload']:16} bucket {row['bucket_cap_mb'] or 'default':>8}  {'   '.join(cells)}")
     if options.json:

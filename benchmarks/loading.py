@@ -9,13 +9,12 @@ of an epoch after the first (workers stay alive); a ratio is PyTorch's time over
 """
 
 import argparse
-import multiprocessing
+import itertools
 import statistics
 import time
 from typing import Any
 
-from training import library
-from workloads import need_pytorch
+from libraries import installed, library, need_pytorch, processes
 
 PICTURES, BATCH = 6400, 64
 
@@ -67,37 +66,30 @@ def serve(name: str, pipe: Any) -> None:
         pipe.send(time.perf_counter() - start)
 
 
+def measure(pipes: dict[str, Any], kind: str, workers: int, rounds: int) -> list[float]:
+    """The median seconds of an epoch after the first, for each library."""
+    times: dict[str, list[float]] = {name: [] for name in pipes}
+    for turn in range(rounds + 1):
+        for name, pipe in pipes.items():
+            pipe.send(("again",) if turn else ("build", kind, workers))
+            times[name].append(pipe.recv())
+    return [statistics.median(seconds[1:]) for seconds in times.values()]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--workers", type=int, nargs="+", default=[2])
     parser.add_argument("--rounds", type=int, default=7)
     options = parser.parse_args()
     need_pytorch(parser)
-    context = multiprocessing.get_context("spawn")
-    pipes = {}
-    for name in ("disttorch", "torch"):
-        ours, theirs = context.Pipe()
-        context.Process(target=serve, args=(name, theirs)).start()
-        pipes[name] = ours
-    try:
-        for workers in options.workers:
-            for kind in DATASETS:
-                times: dict[str, list[float]] = {name: [] for name in pipes}
-                for turn in range(options.rounds + 1):
-                    for name, pipe in pipes.items():
-                        pipe.send(("again",) if turn else ("build", kind, workers))
-                        seconds = pipe.recv()
-                        if turn:
-                            times[name].append(seconds)
-                ours, theirs = (statistics.median(t) for t in times.values())
-                print(
-                    f"{kind:<10} {workers} workers  {PICTURES / ours:8.0f} pictures/s  PyTorch {PICTURES / theirs:8.0f}"
-                    f"  ratio {theirs / ours:5.2f}",
-                    flush=True,
-                )
-    finally:
-        for pipe in pipes.values():
-            pipe.send(None)
+    with processes(serve, {name: (name,) for name in installed()}) as pipes:
+        for workers, kind in itertools.product(options.workers, DATASETS):
+            ours, theirs = measure(pipes, kind, workers, options.rounds)
+            print(
+                f"{kind:<10} {workers} workers  {PICTURES / ours:8.0f} pictures/s  PyTorch {PICTURES / theirs:8.0f}"
+                f"  ratio {theirs / ours:5.2f}",
+                flush=True,
+            )
 
 
 if __name__ == "__main__":

@@ -8,11 +8,10 @@
 """
 
 import argparse
-import multiprocessing
 from typing import Any
 
-from training import library
-from workloads import ALL, accept_workloads, need_pytorch
+from libraries import library, need_pytorch, processes
+from workloads import ALL, accept_workloads
 
 
 def resident(key: str) -> float:
@@ -37,13 +36,8 @@ def serve(name: str, workload: str, pipe: Any) -> None:
 
 def measure(name: str, workload: str) -> tuple[float, float]:
     """(whole, step) in MB."""
-    context = multiprocessing.get_context("spawn")
-    ours, theirs = context.Pipe()
-    worker = context.Process(target=serve, args=(name, workload, theirs), daemon=True)
-    worker.start()
-    theirs.close()
-    before, peak = ours.recv()
-    worker.join()
+    with processes(serve, {name: (name, workload)}) as pipes:
+        before, peak = pipes[name].recv()
     return peak, peak - before
 
 

@@ -11,7 +11,6 @@ table's chains put 20 operations on one another and go back through them; theirs
 
 import argparse
 import json
-import multiprocessing
 import os
 import platform
 import statistics
@@ -19,8 +18,7 @@ import time
 import timeit
 from typing import Any
 
-from training import library
-from workloads import has_pytorch
+from libraries import installed, library, processes
 
 SAMPLE = 4e-3  # seconds
 LINKS = 20  # operations in a chain
@@ -121,22 +119,11 @@ def format_row(row: dict) -> str:
 
 def run(codes: list[str], samples: int) -> list[dict]:
     """All operations, printed as they are measured."""
-    context = multiprocessing.get_context("spawn")
-    pipes, workers = {}, []
-    for name in ["disttorch", "torch"] if has_pytorch() else ["disttorch"]:
-        pipes[name], theirs = context.Pipe()
-        workers.append(context.Process(target=serve, args=(name, theirs), daemon=True))
-        workers[-1].start()
     rows = []
-    try:
+    with processes(serve, {name: (name,) for name in installed()}) as pipes:
         for code in codes:
             rows.append(measure(pipes, code, samples))
             print(format_row(rows[-1]), flush=True)
-    finally:
-        for pipe in pipes.values():
-            pipe.send(None)
-        for worker in workers:
-            worker.join(10)
     return rows
 
 

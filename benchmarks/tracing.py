@@ -8,13 +8,13 @@ the ratios of their steps. They run on the same core, since the cores of a share
 """
 
 import argparse
-import multiprocessing
 import os
 import statistics
 import tempfile
 import time
 from typing import Any
 
+from libraries import processes
 from workloads import WORKLOADS
 
 NAMES = ["layers", "lenet-4", "lenet-64", "resnet34-64px"]
@@ -54,29 +54,20 @@ def serve(name: str, traced: bool, pipe: Any) -> None:
 
 def measure(name: str, seconds: float) -> tuple[float, float]:
     """Seconds of a step that is not recorded, and the part that recording adds to it."""
-    context = multiprocessing.get_context("spawn")
-    pipes, processes = [], []
-    for traced in (False, True):
-        ours, theirs = context.Pipe()
-        processes.append(context.Process(target=serve, args=(name, traced, theirs), daemon=True))
-        processes[-1].start()
-        pipes.append(ours)
+    with processes(serve, {traced: (name, traced) for traced in (False, True)}) as pipes:
 
-    def steps() -> list[float]:
-        taken = []
-        for pipe in pipes:
-            pipe.send(True)
-            taken.append(pipe.recv())
-        return taken
+        def steps() -> list[float]:
+            taken = []
+            for pipe in pipes.values():
+                pipe.send(True)
+                taken.append(pipe.recv())
+            return taken
 
-    for _ in range(10):
-        steps()
-    end, pairs = time.perf_counter() + seconds, []
-    while time.perf_counter() < end:
-        pairs.append(steps())
-    for pipe, process in zip(pipes, processes, strict=True):
-        pipe.send(False)
-        process.join(20)
+        for _ in range(10):
+            steps()
+        end, pairs = time.perf_counter() + seconds, []
+        while time.perf_counter() < end:
+            pairs.append(steps())
     return statistics.median(plain for plain, _ in pairs), statistics.median(b / a for a, b in pairs) - 1
 
 

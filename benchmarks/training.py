@@ -11,25 +11,17 @@ steps from the same weights are compared too.
 
 import argparse
 import json
-import multiprocessing
 import os
 import platform
 import statistics
 import time
 from typing import Any
 
-from workloads import ALL, MORE, Workload, accept_workloads, has_pytorch
+from libraries import installed, library, processes
+from workloads import ALL, MORE, Workload, accept_workloads
 
 LOSS_STEPS = 20
 PAUSE = 0.05  # seconds before a sample: the other library's threads go on spinning after theirs
-
-
-def library(name: str) -> Any:
-    if name == "torch":
-        import torch
-    else:
-        import disttorch as torch
-    return torch
 
 
 def serve(name: str, threads: int, inference: bool, pipe: Any) -> None:
@@ -99,26 +91,12 @@ def measure(pipes: dict[str, Any], name: str, workload: Workload, samples: int, 
 
 def run(names: list[str], threads: int, samples: int, inference: bool, check: bool) -> list[dict]:
     """All workloads with so many threads, printed as they are measured."""
-    context = multiprocessing.get_context("spawn")
-    libraries = ["disttorch", "torch"] if has_pytorch() else ["disttorch"]
-    pipes, workers = {}, []
-    for name in libraries:
-        ours, theirs = context.Pipe()
-        worker = context.Process(target=serve, args=(name, threads, inference, theirs), daemon=True)
-        worker.start()
-        pipes[name] = ours
-        workers.append(worker)
     rows = []
-    try:
+    with processes(serve, {name: (name, threads, inference) for name in installed()}) as pipes:
         for name in names:
             row = {"threads": threads, **measure(pipes, name, ALL[name], samples, check)}
             rows.append(row)
             print(format_row(row), flush=True)
-    finally:
-        for pipe in pipes.values():
-            pipe.send(None)
-        for worker in workers:
-            worker.join(10)
     return rows
 
 

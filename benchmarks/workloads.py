@@ -3,7 +3,6 @@ PyTorch).
 """
 
 import argparse
-import importlib.util
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -42,7 +41,7 @@ def mlp(torch: Any):
 
 
 def resnet34(torch: Any):
-    """As tutorial 002 builds it: residual blocks of two convolutions, stages of 3, 4, 6 and 3."""
+    """Residual blocks of two convolutions, in stages of 3, 4, 6 and 3."""
     nn, F = torch.nn, torch.nn.functional
 
     class Block(nn.Module):
@@ -290,13 +289,3 @@ def accept_workloads(parser: argparse.ArgumentParser) -> None:
     """Positional arguments `workloads`: the table's unless some are named."""
     which = f"of {', '.join(ALL)} (default: the first {len(WORKLOADS)})"
     parser.add_argument("workloads", nargs="*", type=workload_name, default=list(WORKLOADS), help=which)
-
-
-def has_pytorch() -> bool:
-    return importlib.util.find_spec("torch") is not None
-
-
-def need_pytorch(parser: argparse.ArgumentParser) -> None:
-    """End here, with a line that says why, where PyTorch is not installed."""
-    if not has_pytorch():
-        parser.error("this measures beside PyTorch, which is not installed: pip install torch==2.13.0")
