@@ -8,7 +8,7 @@ messages go round first.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Any, cast
 
@@ -40,6 +40,7 @@ SHORT_PAIR = 64 << 10  # the same for two ranks, who send no more bytes that way
 # array that is being sent is overwritten
 STEP = 1 << 20  # bytes of a stream that are worked on at a time: of all ranks they stay in the cache
 FEW = 8  # ranks up to which everyone writes to everyone, in one step; beyond it rings and trees
+_NOTHING = np.empty(0, np.uint8)
 TELL = 0.8  # seconds in which the ranks of a mismatch tell one another their calls
 
 
@@ -52,6 +53,7 @@ class MessageEngine:
         self.names = names or list(range(size))
         self._number = 0
         self._others = [peer for peer in range(size) if peer != rank]
+        self._behind = [(rank + step) % size for step in range(1, size)]  # neighbours first, to spread the load
         self._gone: dict[int, str] = {}  # rank -> why it left
         self._heard: dict[int, Header] = {}  # rank -> its last message
         self._room: dict[int, np.ndarray] = {}  # rank -> where bytes of its stream wait to be reduced
@@ -61,26 +63,27 @@ class MessageEngine:
     def barrier(self, call: Call, deadline: Deadline, patient: bool) -> None:
         self._begin()
         self._agree(call, deadline)
+        self._flush(call, deadline)
 
     def monitored_barrier(self, call: Call, deadline: Deadline, patient: bool) -> None:
         """Everyone tells rank 0 that it has come, and rank 0 tells everyone that all have."""
         self._begin()
-        nothing = np.empty(0, np.uint8)
         if self.rank:
-            self._send(call, 0, nothing)
+            self._send(call, 0, _NOTHING)
             deadline.end += TELL  # rank 0 knows better than this rank who is missing
-            self._receive(call, deadline, 0, nothing)
+            self._receive(call, deadline, 0, _NOTHING)
             return
         missing = []
         for peer in self._others:
             try:
-                self._receive(call, deadline, peer, nothing)
+                self._receive(call, deadline, peer, _NOTHING)
             except DeadlineExceeded:
                 missing.append(f"rank {self.names[peer]}")
         if missing:
             raise DeadlineExceeded(deadline.what, deadline.limit, tuple(missing))
         for peer in self._others:
-            self._send(call, peer, nothing)
+            self._send(call, peer, _NOTHING)
+        self._flush(call, deadline)
 
     def all_reduce(self, call: Call, deadline: Deadline, patient: bool, array: np.ndarray, op: str) -> None:
         self._begin()
@@ -109,25 +112,33 @@ class MessageEngine:
 
     def broadcast(self, call: Call, deadline: Deadline, patient: bool, array: np.ndarray, src: int) -> None:
         self._begin()
-        self._agree(call, deadline)
-        self._run(call, deadline, array, [0, array.size], tree_broadcast(self.rank, self.size, src))
+        if self.size == 2 or (self.size <= FEW and array.nbytes <= SHORT_PAIR):
+            self._give(call, deadline, dict.fromkeys(self._others, array) if self.rank == src else {})
+            self._take(call, deadline, {} if self.rank == src else {src: array})
+        else:
+            self._agree(call, deadline)
+            self._run(call, deadline, array, [0, array.size], tree_broadcast(self.rank, self.size, src))
         self._flush(call, deadline)
 
     def reduce(self, call: Call, deadline: Deadline, patient: bool, array: np.ndarray, dst: int, op: str) -> None:
         self._begin()
-        self._agree(call, deadline)
         if self.rank == dst:
+            self._give(call, deadline, {})
             self._combine(call, deadline, self._others, array, op)
         else:
-            self._send(call, dst, array)
+            self._give(call, deadline, {dst: array})
+            self._take(call, deadline, {})
         self._flush(call, deadline)
 
     def all_gather(
         self, call: Call, deadline: Deadline, patient: bool, outputs: Sequence[np.ndarray], array: np.ndarray
     ) -> None:
         self._begin()
+        for peer in self._behind:
+            self._send(call, peer, array)
         outputs[self.rank][...] = array
-        self._trade(call, deadline, [array] * self.size, outputs)
+        for peer in reversed(self._behind):
+            self._receive(call, deadline, peer, outputs[peer])
         self._flush(call, deadline)
 
     def gather(
@@ -135,13 +146,10 @@ class MessageEngine:
     ) -> None:
         """outputs: n arrays on rank `dst`, none elsewhere."""
         self._begin()
-        self._agree(call, deadline)
+        self._give(call, deadline, {} if self.rank == dst else {dst: array})
         if self.rank == dst:
             outputs[dst][...] = array
-            for peer in self._others:
-                self._receive(call, deadline, peer, outputs[peer])
-        else:
-            self._send(call, dst, array)
+        self._take(call, deadline, dict(enumerate(outputs)))
         self._flush(call, deadline)
 
     def scatter(
@@ -149,13 +157,10 @@ class MessageEngine:
     ) -> None:
         """inputs: n arrays on rank `src`, none elsewhere."""
         self._begin()
-        self._agree(call, deadline)
+        self._give(call, deadline, dict(enumerate(inputs)))
         if self.rank == src:
-            for peer in self._others:
-                self._send(call, peer, inputs[peer])
             output[...] = inputs[src]
-        else:
-            self._receive(call, deadline, src, output)
+        self._take(call, deadline, {} if self.rank == src else {src: output})
         self._flush(call, deadline)
 
     def reduce_scatter(
@@ -177,13 +182,18 @@ class MessageEngine:
         inputs: Sequence[np.ndarray],
     ) -> None:
         """Parts may differ in size. Raises CollectiveMismatch if what one sends is not what another expects."""
-        table = np.empty((self.size, 2 * self.size), np.int64)
-        mine = np.array([part.size for part in (*inputs, *outputs)], np.int64)
-        self.all_gather(call, deadline, patient, list(table), mine)
-        check_sizes(table.tolist(), lambda rank: str(call) if rank == self.rank else self.last_operation(rank))
         self._begin()
+        table = np.empty((self.size, 2 * self.size), np.int64)
+        table[self.rank] = [part.size for part in (*inputs, *outputs)]
+        for peer in self._behind:
+            self._send(call, peer, table[self.rank])
+            self._send(call, peer, inputs[peer])
         outputs[self.rank][...] = inputs[self.rank]
-        self._trade(call, deadline, inputs, outputs)
+        for peer in self._others:
+            self._receive(call, deadline, peer, table[peer])
+        check_sizes(table.tolist(), lambda rank: str(call) if rank == self.rank else self.last_operation(rank))
+        for peer in reversed(self._behind):
+            self._receive(call, deadline, peer, outputs[peer])
         self._flush(call, deadline)
 
     def last_operation(self, peer: int) -> str:
@@ -201,6 +211,7 @@ class MessageEngine:
             if peer not in self._gone:
                 header = Header(GOODBYE, self.rank, self._number, place=words.encode()[:MAX_WORDS])
                 self.mailbox.mail.send(peer, header)
+        self.mailbox.mail.settle()
 
     def close(self) -> None:
         """Leave, and close the mailbox."""
@@ -230,19 +241,25 @@ class MessageEngine:
                 for peer, part in receives:
                     self._receive(call, deadline, peer, parts[part], onward[part])
 
-    def _trade(self, call: Call, deadline: Deadline, inputs: Sequence, outputs: Sequence) -> None:
-        """Send inputs[p] to each other rank p, receive outputs[p] from it; neighbours first, to spread the load."""
-        for step in range(1, self.size):
-            to = (self.rank + step) % self.size
-            self._send(call, to, inputs[to])
-        for step in range(1, self.size):
-            peer = (self.rank - step) % self.size
-            self._receive(call, deadline, peer, outputs[peer])
+    def _give(self, call: Call, deadline: Deadline, inputs: Mapping[int, np.ndarray]) -> None:
+        """Send inputs[p] to ranks p. Few ranks say something to all, which hear so that they call the same; many agree
+        first.
+        """
+        if self.size > FEW:
+            self._agree(call, deadline)
+        for peer in self._behind:
+            if peer in inputs or self.size <= FEW:
+                self._send(call, peer, inputs.get(peer, _NOTHING))
+
+    def _take(self, call: Call, deadline: Deadline, outputs: Mapping[int, np.ndarray]) -> None:
+        """Receive outputs[p] from ranks p, and what the others `_give`."""
+        for peer in reversed(self._behind):
+            if peer in outputs or self.size <= FEW:
+                self._receive(call, deadline, peer, outputs.get(peer, _NOTHING))
 
     def _agree(self, call: Call, deadline: Deadline) -> None:
         """Return once all ranks have made this very call."""
-        nothing = np.empty(0, np.uint8)
-        self._run(call, deadline, nothing, [0, 0], dissemination(self.rank, self.size))
+        self._run(call, deadline, _NOTHING, [0, 0], dissemination(self.rank, self.size))
 
     def _header(self, call: Call, peer: int, array: np.ndarray) -> Header:
         """That of the first piece of the next array for `peer`."""

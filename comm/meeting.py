@@ -30,11 +30,12 @@ from .p2p import PointToPoint
 from .rings import RingMail, rings_size
 from .solo import SoloEngine
 from .store import PrefixStore, Store, rooted
-from .streamed import StreamedMail
+from .tcp import TcpMail
 from .transport import Mail, Mailbox, ThreadMail, ZmqMail
 from .wire import TOKEN
 
 TRANSPORTS = ("auto", "inproc", "ipc", "tcp")
+SocketMail = ZmqMail | TcpMail
 PAUSE = 0.3  # seconds between two looks at who is alive while the ranks come together
 HOST_VARIABLE = "DISTTORCH_HOST_ID"  # overrides what `host_identity` finds, to test several hosts on one
 
@@ -47,7 +48,6 @@ class Card(NamedTuple):
     pid: int
     token: bytes  # names the group, rank 0's counts
     addresses: list[str]  # of this rank's mails, once it has some
-    places: list[tuple[str, int]]  # where they take streams
 
 
 def host_identity() -> str:
@@ -194,7 +194,7 @@ class _Meeting:
             raise error
         host = socket.gethostname()
         token = secrets.token_bytes(TOKEN)
-        self.cards = self._show("who", Card(host, host_identity(), os.getpid(), token, [], []))
+        self.cards = self._show("who", Card(host, host_identity(), os.getpid(), token, []))
         self.token = self.cards[0].token
         kind = self._choose()
         if kind == "inproc":
@@ -281,7 +281,7 @@ class _Meeting:
 
     # How they are joined
 
-    def _mails(self, *purposes: str) -> list[ZmqMail]:
+    def _mails(self, *purposes: str) -> list[SocketMail]:
         """A mail between all ranks for each purpose."""
         local = len({card.identity for card in self.cards}) == 1 and self.address is None
         host = "127.0.0.1" if local else self.address or self._route()
@@ -292,29 +292,27 @@ class _Meeting:
                 f"(or {security.OPEN_VARIABLE}=1, to do without encryption)"
             )
         mails = [self._mail(purpose, host, secret) for purpose in purposes]
-        addresses, places = [mail.address for mail in mails], [mail.place for mail in mails]
-        cards = self._show("mail", self.cards[self.rank]._replace(addresses=addresses, places=places))
+        cards = self._show("mail", self.cards[self.rank]._replace(addresses=[mail.address for mail in mails]))
         for index, mail in enumerate(mails):
-            mail.meet(self.rank, [card.addresses[index] for card in cards], [card.places[index] for card in cards])
+            mail.meet(self.rank, [card.addresses[index] for card in cards])
         return mails
 
-    def _mail(self, purpose: str, host: str, secret: bytes | None) -> ZmqMail:
-        mail: ZmqMail
+    def _mail(self, purpose: str, host: str, secret: bytes | None) -> SocketMail:
+        mail: SocketMail
         if secret is not None or purpose == "messages":  # which must move while their ranks do something else
             mail = ZmqMail(self.rank, self.size, self.token, host, secret)
         else:
-            mail = StreamedMail(self.rank, self.size, self.token, host)
+            mail = TcpMail(self.rank, self.size, self.token, host)
         self._undo.callback(mail.close)
         return mail
 
-    def _hierarchy(self, hosts: list[list[int]], mail: ZmqMail, everyone: MessageEngine) -> HierarchicalEngine:
+    def _hierarchy(self, hosts: list[list[int]], mail: SocketMail, everyone: MessageEngine) -> HierarchicalEngine:
         mine = next(ranks for ranks in hosts if self.rank in ranks)
         local = DirectEngine(self._board(mine)) if len(mine) > 1 else SoloEngine()
         leaders = None
         firsts = [ranks[0] for ranks in hosts]
         if self.rank == mine[0]:
-            peers, places = [mail.peers[rank] for rank in firsts], [mail.places[rank] for rank in firsts]
-            mail.meet(firsts.index(self.rank), peers, places)
+            mail.meet(firsts.index(self.rank), [mail.peers[rank] for rank in firsts])
             mailbox = Mailbox(mail, self._watch)
             leaders = MessageEngine(mail.rank, len(hosts), mailbox, firsts)
         else:

@@ -1,28 +1,27 @@
-"""Long arrays from process to process over TCP connections, straight out of the sender's array and into the receiver's.
+"""TCP connections from rank to rank: each carries bytes one way, for one use, and its ends know each other.
 
-ZeroMQ needs a thread's work and a copy for every piece. Each rank that has something to send connects to the receiver's
-listener, and shows the group's token and its rank first; who does not is turned away. Nothing here is encrypted, and
-nothing moves in the background: bytes come and go while their rank waits for some.
+Who has something to send connects to the receiver's door and shows the group's token, its rank and what the connection
+is for; who does not is turned away. Nothing here is encrypted, and nothing waits.
 """
 
 from __future__ import annotations
 
 import hmac
-import select
 import socket
 import struct
 from collections import deque
+from collections.abc import Sequence
 
 import numpy as np
 
-from . import clock
 from .wire import TOKEN
 
 GULP = 1 << 20  # bytes sent or received at a time: by turns, so that what goes through the kernel stays in the cache
 BUFFER = 4 << 20  # bytes that may lie unread in the kernel: left to itself it takes so many that they leave the cache
 STRANGERS = 64  # connections that have not yet shown the token; when more come, the oldest are closed
-_RANK = struct.Struct("<I")
-_HELLO = TOKEN + _RANK.size  # bytes
+MESSAGES, ARRAYS = 0, 1  # what a connection is for
+_WHO = struct.Struct("<IB")  # rank and use
+_HELLO = TOKEN + _WHO.size  # bytes
 Place = tuple[str, int]  # address and port
 
 
@@ -50,25 +49,39 @@ class Outgoing:
             self.parts.append(part)
         return self._queued
 
+    def post(self, *parts: bytes | np.ndarray) -> int:
+        """Send bytes as far as the kernel takes them at once; a copy of the others waits. Returns what `add` does."""
+        count = 0 if self.parts else self._send(parts)
+        self.sent += count
+        self._queued += count
+        if rest := b"".join(parts)[count:]:
+            self.add(memoryview(rest))
+            self.push()
+        return self._queued
+
     def push(self) -> int:
         """Send what the kernel takes at once of what waits, a gulp at most; how many bytes."""
         if not self.parts:
             return 0
         part = self.parts[0]
-        try:
-            count = self.sock.send(part[:GULP])
-        except BlockingIOError:
-            return 0
-        except OSError:
-            self.broken = True
-            self.parts.clear()
-            return 0
+        count = self._send([part[:GULP]])
         self.sent += count
-        if count < len(part):
+        if self.broken:
+            self.parts.clear()
+        elif count < len(part):
             self.parts[0] = part[count:]
         else:
             self.parts.popleft()
         return count
+
+    def _send(self, parts: Sequence[bytes | memoryview | np.ndarray]) -> int:
+        try:
+            return self.sock.sendmsg(parts)
+        except BlockingIOError:
+            return 0
+        except OSError:
+            self.broken = True
+            return 0
 
 
 class StreamTicket:
@@ -87,18 +100,15 @@ class StreamTicket:
         return self._stream.broken and not self.done
 
 
-class Streams:
-    """The streams of one rank to and from the others. For one thread at a time.
+class Door:
+    """Where the other ranks' connections come in.
 
     host: the address of this rank to listen at; token: the group's, which every connection must begin with.
     """
 
-    def __init__(self, rank: int, size: int, token: bytes, host: str):
-        self.rank, self.size, self.token = rank, size, token
-        self._places: list[Place] = []  # of every rank, once they are known
-        self._outgoing: dict[int, Outgoing] = {}
-        self._incoming: dict[int, socket.socket] = {}
-        self._ended: set[int] = set()  # ranks whose connection has come to its end
+    def __init__(self, token: bytes, host: str):
+        self.token, self.turned_away = token, 0
+        self._seen: set[tuple[int, int]] = set()  # who has come, for which use
         self._strangers: list[tuple[socket.socket, bytearray]] = []
         self._listener = _socket(host)
         self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, BUFFER)  # of what it accepts, too
@@ -106,86 +116,16 @@ class Streams:
         self._listener.listen()
         self.place: Place = (host, self._listener.getsockname()[1])
 
-    def meet(self, rank: int, places: list[Place]) -> None:
-        """Be number `rank` of those who listen at `places`; before anything is sent."""
-        self.rank, self.size, self._places = rank, len(places), [(host, port) for host, port in places]
+    def hello(self, rank: int, use: int) -> bytes:
+        """How `rank` begins a connection for this use."""
+        return self.token + _WHO.pack(rank, use)
 
-    def send(self, peer: int, data: np.ndarray) -> StreamTicket:
-        """Start sending flat bytes, after all that was sent to this rank before."""
-        stream = self._outgoing.get(peer)
-        if stream is None:
-            stream = self._outgoing[peer] = Outgoing(self._places[peer], self.token + _RANK.pack(self.rank))
-        ticket = StreamTicket(stream, peer, stream.add(data.data))
-        stream.push()
-        return ticket
+    def waiting(self) -> list[socket.socket]:
+        """What can be read once somebody comes, or says more."""
+        return [self._listener, *(sock for sock, _ in self._strangers)]
 
-    def push(self) -> int:
-        """Send to all what the kernel takes at once; how many bytes."""
-        return sum(stream.push() for stream in self.unsent())
-
-    def unsent(self) -> list[Outgoing]:
-        """The connections that have something to send."""
-        return [stream for stream in self._outgoing.values() if stream.parts]
-
-    def receive(self, peer: int, out: np.ndarray, seconds: float) -> int:
-        """Fill `out` with the next bytes from `peer`, sending meanwhile; returns how many have come in about `seconds`
-        at most.
-        """
-        room, filled, unsent, end = out.data, 0, self.unsent(), clock.now() + seconds
-        while filled < len(room):
-            count = moved = self._read(peer, room[filled : filled + GULP])
-            filled += count
-            for stream in unsent:
-                moved += stream.push()
-            left = end - clock.now()
-            if left <= 0 or (not moved and not self._wait(left, peer)):
-                break
-        return filled
-
-    def flush(self, ticket: StreamTicket, seconds: float) -> None:
-        """Wait until the ticket is done, about `seconds` at most."""
-        end = clock.now() + seconds
-        while not ticket.done and (left := end - clock.now()) > 0:
-            if not self.push():
-                self._wait(left)
-
-    def ended(self, peer: int) -> bool:
-        """True if no more bytes of `peer` will come: its connection is at its end, or there is none."""
-        self._admit()
-        return peer in self._ended or peer not in self._incoming
-
-    def _read(self, peer: int, room: memoryview) -> int:
-        sock = self._incoming.get(peer)
-        if sock is None or peer in self._ended:
-            return 0
-        try:
-            count = sock.recv_into(room)
-        except BlockingIOError:
-            return 0
-        except OSError:  # cut off
-            count = 0
-        if not count:
-            self._ended.add(peer)
-        return count
-
-    def _wait(self, seconds: float, peer: int | None = None) -> bool:
-        """Wait until something can be sent, or read from `peer`; False after `seconds`."""
-        poll = select.poll()
-        for stream in self.unsent():
-            poll.register(stream.sock, select.POLLOUT)
-        if peer in self._incoming:
-            if peer not in self._ended:
-                poll.register(self._incoming[peer], select.POLLIN)
-        elif peer is not None:
-            for sock in (self._listener, *(sock for sock, _ in self._strangers)):
-                poll.register(sock, select.POLLIN)
-        came = poll.poll(seconds * 1000)
-        if came and peer is not None and peer not in self._incoming:
-            self._admit()
-        return bool(came)
-
-    def _admit(self) -> None:
-        """Take in who has come to the listener, and hear who they are."""
+    def admit(self, rank: int, size: int) -> list[tuple[int, int, socket.socket]]:
+        """Rank, use and connection of all who have come since the last time. rank, size: of the one who asks."""
         for _ in range(STRANGERS):
             try:
                 sock, _ = self._listener.accept()
@@ -193,44 +133,46 @@ class Streams:
                 break
             sock.setblocking(False)
             self._strangers.append((sock, bytearray()))
-        self._strangers = [stranger for stranger in self._strangers if self._hear(*stranger)]
+        came, still = [], []
+        for sock, said in self._strangers:
+            if not self._hear(sock, said):
+                still.append((sock, said))
+            elif (who := self._introduced(said, rank, size)) is not None:
+                self._seen.add(who)
+                came.append((*who, sock))
+            else:
+                self._turn_away(sock)
+        self._strangers = still
         while len(self._strangers) > STRANGERS:
-            self._strangers.pop(0)[0].close()
+            self._turn_away(self._strangers.pop(0)[0])
+        return came
 
-    def _hear(self, sock: socket.socket, hello: bytearray) -> bool:
-        """Read on in what a stranger says: True while that is not all, afterwards it is known or turned away."""
+    def _hear(self, sock: socket.socket, said: bytearray) -> bool:
+        """Read on in what a stranger says; True once that is all."""
         try:
-            said = sock.recv(_HELLO - len(hello))
+            more = sock.recv(_HELLO - len(said))
         except BlockingIOError:
-            return True
+            return False
         except OSError:
-            said = b""
-        hello += said
-        if said and len(hello) < _HELLO:
-            return True
-        rank = self._introduced(hello)
-        if rank is None:
-            sock.close()
-        else:
-            self._incoming[rank] = sock
-        return False
+            more = b""
+        said += more
+        return not more or len(said) == _HELLO
 
-    def _introduced(self, hello: bytes | bytearray) -> int | None:
-        """The rank that says hello, if it belongs to the group and has not come before."""
-        if len(hello) != _HELLO or not hmac.compare_digest(hello[:TOKEN], self.token):
+    def _introduced(self, said: bytes | bytearray, rank: int, size: int) -> tuple[int, int] | None:
+        """Rank and use of who says this, if it belongs to the group and has not come before."""
+        if len(said) != _HELLO or not hmac.compare_digest(said[:TOKEN], self.token):
             return None
-        (rank,) = _RANK.unpack_from(hello, TOKEN)
-        return rank if rank < self.size and rank != self.rank and rank not in self._incoming else None
+        who = peer, use = _WHO.unpack_from(said, TOKEN)
+        return who if peer < size and peer != rank and use in (MESSAGES, ARRAYS) and who not in self._seen else None
+
+    def _turn_away(self, sock: socket.socket) -> None:
+        self.turned_away += 1
+        sock.close()
 
     def close(self) -> None:
-        """Close all connections; what the kernel has taken is still sent. Idempotent."""
-        for sock in self._incoming.values():
+        """Close it to all who have not been admitted. Idempotent."""
+        for sock in self.waiting():
             sock.close()
-        for sock, _ in self._strangers:
-            sock.close()
-        for stream in self._outgoing.values():
-            stream.sock.close()
-        self._listener.close()
 
 
 def _socket(host: str) -> socket.socket:

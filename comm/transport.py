@@ -87,6 +87,9 @@ class Mail(ABC):
     def wait_ticket(self, ticket: Any, seconds: float) -> None:  # noqa: B027  where there are no tickets
         """Wait at most `seconds` for a ticket that `send` returned."""
 
+    def settle(self) -> None:  # noqa: B027  where messages leave by themselves
+        """Give the messages sent so far a moment to leave."""
+
     @abstractmethod
     def close(self) -> None:
         """Close; what was sent just before still has a moment to leave. Idempotent."""
@@ -137,9 +140,7 @@ class ZmqMail(Mail):
         self._zmq = zmq
         self.piece = PIECE if secret is None else SEALED_PIECE
         self.rank, self.size, self.token, self._secret = rank, size, token, secret
-        self.place = ("", 0)  # where this rank takes streams, if it does
         self.peers: list[str] = []  # every rank's address, once they are known
-        self.places: list[tuple[str, int]] = []  # and its place
         self._context = zmq.Context(io_threads=2)
         self._outs: dict[int, Any] = {}
         self._sending, self._receiving = clock.Lock(), clock.Lock()
@@ -154,9 +155,9 @@ class ZmqMail(Mail):
         self._inbox.bind(f"tcp://{f'[{host}]' if ':' in host else host}:*")
         self.address = self._inbox.getsockopt_string(zmq.LAST_ENDPOINT)
 
-    def meet(self, rank: int, peers: list[str], places: list[tuple[str, int]]) -> None:
-        """Be number `rank` of those who are reached at these addresses and places; before anything is sent."""
-        self.rank, self.size, self.peers, self.places = rank, len(peers), peers, places
+    def meet(self, rank: int, peers: list[str]) -> None:
+        """Be number `rank` of those who are reached at these addresses; before anything is sent."""
+        self.rank, self.size, self.peers = rank, len(peers), peers
 
     def _out(self, peer: int):
         sock = self._outs.get(peer)
@@ -193,7 +194,7 @@ class ZmqMail(Mail):
 
     def receive(self, seconds: float) -> Message | None:
         with self._receiving:
-            if not self._await_message(seconds):
+            if not self._zmq.zmq_poll([(self._inbox, self._zmq.POLLIN)], int(seconds * 1000)):
                 return None
             head = last = self._inbox.recv(copy=False)
             data, extra = None, 0
@@ -208,10 +209,6 @@ class ZmqMail(Mail):
         except MessageError:
             self.dropped += 1
             return None
-
-    def _await_message(self, seconds: float) -> bool:
-        """Wait for a message at most `seconds`; True if one is there."""
-        return bool(self._zmq.zmq_poll([(self._inbox, self._zmq.POLLIN)], int(seconds * 1000)))
 
     def wait_ticket(self, ticket: Any, seconds: float) -> None:
         with contextlib.suppress(self._zmq.NotDone):

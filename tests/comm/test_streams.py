@@ -1,4 +1,6 @@
-"""Long arrays by TCP streams: whole, in order, from the group's ranks alone; and what happens when one end goes."""
+"""TCP connections between ranks: arrays and messages whole, in order, from the group's ranks alone; and what happens
+when one end goes.
+"""
 
 import contextlib
 import os
@@ -10,11 +12,12 @@ import time
 
 import numpy as np
 import pytest
-from disttorch.comm.streamed import STREAMED, StreamedMail
-from disttorch.comm.streams import STRANGERS, Streams
+from disttorch.comm import wire
+from disttorch.comm.streams import ARRAYS, MESSAGES, STRANGERS
+from disttorch.comm.tcp import STREAMED, TcpMail
 from disttorch.comm.testing import Died, run_ranks
 from disttorch.comm.transport import ZmqMail
-from disttorch.comm.wire import DATA, TOKEN, Header
+from disttorch.comm.wire import DATA, MAX_HEADER, TOKEN, Header
 
 from disttorch import comm
 
@@ -22,15 +25,24 @@ SECONDS = 20.0
 SECRET = bytes(range(TOKEN))
 
 
-def give(streams, peer, data):
+def stream(mail, peer, data):
+    """Start sending bytes of a long array, of which no message tells."""
+    return mail.send(peer, Header(DATA, mail.rank, 1, 1, 1, 1 << 40), data)
+
+
+def give(mail, peer, data):
     """Send what the kernel can take whole."""
-    ticket = streams.send(peer, data)
-    streams.flush(ticket, SECONDS)
+    ticket = stream(mail, peer, data)
+    mail.wait_ticket(ticket, SECONDS)
     assert ticket.done
 
 
-def hello(rank, token=SECRET):
-    return token + struct.pack("<I", rank)
+def hello(rank, token=SECRET, use=ARRAYS):
+    return token + struct.pack("<IB", rank, use)
+
+
+def place(mail):
+    return "127.0.0.1", int(mail.address.rpartition(":")[2])
 
 
 def noise(rank, size):
@@ -39,14 +51,14 @@ def noise(rank, size):
 
 @pytest.fixture
 def ends():
-    """Streams of two ranks that know of each other."""
-    pair = [Streams(rank, 2, SECRET, "127.0.0.1") for rank in range(2)]
-    for rank, streams in enumerate(pair):
-        streams.meet(rank, [streams.place for streams in pair])
+    """The mails of two ranks that know of each other."""
+    pair = [TcpMail(rank, 2, SECRET) for rank in range(2)]
+    for rank, mail in enumerate(pair):
+        mail.meet(rank, [mail.address for mail in pair])
     yield pair
-    for streams in pair:
-        streams.close()
-        streams.close()
+    for mail in pair:
+        mail.close()
+        mail.close()
 
 
 def test_both_send_more_than_the_kernel_holds(ends):
@@ -54,10 +66,10 @@ def test_both_send_more_than_the_kernel_holds(ends):
     came = [[np.empty(size, np.uint8) for size in sizes] for _ in ends]
 
     def run(rank):
-        tickets = [ends[rank].send(1 - rank, noise(rank, size)) for size in sizes]
-        counts = [ends[rank].receive(1 - rank, out, SECONDS) for out in came[rank]]
+        tickets = [stream(ends[rank], 1 - rank, noise(rank, size)) for size in sizes]
+        counts = [ends[rank].draw(1 - rank, out, SECONDS) for out in came[rank]]
         for ticket in tickets:
-            ends[rank].flush(ticket, SECONDS)
+            ends[rank].wait_ticket(ticket, SECONDS)
         assert counts == sizes
         assert all(ticket.done for ticket in tickets)
 
@@ -71,46 +83,101 @@ def test_both_send_more_than_the_kernel_holds(ends):
             np.testing.assert_array_equal(got, noise(1 - rank, size))
 
 
+def test_more_messages_than_the_kernel_holds(ends):
+    """A sender never waits; what has not left yet does so while it waits for something itself."""
+    count, sizes = 500, [0, 1, 1000, STREAMED]
+    wanted = [noise(index, sizes[index % 4]) for index in range(count)]
+    for index, data in enumerate(wanted):
+        ends[1].send(0, Header(DATA, 1, index, 0, 0, data.size), data)
+    for index, data in enumerate(wanted):
+        while (message := ends[0].receive(0.001)) is None:
+            assert ends[1].receive(0.001) is None
+        assert message.header.number == index
+        np.testing.assert_array_equal(message.data, data)
+    assert [mail.dropped for mail in ends] == [0, 0]
+
+
 STRANGE = [b"", b"GET / HTTP/1.1\r\n\r\n" * 3, hello(1, b"x" * TOKEN), hello(0), hello(2), hello(2**32 - 1)]
+STRANGE += [hello(1, use=7)]
 
 
 def test_strangers_are_turned_away(ends):
-    strangers = []
+    strangers, door = [], place(ends[0])
     for words in STRANGE:
-        strangers.append(socket.create_connection(ends[0].place, SECONDS))
+        strangers.append(socket.create_connection(door, SECONDS))
         strangers[-1].sendall(words)
         if not words:
             strangers[-1].shutdown(socket.SHUT_WR)
-    silent = [socket.create_connection(ends[0].place, SECONDS) for _ in range(STRANGERS + 5)]
+    silent = [socket.create_connection(door, SECONDS) for _ in range(STRANGERS + 5)]
     silent[-1].sendall(hello(1)[:7])
     got, wanted = np.empty(100_000, np.uint8), noise(1, 100_000)
     give(ends[1], 0, wanted)
-    assert ends[0].receive(1, got, SECONDS) == wanted.size
+    assert ends[0].draw(1, got, SECONDS) == wanted.size
     np.testing.assert_array_equal(got, wanted)
-    late = socket.create_connection(ends[0].place, SECONDS)
+    late = socket.create_connection(door, SECONDS)
     late.sendall(hello(1) + b"not from rank 1")  # which has come already
-    assert not ends[0].ended(1)
+    assert not ends[0].drained(1)
     for sock in [*strangers, *silent[:5], late]:
         sock.settimeout(SECONDS)
         with sock, contextlib.suppress(ConnectionResetError):
             assert sock.recv(1) == b""  # closed
-    assert len(ends[0]._strangers) <= STRANGERS
+    assert ends[0].dropped == len(STRANGE) + 5 + 1
     for sock in silent[5:]:
         sock.close()
     give(ends[1], 0, wanted[:10])
-    assert ends[0].receive(1, got[:10], SECONDS) == 10
+    assert ends[0].draw(1, got[:10], SECONDS) == 10
     np.testing.assert_array_equal(got[:10], wanted[:10])
+
+
+def frame(head, payload=b"", claimed=None):
+    return struct.pack("<II", len(head), len(payload) if claimed is None else claimed) + head + payload
+
+
+GOOD = wire.encode(SECRET, Header(DATA, 1, 1, 0, 0, 3))
+NONSENSE = {
+    "another rank": frame(wire.encode(SECRET, Header(DATA, 0, 1, 0, 0, 3)), b"abc"),
+    "another group": frame(wire.encode(b"x" * TOKEN, Header(DATA, 1, 1, 0, 0, 3)), b"abc"),
+    "no header": frame(b"abc"),
+    "long header": frame(bytes(MAX_HEADER + 1)),
+    "long payload": frame(GOOD, b"abc", STREAMED + 1),
+    "other payload": frame(GOOD, b"abcd"),
+    "noise": bytes(range(256)) * 10,
+}
+
+
+@pytest.mark.parametrize("words", NONSENSE.values(), ids=NONSENSE)
+def test_nonsense_ends_a_connection(ends, words):
+    with socket.create_connection(place(ends[0]), SECONDS) as rogue:
+        rogue.sendall(hello(1, use=MESSAGES) + frame(GOOD, b"abc") + words + frame(GOOD, b"abc"))
+        came, limit = [], time.monotonic() + SECONDS
+        while not ends[0].dropped and time.monotonic() < limit:
+            came.append(ends[0].receive(0.1))
+        came += [ends[0].receive(0.0), ends[0].receive(0.05)]
+    assert [message.data.tobytes() for message in came if message] == [b"abc"]
+    assert ends[0].dropped == 1
 
 
 def test_a_rank_may_introduce_itself_slowly(ends):
     words = hello(1) + b"abc"
-    with socket.create_connection(ends[0].place, SECONDS) as slow:
+    with socket.create_connection(place(ends[0]), SECONDS) as slow:
         got = np.empty(3, np.uint8)
         for at in range(0, len(words), 5):
-            assert ends[0].receive(1, got, 0.02) == 0
+            assert ends[0].draw(1, got, 0.02) == 0
             slow.sendall(words[at : at + 5])
-        assert ends[0].receive(1, got, SECONDS) == 3
+        assert ends[0].draw(1, got, SECONDS) == 3
         assert got.tobytes() == b"abc"
+
+
+def test_a_message_may_come_slowly(ends):
+    words = hello(1, use=MESSAGES) + frame(GOOD, b"abc") * 2
+    with socket.create_connection(place(ends[0]), SECONDS) as slow:
+        came = []
+        for at in range(0, len(words), 5):
+            slow.sendall(words[at : at + 5])
+            came.append(ends[0].receive(0.02))
+        while sum(message is not None for message in came) < 2:
+            came.append(ends[0].receive(SECONDS))
+    assert [message.data.tobytes() for message in came if message] == [b"abc"] * 2
 
 
 def test_a_trickle_does_not_outlast_the_limit(ends):
@@ -118,7 +185,7 @@ def test_a_trickle_does_not_outlast_the_limit(ends):
     done = threading.Event()
 
     def trickle():
-        with socket.create_connection(ends[0].place, SECONDS) as slow:
+        with socket.create_connection(place(ends[0]), SECONDS) as slow:
             slow.sendall(hello(1))
             while not done.wait(0.01):
                 slow.sendall(b"a")
@@ -126,7 +193,7 @@ def test_a_trickle_does_not_outlast_the_limit(ends):
     thread = threading.Thread(target=trickle)
     thread.start()
     began = time.monotonic()
-    came = ends[0].receive(1, np.empty(1_000_000, np.uint8), 0.3)
+    came = ends[0].draw(1, np.empty(1_000_000, np.uint8), 0.3)
     took = time.monotonic() - began
     done.set()
     thread.join(SECONDS)
@@ -135,59 +202,77 @@ def test_a_trickle_does_not_outlast_the_limit(ends):
 
 
 def test_ends(ends):
-    ticket = ends[0].send(1, noise(0, 40_000_000))
-    ends[0].flush(ticket, 0.1)
+    ticket = stream(ends[0], 1, noise(0, 40_000_000))
+    ends[0].wait_ticket(ticket, 0.1)
     assert not ticket.done
-    ends[1].receive(0, np.empty(1000, np.uint8), SECONDS)
+    ends[1].draw(0, np.empty(1000, np.uint8), SECONDS)
     ends[1].close()
-    ends[0].flush(ticket, 1.0)
+    ends[0].wait_ticket(ticket, 1.0)
     assert ticket.lost
     assert not ticket.done
-    assert ends[0].send(1, noise(0, 10)).lost
+    assert stream(ends[0], 1, noise(0, 10)).lost
     began = time.monotonic()
-    ends[0].flush(ticket, 0.1)
-    assert ends[0].receive(1, np.empty(10, np.uint8), 0.1) == 0  # it never sent, and cannot be reached
-    assert time.monotonic() - began > 0.2, "a wait that does not wait"
-    assert ends[0].ended(1)
+    ends[0].wait_ticket(ticket, 0.1)
+    assert ends[0].draw(1, np.empty(10, np.uint8), 0.1) == 0  # it never sent, and cannot be reached
+    assert ends[0].receive(0.1) is None
+    assert time.monotonic() - began > 0.3, "a wait that does not wait"
+    assert ends[0].drained(1)
 
 
 def test_what_was_sent_before_the_end_comes(ends):
     give(ends[1], 0, noise(1, 1000))
+    words = [noise(index, STREAMED) for index in range(3)]
+    for index, data in enumerate(words):
+        ends[1].send(0, Header(DATA, 1, index, 0, 0, data.size), data)
     ends[1].close()
     got = np.empty(2000, np.uint8)
-    assert ends[0].receive(1, got, 1.0) == 1000
+    assert ends[0].draw(1, got, 1.0) == 1000
     np.testing.assert_array_equal(got[:1000], noise(1, 1000))
-    assert ends[0].ended(1)
+    assert ends[0].drained(1)
+    came, limit = [], time.monotonic() + SECONDS
+    while len(came) < 3 and time.monotonic() < limit:
+        message = ends[0].receive(0.1)
+        came += [message] if message else []
+    for message, data in zip(came, words, strict=True):
+        np.testing.assert_array_equal(message.data, data)
+    assert ends[0].receive(0.1) is None  # it may have met the end
+    began = time.monotonic()
+    assert ends[0].receive(0.1) is None
+    assert time.monotonic() - began > 0.09, "an end that is read again and again"
 
 
 def test_nobody_listens(ends):
     ends[1].close()
-    ticket = ends[0].send(1, noise(0, 10))
-    ends[0].flush(ticket, 1.0)
+    ticket = stream(ends[0], 1, noise(0, 10))
+    ends[0].wait_ticket(ticket, 1.0)
     assert ticket.lost
+    ends[0].send(1, Header(DATA, 0, 1))
 
 
-def test_mail_streams_long_arrays_only():
-    mails = [StreamedMail(rank, 2, SECRET) for rank in range(2)]
-    for rank, mail in enumerate(mails):
-        mail.meet(rank, [mail.address for mail in mails], [mail.place for mail in mails])
+def test_mail_streams_long_arrays_only(ends):
     short, long = noise(1, STREAMED), noise(2, STREAMED + 1)
-    mails[1].send(0, Header(DATA, 1, 1, 1, 0, short.size), short)
-    mails[1].send(0, Header(DATA, 1, 1, 2, 0, long.size), long[:100])
-    ticket = mails[1].send(0, Header(DATA, 1, 1, 2, 100, long.size), long[100:])
-    first, second = mails[0].receive(SECONDS), mails[0].receive(SECONDS)
+    tickets = [
+        ends[1].send(0, Header(DATA, 1, 1, 1, 0, short.size), short),
+        ends[1].send(0, Header(DATA, 1, 1, 2, 0, long.size), long[:100]),
+        ends[1].send(0, Header(DATA, 1, 1, 2, 100, long.size), long[100:]),
+    ]
+    for ticket in tickets:
+        if ticket is not None:
+            ends[1].wait_ticket(ticket, SECONDS)
+            assert ticket.done
+    came, limit = [], time.monotonic() + SECONDS
+    while len(came) < 2 and time.monotonic() < limit:
+        message = ends[0].receive(0.1)
+        came += [message] if message else []
+    first, second = came
     np.testing.assert_array_equal(first.data, short)
     assert (second.header.total, second.data.size) == (long.size, 0)
     got = np.empty_like(long)
-    mails[1].wait_ticket(ticket, SECONDS)
-    assert mails[0].draw(1, got, SECONDS) == long.size
+    assert ends[0].draw(1, got, SECONDS) == long.size
     np.testing.assert_array_equal(got, long)
-    assert mails[0].receive(0.05) is None
-    for mail in mails:
-        mail.close()
+    assert ends[0].receive(0.05) is None
     sealed = ZmqMail(0, 2, SECRET, secret=b"s" * 32)
     assert not sealed.streams(1 << 40)
-    assert sealed.place == ("", 0)
     sealed.close()
 
 
@@ -208,7 +293,7 @@ def leaves_nothing(group):
     total = np.full(300_000, inner.rank + 1.0)
     inner.all_reduce(total)
     assert (total == 6).all()
-    ports = {place[1] for place in inner._engine.mailbox.mail.places}
+    ports = {int(address.rpartition(":")[2]) for address in inner._engine.mailbox.mail.peers}
     during = len(open_connections(ports))
     inner.barrier()
     inner.close()
@@ -216,8 +301,8 @@ def leaves_nothing(group):
 
 
 def test_a_closed_group_leaves_no_connection():
-    """While it lives a rank has its listener, two connections to others and two from them."""
-    assert run_ranks(3, leaves_nothing, "tcp") == [(5, 0)] * 3
+    """While it lives a rank has its listener, and two connections to and from each of the others."""
+    assert run_ranks(3, leaves_nothing, "tcp") == [(9, 0)] * 3
 
 
 def caught(run):

@@ -1,0 +1,275 @@
+"""Mail over TCP connections of its own, where nothing is encrypted: two to each rank and two from it.
+
+One carries messages, and one the bytes of long arrays, straight out of the sender's array and into the receiver's, so
+that news never waits behind an array. ZeroMQ would need threads, and a copy of every piece. Nothing moves in the
+background: bytes come and go while their rank sends or waits for something.
+"""
+
+from __future__ import annotations
+
+import select
+import socket
+import struct
+from collections import deque
+from collections.abc import Iterator
+
+import numpy as np
+
+from . import clock, wire
+from .errors import MessageError
+from .streams import ARRAYS, GULP, MESSAGES, Door, Outgoing, Place, StreamTicket
+from .transport import LINGER, Mail, Message
+from .wire import MAX_HEADER, Header
+
+STREAMED = 128 << 10  # bytes of an array up to which it goes in a message
+PAUSE = 0.001  # seconds between two tries to send what is left before closing
+_NOTHING = np.empty(0, np.uint8)
+_FRAME = struct.Struct("<II")  # how long header and payload are, which begins every message
+LONGEST = _FRAME.size + MAX_HEADER + STREAMED  # bytes of a message
+
+
+class Inbox:
+    """The messages that come over one connection."""
+
+    def __init__(self, peer: int, sock: socket.socket):
+        self.peer, self.sock = peer, sock
+        self.ended = False
+        self._room = memoryview(bytearray(2 * LONGEST))
+        self._filled = 0
+
+    def read(self) -> Iterator[tuple[bytes, np.ndarray]]:
+        """Header and payload of all that have come. Raises MessageError at one that is none."""
+        try:
+            count = self.sock.recv_into(self._room[self._filled :])
+        except BlockingIOError:
+            return
+        except OSError:  # cut off
+            count = 0
+        self.ended = not count
+        self._filled += count
+        at = 0
+        while self._filled - at >= _FRAME.size:
+            head, payload = _FRAME.unpack_from(self._room, at)
+            if head > MAX_HEADER or payload > STREAMED:
+                raise MessageError(f"a message of {head} and {payload} bytes")
+            begin = at + _FRAME.size
+            middle, end = begin + head, begin + head + payload
+            if end > self._filled:
+                break
+            yield bytes(self._room[begin:middle]), np.frombuffer(self._room[middle:end], np.uint8).copy()
+            at = end
+        if at:
+            rest = bytes(self._room[at : self._filled])
+            self._filled = len(rest)
+            self._room[: self._filled] = rest
+
+
+class TcpMail(Mail):
+    """For one thread at a time, but for `leave` and `close` of its engine.
+
+    host: the address of this rank to listen at.
+    """
+
+    def __init__(self, rank: int, size: int, token: bytes, host: str = "127.0.0.1"):
+        self.rank, self.size, self.token = rank, size, token
+        self.peers: list[str] = []  # every rank's address, once they are known
+        self._door = Door(token, host)
+        self.address = f"tcp://{f'[{host}]' if ':' in host else host}:{self._door.place[1]}"
+        self._sending, self._receiving = clock.Lock(), clock.Lock()
+        self._outgoing: dict[tuple[int, int], Outgoing] = {}  # by rank and use
+        self._inboxes: dict[int, Inbox] = {}  # by file descriptor
+        self._streams: dict[int, socket.socket] = {}  # over which the others' arrays come
+        self._ended: set[int] = set()  # ranks whose stream is at its end
+        self._came: deque[Message] = deque()
+        self._poll = select.poll()  # for messages, and for who comes
+        self._at_door: set[int] = set()  # file descriptors of who is not known yet
+        self._admit()
+
+    def meet(self, rank: int, peers: list[str]) -> None:
+        """Be number `rank` of those who are reached at these addresses; before anything is sent."""
+        self.rank, self.size, self.peers = rank, len(peers), peers
+
+    @property
+    def dropped(self) -> int:
+        """Connections turned away and messages that were none."""
+        return self._door.turned_away + self._nonsense
+
+    _nonsense = 0
+
+    def streams(self, total: int) -> bool:
+        return total > STREAMED
+
+    # Out
+
+    def send(self, peer: int, header: Header, data: np.ndarray | None = None) -> StreamTicket | None:
+        if data is None or header.total <= STREAMED:
+            return self._post(peer, header, data)
+        if header.offset == 0:
+            self._post(peer, header)
+        with self._sending:
+            stream = self._out(peer, ARRAYS)
+            ticket = StreamTicket(stream, peer, stream.add(data.data))
+            stream.push()
+        return ticket
+
+    def _post(self, peer: int, header: Header, data: np.ndarray | None = None) -> StreamTicket | None:
+        """Send one message, which is copied; a ticket if the kernel does not take it at once."""
+        head = wire.encode(self.token, header)
+        payload = _NOTHING if data is None else data
+        with self._sending:
+            out = self._out(peer, MESSAGES)
+            end = out.post(_FRAME.pack(len(head), payload.size) + head, payload)
+        return StreamTicket(out, peer, end) if out.parts else None
+
+    def _out(self, peer: int, use: int) -> Outgoing:
+        out = self._outgoing.get((peer, use))
+        if out is None:
+            out = self._outgoing[peer, use] = Outgoing(_place(self.peers[peer]), self._door.hello(self.rank, use))
+        return out
+
+    def _unsent(self) -> list[Outgoing]:
+        """The connections that have something to send."""
+        return [out for out in self._outgoing.values() if out.parts]
+
+    def _push(self) -> int:
+        """Send to all what the kernel takes at once; how many bytes."""
+        unsent = self._unsent()
+        if not unsent:
+            return 0
+        with self._sending:
+            return sum(out.push() for out in unsent)
+
+    def wait_ticket(self, ticket: StreamTicket, seconds: float) -> None:
+        end = clock.now() + seconds
+        while not ticket.done and (left := end - clock.now()) > 0:
+            if not self._push():
+                self._wait(left)
+
+    # In
+
+    def receive(self, seconds: float) -> Message | None:
+        with self._receiving:
+            if not self._came:
+                self._listen(seconds)
+            return self._came.popleft() if self._came else None
+
+    def _listen(self, seconds: float) -> None:
+        """Take in who comes and what they say, waiting at most `seconds` for something, and send meanwhile."""
+        unsent = self._unsent() if seconds else []
+        for out in unsent:
+            self._poll.register(out.sock, select.POLLOUT)
+        ready = self._poll.poll(seconds * 1000)
+        for out in unsent:
+            self._poll.unregister(out.sock)
+        if unsent:
+            self._push()
+        strange = False
+        for fd, _ in ready:
+            inbox = self._inboxes.get(fd)
+            if inbox is not None:
+                self._read(inbox)
+            strange = strange or inbox is None
+        if strange:
+            self._admit()
+
+    def _read(self, inbox: Inbox) -> None:
+        try:
+            for head, payload in inbox.read():
+                header = wire.decode(self.token, head, payload.size, self.size)
+                if header.sender != inbox.peer:
+                    raise MessageError(f"a message of rank {header.sender} from rank {inbox.peer}")
+                self._came.append(Message(header, payload))
+        except MessageError:  # what follows cannot be understood any more
+            self._nonsense += 1
+            inbox.ended = True
+        if inbox.ended:
+            self._poll.unregister(inbox.sock)
+
+    def _admit(self) -> None:
+        """Let in who belongs to the group; with `_receiving` held."""
+        came = self._door.admit(self.rank, self.size)
+        waiting = {sock.fileno() for sock in self._door.waiting()}
+        for fd in self._at_door - waiting:
+            self._poll.unregister(fd)
+        for fd in waiting - self._at_door:
+            self._poll.register(fd, select.POLLIN)
+        self._at_door = waiting
+        for peer, use, sock in came:
+            if use == ARRAYS:
+                self._streams[peer] = sock
+            else:
+                self._inboxes[sock.fileno()] = Inbox(peer, sock)
+                self._poll.register(sock, select.POLLIN)
+
+    def draw(self, peer: int, out: np.ndarray, seconds: float) -> int:
+        room, filled, end = out.data, 0, clock.now() + seconds
+        while filled < len(room):
+            count = self._take(peer, room[filled : filled + GULP])
+            filled += count
+            moved = count + self._push()
+            left = end - clock.now()
+            if left <= 0 or (not moved and not self._wait(left, peer)):
+                break
+        return filled
+
+    def _take(self, peer: int, room: memoryview) -> int:
+        """Read what is there of the stream from `peer`; how many bytes."""
+        sock = self._streams.get(peer)
+        if sock is None or peer in self._ended:
+            return 0
+        try:
+            count = sock.recv_into(room)
+        except BlockingIOError:
+            return 0
+        except OSError:  # cut off
+            count = 0
+        if not count:
+            self._ended.add(peer)
+        return count
+
+    def drained(self, peer: int) -> bool:
+        with self._receiving:
+            self._admit()
+        return peer in self._ended or peer not in self._streams
+
+    def _wait(self, seconds: float, peer: int | None = None) -> bool:
+        """Wait until something can be sent, or read from the stream of `peer`; False after `seconds`."""
+        poll = select.poll()
+        for out in self._unsent():
+            poll.register(out.sock, select.POLLOUT)
+        strange = peer is not None and peer not in self._streams
+        if strange:
+            for fd in self._at_door:
+                poll.register(fd, select.POLLIN)
+        elif peer is not None and peer not in self._ended:
+            poll.register(self._streams[peer], select.POLLIN)
+        came = poll.poll(seconds * 1000)
+        if came and strange:
+            with self._receiving:
+                self._admit()
+        return bool(came)
+
+    def settle(self) -> None:
+        limit = clock.Deadline(LINGER / 1000, "the last messages")
+        messages = [out for (_, use), out in self._outgoing.items() if use == MESSAGES]
+        while any(out.parts for out in messages) and limit.remaining():
+            with self._sending:
+                moved = sum(out.push() for out in messages)
+            if not moved:
+                clock.sleep(PAUSE)
+
+    def close(self) -> None:
+        self.settle()
+        with self._sending, self._receiving:
+            for sock in (
+                *(out.sock for out in self._outgoing.values()),
+                *(inbox.sock for inbox in self._inboxes.values()),
+                *self._streams.values(),
+            ):
+                sock.close()
+            self._door.close()
+
+
+def _place(address: str) -> Place:
+    host, _, port = address.removeprefix("tcp://").rpartition(":")
+    return host.strip("[]"), int(port)
