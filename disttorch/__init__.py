@@ -81,6 +81,7 @@ _HOMES = {  # names that live in rooms which are imported when first used
         "expm1_ fix_ floor_ frac_ gcd_ i0_ index_put_ lcm_ ldexp_ log10_ log1p_ log2_ log_ logit_ nan_to_num_ neg_ "
         "negative_ rad2deg_ reciprocal_ round_ rsqrt_ sigmoid_ sin_ sinc_ sinh_ sqrt_ square_ tan_ tanh_ trunc_ xlogy_"
     ),
+    "jit": "ScriptModule",
     "nn.modules.module": "typename",
     "serialization": "PyTorchFileReader load save",
     "storage": "TypedStorage UntypedStorage",

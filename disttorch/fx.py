@@ -2,7 +2,16 @@
 
 from collections.abc import Callable
 
-__all__ = ["wrap"]
+from .nn.modules.module import Module
+
+__all__ = ["GraphModule", "wrap"]
+
+
+class GraphModule(Module):
+    """What PyTorch's tracers make of a module. No module here is one."""
+
+    def __init__(self, *_args: object, **_kwargs: object):
+        raise NotImplementedError("torch.fx.GraphModule: modules run as Python here and have no graph")
 
 
 def wrap(fn_or_name: str | Callable) -> str | Callable:

@@ -29,9 +29,9 @@ tensors tensor_methods typed printing storage multiprocessing
 fft linalg special backends signal masked _utils
 futures sparse overrides types functional in_place foreach
 nn optim utils cuda serialization amp distributions testing func hub autograd.functional autograd.gradcheck
-programs jit fx compiler _dynamo accelerator cpu onnx
-autograd.profiler profiler
-nn.parallel distributed
+programs jit fx compiler _dynamo accelerator cpu onnx _C._nn
+autograd.profiler profiler utils.flop_counter
+nn.parallel distributed _C._distributed_c10d
 testing._internal
 .
 vision alias

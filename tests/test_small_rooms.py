@@ -358,3 +358,49 @@ def test_what_is_said_to_a_tracer_is_taken_as_said():
     with pytest.raises(RuntimeError, match="Must be either a callable or string name"):
         fx.wrap(3)
     assert typing.get_origin(List[int]) is list
+
+
+# -- what Lightning asks for ------------------------------------------------------------------------------------------
+def test_trees_of_registered_classes():
+    from collections import OrderedDict, defaultdict, deque
+
+    class Pair:
+        def __init__(self, a, b):
+            self.a, self.b = a, b
+
+    _pytree.register_pytree_node(Pair, lambda p: ([p.a, p.b], None), lambda children, _: Pair(*children))
+    try:
+        doubled = _pytree.tree_map(lambda v: 2 * v, [Pair(1, {"x": 2})])[0]
+        assert (doubled.a, doubled.b) == (2, {"x": 4})
+        with pytest.raises(ValueError, match="already registered"):
+            _pytree.register_pytree_node(Pair, None, None)
+    finally:
+        del _pytree.SUPPORTED_NODES[Pair]
+    tree = [defaultdict(list, a=1), deque([2], maxlen=3), OrderedDict(b=3), Pair(4, 5)]
+    leaves, spec = _pytree.tree_flatten(tree)
+    assert leaves == [1, 2, 3, tree[3]]  # a class that is not registered is a leaf
+    again = _pytree.tree_unflatten(leaves, spec)
+    assert again == tree
+    assert again[0].default_factory is list
+    assert again[1].maxlen == 3
+    assert _pytree.LeafSpec().is_leaf()
+    assert not spec.is_leaf()
+
+
+def test_arguments_of_module_to():
+    parse_to = disttorch._C._nn._parse_to
+    assert parse_to("cpu", disttorch.float64) == (disttorch.device("cpu"), disttorch.float64, False, None)
+    assert parse_to(disttorch.ones(1, dtype=disttorch.float16), True)[1:3] == (disttorch.float16, True)
+    assert parse_to(dtype=disttorch.float32, memory_format=disttorch.channels_last)[0] is None
+    with pytest.raises(TypeError, match="unexpected 'place'"):
+        parse_to(place="cpu")
+
+
+def test_classes_of_which_nothing_is():
+    assert not isinstance(disttorch.jit.script(disttorch.nn.ReLU()), disttorch.ScriptModule)
+    with pytest.raises(NotImplementedError, match="have no graph"):
+        disttorch.fx.GraphModule()
+    with disttorch.autograd.profiler.emit_nvtx(enabled=False):
+        pass
+    with pytest.raises(RuntimeError, match="NVTX"), disttorch.autograd.profiler.emit_nvtx():
+        pass

@@ -52,7 +52,8 @@ _ERRORS = {
 __all__ = sorted([name for name in (*_HOME_OF, *_ERRORS, "GradBucket") if name[0] != "_"])
 
 _ROOMS = (
-    "_functional_collectives algorithms device_mesh distributed_c10d elastic fsdp launch launcher optim run tensor"
+    "_functional_collectives algorithms device_mesh distributed_c10d elastic fsdp launch launcher optim run tensor "
+    "utils"
 ).split()
 
 

@@ -32,7 +32,10 @@ def trace(func: Any, example_inputs: Any = None, *_: Any, example_kwarg_inputs: 
 
 freeze = optimize_for_inference = _itself
 ignore = unused = export = script_method = script_if_tracing = interface = _decorator
-ScriptModule = Module
+
+
+class ScriptModule(Module):
+    """A base class for modules that are written to be compiled. `script` gives no instances of it."""
 
 
 def is_scripting() -> bool:

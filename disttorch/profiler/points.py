@@ -11,7 +11,7 @@ from ..autograd.op import Op, OpNode
 from ..autograd.variable import Tensor
 from ..nn.modules.module import Module
 from ..optim.optimizer import register_optimizer_step_post_hook, register_optimizer_step_pre_hook
-from ..utils.data.dataloader import _Iteration
+from ..utils.data.dataloader import _BaseDataLoaderIter
 
 # Of the functions that `FunctionPoints` means, those without an `op`, by which it knows the others; 2 / x is two
 # of them.
@@ -140,7 +140,7 @@ POINTS = (
     Point("module", Module, "__call__", lambda module, *_: type(module).__name__),
     Point(
         "dataloader",
-        _Iteration,
+        _BaseDataLoaderIter,
         "__next__",
         lambda iterator: f"enumerate(DataLoader)#{type(iterator).__name__}.__next__",
     ),

@@ -20,6 +20,16 @@ class ProfilerActivity(Enum):
     CUDA = 2
 
 
+def supported_activities() -> set[ProfilerActivity]:
+    """What can be recorded."""
+    return {ProfilerActivity.CPU}
+
+
+def kineto_available() -> bool:
+    """True: whoever asks wants to know whether `profile` takes a schedule and writes traces."""
+    return True
+
+
 class ProfilerAction(Enum):
     """What a profiler does in a step."""
 

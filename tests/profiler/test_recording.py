@@ -86,7 +86,7 @@ def test_a_profile_shows_steps_and_batches():
             optimizer.step()
     counts = {e.key: e.count for e in p.key_averages()}
     assert counts["Optimizer.step#SGD.step"] == 2
-    assert counts["enumerate(DataLoader)#_Here.__next__"] == 3
+    assert counts["enumerate(DataLoader)#_SingleProcessDataLoaderIter.__next__"] == 3
 
 
 def read(path):

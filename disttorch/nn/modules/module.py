@@ -43,6 +43,24 @@ TABLES = [
 _hooks_everywhere = everywhere.calls
 
 
+def parse_to(*args, **kwargs) -> tuple:
+    """(device, dtype, non_blocking, memory_format) that the arguments of `Module.to` mean, None where they say none."""
+    memory_format, non_blocking = kwargs.pop("memory_format", None), kwargs.pop("non_blocking", False)
+    device, dtype = kwargs.pop("device", None), kwargs.pop("dtype", None)
+    if kwargs:
+        raise TypeError(f"to() received an invalid combination of arguments - unexpected '{next(iter(kwargs))}'")
+    for a in args:
+        if isinstance(a, Tensor):
+            device, dtype = a.device, a.dtype
+        elif isinstance(a, dtypes.dtype):
+            dtype = a
+        elif isinstance(a, bool):
+            non_blocking = a
+        elif a is not None:
+            device = a
+    return None if device is None else devices.device(device), dtype, non_blocking, memory_format
+
+
 class Module(Hooks, State):
     """Base of all layers and networks; a subclass makes its parts in `__init__` and computes in `forward`.
 
@@ -393,25 +411,14 @@ class Module(Hooks, State):
         A dtype must be floating or complex, and concerns only such tensors. Keywords: device, dtype, non_blocking,
         memory_format (torch.channels_last: for tensors with four dimensions).
         """
-        memory_format = kwargs.pop("memory_format", None)
-        device, dtype = kwargs.pop("device", None), kwargs.pop("dtype", None)
-        kwargs.pop("non_blocking", None)
-        if kwargs:
-            raise TypeError(f"to() received an invalid combination of arguments - unexpected '{next(iter(kwargs))}'")
-        for a in args:
-            if isinstance(a, Tensor):
-                device, dtype = a.device, a.dtype
-            elif isinstance(a, dtypes.dtype):
-                dtype = a
-            elif a is not None and not isinstance(a, bool):
-                device = a
+        device, dtype, _, memory_format = parse_to(*args, **kwargs)
         if dtype is not None and not (dtype.is_floating_point or dtype.is_complex):
             raise TypeError(
                 f"nn.Module.to only accepts floating point or complex dtypes, but got desired dtype={dtype}"
             )
 
         def convert(t):
-            if t.device.type == "meta" and device is not None and devices.device(device).type != "meta":
+            if t.device.type == "meta" and device is not None and device.type != "meta":
                 raise NotImplementedError(
                     "Cannot copy out of meta tensor; no data! Please use torch.nn.Module.to_empty() instead of "
                     "torch.nn.Module.to() when moving module from meta to a different device."

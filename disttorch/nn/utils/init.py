@@ -9,7 +9,7 @@ from ..modules.module import Module
 def skip_init(module_cls: type, *args, **kwargs):
     """`module_cls(*args, **kwargs)`, whose parameters' values are not to be relied on; no random number is used up.
 
-    RuntimeError for what is no module class or takes no `device`.
+    RuntimeError for a class that is no module's, or that takes no `device`.
     """
     if not issubclass(module_cls, Module):
         raise RuntimeError(f"Expected a Module; got {module_cls}")

@@ -156,11 +156,11 @@ class DataLoader(Generic[T]):
 
     def __iter__(self):
         if not self.num_workers:
-            return _Here(self)
+            return _SingleProcessDataLoaderIter(self)
         if not self.persistent_workers:
-            return _Elsewhere(self)
+            return _MultiProcessingDataLoaderIter(self)
         if self._iterator is None:
-            self._iterator = _Elsewhere(self)
+            self._iterator = _MultiProcessingDataLoaderIter(self)
         else:
             self._iterator._reset(self)
         return self._iterator
@@ -214,7 +214,7 @@ def _warn_of_many(num_workers: int):
         )
 
 
-class _Iteration:
+class _BaseDataLoaderIter:
     """One pass over the batches."""
 
     def __init__(self, loader: DataLoader):
@@ -257,7 +257,7 @@ class _Iteration:
         warnings.warn(text, stacklevel=3)
 
 
-class _Here(_Iteration):
+class _SingleProcessDataLoaderIter(_BaseDataLoaderIter):
     """Batches made in this process."""
 
     def __init__(self, loader: DataLoader):
@@ -268,7 +268,7 @@ class _Here(_Iteration):
         return self._fetch(next(self._indices))
 
 
-class _Elsewhere(_Iteration):
+class _MultiProcessingDataLoaderIter(_BaseDataLoaderIter):
     """Batches made by worker processes, which end with this object."""
 
     def __init__(self, loader: DataLoader):
@@ -283,8 +283,12 @@ class _Elsewhere(_Iteration):
             return self._workers.next()
         except StopIteration:
             if not self._loader.persistent_workers:
-                self._workers.stop()
+                self._shutdown_workers()
             raise
+
+    def _shutdown_workers(self):
+        """End the processes; Lightning calls it."""
+        self._workers.stop()
 
     def _reset(self, loader: DataLoader):
         """Begin again with the same processes."""

@@ -1,6 +1,9 @@
 """torch._C: what libraries call of PyTorch's compiled part. There is none here."""
 
+from importlib import import_module
+
 _TensorMeta = type  # the class of the class Tensor
+_ROOMS = ("_distributed_c10d", "_nn")
 
 
 def _cuda_isInBadFork() -> bool:
@@ -10,3 +13,9 @@ def _cuda_isInBadFork() -> bool:
 
 def _log_api_usage_once(event: str) -> None:
     """Nothing is counted or sent."""
+
+
+def __getattr__(name: str):
+    if name in _ROOMS:
+        return import_module(f".{name}", __name__)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
