@@ -154,7 +154,13 @@ class TensorMethods:
         return ops.conj(self.mT)
 
     def adjoint(self):
-        return self.mH
+        return self.mH if self._data.ndim else ops.conj(self)
+
+    def where(self, condition, other):
+        return ops.where(condition, self, other)
+
+    def polygamma(self, n):
+        return ops.polygamma(n, self)
 
     @property
     def real(self):
@@ -314,18 +320,9 @@ class TensorMethods:
             size, fill_value, dtype=dtype or self.dtype, device=device or self.device, requires_grad=requires_grad
         )
 
-    def new_empty(self, *size, dtype=None, device=None, requires_grad=False, **_):
-        return ops.empty(*size, dtype=dtype or self.dtype, device=device or self.device, requires_grad=requires_grad)
-
     def new_empty_strided(self, size, stride, *, dtype=None, device=None, requires_grad=False, **_):
         d, where = dtype or self.dtype, device or self.device
         return ops.empty_strided(size, stride, dtype=d, device=where, requires_grad=requires_grad)
-
-    def new_zeros(self, *size, dtype=None, device=None, requires_grad=False, **_):
-        return ops.zeros(*size, dtype=dtype or self.dtype, device=device or self.device, requires_grad=requires_grad)
-
-    def new_ones(self, *size, dtype=None, device=None, requires_grad=False, **_):
-        return ops.ones(*size, dtype=dtype or self.dtype, device=device or self.device, requires_grad=requires_grad)
 
     def new(self, *args, device=None):
         """A tensor of this dtype: of the sizes given, or from the data given."""

@@ -26,13 +26,13 @@ log_softmax logaddexp logaddexp2 logcumsumexp logdet logical_and logical_not log
 lu lu_solve masked_fill masked_scatter masked_select matmul matrix_exp matrix_power max maximum mean median min minimum
 mm mode moveaxis movedim msort mul multinomial multiply mv mvlgamma nan_to_num nanmean nanmedian nanquantile nansum
 narrow narrow_copy ne neg negative nextafter nonzero norm normal_ not_equal numel orgqr ormqr outer permute pinverse
-polygamma positive pow prelu prod put qr quantile rad2deg random_ ravel real reciprocal relu remainder renorm repeat
+positive pow prelu prod put qr quantile rad2deg random_ ravel real reciprocal relu remainder renorm repeat
 repeat_interleave reshape reshape_as resize_as_ resolve_conj resolve_neg roll rot90 round rsqrt scatter scatter_add
 scatter_reduce searchsorted select select_scatter sgn sigmoid sign signbit sin sinc sinh slice_scatter slogdet softmax
 sort split split_with_sizes sqrt square squeeze std stft sub subtract sum sum_to_size svd swapaxes swapdims t take
 take_along_dim tan tanh tensor_split tile to topk trace transpose triangular_solve tril triu true_divide trunc unbind
 unflatten unfold uniform_ unique unique_consecutive unsafe_chunk unsafe_split unsqueeze var vdot view view_as
-view_as_complex view_as_real vsplit where xlogy zero_
+view_as_complex view_as_real vsplit xlogy zero_
 """.split()
 
 # Methods with an in-place form `<name>_`.
@@ -167,6 +167,20 @@ for _method, _dtype in {
     "bool": dtypes.bool_, "cfloat": dtypes.complex64, "cdouble": dtypes.complex128,
 }.items():  # fmt: skip
     _bind(_method, _conversion(_dtype))
+
+
+def _made_like(make):
+    """The method that makes a tensor of given sizes, of this one's dtype and on its device."""
+
+    def method(self, *size, dtype=None, device=None, **named):
+        return make(*size, dtype=dtype or self.dtype, device=device or self.device, **named)
+
+    method.__name__ = method.__qualname__ = f"new_{make.__name__}"
+    return method
+
+
+for _make in ops.empty, ops.zeros, ops.ones:
+    _bind(f"new_{_make.__name__}", _made_like(_make))
 
 for _holder in TensorMethods, _Operators:
     for _name, _value in vars(_holder).items():

@@ -21,7 +21,6 @@ from .diagonal import *
 from .dims import Size
 from .distance import *
 from .drawing import *
-from .dropout import *
 from .error_functions import *
 from .extremes import *
 from .fill import *
@@ -59,6 +58,7 @@ from .statistics import *
 from .tapers import *
 from .turning import *
 from .unary import *
+from .weighted import *
 from .windows import *
 
 __all__ = [name for name, value in globals().items() if not name.startswith("_") and not isinstance(value, _ModuleType)]

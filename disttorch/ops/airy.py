@@ -9,9 +9,8 @@ import math
 
 import numpy as np
 
-from .bessel import _no_derivative
+from .bessel import without_gradient
 from .gamma import in_float64
-from .pointwise import unary
 
 _FAR = -10.0
 _STEP = 0.1
@@ -55,6 +54,6 @@ def _airy_ai(x):
     return np.where(np.isneginf(x), 0.0, np.where(np.isnan(x), x, value))
 
 
-airy_ai = unary("special_airy_ai", _airy_ai, x=_no_derivative("airy_ai"))
+airy_ai = without_gradient("airy_ai", _airy_ai)
 
 __all__: list[str] = []

@@ -1,5 +1,7 @@
 """Checks of arguments that several families share, with PyTorch's texts."""
 
+import functools
+
 from .. import dtypes
 from ..autograd.variable import Tensor
 
@@ -32,6 +34,26 @@ def need_floating(t: Tensor, kernel: str) -> None:
         raise NotImplementedError(f"\"{kernel}\" not implemented for '{dtypes.SCALAR_NAMES[t.dtype]}'")
 
 
+def known(kernel: str, kinds: str):
+    """Decorates a function of arrays: NotImplementedError (PyTorch's text) unless the first one's elements are of these
+    kinds: b(ools), i(ntegers), h(alves: floats of 16 bits), f(loats of more), c(omplex numbers).
+    """
+
+    def decorate(function):
+        @functools.wraps(function)
+        def forward(a, *args, **settings):
+            kind = a.dtype.kind
+            if ("h" if kind in "fV" and a.dtype.itemsize == 2 else "i" if kind == "u" else kind) not in kinds:
+                raise NotImplementedError(
+                    f"\"{kernel}\" not implemented for '{dtypes.SCALAR_NAMES[dtypes.FROM_NUMPY[a.dtype]]}'"
+                )
+            return function(a, *args, **settings)
+
+        return forward
+
+    return decorate
+
+
 def repeated(value, n: int) -> tuple | None:
     """One int for all of `n` axes, or one for each, as a tuple of ints; None if there are too few or too many."""
     if not isinstance(value, (tuple, list)):
@@ -41,4 +63,4 @@ def repeated(value, n: int) -> tuple | None:
     return tuple([v.__index__() for v in value]) if len(value) == n else None
 
 
-__all__ = ["C_NAMES", "need_floating", "need_tensor", "need_tensors", "repeated"]
+__all__ = ["C_NAMES", "known", "need_floating", "need_tensor", "need_tensors", "repeated"]

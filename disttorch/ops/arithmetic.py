@@ -4,13 +4,13 @@ import functools
 
 import numpy as np
 
-from ..autograd.inplace import write
 from ..autograd.op import Op
 from ..autograd.variable import Tensor
-from ..dtypes import FLOATING, bool_, float32
+from ..dtypes import COMPLEX, FLOATING, bool_
 from ..kernels import for_device
-from .arguments import need_tensor
+from .arguments import known
 from .comparison import where
+from .numbers_first import sorted_out
 from .pointwise import binary, check_operands, hushed, inplace_of, no_gradient, result_dtype
 
 LARGE = 1 << 16  # elements from which threads may share an addition
@@ -24,14 +24,14 @@ def _plus(a, b, out=None):
 
 
 # A gradient that comes out broadcast is summed to its input's shape by the sweep.
-_add = binary("add", _plus, x=lambda g: g, y=lambda g: g)
-_sub = binary("sub", np.subtract, x=lambda g: g, y=lambda g: -g, bools=False, numbers="either")
-mul = binary("mul", np.multiply, x=lambda g, y: g * conj(y), y=lambda g, x: g * conj(x))
+_add = binary("add", _plus, x=lambda g: g, y=lambda g: g, numbers="any")
+_sub = binary("sub", np.subtract, x=lambda g: g, y=lambda g: -g, bools=False, numbers="any")
+mul = binary("mul", np.multiply, numbers="any", x=lambda g, y: g * conj(y), y=lambda g, x: g * conj(x))
 _true_div = binary(
     "div",
     hushed(np.true_divide),
     floats=True,
-    numbers="either",
+    numbers="any",
     x=lambda g, y: g / conj(y),
     y=lambda g, x, y: -g * conj((x / y) / y),
 )
@@ -54,26 +54,45 @@ def _scaled(other, alpha, name, input):
     whole = [t for t in (input, other) if isinstance(t, Tensor)]
     if isinstance(alpha, float) and result_dtype(*whole).category < FLOATING:
         raise RuntimeError("For integral input tensors, argument alpha must not be a floating point number.")
-    if isinstance(alpha, bool) and result_dtype(*whole) is not bool_:
+    d = result_dtype(*whole)
+    if isinstance(alpha, bool) and d is not bool_:
         raise RuntimeError("Boolean alpha only supported for Boolean results.")
-    return other * alpha
+    if isinstance(alpha, complex) and d.category < COMPLEX:
+        raise RuntimeError("For non-complex input tensors, argument alpha must not be a complex number.")
+    return other.to(d) * bool(alpha) if d is bool_ else (other.to(d) if isinstance(other, Tensor) else other) * alpha
 
 
-def add(input, other, *, alpha=1, out=None):
+def _third(name, input, other, alpha):
+    """(other, alpha) of name(input, other, alpha), or of the older name(input, alpha, other)."""
+    if not isinstance(alpha, Tensor):
+        return other, alpha
+    (_, other), named = sorted_out(name, ("alpha",), (input, other, alpha))
+    return other, named["alpha"]
+
+
+def add(input, other, *third, alpha=1, out=None):
     """input + alpha * other."""
+    if third:
+        other, alpha = _third("add", input, other, *third)
     return _add(input, other if alpha == 1 else _scaled(other, alpha, "add", input), out=out)
 
 
-def sub(input, other, *, alpha=1, out=None):
+def sub(input, other, *third, alpha=1, out=None):
     """input - alpha * other."""
+    if third:
+        other, alpha = _third("sub", input, other, *third)
     return _sub(input, other if alpha == 1 else _scaled(other, alpha, "sub", input), out=out)
 
 
-def add_(self, other, *, alpha=1):
+def add_(self, other, *third, alpha=1):
+    if third:
+        other, alpha = _third("add_", self, other, *third)
     return _add.inplace(self, other if alpha == 1 else _scaled(other, alpha, "add", self))
 
 
-def sub_(self, other, *, alpha=1):
+def sub_(self, other, *third, alpha=1):
+    if third:
+        other, alpha = _third("sub_", self, other, *third)
     return _sub.inplace(self, other if alpha == 1 else _scaled(other, alpha, "sub", self))
 
 
@@ -92,7 +111,7 @@ _rsub = binary(
 _rsub.operator.__name__ = "rsub"  # what profiles call it
 
 
-def rsub(input, other, *, alpha=1):
+def rsub(input, other, alpha=1):
     """other - alpha * input."""
     check_operands("rsub", input, other, "other")
     return _rsub(input, other) if alpha == 1 else sub(other, input, alpha=alpha)
@@ -145,27 +164,31 @@ def _floored(a, b):
     return np.where(np.equal(b, 0), np.true_divide(a, b), q).astype(kind, copy=False)
 
 
-_trunc_div = binary("div", _truncated, node="DivBackward1", x=no_gradient, y=no_gradient, bools=False)
+_trunc_div = binary("div", known("div_trunc_cpu", "ihf")(_truncated), node="DivBackward1", x=no_gradient, y=no_gradient)
 floor_divide = binary(
-    "floor_divide", _floored, node="NotImplemented", x=no_gradient, y=no_gradient, bools=False, numbers="either"
+    "floor_divide",
+    known("div_floor_cpu", "ihf")(_floored),
+    node="NotImplemented",
+    x=no_gradient,
+    y=no_gradient,
+    numbers="any",
 )
 remainder = binary(
     "remainder",
-    _whole_division(np.remainder),
+    known("remainder_cpu", "ihf")(_whole_division(np.remainder)),
     x=lambda g: g,
     y=lambda g, x, y: -g * div(x, y, rounding_mode="floor"),
-    bools=False,
     numbers="either",
 )
 fmod = binary(
     "fmod",
-    _whole_division(np.fmod),
+    known("fmod_cpu", "ihf")(_whole_division(np.fmod)),
     x=lambda g: g,
     y=lambda g, x, y: -g * div(x, y, rounding_mode="trunc"),
-    bools=False,
 )
 
 
+@known("pow", "ihfc")
 def _power(a, b):
     if np.result_type(a, b).kind == "i" and np.any(
         np.less(b, 0)
@@ -299,7 +322,11 @@ atan2 = binary(
     numbers="none",
 )
 hypot = binary(
-    "hypot", np.hypot, x=lambda g, x, out: g * (x / out), y=lambda g, y, out: g * (y / out), bools=False, numbers="none"
+    "hypot",
+    known("hypot_cpu", "hf")(np.hypot),
+    x=lambda g, x, out: g * (x / out),
+    y=lambda g, y, out: g * (y / out),
+    numbers="none",
 )
 copysign = binary(
     "copysign",
@@ -308,17 +335,35 @@ copysign = binary(
     x=lambda g, x, out: g * (out / x).masked_fill(x == 0, 0),
     y=no_gradient,
 )
-nextafter = binary("nextafter", np.nextafter, node="NextafterBackward0", x=lambda g: g, y=no_gradient, numbers="none")
+nextafter = binary(
+    "nextafter",
+    known("nextafter_cpu", "hf")(np.nextafter),
+    node="NextafterBackward0",
+    x=lambda g, x, y: g * (x != y),
+    y=no_gradient,
+    numbers="none",
+)
+
+
+@hushed
+def log_of_sum(a, b):
+    """log(exp(a) + exp(b)), without overflow."""
+    if a.dtype.kind != "c":
+        return np.logaddexp(a, b)
+    top, low = np.where(a.real >= b.real, (a, b), (b, a))
+    return top + np.log1p(np.exp(low - top))
+
+
 logaddexp = binary(
     "logaddexp",
-    hushed(np.logaddexp),
-    x=lambda g, x, y: g / (1 + (y - x).exp()),
-    y=lambda g, x, y: g / (1 + (x - y).exp()),
+    known("logaddexp_cpu", "hfc")(log_of_sum),
+    x=lambda g, x, y: g / conj(1 + (y - x).exp()),
+    y=lambda g, x, y: g / conj(1 + (x - y).exp()),
     numbers="none",
 )
 logaddexp2 = binary(
     "logaddexp2",
-    hushed(np.logaddexp2),
+    known("logaddexp2_cpu", "hf")(hushed(np.logaddexp2)),
     x=lambda g, x, y: g / (1 + (y - x).exp2()),
     y=lambda g, x, y: g / (1 + (x - y).exp2()),
     numbers="none",
@@ -344,8 +389,11 @@ gcd = binary("gcd", np.gcd, x=lambda g: g, y=lambda g: g, result=True, numbers="
 lcm = binary("lcm", np.lcm, x=lambda g: g, y=lambda g: g, result=True, numbers="none")
 
 
-def _xlog(log):
+def times_log(log):
+    """A function of two arrays: a * log(b), which is 0 where a is."""
+
     def forward(a, b):
+        b = np.asarray(b, a.dtype)  # it may be a number
         value = a * log(b)
         return np.where(np.isnan(b), b, np.where(a == 0, np.zeros_like(value), value))
 
@@ -354,7 +402,7 @@ def _xlog(log):
 
 xlogy = binary(
     "xlogy",
-    _xlog(np.log),
+    known("xlogy_cpu", "hf")(times_log(np.log)),
     floats=True,
     numbers="either",
     x=lambda g, x, y: (
@@ -368,86 +416,13 @@ def _log_tensor(y):
     return y.log() if isinstance(y, Tensor) else _log_of(y)
 
 
-def _in_float32(function):
-    """The function computed in float32 where its result is a 16-bit float, and rounded once."""
-
-    @functools.wraps(function)
-    def computed(*operands, **kwargs):
-        d = result_dtype(*operands)
-        if d.itemsize == 2 and d.is_floating_point:
-            return function(*[t.to(float32) if isinstance(t, Tensor) else t for t in operands], **kwargs).to(d)
-        return function(*operands, **kwargs)
-
-    return computed
-
-
-@_in_float32
-def _plus_product(x, a, b, value):
-    return x + (a * b if value == 1 else a * b * value)
-
-
-@_in_float32
-def _plus_quotient(x, a, b, value):
-    return x + (a / b if value == 1 else a * value / b)
-
-
-def addcmul(input, tensor1, tensor2, *, value=1, out=None):
-    """input + value * tensor1 * tensor2."""
-    return write(out, _plus_product(input, tensor1, tensor2, value=value), input, tensor1, tensor2)
-
-
-def addcdiv(input, tensor1, tensor2, *, value=1, out=None):
-    """input + value * tensor1 / tensor2; integers are refused as in PyTorch."""
-    need_tensor(input, "addcdiv", "input", 1)
-    if all(t._data.dtype.kind in "iub" for t in (tensor1, tensor2)):
-        raise RuntimeError(
-            "Integer division with addcdiv is no longer supported, and in a future  release addcdiv will perform a "
-            "true division of tensor1 and tensor2. The historic addcdiv behavior can be implemented as (input + value "
-            "* torch.trunc(tensor1 / tensor2)).to(input.dtype) for integer inputs and as (input + value * tensor1 / "
-            "tensor2) for float inputs. The future addcdiv behavior is just the latter implementation: (input + value "
-            "* tensor1 / tensor2), for all dtypes."
-        )
-    return write(out, _plus_quotient(input, tensor1, tensor2, value=value), input, tensor1, tensor2)
-
-
-_lerp = Op(
-    "LerpBackward0",
-    lambda start, end, weight: np.where(
-        np.abs(weight) < 0.5, start + weight * (end - start), end - (end - start) * (1 - weight)
-    ).astype(start.dtype, copy=False),
-    start=lambda g, weight: g * conj(1 - weight),
-    end=lambda g, weight: g * conj(weight),
-    weight=lambda g, start, end: g * conj(end - start),
-)
-
-
-@_in_float32
-def _weighted(start, end, weight):
-    return _lerp(start, end, weight)
-
-
-def lerp(input, end, weight, *, out=None):
-    """input + weight * (end - input)."""
-    need_tensor(input, "lerp", "input", 1)
-    if input.dtype is not end.dtype:
-        raise RuntimeError(f"expected dtype {_name(input)} for `end` but got dtype {_name(end)}")
-    if isinstance(weight, Tensor) and weight.dtype is not input.dtype:
-        raise RuntimeError(f"expected dtype {_name(input)} for `weight` but got dtype {_name(weight)}")
-    return write(out, _weighted(input, end, weight), input, end, weight)
-
-
-def _name(t):
-    names = {"float32": "float", "float64": "double", "int64": "long int", "int32": "int", "float16": "c10::Half"}
-    return names.get(t.dtype.name, t.dtype.name)
-
-
 multiply, subtract, divide = mul, sub, div
 true_divide = lambda input, other, *, out=None: div(input, other, out=out)  # noqa: E731
 arctan2 = atan2
 
 __all__ = [
-    "add", "add_", "addcdiv", "addcmul", "arctan2", "atan2", "conj", "copysign", "div", "divide", "float_power",
-    "floor_divide", "fmax", "fmin", "fmod", "gcd", "heaviside", "hypot", "lcm", "lerp", "logaddexp", "logaddexp2",
+    "add", "add_", "arctan2", "atan2", "conj", "copysign", "div", "divide", "float_power",
+    "floor_divide", "fmax", "fmin", "fmod", "gcd", "heaviside", "hypot", "lcm", "logaddexp", "logaddexp2",
     "maximum", "minimum", "mul", "multiply", "nextafter", "pow", "remainder", "rsub", "sub", "sub_", "subtract",
     "true_divide", "xlogy",
 ]  # fmt: skip

@@ -10,6 +10,7 @@ import math
 
 import numpy as np
 
+from .arguments import known
 from .gamma import in_float64
 from .pointwise import unary
 
@@ -131,17 +132,17 @@ def _k(n: int, scaled: bool):
     return value
 
 
-def _no_derivative(name: str):
-    def rule(g):
-        raise NotImplementedError(f"the derivative for '{name}' is not implemented.")
-
-    return rule
+def without_gradient(name: str, function):
+    """The function of a tensor; no gradient flows through it."""
+    return unary(f"special_{name}", known(f"{name}_cpu", "f")(function), result=True)
 
 
-i0 = unary("i0", _i(0, False), x=lambda g, x: g * i1(x))
-i0e = unary("i0e", _i(0, True), x=lambda g, x, out: g * (i1e(x) - x.sgn() * out))
-i1 = unary("i1", _i(1, False), x=lambda g, x, out: g * (i0(x) - _over(out, x)))
-i1e = unary("i1e", _i(1, True), x=lambda g, x, out: g * (i0e(x) - out * x.sgn() - _over(out, x)))
+i0 = unary("i0", known("i0_vml_cpu", "hf")(_i(0, False)), x=lambda g, x: g * i1(x))
+i0e = unary("i0e", known("i0e_cpu", "hf")(_i(0, True)), x=lambda g, x, out: g * (i1e(x) - x.sgn() * out))
+i1 = unary("i1", known("i1_cpu", "hf")(_i(1, False)), x=lambda g, x, out: g * (i0(x) - _over(out, x)))
+i1e = unary(
+    "i1e", known("i1e_cpu", "hf")(_i(1, True)), x=lambda g, x, out: g * (i0e(x) - out * x.sgn() - _over(out, x))
+)
 
 
 def _over(out, x):
@@ -149,20 +150,16 @@ def _over(out, x):
     return (out / x).masked_fill(x == 0, 0.5)
 
 
-bessel_j0 = unary("special_bessel_j0", _j(0), x=_no_derivative("bessel_j0"))
-bessel_j1 = unary("special_bessel_j1", _j(1), x=_no_derivative("bessel_j1"))
-bessel_y0 = unary("special_bessel_y0", _y(0), x=_no_derivative("bessel_y0"))
-bessel_y1 = unary("special_bessel_y1", _y(1), x=_no_derivative("bessel_y1"))
-modified_bessel_i0 = unary("special_modified_bessel_i0", _i(0, False), x=_no_derivative("modified_bessel_i0"))
-modified_bessel_i1 = unary("special_modified_bessel_i1", _i(1, False), x=_no_derivative("modified_bessel_i1"))
-modified_bessel_k0 = unary("special_modified_bessel_k0", _k(0, False), x=_no_derivative("modified_bessel_k0"))
-modified_bessel_k1 = unary("special_modified_bessel_k1", _k(1, False), x=_no_derivative("modified_bessel_k1"))
-scaled_modified_bessel_k0 = unary(
-    "special_scaled_modified_bessel_k0", _k(0, True), x=_no_derivative("scaled_modified_bessel_k0")
-)
-scaled_modified_bessel_k1 = unary(
-    "special_scaled_modified_bessel_k1", _k(1, True), x=_no_derivative("scaled_modified_bessel_k1")
-)
+bessel_j0 = without_gradient("bessel_j0", _j(0))
+bessel_j1 = without_gradient("bessel_j1", _j(1))
+bessel_y0 = without_gradient("bessel_y0", _y(0))
+bessel_y1 = without_gradient("bessel_y1", _y(1))
+modified_bessel_i0 = without_gradient("modified_bessel_i0", _i(0, False))
+modified_bessel_i1 = without_gradient("modified_bessel_i1", _i(1, False))
+modified_bessel_k0 = without_gradient("modified_bessel_k0", _k(0, False))
+modified_bessel_k1 = without_gradient("modified_bessel_k1", _k(1, False))
+scaled_modified_bessel_k0 = without_gradient("scaled_modified_bessel_k0", _k(0, True))
+scaled_modified_bessel_k1 = without_gradient("scaled_modified_bessel_k1", _k(1, True))
 
 
 @in_float64
@@ -173,6 +170,6 @@ def _spherical_j0(x):
     )
 
 
-spherical_bessel_j0 = unary("special_spherical_bessel_j0", _spherical_j0, x=_no_derivative("spherical_bessel_j0"))
+spherical_bessel_j0 = without_gradient("spherical_bessel_j0", _spherical_j0)
 
 __all__ = ["i0"]

@@ -10,7 +10,7 @@ from ..autograd.op import Op
 from ..autograd.variable import Tensor, wrap
 from ..dtypes import FROM_NUMPY, SCALAR_NAMES, bool_
 from ..kernels.portable.masking import chosen
-from .arguments import need_tensor
+from .arguments import known, need_tensor
 from .pointwise import binary, broadcast_error, check_operands, common_device, hushed, operand, result_dtype
 
 
@@ -66,7 +66,10 @@ def _bitwise(name, ufunc):
 
 bitwise_and, bitwise_or = _bitwise("bitwise_and", np.bitwise_and), _bitwise("bitwise_or", np.bitwise_or)
 bitwise_xor = _bitwise("bitwise_xor", np.bitwise_xor)
-bitwise_left_shift, bitwise_right_shift = _bitwise("lshift", np.left_shift), _bitwise("rshift", np.right_shift)
+bitwise_left_shift, bitwise_right_shift = (
+    _bitwise(name, known(f"{name}_cpu", "i")(ufunc))
+    for name, ufunc in (("lshift", np.left_shift), ("rshift", np.right_shift))
+)
 not_equal, less, less_equal, greater, greater_equal = ne, lt, le, gt, ge
 
 

@@ -193,7 +193,15 @@ def _splitter(name, least, dim):
                 f"torch.{name} requires a tensor with at least {least} dimension{'s' if least > 1 else ''}, but got a "
                 f"tensor with {n} dimensions!"
             )
-        return tensor_split(input, indices_or_sections, dim if n > 1 or name != "hsplit" else 0)
+        along = dim if n > 1 else 0
+        if isinstance(indices_or_sections, int):
+            size = input._data.shape[along]
+            if indices_or_sections == 0 or size % indices_or_sections:
+                raise RuntimeError(
+                    f"torch.{name} attempted to split along dimension {along}, but the size of the dimension {size} is "
+                    f"not divisible by the split_size {indices_or_sections}!"
+                )
+        return tensor_split(input, indices_or_sections, along)
 
     function.__name__ = function.__qualname__ = name
     function.__doc__ = f"tensor_split along the dimension of NumPy's {name}."

@@ -27,9 +27,13 @@ def cosine_similarity(x1, x2, dim=1, eps=1e-8):
     if not d.is_floating_point:
         raise RuntimeError(f"expected common dtype to be floating point, yet common dtype is {dtypes.SCALAR_NAMES[d]}")
     x1, x2 = broadcast_tensors(x1.to(d), x2.to(d))
-    unit1 = x1 / vector_norm(x1, 2, dim, True).clamp(min=eps)
-    unit2 = x2 / vector_norm(x2, 2, dim, True).clamp(min=eps)
-    return (unit1 * unit2).sum(dim)
+    return (_unit(x1, dim, eps) * _unit(x2, dim, eps)).sum(dim)
+
+
+def _unit(x, dim, eps):
+    """x / max(|x|, eps); the gradient does not see the maximum, as in PyTorch."""
+    size = vector_norm(x, 2, dim, True)
+    return x / (size + (size.detach().clamp(min=eps) - size.detach()))
 
 
 def pdist(input, p=2.0):

@@ -6,7 +6,7 @@ from .. import random, sampling
 from ..autograd.op import Op
 from ..autograd.variable import Tensor, wrap
 from ..devices import scope
-from ..dtypes import bool_
+from ..dtypes import SCALAR_NAMES, bool_
 from .activation import in_place
 from .arguments import need_tensor
 from .creation import empty_like
@@ -42,6 +42,11 @@ def _features(name, input):
 
 
 def _dropped(input, shape, p, inplace):
+    d = input.dtype
+    if d.is_complex:
+        raise NotImplementedError(f"\"bernoulli_scalar_cpu_\" not implemented for '{SCALAR_NAMES[d]}'")
+    if not d.is_floating_point:
+        raise RuntimeError(f"result type Float can't be cast to the desired output type {SCALAR_NAMES[d]}")
     if p == 1:
         zero = _multiply_zero
         return in_place(zero, input) if inplace else zero(input)
@@ -147,4 +152,4 @@ def feature_alpha_dropout(input, p=0.5, training=False, inplace=False):
     return _alpha(input, _features("feature_alpha_dropout", input), p, inplace)
 
 
-__all__ = ["alpha_dropout", "dropout", "feature_alpha_dropout"]
+__all__: list[str] = []

@@ -6,6 +6,8 @@ import numpy as np
 
 from ..kernels import for_device
 from ..kernels.portable.special import LARGE_P, LARGE_Q, MIDDLE_END, MIDDLE_P, MIDDLE_Q, SMALL_END, SMALL_P, SMALL_Q
+from .arguments import known
+from .arithmetic import times_log
 from .gamma import in_float64
 from .pointwise import binary, hushed, unary
 
@@ -13,6 +15,7 @@ _TWO_OVER_ROOT_PI = 2 / math.sqrt(math.pi)
 _ROOT_2 = math.sqrt(2)
 
 
+@known("erf_vml_cpu", "hf")
 def _erf(a):
     a = np.asarray(a) if isinstance(a, np.generic) else a
     return for_device("cpu" if isinstance(a, np.ndarray) else "cuda").erf(a)
@@ -32,6 +35,7 @@ def _scaled_tail(a):
     return np.where(a <= SMALL_END, small, np.where(a <= MIDDLE_END, value, far))
 
 
+@known("erfc_vml_cpu", "hf")
 @in_float64
 def _erfc(x):
     a = np.abs(x)
@@ -39,6 +43,7 @@ def _erfc(x):
     return np.where(x < 0, 2 - tail, tail)
 
 
+@known("erfcx_cpu", "f")
 @in_float64
 def _erfcx(x):
     tail = _scaled_tail(np.abs(x))
@@ -58,6 +63,7 @@ _TAIL = (
 )  # fmt: skip
 
 
+@known("erfinv_vml_cpu", "hf")
 @in_float64
 def _erfinv(y):
     w = -np.log((1 - y) * (1 + y))
@@ -71,6 +77,7 @@ def _erfinv(y):
     return np.where(np.abs(y) == 1, np.copysign(np.inf, y), np.where(np.abs(y) > 1, np.nan, x))
 
 
+@known("ndtri_cpu", "f")
 @in_float64
 def _ndtri(p):
     """The normal distribution's inverse; tails by Newton's method on log_ndtr."""
@@ -89,11 +96,18 @@ def _ndtri(p):
     return np.where((p < 0) | (p > 1), np.nan, x)
 
 
+@known("log_ndtr_cpu", "f")
 @in_float64
 def _log_ndtr(x):
     low = np.minimum(x, -1.0)
     tail = np.log(_erfcx(-low / _ROOT_2) / 2) - low * low / 2
     return np.where(x < -1, tail, np.log1p(-_erfc(np.maximum(x, -1.0) / _ROOT_2) / 2))
+
+
+@known("erf_vml_cpu", "hf")
+@in_float64
+def _ndtr(x):
+    return _erfc(-x / _ROOT_2) / 2
 
 
 def _bell(x):
@@ -104,11 +118,12 @@ erf = unary("erf", _erf, x=lambda g, x: g * (-(x * x)).exp() * _TWO_OVER_ROOT_PI
 erfc = unary("erfc", _erfc, x=lambda g, x: g * (-(x * x)).exp() * -_TWO_OVER_ROOT_PI)
 erfcx = unary("erfcx", _erfcx, x=lambda g, x, out: g * (x * out * 2 - _TWO_OVER_ROOT_PI))
 erfinv = unary("erfinv", _erfinv, x=lambda g, out: g * (out * out).exp() * (math.sqrt(math.pi) / 2))
-ndtr = unary("ndtr", lambda x: _erfc(-x / _ROOT_2) / 2, x=lambda g, x: g * _bell(x))
+ndtr = unary("ndtr", _ndtr, x=lambda g, x: g * _bell(x))
 ndtri = unary("ndtri", _ndtri, x=lambda g, out: g / _bell(out))
 log_ndtr = unary("log_ndtr", _log_ndtr, x=lambda g, x: g / erfcx(x / -_ROOT_2) * math.sqrt(2 / math.pi))
 
 
+@known("entr_cpu", "hf")
 @hushed
 def _entropy(x):
     return np.where(
@@ -119,15 +134,9 @@ def _entropy(x):
 entr = unary("entr", _entropy, x=lambda g, x: g * (-(x.log()) - 1))
 
 
-@hushed
-def _x_log1p(x, y):
-    value = x * np.log1p(y)
-    return np.where(np.isnan(y), y, np.where(x == 0, np.zeros_like(value), value))
-
-
 xlog1py = binary(
     "xlog1py",
-    _x_log1p,
+    known("xlog1py_cpu", "hf")(times_log(np.log1p)),
     floats=True,
     numbers="either",
     x=lambda g, x, y: g * _log1p(y).masked_fill((x == 0) & (y <= -1), 0) if hasattr(y, "log1p") else g * _log1p(y),

@@ -58,7 +58,8 @@ def _need_dim(name: str, input, dim) -> None:
         )
 
 
-def _need_order(input, kernel: str) -> None:
+def need_order(input, kernel: str) -> None:
+    """NotImplementedError for complex numbers, which have no order."""
     if input._data.dtype.kind == "c":
         raise NotImplementedError(f"\"{kernel}\" not implemented for '{dtypes.SCALAR_NAMES[input.dtype]}'")
 
@@ -66,20 +67,21 @@ def _need_order(input, kernel: str) -> None:
 def amax(input, dim=(), keepdim=False, *, out=None):
     """The largest elements over `dim`; equal ones share the gradient evenly."""
     _need_dim("amax", input, dim)
-    _need_order(input, "max_values_cpu")
+    need_order(input, "max_values_cpu")
     return write(out, _amax(input, axes(dim, input._data.ndim), keepdim))
 
 
 def amin(input, dim=(), keepdim=False, *, out=None):
     """The smallest elements over `dim`; equal ones share the gradient evenly."""
     _need_dim("amin", input, dim)
-    _need_order(input, "min_values_cpu")
+    need_order(input, "min_values_cpu")
     return write(out, _amin(input, axes(dim, input._data.ndim), keepdim))
 
 
 def aminmax(input, *, dim=None, keepdim=False, out=None):
     """(min, max) over `dim`."""
     need_tensor(input, "aminmax", "input", 1)
+    need_order(input, "aminmax_cpu")
     a = input._data
     dims = () if dim is None else (axis(dim, a.ndim),)
     if dim is not None and a.ndim and a.shape[dims[0]] == 0:
@@ -126,7 +128,7 @@ def _arg(name, function):
         if a.dtype.kind == "c":
             raise RuntimeError(f"{name}(): does not support complex input")
         if input.dtype is dtypes.bool_:
-            raise RuntimeError(f"\"{name}_cpu\" not implemented for 'Bool'")
+            raise RuntimeError(f"{name}(): does not support bool input")
         found = arg_extreme(function, a, None if dim is None else axis(dim, a.ndim), keepdim)
         return write(out, wrap(found, input.device))
 
@@ -184,7 +186,7 @@ def _extreme(name, arg, whole, between):
             dim, *rest = args
             keepdim = rest[0] if rest else keepdim
         if dim is None:
-            _need_order(input, f"{name}_all")
+            need_order(input, f"{name}_all")
             if input._data.size == 0:
                 raise RuntimeError(
                     f"{name}(): Expected reduction dim to be specified for input.numel() == 0. Specify the reduction "

@@ -13,7 +13,7 @@ import numpy as np
 from .. import dtypes
 from ..autograd.inplace import write
 from ..autograd.op import Op
-from .arguments import need_tensor
+from .arguments import known, need_tensor
 from .pointwise import binary, inplace_of, unary
 
 # B(2k) / (2k)!, k = 1, 2, ...: the coefficients of the Euler-Maclaurin formula
@@ -40,6 +40,7 @@ def _shifted(x):
     return np.where(low, x + _SHIFT, x), low
 
 
+@known("lgamma_vml_cpu", "hf")
 @in_float64
 def log_gamma(x):
     """log |gamma(x)|: Stirling's series from 12 on, the recurrence below, the reflection formula below 0."""
@@ -55,6 +56,7 @@ def log_gamma(x):
     return np.where(x < 0.5, np.where((x <= 0) & (x == np.floor(x)), np.inf, reflected), value)
 
 
+@known("digamma", "hf")
 @in_float64
 def _digamma(x):
     mirrored = np.where(x < 0, 1 - x, x)
@@ -111,10 +113,10 @@ polygamma.inplace = lambda self, n: inplace_of(lambda t: polygamma(n, t))(self)
 
 zeta = binary(
     "zeta",
-    in_float64(hurwitz_zeta),
+    known("zeta_cpu", "f")(in_float64(hurwitz_zeta)),
     floats=True,
     numbers="either",
-    x=lambda g: _raise("self"),
+    x=lambda g: _raise("zeta"),
     y=lambda g, x, y: g * -x * zeta(x + 1, y),
 )
 
@@ -198,14 +200,14 @@ def _density(g, a, x):
 
 igamma = binary(
     "igamma",
-    in_float64(lambda a, x: _regularized(a, x, False)),
+    known("igamma_cpu", "hf")(in_float64(lambda a, x: _regularized(a, x, False))),
     x=lambda g: _raise("igamma: input"),
     y=lambda g, x, y: _density(g, x, y),
     numbers="none",
 )
 igammac = binary(
     "igammac",
-    in_float64(lambda a, x: _regularized(a, x, True)),
+    known("igammac_cpu", "hf")(in_float64(lambda a, x: _regularized(a, x, True))),
     x=lambda g: _raise("igammac: input"),
     y=lambda g, x, y: -_density(g, x, y),
     numbers="none",

@@ -21,7 +21,7 @@ def legacy(size_average, reduce, reduction: str) -> str:
     """The reduction that the deprecated `size_average` and `reduce` mean, with a warning."""
     if size_average is None and reduce is None:
         return reduction
-    average, reduces = size_average is not False, reduce is not False
+    average, reduces = size_average is None or size_average, reduce is None or reduce
     meant = "none" if not reduces else "mean" if average else "sum"
     warnings.warn(
         f"size_average and reduce args will be deprecated, please use reduction='{meant}' instead.", stacklevel=4

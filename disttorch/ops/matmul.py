@@ -10,6 +10,7 @@ from ..autograd.op import Op, raise_devices
 from ..autograd.variable import Tensor
 from ..kernels import for_device
 from .arguments import need_tensor
+from .numbers_first import numbers_first
 from .pointwise import broadcast_error
 
 FEW = 1 << 12  # a product of sizes below which NumPy is the fastest, whatever it multiplies
@@ -227,6 +228,7 @@ _addmm = Op(
 )
 
 
+@numbers_first("beta", "alpha")
 def addmm(input, mat1, mat2, *, beta=1, alpha=1, out=None):
     """beta * input + alpha * (mat1 @ mat2)."""
     need_tensor(input, "addmm", "input", 1)
@@ -252,18 +254,21 @@ def _with_sum(input, product, beta, alpha, out):
     return write(out, value if beta == 0 else _scaled(input, beta) + value)
 
 
+@numbers_first("beta", "alpha")
 def addbmm(input, batch1, batch2, *, beta=1, alpha=1, out=None):
     """beta * input + alpha * the sum of the matrix products of two batches."""
     need_tensor(input, "addbmm", "input", 1)
     return _with_sum(input, bmm(batch1, batch2).sum(0), beta, alpha, out)
 
 
+@numbers_first("beta", "alpha")
 def baddbmm(input, batch1, batch2, *, beta=1, alpha=1, out=None):
     """beta * input + alpha * bmm(batch1, batch2)."""
     need_tensor(input, "baddbmm", "input", 1)
     return _with_sum(input, bmm(batch1, batch2), beta, alpha, out)
 
 
+@numbers_first("beta", "alpha")
 def addmv(input, mat, vec, *, beta=1, alpha=1, out=None):
     """beta * input + alpha * mat @ vec."""
     need_tensor(input, "addmv", "input", 1)
@@ -276,6 +281,7 @@ def addmv(input, mat, vec, *, beta=1, alpha=1, out=None):
     return _with_sum(input, mv(mat, vec), beta, alpha, out)
 
 
+@numbers_first("beta", "alpha")
 def addr(input, vec1, vec2, *, beta=1, alpha=1, out=None):
     """beta * input + alpha * outer(vec1, vec2)."""
     need_tensor(input, "addr", "input", 1)

@@ -1,5 +1,8 @@
 """Operations in the form that stands beneath PyTorch's `nn.functional`: settings by position, and further results."""
 
+from .dropout import alpha_dropout as _alpha_dropout
+from .dropout import dropout as _dropout
+from .dropout import feature_alpha_dropout as _feature_alpha_dropout
 from .grid import grid_sample
 from .normalization import group_norm, layer_norm, normalize_batch
 from .padding import pad as _pad
@@ -59,7 +62,21 @@ def grid_sampler_3d(input, grid, interpolation_mode, padding_mode, align_corners
     return grid_sampler(input, grid, interpolation_mode, padding_mode, align_corners)
 
 
+def _trained(function):
+    """A dropout (input, p, train)."""
+
+    def call(input, p, train):
+        return function(input, p, train)
+
+    call.__name__ = call.__qualname__ = function.__name__
+    call.__doc__ = function.__doc__
+    return call
+
+
+alpha_dropout, dropout = _trained(_alpha_dropout), _trained(_dropout)
+feature_alpha_dropout = _trained(_feature_alpha_dropout)
+
 __all__ = [
-    "constant_pad_nd", "grid_sampler", "grid_sampler_2d", "grid_sampler_3d", "native_batch_norm", "native_group_norm",
-    "native_layer_norm",
+    "alpha_dropout", "constant_pad_nd", "dropout", "feature_alpha_dropout", "grid_sampler", "grid_sampler_2d",
+    "grid_sampler_3d", "native_batch_norm", "native_group_norm", "native_layer_norm",
 ]  # fmt: skip

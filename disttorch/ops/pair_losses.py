@@ -6,7 +6,7 @@ import warnings
 import numpy as np
 
 from ..autograd.op import Op
-from ..dtypes import SCALAR_NAMES
+from ..dtypes import FLOATING, SCALAR_NAMES
 from .activation import logsigmoid
 from .arguments import need_floating, need_tensor
 from .comparison import where
@@ -15,7 +15,7 @@ from .pointwise import hushed, result_dtype
 from .shape import broadcast_tensors
 
 
-def _pair(input, target, name, kernel, warn=True):
+def _pair(input, target, name, kernel=None, warn=True):
     """Input and target broadcast to one shape and promoted to one dtype; a warning (PyTorch's) if their shapes
     differ.
     """
@@ -33,7 +33,7 @@ def _pair(input, target, name, kernel, warn=True):
     if input._data.dtype != target._data.dtype:
         d = result_dtype(input, target)
         input, target = input.to(d), target.to(d)
-    if input._data.dtype.kind not in "fc":
+    if input._data.dtype.kind != "f" and kernel is not None:
         need_floating(input, kernel)
     return input, target
 
@@ -112,9 +112,9 @@ def l1_loss(input, target, size_average=None, reduce=None, reduction="mean", wei
     if size_average is not None or reduce is not None:
         reduction = legacy(size_average, reduce, reduction)
     check_reduction(reduction)
-    x, y = _pair(input, target, "l1_loss", "abs_cpu")
+    x, y = _pair(input, target, "l1_loss")
     if weight is None:
-        return _l1(x, y, reduction)
+        return _l1(x, y, reduction) if x.dtype.category >= FLOATING else reduced((x - y).abs(), reduction)
     loss = _weighted(_l1(x, y, "none"), weight, input)
     return loss.sum() / weight.sum() if reduction == "mean" else reduced(loss, reduction)
 
@@ -200,10 +200,10 @@ def binary_cross_entropy(input, target, weight=None, size_average=None, reduce=N
         raise RuntimeError(f"Found dtype {SCALAR_NAMES[target.dtype]} but expected {SCALAR_NAMES[input.dtype]}")
     x, t = input._data, target._data
     if x.size:
-        if not (x.min() >= 0 and x.max() <= 1) and not np.isnan(x).any():
-            raise RuntimeError("all elements of input should be between 0 and 1")
         if not (t.min() >= 0 and t.max() <= 1):
             raise RuntimeError("all elements of target should be between 0 and 1")
+        if not (x.min() >= 0 and x.max() <= 1) and not np.isnan(x).any():
+            raise RuntimeError("all elements of input should be between 0 and 1")
     loss = _bce(input, target)
     return reduced(loss if weight is None else loss * weight, reduction)
 
@@ -313,6 +313,10 @@ def kl_div(input, target, size_average=None, reduce=None, reduction="mean", log_
         )
     if reduction != "batchmean":
         check_reduction(reduction)
+    for position, (name, t) in enumerate((("input", input), ("target", target)), 1):
+        need_tensor(t, "kl_div", name, position)
+        if not t.dtype.is_floating_point:
+            raise RuntimeError(f"kl_div: {'Complex' if t.dtype.is_complex else 'Integral'} inputs not supported.")
     if log_target:
         loss = target.exp() * (target - input)
     else:

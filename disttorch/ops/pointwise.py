@@ -108,12 +108,12 @@ def scalar_name(t: Tensor) -> str:
 
 
 def check_operands(name: str, x, y, numbers: str) -> None:
-    """TypeError (PyTorch's text) unless both are tensors, or one a number where `numbers` ("other", "either", "none")
+    """TypeError (PyTorch's text) unless both are tensors, or numbers where `numbers` ("any", "either", "other", "none")
     allows it.
     """
-    allowed = (
-        {"either": "xy", "other": "y", "none": ""}[numbers] if isinstance(x, Tensor) or isinstance(y, Tensor) else ""
-    )
+    allowed = {"any": "xy", "either": "xy", "other": "y", "none": ""}[numbers]
+    if numbers != "any" and not isinstance(x, Tensor) and not isinstance(y, Tensor):
+        allowed = ""
     for operand, letter, argument, position in ((x, "x", "input", 1), (y, "y", "other", 2)):
         if not isinstance(operand, Tensor) and not (letter in allowed and isinstance(operand, _NUMBERS)):
             raise TypeError(
@@ -175,9 +175,9 @@ def _run(ufunc, where: device, *arrays):
 def binary(name: str, ufunc, *, x, y, floats=False, bools=True, result=None, node=None, numbers="other"):
     """A function of two tensors (or a tensor and a number).
 
-    numbers which operand may be a Python number: "other", "either" or "none"
+    numbers which operand may be a Python number: "other", "either", "none", or "any", where both may
     floats  integers are computed in the default float dtype
-    bools   False: booleans are refused
+    bools   False: booleans are refused, as in subtractions
     result  dtype of the result if not the operands' (comparisons give bool_)
     """
     op = Op(node or f"{name.capitalize()}Backward0", ufunc, params=("x", "y"), x=x, y=y)
@@ -206,7 +206,7 @@ def binary(name: str, ufunc, *, x, y, floats=False, bools=True, result=None, nod
                 if floats and d.category < FLOATING:
                     d = dtypes.get_default_dtype()
                 if not bools:
-                    refuse_bools(name, input, other, d)
+                    refuse_bools(input, other)
                 a, b = operand(input, d, where), operand(other, d, where)
             try:
                 data = ufunc(a, b) if where.host else _run(ufunc, where, a, b)
@@ -279,22 +279,19 @@ def _written_in_place(function, ufunc, floats: bool, plain: tuple, direct_kinds:
     return method
 
 
-def refuse_bools(name: str, x, y, d: dtypes.dtype) -> None:
-    """RuntimeError for a boolean result, and in subtraction for any boolean operand."""
-    if name == "sub":
-        kinds = [t.dtype if isinstance(t, Tensor) else dtypes.of_scalar(t) for t in (x, y)]
-        if kinds[0] is kinds[1] is dtypes.bool_:
-            raise RuntimeError(
-                "Subtraction, the `-` operator, with two bool tensors is not supported. Use the `^` or `logical_xor()` "
-                "operator instead."
-            )
-        if dtypes.bool_ in kinds:
-            raise RuntimeError(
-                "Subtraction, the `-` operator, with a bool tensor is not supported. If you are trying to invert a "
-                "mask, use the `~` or `logical_not()` operator instead."
-            )
-    elif d.category == BOOL:
-        raise RuntimeError(f"\"{name}\" not implemented for 'Bool'")
+def refuse_bools(x, y) -> None:
+    """RuntimeError for a boolean operand of a subtraction."""
+    kinds = [t.dtype if isinstance(t, Tensor) else dtypes.of_scalar(t) for t in (x, y)]
+    if kinds[0] is kinds[1] is dtypes.bool_:
+        raise RuntimeError(
+            "Subtraction, the `-` operator, with two bool tensors is not supported. Use the `^` or `logical_xor()` "
+            "operator instead."
+        )
+    if dtypes.bool_ in kinds:
+        raise RuntimeError(
+            "Subtraction, the `-` operator, with a bool tensor is not supported. If you are trying to invert a mask, "
+            "use the `~` or `logical_not()` operator instead."
+        )
 
 
 def no_gradient(g):

@@ -2,8 +2,9 @@
 
 import numpy as np
 
+from .arguments import known
 from .gamma import in_float64
-from .pointwise import binary
+from .pointwise import binary, no_gradient
 
 
 def _recurrence(first, following):
@@ -23,14 +24,11 @@ def _recurrence(first, following):
     return value
 
 
-def _no_derivative(g):
-    raise NotImplementedError("the derivative of orthogonal polynomials is not implemented.")
-
-
 def _polynomial(name, first, following, shift=False):
     value = _recurrence(first, following)
     forward = (lambda x, n: value(2 * x - 1, n)) if shift else value
-    return binary(f"special_{name}", forward, floats=True, numbers="either", x=_no_derivative, y=_no_derivative)
+    checked = known(f"{name}_cpu", "f")(forward)
+    return binary(f"special_{name}", checked, floats=True, numbers="either", result=True, x=no_gradient, y=no_gradient)
 
 
 def _chebyshev(k, x, now, before):

@@ -1,6 +1,7 @@
 """What is defined by singular values, and functions of matrices: pinv, rank, cond, powers, exp, chains of products."""
 
 import math
+import warnings
 from itertools import pairwise
 
 import numpy as np
@@ -254,6 +255,12 @@ def linalg_cross(input, other, *, dim=-1, out=None):
 def cross(input, other, dim=None, *, out=None):
     """The cross product along `dim` (the first of size 3 if None)."""
     if dim is None:
+        warnings.warn(
+            "Using torch.cross without specifying the dim arg is deprecated.\nPlease either pass the dim explicitly or "
+            "simply use torch.linalg.cross.\nThe default value of dim will change to agree with that of linalg.cross "
+            "in a future release.",
+            stacklevel=2,
+        )
         found = [i for i, s in enumerate(np.broadcast_shapes(input._data.shape, other._data.shape)) if s == 3]
         if not found:
             raise RuntimeError("no dimension of size 3 in input")

@@ -85,6 +85,8 @@ def sum(input, dim=None, keepdim=False, *, dtype=None, out=None):
 def nansum(input, dim=None, keepdim=False, *, dtype=None, out=None):
     """Sum with NaN counted as 0."""
     need_tensor(input, "nansum", "input", 1)
+    if input.dtype.is_complex:
+        raise RuntimeError("nansum on CPU does not support complex inputs")
     return sum(input.masked_fill(input.isnan(), 0), dim, keepdim, dtype=dtype, out=out)
 
 
@@ -137,6 +139,11 @@ def mean(input, dim=None, keepdim=False, *, dtype=None, out=None):
 def nanmean(input, dim=None, keepdim=False, *, dtype=None, out=None):
     """Mean of the elements that are not NaN."""
     need_tensor(input, "nanmean", "input", 1)
+    if input._data.dtype.kind in "iub":
+        raise RuntimeError(
+            "nanmean(): expected input to have floating point or complex dtype but got "
+            f"{dtypes.SCALAR_NAMES[input.dtype]}"
+        )
     known = ~input.isnan()
     return write(out, nansum(input, dim, keepdim, dtype=dtype) / known.sum(dim, keepdim))
 
@@ -181,14 +188,18 @@ _std = Op(
 )
 
 
+def _need_moments(input, complaint):
+    if input._data.dtype.kind not in "fcV":
+        raise RuntimeError(f"{complaint} floating point and complex dtypes")
+
+
 def _moment(name, op):
     def function(input, dim=None, unbiased=None, keepdim=False, *, correction=None, out=None):
         if isinstance(dim, bool):  # var(unbiased)
             dim, unbiased = None, dim
         if correction is None:
             correction = 1 if unbiased is None else int(unbiased)
-        if input._data.dtype.kind not in "fcV":
-            raise RuntimeError("std and var only support floating point and complex dtypes")
+        _need_moments(input, "std and var only support")
         dims = axes(dim, input._data.ndim)
         if _count(input._data.shape, dims) - correction <= 0:
             import warnings
@@ -211,12 +222,14 @@ var, std = _moment("var", _var), _moment("std", _std)
 
 def var_mean(input, dim=None, unbiased=None, keepdim=False, *, correction=None):
     """(variance, mean)."""
+    _need_moments(input, "var_mean only support")
     v = var(input, dim, unbiased, keepdim, correction=correction)
     return v, mean(input, None if isinstance(dim, bool) else dim, keepdim)
 
 
 def std_mean(input, dim=None, unbiased=None, keepdim=False, *, correction=None):
     """(standard deviation, mean)."""
+    _need_moments(input, "std_mean only support")
     s = std(input, dim, unbiased, keepdim, correction=correction)
     return s, mean(input, None if isinstance(dim, bool) else dim, keepdim)
 
@@ -255,7 +268,10 @@ def prod(input, dim=None, keepdim=False, *, dtype=None, out=None):
 def _truth(name, function):
     def call(input, dim=None, keepdim=False, *, out=None):
         a = input._data
-        found = np.asarray(_reduce(function, a, axes(dim, a.ndim), keepdim))
+        if out is not None and out.dtype not in (dtypes.bool_, dtypes.uint8):
+            raise RuntimeError(f"{name} only supports bool tensor for result, got: {dtypes.SCALAR_NAMES[out.dtype]}")
+        over = () if dim in ((), []) else axes(dim, a.ndim)  # of no dimension: element by element
+        found = np.asarray(_reduce(function, a, over, keepdim))
         return write(out, wrap(found.astype(np.uint8) if input.dtype is dtypes.uint8 else found, input.device))
 
     call.__name__ = call.__qualname__ = name

@@ -6,8 +6,10 @@ from .. import dtypes
 from ..autograd.inplace import write
 from ..autograd.op import Op
 from ..autograd.variable import wrap
-from .arithmetic import conj
+from .arguments import known
+from .arithmetic import conj, log_of_sum
 from .dims import axis
+from .extremes import need_order
 from .named import pair
 from .pointwise import hushed
 from .reduction import _typed
@@ -96,9 +98,20 @@ def _logcumsumexp_rule(g, x, out, dim):
     return part(g) - part(-g)
 
 
+@known("logcumsumexp_out_cpu", "hfc")
+@hushed
+def _accumulated_logs(a, dim):
+    if a.ndim == 0 or a.dtype.kind != "c":
+        return np.logaddexp.accumulate(a, axis=dim) if a.ndim else a.copy()
+    out = np.moveaxis(a.copy(), dim, 0)
+    for k in range(1, len(out)):
+        out[k] = log_of_sum(out[k - 1], out[k])
+    return np.moveaxis(out, 0, dim)
+
+
 _logcumsumexp = Op(
     "LogcumsumexpBackward0",
-    hushed(lambda a, dim: np.logaddexp.accumulate(a, axis=dim) if a.ndim else a.copy()),
+    _accumulated_logs,
     params=("x", "dim"),
     x=_logcumsumexp_rule,
 )
@@ -106,6 +119,7 @@ _logcumsumexp = Op(
 
 def _cum_extreme(name, ufunc, better):
     def function(input, dim, *, out=None):
+        need_order(input, f"{name}_cpu")
         a = input._data
         d = axis(dim, a.ndim)
         if a.ndim == 0:

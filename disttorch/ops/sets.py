@@ -5,8 +5,9 @@ import numpy as np
 from .. import dtypes, meta
 from ..autograd.inplace import write
 from ..autograd.variable import Tensor, wrap
-from .arguments import C_NAMES, need_tensor
+from .arguments import C_NAMES, need_floating, need_tensor
 from .dims import axis
+from .extremes import need_order
 from .named import named
 from .pointwise import scalar_name
 
@@ -20,6 +21,7 @@ def unique(input, sorted=True, return_inverse=False, return_counts=False, dim=No
     """The distinct elements in order (or slices along `dim`), with where each came from and how often if asked for."""
     need_tensor(input, "unique", "input", 1)
     meta.refuse("aten::_unique2", input)
+    need_order(input, "unique")
     a = input._data
     if dim is not None:
         dim = axis(dim, a.ndim)
@@ -62,7 +64,7 @@ def isin(elements, test_elements, *, assume_unique=False, invert=False, out=None
         need_tensor(test_elements, "isin", "test_elements", 2)
     where = elements.device if isinstance(elements, Tensor) else test_elements.device
     for t in (elements, test_elements):
-        if isinstance(t, Tensor) and t.dtype in (dtypes.bool_, dtypes.bfloat16, dtypes.complex64, dtypes.complex128):
+        if isinstance(t, Tensor) and t.dtype in (dtypes.bool_, dtypes.complex64, dtypes.complex128):
             raise RuntimeError(f"Unsupported input type encountered for isin(): {scalar_name(t)}")
     a, b = (t._data if isinstance(t, Tensor) else np.asarray(t) for t in (elements, test_elements))
     return write(out, wrap(np.asarray(np.isin(a, b, invert=invert)), where))
@@ -164,6 +166,7 @@ def bincount(input, weights=None, minlength=0):
 def histc(input, bins=100, min=0, max=0, *, out=None):
     """The number of elements in each of `bins` equal intervals of [min, max] (by default of the elements' range)."""
     need_tensor(input, "histc", "input", 1)
+    need_floating(input, "histogram_cpu")
     if bins <= 0:
         raise RuntimeError(f"torch.histc(): bins must be > 0, but got {bins}")
     a = input._data

@@ -265,7 +265,7 @@ def squeeze(input, dim=None):
     """Without the dimensions of size 1 (all of them, or those named)."""
     need_tensor(input, "squeeze", "input", 1)
     shape = input._data.shape
-    dims = tuple(range(len(shape))) if dim is None else axes(dim, len(shape)) if dim != () else ()
+    dims = tuple(range(len(shape))) if dim is None else axes(dim, len(shape)) if dim not in ((), []) else ()
     return _squeeze(input, tuple([d for d in dims if shape[d] == 1]) if 1 in shape else ())
 
 
@@ -389,7 +389,13 @@ def tile(input, *args, dims=None):
 def repeat_interleave(input, repeats=None, dim=None, *, output_size=None):
     """Each element repeated in place along `dim` (of the flattened tensor if None); of repeats alone, the indices."""
     if repeats is None:
-        input, repeats = wrap(np.arange(input._data.shape[0]), input.device), input
+        if input._data.dtype not in (np.int32, np.int64):
+            raise NotImplementedError(
+                f"\"repeat_interleave_cpu\" not implemented for '{dtypes.SCALAR_NAMES[input.dtype]}'"
+            )
+        if input._data.ndim != 1:
+            raise RuntimeError("repeat_interleave only accept 1D vector as repeat")
+        input, repeats = wrap(np.arange(input._data.shape[0], dtype=input._data.dtype), input.device), input
     if dim is None:
         input, dim = flatten(input) if input._data.ndim else input.reshape(1), 0
     d = axis(dim, input._data.ndim)
@@ -397,6 +403,8 @@ def repeat_interleave(input, repeats=None, dim=None, *, output_size=None):
         meta.refuse("aten::repeat_interleave.Tensor", repeats)
     counts = repeats._data if isinstance(repeats, Tensor) else repeats
     index = np.repeat(np.arange(input._data.shape[d]), counts)
+    if output_size is not None and output_size != index.size:
+        raise RuntimeError("allocated size does not match required size")
     return input.index_select(d, wrap(index, input.device))
 
 

@@ -5,9 +5,10 @@ import numpy as np
 from ..autograd.inplace import check_apart, write
 from ..autograd.op import Op
 from ..autograd.variable import Tensor, wrap
+from ..dtypes import bool_
 from .arguments import need_tensor
 from .dims import axis
-from .extremes import even_of_all
+from .extremes import even_of_all, need_order
 from .named import pair, with_node
 from .scatter import _gather, gather
 
@@ -36,22 +37,24 @@ def _at(input, d: int, index: Tensor) -> Tensor:
     return _gather(input, d, index) if index._data.size else gather(input, d, index)
 
 
-def _need_order(input, name: str) -> None:
-    """TypeError or RuntimeError unless `input` is a tensor of numbers that have an order."""
+def _need_order(input, name: str, kernel: str | None = None) -> None:
+    """TypeError, RuntimeError or NotImplementedError unless `input` is a tensor of numbers that have an order; with
+    `kernel`, booleans have none.
+    """
     need_tensor(input, name, "input", 1)
-    if input.dtype.is_complex:
-        raise RuntimeError(
-            f"{name}(): does not support complex dtypes on CPU"
-            if name == "sort"
-            else f"{name} not implemented for complex"
-        )
+    if kernel is not None:
+        need_order(input, kernel)
+        if input.dtype is bool_ and name != "mode":
+            raise NotImplementedError(f"\"{kernel}\" not implemented for 'Bool'")
+    elif input.dtype.is_complex:
+        raise RuntimeError(f" {name} does not support complex dtypes on CPU")
 
 
 def sort(input, dim=-1, descending=False, stable=False, *, out=None):
     """(values, indices) in order along `dim`; always stable."""
     if isinstance(dim, bool):  # sort(stable, dim) by keyword aside, a bool here is `descending`
         dim, descending = -1, dim
-    _need_order(input, "sort")
+    _need_order(input, "Sort" if isinstance(input, Tensor) else "sort")
     d = axis(dim, input._data.ndim)
     if input._data.ndim == 0:
         return _give("sort", input.clone(), wrap(np.zeros((), np.int64), input.device), out)
@@ -72,6 +75,9 @@ def msort(input, *, out=None):
 
 def topk(input, k, dim=-1, largest=True, sorted=True, *, out=None):
     """(values, indices) of the k largest (or smallest) elements along `dim`, in order."""
+    _need_order(input, "topk")
+    if input.dtype is bool_:
+        raise RuntimeError("topk does not support bool dtypes on CPU")
     check_apart(out and out[0], input)
     d = axis(dim, input._data.ndim)
     size = input._data.shape[d] if input._data.ndim else 1
@@ -116,6 +122,7 @@ def _need_elements(input, d: int, name: str) -> None:
 
 def kthvalue(input, k, dim=-1, keepdim=False, *, out=None):
     """(value, index) of the k-th smallest element along `dim`, counted from 1."""
+    _need_order(input, "kthvalue", "kthvalue_cpu")
     check_apart(out and out[0], input)
     d = axis(dim, input._data.ndim)
     _need_elements(input, d, "kthvalue")
@@ -158,7 +165,7 @@ _whole = {
 
 
 def _median(name, input, dim, keepdim, out):
-    _need_order(input, name)
+    _need_order(input, name, "median_cpu")
     if dim is None:
         if input._data.size == 0:
             return write(out, input.new_full((), float("nan")) + input.sum() * 0)
@@ -184,7 +191,7 @@ def _median(name, input, dim, keepdim, out):
 
 def mode(input, dim=-1, keepdim=False, *, out=None):
     """(values, indices) of the most frequent element along `dim`: the smallest of several, its last place."""
-    _need_order(input, "mode")
+    _need_order(input, "mode", "mode_cpu")
     d = axis(dim, input._data.ndim)
     _need_elements(input, d, "mode")
     if input._data.ndim == 0:

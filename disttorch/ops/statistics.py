@@ -140,6 +140,8 @@ def _spacing(y, x, dx, d: int):
 
 def _areas(y, x, dx, d: int):
     count = y._data.shape[d]
+    if y.dtype is dtypes.bool_:
+        raise RuntimeError("trapezoid: received a bool input for `y`, but bool is not supported")
     if isinstance(dx, bool):
         raise RuntimeError("trapezoid: Currently, we only support dx as a real number")
     pairs = narrow(y, d, 1, count - 1) + narrow(y, d, 0, count - 1)

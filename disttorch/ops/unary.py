@@ -8,8 +8,8 @@ from ..autograd.inplace import write
 from ..autograd.mode import mode
 from ..autograd.op import Op
 from ..autograd.variable import wrap
-from ..dtypes import bool_, int64
-from .arguments import need_tensor
+from ..dtypes import SCALAR_NAMES, bool_, int64
+from .arguments import known, need_tensor
 from .arithmetic import conj
 from .comparison import bits
 from .fused import fused
@@ -99,7 +99,11 @@ def _sigmoid_gradient(g, out):
 
 
 sigmoid = expit = unary("sigmoid", _sigmoid, x=_sigmoid_gradient)
-_logit = unary("logit", hushed(lambda a: np.log(a / (1 - a))), x=lambda g, x: g / (x * (1 - x)))
+_logit = unary(
+    "logit",
+    known("logit_cpu", "hf")(hushed(lambda a: np.log(a / (1 - a)))),
+    x=lambda g, x: g / (x * (1 - x)).masked_fill((x < 0) | (x > 1), math.nan),
+)
 
 
 def logit(input, eps=None, *, out=None):
@@ -109,7 +113,7 @@ def logit(input, eps=None, *, out=None):
 
 
 # -- sign and rounding ------------------------------------------------------------------------------------------------
-abs = unary("abs", np.abs, floats=False, x=lambda g, x: g * sgn(x))
+abs = unary("abs", known("abs_cpu", "ihfc")(np.abs), floats=False, x=lambda g, x: g * sgn(x))
 
 
 def _sign(a):
@@ -118,7 +122,7 @@ def _sign(a):
         raise NotImplementedError(
             "Unlike NumPy, torch.sign is not intended to support complex numbers. Please use torch.sgn instead."
         )
-    return a if a.dtype.kind == "b" else np.subtract(a > 0, a < 0, dtype=np.int8).astype(a.dtype)
+    return a.copy() if a.dtype.kind == "b" else np.subtract(a > 0, a < 0, dtype=np.int8).astype(a.dtype)
 
 
 sign = unary("sign", _sign, floats=False, x=no_gradient)
@@ -147,17 +151,17 @@ def _whole(name, ufunc):
     def forward(a):
         if a.dtype.kind == "c":
             raise NotImplementedError(f"{name} is not supported for complex inputs")
-        return a if a.dtype.kind in "iu" else ufunc(a)
+        return a.copy() if a.dtype.kind in "iu" else ufunc(a)
 
-    return unary(name, forward, floats=False, x=no_gradient)
+    return unary(name, known(f"{name}_vml_cpu", "ihfc")(forward), floats=False, x=no_gradient)
 
 
 floor, ceil = _whole("floor", np.floor), _whole("ceil", np.ceil)
 trunc = fix = _whole("trunc", np.trunc)
-frac = unary("frac", lambda a: a - np.trunc(a), floats=False, x=lambda g: g)
+frac = unary("frac", known("frac_cpu", "hf")(lambda a: a - np.trunc(a)), floats=False, x=lambda g: g)
 _round = unary(
     "round",
-    lambda a: a if a.dtype.kind in "iu" else np.rint(a).astype(a.dtype, copy=False),
+    known("round_vml_cpu", "ihf")(lambda a: a.copy() if a.dtype.kind in "iu" else np.rint(a)),
     floats=False,
     x=no_gradient,
 )
@@ -167,6 +171,8 @@ def round(input, *, decimals=0, out=None):
     """Rounded to the nearest whole number (halves to even), or to `decimals` digits."""
     if decimals == 0:
         return _round(input, out=out)
+    if not input.dtype.is_floating_point:
+        raise NotImplementedError(f"\"round_cpu\" not implemented for '{SCALAR_NAMES[input.dtype]}'")
     scale = 10.0**-decimals if decimals < 0 else 10.0**decimals
     return _round(input / scale) * scale if decimals < 0 else _round(input * scale) / scale
 
@@ -179,25 +185,42 @@ def positive(input):
     return input
 
 
-signbit = unary("signbit", np.signbit, floats=False, result=bool_)
-deg2rad = unary("deg2rad", lambda a: a * a.dtype.type(math.pi / 180), x=lambda g: g * (math.pi / 180))
-rad2deg = unary("rad2deg", lambda a: a * a.dtype.type(180 / math.pi), x=lambda g: g * (180 / math.pi))
+def _real(text: str, function, error=RuntimeError):
+    """A function of arrays that refuses complex ones with `text`."""
+
+    def forward(a):
+        if a.dtype.kind == "c":
+            raise error(text)
+        return function(a)
+
+    return forward
+
+
+def _turned(name: str, factor: float):
+    scale = _real(f"{name} is not supported for complex tensors.", lambda a: a * a.dtype.type(factor))
+    return unary(name, scale, node=f"{name.title()}Backward0", x=lambda g: g * factor)
+
+
+deg2rad, rad2deg = _turned("deg2rad", math.pi / 180), _turned("rad2deg", 180 / math.pi)
+signbit = unary(
+    "signbit",
+    _real("signbit is not implemented for complex tensors.", np.signbit, NotImplementedError),
+    floats=False,
+    result=bool_,
+)
 
 # -- tests of an element ----------------------------------------------------------------------------------------------
 isnan = unary("isnan", np.isnan, floats=False, result=bool_)
 isinf = unary("isinf", np.isinf, floats=False, result=bool_)
 isfinite = unary("isfinite", np.isfinite, floats=False, result=bool_)
-isposinf = unary(
-    "isposinf",
-    lambda a: np.isposinf(a) if a.dtype.kind != "V" else np.isposinf(a.astype(np.float32)),
-    floats=False,
-    result=bool_,
-)
-isneginf = unary(
-    "isneginf",
-    lambda a: np.isneginf(a) if a.dtype.kind != "V" else np.isneginf(a.astype(np.float32)),
-    floats=False,
-    result=bool_,
+isposinf, isneginf = (
+    unary(
+        name,
+        _real(f"{name} does not support complex inputs.", lambda a, infinity=infinity: a == infinity),
+        floats=False,
+        result=bool_,
+    )
+    for name, infinity in (("isposinf", math.inf), ("isneginf", -math.inf))
 )
 isreal = unary("isreal", np.isreal, floats=False, result=bool_)
 logical_not = unary("logical_not", np.logical_not, floats=False, result=bool_)

@@ -17,7 +17,10 @@ MORE = {"matmul": [disttorch.ones(2)], "flip": [[0]], "permute": [(0,)], "tile":
 ONE, INT, PLACES = (disttorch.ones(2),), (1,), (0, disttorch.ones(2))
 MORE |= dict.fromkeys(["dot", "outer", "kron", "equal", "take"], ONE) | {"masked_fill": (*ONE, 0.0), "lerp": ONE * 2}
 MORE |= dict.fromkeys(["cumsum", "logsumexp", "topk", "chunk", "hsplit", "unsqueeze", "roll"], INT)
-MORE |= dict.fromkeys(["multinomial", "full_like", "unsqueeze_copy", "istft"], INT) | {"addmv": ONE * 2}
+MORE |= dict.fromkeys(["multinomial", "full_like", "unsqueeze_copy", "istft"], INT) | {
+    "addmv": ONE * 2,
+    "alpha_dropout": (0.5, True),
+}
 MORE |= {"gather": PLACES, "index_select": PLACES, "select": (0, 0), "transpose": (0, 0)}
 
 
