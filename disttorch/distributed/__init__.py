@@ -26,7 +26,7 @@ _HOMES = {
         "barrier broadcast gather monitored_barrier reduce reduce_scatter reduce_scatter_single reduce_scatter_tensor "
         "scatter"
     ),
-    "coalesced": "all_gather_coalesced all_reduce_coalesced",
+    "coalesced": "_coalescing_manager all_gather_coalesced all_reduce_coalesced",
     "point_to_point": "P2POp batch_isend_irecv irecv isend recv send",
     "objects": (
         "all_gather_object allow_pickle broadcast_object_list gather_object recv_object_list scatter_object_list "

@@ -1,17 +1,50 @@
 """Collectives of several tensors under one handle. Asynchronous ones give a future, as in PyTorch."""
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from ..autograd.variable import Tensor, wrap
 from ..futures import Future
-from .collectives import Work, _outside, all_gather, all_reduce, check_list
+from .collectives import Work, _outside, all_gather, all_reduce, check_list, collecting
 from .group_checks import check_gathered
 from .packing import by_dtype, flat, pieces, put
 from .process_group import resolve
 from .reduce_ops import ReduceOp
 
-__all__ = ["all_gather_coalesced", "all_reduce_coalesced"]
+__all__ = ["_coalescing_manager", "all_gather_coalesced", "all_reduce_coalesced"]
+
+
+class _CoalescingManager:
+    """The handles of what was started inside a `_coalescing_manager`."""
+
+    def __init__(self) -> None:
+        self.works: list[Work] = []
+
+    def append(self, work: Work | None = None) -> None:
+        if work is not None:
+            self.works.append(work)
+
+    def wait(self) -> None:
+        for work in self.works:
+            work.wait()
+
+
+@contextlib.contextmanager
+def _coalescing_manager(group: Any = None, device: Any = None, async_ops: bool = False) -> Iterator[_CoalescingManager]:
+    """A block whose all_reduce, all_gather_into_tensor and reduce_scatter_tensor are started one after another and end
+    together: at the block's end, or with `async_ops` at the manager's `wait()`. ValueError for a block in a block.
+    """
+    if collecting.works is not None:
+        raise ValueError("ProcessGroup has non-empty op list at the start of coalescing")
+    manager = _CoalescingManager()
+    collecting.works = manager.works
+    try:
+        yield manager
+    finally:
+        collecting.works = None
+    if not async_ops:
+        manager.wait()
 
 
 def all_reduce_coalesced(tensors, op=ReduceOp.SUM, group=None, async_op=False):

@@ -9,6 +9,7 @@ this rank; what cannot be finished raises CollectiveMismatch, PeerLost, GroupClo
 A tensor whose memory is contiguous on the host is used where it is; another pays one copy in and one out.
 """
 
+import threading
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 from itertools import accumulate
@@ -182,6 +183,22 @@ def _done(pending: Any, loan: _Loan, async_op: bool) -> Work | None:
     return None
 
 
+class _Collecting(threading.local):
+    works: list[Work] | None = None  # of the collectives that were started inside a `_coalescing_manager`
+
+
+collecting = _Collecting()
+
+
+def _started(operation: Callable, *arguments: Any, loan: _Loan, async_op: bool) -> Work | None:
+    """Carry out a collective that may be collected: inside a `_coalescing_manager` it is only started."""
+    works = collecting.works
+    if works is None:
+        return _done(operation(*arguments, async_op=async_op), loan, async_op)
+    works.append(Work([operation(*arguments, async_op=True)], loan.settle, [t for t, _ in loan._back]))
+    return None
+
+
 def _root(group: ProcessGroup, rank: int | None, group_rank: int | None, name: str) -> int:
     """The root's number in the group, from a global or a group rank."""
     if rank is not None and group_rank is not None:
@@ -225,7 +242,7 @@ def all_reduce(tensor, op=ReduceOp.SUM, group=None, async_op=False):
     name, factor = plain(op, array.dtype, "all_reduce")
     if factor is not None:
         array[...] = _factored(array, factor)
-    return _done(g.comm.all_reduce(array, name, async_op=async_op), loan, async_op)
+    return _started(g.comm.all_reduce, array, name, loan=loan, async_op=async_op)
 
 
 def reduce(tensor, dst=None, op=ReduceOp.SUM, group=None, async_op=False, group_dst=None):
@@ -241,13 +258,38 @@ def reduce(tensor, dst=None, op=ReduceOp.SUM, group=None, async_op=False, group_
     return _done(g.comm.reduce(array, root, name, async_op=async_op), loan, async_op)
 
 
+def _uneven(group: ProcessGroup, arrays: Sequence[np.ndarray]) -> bool:
+    """Whether arrays, one for each rank, differ in shape where that is allowed."""
+    return group.backend == "nccl" and len({a.shape for a in arrays}) > 1
+
+
+def _reduce_each(
+    group: ProcessGroup, into: np.ndarray, arrays: list[np.ndarray], name: str, loan: _Loan, async_op: bool
+) -> Work | None:
+    """Reduce the r-th of the ranks' arrays, which are overwritten, into rank r's `into`."""
+    works = [group.comm.reduce(array, root, name, async_op=True) for root, array in enumerate(arrays)]
+
+    def finish() -> None:
+        into[...] = arrays[group.rank()]
+        loan.settle()
+
+    work = Work(works, finish, [t for t, _ in loan._back])
+    if async_op:
+        return work
+    work.wait()
+    return None
+
+
 def all_gather(tensor_list, tensor, group=None, async_op=False):
-    """tensor_list[r] becomes rank r's `tensor`."""
+    """tensor_list[r] becomes rank r's `tensor`. With the backend nccl these may differ in size."""
     if _outside(group):
         return None
     check_list(tensor_list, "tensor_list")
     g, loan = resolve(group), _Loan()
     outputs = [loan.write(t, "tensor_list", fresh=True) for t in tensor_list]
+    if _uneven(g, outputs):
+        mine = [loan.read(tensor, "tensor").reshape(-1)] * g.size()
+        return _done(g.comm.all_to_all([a.reshape(-1) for a in outputs], mine, async_op=async_op), loan, async_op)
     return _done(g.comm.all_gather(outputs, loan.read(tensor, "tensor"), async_op=async_op), loan, async_op)
 
 
@@ -259,9 +301,8 @@ def all_gather_into_tensor(output_tensor, input_tensor, group=None, async_op=Fal
     if output_tensor._data.size != input_tensor._data.size * g.size():
         raise ValueError("output tensor size must be equal to world_size times input tensor size")
     whole = loan.write(output_tensor, "output_tensor", fresh=True).reshape(g.size(), *input_tensor._data.shape)
-    return _done(
-        g.comm.all_gather(list(whole), loan.read(input_tensor, "input_tensor"), async_op=async_op), loan, async_op
-    )
+    mine = loan.read(input_tensor, "input_tensor")
+    return _started(g.comm.all_gather, list(whole), mine, loan=loan, async_op=async_op)
 
 
 def gather(tensor, gather_list=None, dst=None, group=None, async_op=False, group_dst=None):
@@ -301,7 +342,7 @@ def scatter(tensor, scatter_list=None, src=None, group=None, async_op=False, gro
 
 
 def reduce_scatter(output, input_list, op=ReduceOp.SUM, group=None, async_op=False):
-    """Rank r's `output` becomes the reduction of the ranks' input_list[r]."""
+    """Rank r's `output` becomes the reduction of the ranks' input_list[r]. With nccl these may differ in size."""
     if _outside(group):
         return None
     check_list(input_list, "input_list")
@@ -309,6 +350,8 @@ def reduce_scatter(output, input_list, op=ReduceOp.SUM, group=None, async_op=Fal
     into = loan.write(output, "output", fresh=True)
     name, factor = plain(op, into.dtype, "reduce_scatter")
     inputs = [_factored(loan.read(t, "input_list"), factor) for t in input_list]
+    if _uneven(g, inputs):
+        return _reduce_each(g, into, [a.copy() for a in inputs], name, loan, async_op)
     return _done(g.comm.reduce_scatter(into, inputs, name, async_op=async_op), loan, async_op)
 
 
@@ -322,7 +365,7 @@ def reduce_scatter_tensor(output, input, op=ReduceOp.SUM, group=None, async_op=F
     into = loan.write(output, "output", fresh=True)
     name, factor = plain(op, into.dtype, "reduce_scatter_tensor")
     parts = list(_factored(loan.read(input, "input"), factor).reshape(g.size(), *output._data.shape))
-    return _done(g.comm.reduce_scatter(into, parts, name, async_op=async_op), loan, async_op)
+    return _started(g.comm.reduce_scatter, into, parts, name, loan=loan, async_op=async_op)
 
 
 all_gather_single, reduce_scatter_single = all_gather_into_tensor, reduce_scatter_tensor  # the newer names

@@ -66,7 +66,9 @@ class P2POp(NamedTuple):
 
 
 def batch_isend_irecv(p2p_op_list: Sequence[P2POp]) -> list[Work]:
-    """Start several sends and receives; a handle for each."""
+    """Start several sends and receives of one group; a handle for each. What a rank sends to itself is taken by its
+    receives from itself, in order; ValueError if these are not as many.
+    """
     if not p2p_op_list or not all(isinstance(p, P2POp) for p in p2p_op_list):
         raise ValueError("Invalid ``p2p_op_list``. Each op is expected to be of type ``torch.distributed.P2POp``.")
     for p in p2p_op_list:
@@ -75,4 +77,34 @@ def batch_isend_irecv(p2p_op_list: Sequence[P2POp]) -> list[Work]:
                 "Invalid ``op``. Expected ``op`` to be of type ``torch.distributed.isend`` or "
                 "``torch.distributed.irecv``."
             )
-    return [p.op(p.tensor, p.peer, p.group, p.tag, p.group_peer) for p in p2p_op_list]
+    if any(p.group != p2p_op_list[0].group for p in p2p_op_list):
+        raise ValueError("All ops need to use the same group.")
+    if _outside(p2p_op_list[0].group):
+        return [None] * len(p2p_op_list)
+    own = _take_own(p2p_op_list)
+    return [own.get(i) or p.op(p.tensor, p.peer, p.group, p.tag, p.group_peer) for i, p in enumerate(p2p_op_list)]
+
+
+def _take_own(p2p_op_list: Sequence[P2POp]) -> dict[int, Work]:
+    """Carry out what this rank sends to itself; the handles by the operations' places in the list."""
+    group = resolve(p2p_op_list[0].group)
+    own = [(i, p) for i, p in enumerate(p2p_op_list) if _peer(group, p.peer, p.group_peer) == group.rank()]
+    sends, receives = ([(i, p) for i, p in own if p.op is op] for op in (isend, irecv))
+    if len(sends) != len(receives):
+        raise ValueError(
+            f"batch_isend_irecv: rank {group.rank()} of the group has {len(sends)} sends to itself and {len(receives)} "
+            "receives from itself"
+        )
+    works = {}
+    for (i, sent), (j, received) in zip(sends, receives, strict=True):
+        loan = _Loan()
+        array, into = loan.read(sent.tensor, "tensor"), loan.write(received.tensor, "tensor", fresh=True)
+        if array.shape != into.shape or array.dtype != into.dtype:
+            raise ValueError(
+                f"batch_isend_irecv: a rank sends itself {array.dtype} {array.shape}, and receives {into.dtype} "
+                f"{into.shape}"
+            )
+        into[...] = array
+        loan.settle()
+        works[i], works[j] = Work(), Work(tensors=[received.tensor])
+    return works

@@ -50,7 +50,8 @@ def test_nothing_is_counted_outside(capsys):
 
 
 @pytest.mark.oracle
-def test_as_pytorch_counts():
+def test_as_pytorch_counts(monkeypatch, tmp_path):
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))  # which it would set itself
     torch = pytest.importorskip("torch")
     theirs = pytest.importorskip("torch.utils.flop_counter")
     totals = []
