@@ -12,6 +12,7 @@ from ..devices import namespace, scope
 from .optimizer import Optimizer, check_lr, evaluate, number
 
 CURVATURE = 1e-10  # smallest y·s with which a pair is remembered
+NARROW = 1e-9  # no parameter changes by more between two steps that are not worth telling apart
 
 
 class LBFGS(Optimizer):
@@ -179,68 +180,89 @@ def _cubic_minimum(a: tuple, b: tuple, bounds: tuple | None = None) -> float:
     return min(max(x2 - (x2 - x1) * ((g2 + d2 - d1) / (g2 - g1 + 2 * d2)), low), high)
 
 
-def _strong_wolfe(along, t, direction, value, grad, slope, limit, c1=1e-4, c2=0.9, tolerance=1e-9):
-    """A step along `direction` that satisfies the strong Wolfe conditions (algorithms 3.5 and 3.6).
+class _Line:
+    """A direction: its points (t, value, slope), and the strong Wolfe conditions on them (equation 3.7)."""
+
+    C1, C2 = 1e-4, 0.9
+
+    def __init__(self, along, direction, value: float, slope: float):
+        self.along, self.direction, self.value, self.slope = along, direction, value, slope
+        self.count = 0  # points that were evaluated
+
+    def look(self, t: float) -> tuple:
+        """The point at `t`, and the gradient there."""
+        self.count += 1
+        value, grad = self.along(t)
+        return (t, value, float(grad @ self.direction)), grad
+
+    def too_high(self, point: tuple) -> bool:
+        return point[1] > self.value + self.C1 * point[0] * self.slope
+
+    def flat_enough(self, point: tuple) -> bool:
+        return abs(point[2]) <= -self.C2 * self.slope
+
+
+def _strong_wolfe(along, t, direction, value, grad, slope, limit):
+    """A step along `direction` that satisfies the strong Wolfe conditions.
 
     along(t) -> (value, gradient) there. Returns (value, gradient, t, number of evaluations), at most about `limit` of
     these.
     """
-    reach = float(np.abs(direction).max())
-    start = (0.0, value, slope)
+    line = _Line(along, direction, value, slope)
+    ends = _bracket(line, t, grad, limit)
+    if len(ends) == 2:
+        _zoom(line, ends, limit)
+    (t, value, _), grad = ends[0]
+    return value, grad, t, line.count
 
-    def look(t):
-        new_value, new_grad = along(t)
-        return (t, new_value, float(new_grad @ direction)), new_grad
 
-    previous, previous_grad = start, grad
-    point, point_grad = look(t)
-    count, rounds, found = 1, 0, False
-    bracket = None
-    while rounds < limit:
-        t, new_value, new_slope = point
-        if new_value > value + c1 * t * slope or (rounds > 1 and new_value >= previous[1]):
-            bracket = [(previous, previous_grad), (point, point_grad)]
-            break
-        if abs(new_slope) <= -c2 * slope:
-            bracket, found = [(point, point_grad)], True
-            break
-        if new_slope >= 0:
-            bracket = [(previous, previous_grad), (point, point_grad)]
-            break
-        t_next = _cubic_minimum(previous, point, (t + 0.01 * (t - previous[0]), t * 10))
-        previous, previous_grad = point, point_grad
-        point, point_grad = look(t_next)
-        count, rounds = count + 1, rounds + 1
-    if bracket is None:
-        bracket = [(start, grad), (point, point_grad)]
+def _bracket(line: _Line, t: float, grad, limit: int) -> list[tuple]:
+    """Two points, with their gradients, between which a step will do, or one that will do itself (algorithm 3.5)."""
+    start = previous = (0.0, line.value, line.slope), grad
+    end = line.look(t)
+    while line.count <= limit:
+        before, point = previous[0], end[0]
+        if line.too_high(point) or (line.count > 2 and point[1] >= before[1]):
+            return [previous, end]
+        if line.flat_enough(point):
+            return [end]
+        if point[2] >= 0:
+            return [previous, end]
+        t = point[0]
+        t_next = _cubic_minimum(before, point, (t + 0.01 * (t - before[0]), t * 10))
+        previous, end = end, line.look(t_next)
+    return [start, end]
 
+
+def _zoom(line: _Line, ends: list[tuple], limit: int) -> None:
+    """Bring the two ends together until the lower one, which is put first, will do (algorithm 3.6)."""
+    reach = float(np.abs(line.direction).max())
     stuck = False
-    bracket.sort(key=lambda end: end[0][1])  # the lower end first
-    while not found and rounds < limit:
-        (low, _), (high, _) = bracket
-        ends = sorted((low[0], high[0]))
-        if (ends[1] - ends[0]) * reach < tolerance:
+    ends.sort(key=lambda end: end[0][1])
+    while line.count <= limit:
+        (low, _), (high, _) = ends
+        left, right = sorted((low[0], high[0]))
+        if (right - left) * reach < NARROW:
             break
         t = _cubic_minimum(low, high)
-        margin = 0.1 * (ends[1] - ends[0])
-        if min(ends[1] - t, t - ends[0]) < margin:  # too near to an end: twice in a row is too often
-            if stuck or t >= ends[1] or t <= ends[0]:
-                t = ends[1] - margin if abs(t - ends[1]) < abs(t - ends[0]) else ends[0] + margin
+        margin = 0.1 * (right - left)
+        if min(right - t, t - left) < margin:  # too near to an end: twice in a row is too often
+            if stuck or t >= right or t <= left:
+                t = right - margin if abs(t - right) < abs(t - left) else left + margin
                 stuck = False
             else:
                 stuck = True
         else:
             stuck = False
-        point, point_grad = look(t)
-        count, rounds = count + 1, rounds + 1
-        if point[1] > value + c1 * t * slope or point[1] >= low[1]:
-            bracket[1] = (point, point_grad)
-            bracket.sort(key=lambda end: end[0][1])
+        end = line.look(t)
+        point = end[0]
+        if line.too_high(point) or point[1] >= low[1]:
+            ends[1] = end
+            ends.sort(key=lambda end: end[0][1])
+        elif line.flat_enough(point):
+            ends[0] = end
+            break
         else:
-            if abs(point[2]) <= -c2 * slope:
-                found = True
-            elif point[2] * (high[0] - low[0]) >= 0:
-                bracket[1] = bracket[0]
-            bracket[0] = (point, point_grad)
-    (t, value, _), grad = bracket[0]
-    return value, grad, t, count
+            if point[2] * (high[0] - low[0]) >= 0:
+                ends[1] = ends[0]
+            ends[0] = end
