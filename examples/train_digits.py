@@ -1,4 +1,6 @@
-"""Train a LeNet on the handwritten digits that come with the package: the same script, and the same losses,
+"""Train a LeNet on the handwritten digits that come with the package.
+
+The same script, with the same losses,
 
 alone              python examples/train_digits.py
 on two workers     disttorch run --nproc-per-node 2 examples/train_digits.py

@@ -227,7 +227,9 @@ def status_of(arguments: Sequence[str]) -> int:
         click.echo(error.format_message(), err=True)
         return error.exit_code
     except click.ClickException as error:
-        click.echo(f"disttorch: {error.format_message()}", err=True)
+        context = getattr(error, "ctx", None)
+        hint = f" Try '{context.command_path} --help' for help." if context else ""
+        click.echo(f"disttorch: {error.format_message()}{hint}", err=True)
         return error.exit_code
 
 
