@@ -219,11 +219,14 @@ def inspect(launcher: int | None) -> None:
     click.echo(text_of(launcher), nl=False)
 
 
+_HELP_SHOWN = getattr(click.exceptions, "NoArgsIsHelpError", ())  # click before 8.2 shows it by itself
+
+
 def status_of(arguments: Sequence[str]) -> int:
     """Run a command; its exit status (2 for wrong options, which are told on stderr). Raises LaunchError."""
     try:
         return disttorch.main(list(arguments), prog_name="disttorch", standalone_mode=False)
-    except click.exceptions.NoArgsIsHelpError as error:
+    except _HELP_SHOWN as error:
         click.echo(error.format_message(), err=True)
         return error.exit_code
     except click.ClickException as error:
