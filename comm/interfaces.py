@@ -40,7 +40,7 @@ def own_address(target: str | None) -> str:
     """This host's address for its peers: that of the wanted interface, or of the one that leads to `target`."""
     name = wanted_interface([name for _, name in socket.if_nameindex()], os.environ)
     if name is not None:
-        return _address_of(name)
+        return address_of(name)
     if target is None:
         raise CommError("several hosts without a networked store: pass connect(..., address=...)")
     family, _, _, _, address = socket.getaddrinfo(target, 9, type=socket.SOCK_DGRAM)[0]
@@ -49,7 +49,8 @@ def own_address(target: str | None) -> str:
         return probe.getsockname()[0]
 
 
-def _address_of(interface: str) -> str:
+def address_of(interface: str) -> str:
+    """An interface's IPv4 address; CommError if it has none."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         try:
             answer = fcntl.ioctl(probe, _SIOCGIFADDR, struct.pack("256s", interface.encode()[:15]))

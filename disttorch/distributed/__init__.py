@@ -17,12 +17,13 @@ _HOMES = {
     ),
     "device_mesh": "DeviceMesh init_device_mesh",
     "meeting": "register_rendezvous_handler rendezvous",
+    "gloo_groups": "ProcessGroupGloo",
     "groups": (
         "destroy_process_group init_process_group new_group new_subgroups new_subgroups_by_enumeration split_group"
     ),
     "reduce_ops": "RedOpType ReduceOp reduce_op _make_nccl_premul_sum",
     "collectives": (
-        "Work _Work all_gather all_gather_into_tensor all_gather_single all_reduce all_to_all all_to_all_single "
+        "Work _Work _create_work_from_future all_gather all_gather_into_tensor all_gather_single all_reduce all_to_all all_to_all_single "
         "barrier broadcast gather monitored_barrier reduce reduce_scatter reduce_scatter_single reduce_scatter_tensor "
         "scatter"
     ),
@@ -49,7 +50,7 @@ _ERRORS = {
     "QueueEmptyError": "QueueEmpty",
 }
 
-__all__ = sorted([name for name in (*_HOME_OF, *_ERRORS, "GradBucket") if name[0] != "_"])
+__all__ = sorted([name for name in (*_HOME_OF, *_ERRORS, "BuiltinCommHookType", "GradBucket") if name[0] != "_"])
 
 _ROOMS = (
     "_functional_collectives algorithms device_mesh distributed_c10d elastic fsdp launch launcher optim run tensor "
@@ -62,7 +63,9 @@ def __getattr__(name: str):
         name = "DEFAULT_TIMEOUT"
     if name in _ROOMS:
         return import_module(f".{name}", __name__)
-    if name == "GradBucket":
+    if name == "BuiltinCommHookType":
+        value = import_module(".algorithms.ddp_comm_hooks", __name__).BuiltinCommHookType
+    elif name == "GradBucket":
         value = import_module("disttorch.nn.parallel.bucket").GradBucket
     elif name in _HOME_OF:
         value = getattr(import_module(f".{_HOME_OF[name]}", __name__), name)

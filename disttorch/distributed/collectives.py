@@ -81,6 +81,39 @@ class Work:
 _Work = Work  # what groups written in Python derive their handles from
 
 
+class _Awaited:
+    """A future as one of a handle's operations under way."""
+
+    def __init__(self, future: Future):
+        self._future = future
+
+    def wait(self, timeout: float | None = None) -> None:
+        self._future.wait()
+
+    def is_completed(self) -> bool:
+        return self._future.done()
+
+    def is_success(self) -> bool:
+        return self.is_completed() and self.exception() is None
+
+    def exception(self) -> BaseException | None:
+        if self._future.done():
+            try:
+                self._future.value()
+            except Exception as error:  # the one that it was completed with
+                return error
+        return None
+
+
+def _create_work_from_future(future: Future) -> Work:
+    """The handle of an operation that ends with `future`, whose value is the tensors that were filled; for groups
+    written in Python.
+    """
+    work = Work([_Awaited(future)])
+    work.get_future = lambda: future
+    return work
+
+
 class WorkFuture(Future):
     """A future whose value is computed when it is waited for: `then` may use collectives itself without waiting for its
     own thread.

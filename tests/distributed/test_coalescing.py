@@ -39,9 +39,9 @@ def test_what_is_started_in_a_block_ends_with_it(async_ops):
 
 def test_a_block_in_a_block_is_refused_and_an_error_ends_it():
     def body(rank):
-        with dist._coalescing_manager():
-            with pytest.raises(ValueError, match="non-empty op list"), dist._coalescing_manager():
-                pass
+        twice = pytest.raises(ValueError, match="non-empty op list")
+        with dist._coalescing_manager(), twice, dist._coalescing_manager():
+            pass
         with pytest.raises(KeyError), dist._coalescing_manager():
             raise KeyError
         x = disttorch.ones(1)

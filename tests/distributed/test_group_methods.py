@@ -259,3 +259,42 @@ def test_the_newer_names():
         return whole.tolist(), part.tolist()
 
     assert run_ranks(2, body) == [([0, 1], [0]), ([0, 1], [2])]
+
+
+def test_a_group_made_by_hand():
+    from disttorch.comm import HashStore
+    from disttorch.comm.clock import spawn
+
+    store, results = HashStore(), {}
+
+    def rank(number):
+        options = dist.ProcessGroupGloo._Options()
+        options._timeout = 20.0
+        options._devices = [dist.ProcessGroupGloo.create_device(hostname="localhost")]
+        group = dist.ProcessGroupGloo(store, number, 2, options)
+        x = torch.full((2,), number + 1.0)
+        group.allreduce([x]).wait()
+        dist.broadcast(x, group=group, group_src=1)
+        results[number] = group.rank(), group.size(), group.name(), x.tolist()
+        group.comm.close()
+
+    threads = [spawn(lambda number=number: rank(number), f"rank{number}") for number in range(2)]
+    for thread in threads:
+        thread.join(30)
+    assert results == {number: (number, 2, "gloo", [3.0, 3.0]) for number in range(2)}
+    assert dist.ProcessGroupGloo.create_device(interface="lo").address == "127.0.0.1"
+    with pytest.raises(ValueError, match="Specify either `hostname` or `interface`"):
+        dist.ProcessGroupGloo.create_device()
+
+
+def test_a_work_of_a_future():
+    future = torch.futures.Future()
+    work = dist._create_work_from_future(future)
+    assert not work.is_completed()
+    future.set_result([torch.ones(1)])
+    assert work.wait()
+    assert work.is_success()
+    assert work.get_future() is future
+    failed = torch.futures.Future()
+    failed.set_exception(KeyError("lost"))
+    assert isinstance(dist._create_work_from_future(failed).exception(), KeyError)

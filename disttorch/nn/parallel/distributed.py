@@ -31,8 +31,8 @@ class DistributedDataParallel(Module, Joinable):
     """Wraps `module` so that every rank's gradients become the average over the ranks of `process_group`.
 
     module: on one device (device_ids then is None or that device); its parameters and buffers become rank 0's.
-    forward_sync_buffers: buffers (running means…) become rank 0's before each forward (default True); broadcast_buffers
-    is its older name.
+    forward_sync_buffers: buffers (running means…) become rank 0's before each forward (default True). broadcast_buffers
+    is its older name; if that is False, buffers are not rank 0's at the start either.
     bucket_cap_mb: MiB of gradients that travel together. None: between 1 and 25, by what two short all-reduces are
     measured to take when the model is wrapped; 25 where that would change nothing (one rank, 1 MiB of gradients in
     all), where ranks compute on all cores of a host, and where the gradients' bits would depend on it (MPI, and more
@@ -78,6 +78,8 @@ class DistributedDataParallel(Module, Joinable):
         for name in NOT_THERE:
             if locals()[name] is not None:
                 raise NotImplementedError(f"DistributedDataParallel's {name} is not supported: leave it None")
+        if broadcast_buffers is not None:
+            _warn_of_older_name(forward_sync_buffers is not None)
         if device_mesh is not None:
             process_group = _group_of(device_mesh, process_group)
         self.process_group = resolve(process_group)
@@ -103,7 +105,8 @@ class DistributedDataParallel(Module, Joinable):
         if init_sync:
             check_structure(self._comm, named)
             broadcast_tensors(self._comm, self.shared_parameters(), 0)
-            broadcast_tensors(self._comm, self.shared_buffers(), 0)
+            if forward_sync_buffers is not None or self.broadcast_buffers:
+                broadcast_tensors(self._comm, self.shared_buffers(), 0)
         names, parameters = [n for n, _ in named], [p for _, p in named]
         cap = None if bucket_cap_mb is None else int(bucket_cap_mb * (1 << 20))
         self.reducer = Reducer(self._comm, parameters, names, cap, self.find_unused_parameters)
@@ -180,6 +183,11 @@ class DistributedDataParallel(Module, Joinable):
         self.reducer.hook = partial(hook, state)
         self.comm_hook_name = getattr(hook, "__qualname__", type(hook).__qualname__)
 
+    def _register_builtin_comm_hook(self, comm_hook_type: Any) -> None:
+        """Register one of `distributed.BuiltinCommHookType`."""
+        self.register_comm_hook(self.process_group, comm_hook_type.value)
+        self.comm_hook_name = str(comm_hook_type)
+
     def load_state_dict(self, state_dict: Any, strict: bool = True, assign: bool = False) -> Any:
         """As a module's; keys may have the prefix "module." or not."""
         return super().load_state_dict(prefixed(state_dict), strict, assign)
@@ -242,7 +250,7 @@ class DistributedDataParallel(Module, Joinable):
                 "DDP Pickling/Unpickling are only supported when using DDP with the default process group. That is, "
                 "when you have called init_process_group and have not passed process_group argument to DDP constructor"
             )
-        names = ("module", "device_ids", "dim", "broadcast_buffers", "find_unused_parameters", "static_graph")
+        names = ("module", "device_ids", "dim", "forward_sync_buffers", "find_unused_parameters", "static_graph")
         return {name: getattr(self, name) for name in names} | {"training": self.training}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -251,6 +259,17 @@ class DistributedDataParallel(Module, Joinable):
         training = settings.pop("training")
         self.__init__(**settings, init_sync=False)  # type: ignore[misc]
         self.training = training
+
+
+def _warn_of_older_name(both: bool) -> None:
+    text = (
+        "Both `broadcast_buffers` and `forward_sync_buffers` were specified. `broadcast_buffers` is deprecated and its "
+        "value is ignored when `forward_sync_buffers` is provided."
+        if both
+        else "`broadcast_buffers` is deprecated. Use `forward_sync_buffers` instead. IMPORTANT: unlike "
+        "`broadcast_buffers=False`, `forward_sync_buffers=False` still syncs buffers at init."
+    )
+    warnings.warn(text, FutureWarning, stacklevel=3)
 
 
 def _check_hook(hook: Callable) -> None:

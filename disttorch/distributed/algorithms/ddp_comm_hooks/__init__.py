@@ -10,6 +10,7 @@ from typing import Any
 from . import debugging_hooks, default_hooks, post_localSGD_hook, powerSGD_hook, quantization_hooks
 
 __all__ = [
+    "BuiltinCommHookType",
     "DDPCommHookType",
     "debugging_hooks",
     "default_hooks",
@@ -41,6 +42,13 @@ class DDPCommHookType(Enum):
     BATCHED_POWER_SGD = member(partial(_power, powerSGD_hook.batched_powerSGD_hook, 1))
     BATCHED_POWER_SGD_RANK2 = member(partial(_power, powerSGD_hook.batched_powerSGD_hook, 2))
     NOOP = member(partial(_plain, debugging_hooks.noop_hook))
+
+
+class BuiltinCommHookType(Enum):
+    """The hooks that PyTorch has in C++, for `_register_builtin_comm_hook`; a value is the hook."""
+
+    ALLREDUCE = member(default_hooks.allreduce_hook)
+    FP16_COMPRESS = member(default_hooks.fp16_compress_hook)
 
 
 def register_ddp_comm_hook(comm_hook_type: DDPCommHookType, model: Any, state: Any = None) -> None:
