@@ -11,6 +11,8 @@ processes of its own with one thread each, one peer after another in every round
 Every tensor is float32. The time of a call is its median on the slowest rank, and of the rounds the median. S, the
 size, is that of the whole: of all ranks' parts where an operation has parts. Algorithm bandwidth is S/t; bus bandwidth
 that times 2(n-1)/n for all_reduce, (n-1)/n for what moves parts, else 1. `send_recv` is a message there and one back.
+`touch` is no collective: every rank at once reads and writes an array of S bytes where it lies, the least that an
+all_reduce in shared memory must do, too.
 """
 
 from __future__ import annotations
@@ -30,6 +32,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -38,8 +41,8 @@ from links import LINK, Host, two_hosts
 
 SIZES = [1 << 10, 64 << 10, 1 << 20, 4 << 20, 26_000_000 // 4096 * 4096, 105_000_000 // 4096 * 4096]  # bytes
 OPS = ["all_reduce", "broadcast", "reduce", "all_gather", "all_gather_into_tensor", "gather", "scatter"]
-OPS += ["reduce_scatter", "reduce_scatter_tensor", "all_to_all", "all_to_all_single", "send_recv", "barrier"]
-WHOLE = ("broadcast", "reduce", "send_recv", "barrier")  # operations whose bus bandwidth is S/t
+OPS += ["reduce_scatter", "reduce_scatter_tensor", "all_to_all", "all_to_all_single", "send_recv", "touch", "barrier"]
+WHOLE = ("broadcast", "reduce", "send_recv", "touch", "barrier")  # operations whose bus bandwidth is S/t
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
 TIME = 0.6  # seconds that the calls of one operation and size take about
 
@@ -83,6 +86,7 @@ class Torch:
             "all_to_all": lambda: d.all_to_all(outs, parts),
             "all_to_all_single": lambda: d.all_to_all_single(into, other),
             "send_recv": lambda: self.there_and_back(whole),
+            "touch": partial(np.negative, whole.numpy(), out=whole.numpy()),
             "barrier": d.barrier,
         }
 
@@ -117,6 +121,7 @@ class Mpi:
             "reduce_scatter": lambda: world.Reduce_scatter_block(into, part),
             "all_to_all": lambda: world.Alltoall(into, other),
             "send_recv": lambda: self.there_and_back(whole),
+            "touch": partial(np.negative, whole, out=whole),
             "barrier": world.Barrier,
         }
         twice = {"all_gather_into_tensor": "all_gather", "reduce_scatter_tensor": "reduce_scatter"}

@@ -24,7 +24,7 @@ import numpy as np
 
 from . import clock
 from .errors import CommError, DeadlineExceeded, PeerLost, departed
-from .memory import Segment, can_read, wait_change, wake_all
+from .memory import HUGE, Segment, can_read, wait_change, wake_all
 from .reduction import BLOCK
 from .windows import DistantWindow, Window
 
@@ -230,17 +230,23 @@ class Board:
     def allocate(self, nbytes: int) -> np.ndarray:
         """Zeroed bytes that the other ranks can see in place."""
         segment = Segment.create(nbytes)
+        if segment.size >= HUGE:
+            segment.join_pages()
         self._serial += 1
         self._owned[self._serial] = segment
         return segment.bytes[:nbytes]
 
     def locate(self, address: int, nbytes: int) -> Where | None:
         """Where the others find the bytes at `address`, or None if they cannot."""
+        return self.shared(address, nbytes) or ((DISTANT, 0, 0, address) if self.open() else None)
+
+    def shared(self, address: int, nbytes: int) -> Where | None:
+        """Where the others find the bytes at `address` in memory that they see, or None if these lie elsewhere."""
         for serial, segment in list(self._owned.items()):  # to which another thread may add
             offset = address - segment.address
             if offset >= 0 and offset + nbytes <= segment.size:
                 return serial, segment.fd or 0, segment.size, offset
-        return (DISTANT, 0, 0, address) if self.open() else None
+        return None
 
     def open(self) -> bool:
         """True if all ranks may read one another's memory. May change to True until all boards are made."""
@@ -315,7 +321,7 @@ class ThreadBoard(Board):
     def allocate(self, nbytes: int) -> np.ndarray:
         return np.zeros(nbytes, np.uint8)
 
-    def locate(self, address: int, nbytes: int) -> Where | None:
+    def shared(self, address: int, nbytes: int) -> Where | None:
         return 1, 0, nbytes, address
 
     def resolve(self, rank: int, where: Where, dtype: np.dtype, low: int, high: int) -> np.ndarray:

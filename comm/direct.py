@@ -17,6 +17,7 @@ from .reduction import block_length, reduce_into
 from .showing import SMALL, Look, Showing
 from .windows import DistantWindow, Window
 
+PIECE = 256 << 10  # bytes that are copied to several places at a time: they stay in the second-level cache
 RATE = 6.0  # bytes of all ranks' arrays that one rank reduces in a nanosecond, about
 
 
@@ -168,11 +169,23 @@ class DirectEngine(Showing):
     def all_gather(
         self, call: Call, deadline: Deadline, patient: bool, outputs: Sequence[np.ndarray], array: np.ndarray
     ) -> None:
+        """In shared memory every rank writes its array to all outputs, piece by piece: so it is read once."""
+
         def take(look: Look, low: int, high: int) -> None:
             for peer, out in enumerate(outputs):
                 look(peer, 0).copy(out[low:high])
 
-        self._exchange(call, deadline, patient, [array], 1, array.size, array.dtype, take)
+        def share(look: Look) -> None:
+            rooms = [look(peer, 1 + self.rank) for peer in self._ranks]
+            step = PIECE // array.itemsize
+            for low in range(0, array.size, step):
+                piece = array[low : low + step]
+                for room in rooms:
+                    room.put(low, piece)
+
+        shared = array.nbytes * self.size > SMALL and all(self._is_shared(out) for out in (array, *outputs))
+        targets = outputs if shared else ()
+        self._exchange(call, deadline, patient, [array], 1, array.size, array.dtype, take, share, targets, True)
 
     def gather(
         self, call: Call, deadline: Deadline, patient: bool, array: np.ndarray, outputs: Sequence[np.ndarray], dst: int

@@ -6,6 +6,7 @@ the same user opens it through /proc/<pid>/fd/<fd>, which no other user may.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import errno
 import mmap
@@ -20,7 +21,9 @@ from disttorch.kernels.blas import address as address_of_array
 from . import clock
 
 PAGE = 4096  # bytes
-_HUGE = 2 << 20  # bytes; segments at least this large ask the kernel for huge pages
+HUGE = 2 << 20  # bytes of a huge page
+_COLLAPSE = 25  # MADV_COLLAPSE of <linux/mman.h>, Linux 6.1; Python has no name for it
+_FIXED = 0x10  # MAP_FIXED of <sys/mman.h>, nor for this
 _FUTEX_NUMBER = {"x86_64": 202, "aarch64": 98}.get(platform.machine()) if sys.platform == "linux" else None
 _FUTEX_WAIT, _FUTEX_WAKE = 0, 1
 _POLL = 0.0002  # seconds between two looks where there is no futex
@@ -32,11 +35,11 @@ class Segment:
     def __init__(self, size: int, fd: int | None = None):
         """New memory, shared if `fd` is an open descriptor of a memfd of that size, else private to this process."""
         self.size, self.fd = size, fd
-        self._map = mmap.mmap(-1 if fd is None else fd, size)
-        if size >= _HUGE and hasattr(mmap, "MADV_HUGEPAGE"):
+        self._map, self._start = _mapped(size, fd)
+        if size >= HUGE and hasattr(mmap, "MADV_HUGEPAGE"):
             self._map.madvise(mmap.MADV_HUGEPAGE)
-        self.bytes = np.frombuffer(self._map, np.uint8)
-        self.address = self.bytes.ctypes.data
+        self.bytes = np.frombuffer(self._map, np.uint8, size, self._start)
+        self.address = address_of_array(self.bytes)
 
     @classmethod
     def create(cls, size: int) -> Segment:
@@ -59,6 +62,16 @@ class Segment:
         finally:
             os.close(mine)
 
+    def join_pages(self) -> None:
+        """Let new memory lie in huge pages, where the kernel has them: it takes that memory now.
+
+        They are read and written faster by a tenth. By itself the kernel joins no pages of a memfd, unless told to by
+        /sys/kernel/mm/transparent_hugepage/shmem_enabled.
+        """
+        self.bytes[::HUGE] = 0  # pages that do not exist yet are joined only to one that does
+        with contextlib.suppress(OSError):  # EINVAL before Linux 6.1; no huge page is free
+            self._map.madvise(_COLLAPSE, self._start, self.size)
+
     def release(self) -> None:
         """Close the descriptor, once everyone who shall has attached; the memory stays."""
         if self.fd is not None:
@@ -69,6 +82,35 @@ class Segment:
         """Let go of the memory; arrays still in it keep it mapped until they are gone. Idempotent."""
         self.release()
         self.bytes = np.empty(0, np.uint8)
+
+
+def _mapped(size: int, fd: int | None) -> tuple[mmap.mmap, int]:
+    """`size` bytes, of the memfd `fd` or private ones: a map, and where in it they begin.
+
+    Shared memory lies in huge pages only where its addresses begin with one, which mmap does not see to: hence room for
+    it, that is let go of with what has been mapped over it.
+    """
+    if fd is None or size < HUGE:
+        return mmap.mmap(-1 if fd is None else fd, size), 0
+    room = mmap.mmap(-1, size + HUGE)
+    address = address_of_array(np.frombuffer(room, np.uint8))
+    start = -address % HUGE
+    access = mmap.PROT_READ | mmap.PROT_WRITE
+    if _map_at(address + start, size, access, mmap.MAP_SHARED | _FIXED, fd, 0) != address + start:
+        code = ctypes.get_errno()
+        raise OSError(code, os.strerror(code))
+    return room, start
+
+
+def _make_map_at():
+    call = ctypes.CDLL(None, use_errno=True).mmap
+    number = ctypes.c_int
+    call.argtypes = (ctypes.c_void_p, ctypes.c_size_t, number, number, number, ctypes.c_long)
+    call.restype = ctypes.c_void_p
+    return call
+
+
+_map_at = _make_map_at()
 
 
 def available() -> bool:

@@ -47,6 +47,7 @@ class Showing:
         take: Callable[[Look, int, int], None],
         share: Callable[[Look], None] | None = None,
         targets: Sequence[np.ndarray] = (),
+        together: bool = False,
     ) -> None:
         """Show `parts` (n_parts arrays of `count` elements, or none) and let `take` read everybody's.
 
@@ -54,14 +55,14 @@ class Showing:
         a list: of what this rank sends to each, then of what it expects of each. A staging area begins with these
         sizes and a table of the places where parts lie; then come parts.
 
-        share(look) is called instead where every rank's arrays can be reached in place, and may write, too: to what
-        ranks without parts show, which are their `targets`.
+        share(look) is called instead where every rank's arrays can be reached in place, and may write, too: to the
+        `targets` that ranks show, after their parts if they have any. `together`: only where all ranks show targets.
         """
         board, sizes = self.board, [] if isinstance(count, int) else count
         lead = -(-(len(sizes) + ROW * n_parts) * 8 // 64) * 64
         step = (STAGE - lead) // (dtype.itemsize * n_parts)
-        shown = parts or targets
-        table = self._places(shown) if sum(part.nbytes for part in shown) * self.size > SMALL else None
+        shown = [*parts, *targets]
+        table = self._places(shown) if sum(part.nbytes for part in parts or targets) * self.size > SMALL else None
         board.turn()
         notes = [*sizes]
         if not parts and not table:
@@ -79,8 +80,7 @@ class Showing:
             board.note(notes)
         places = self._meet(call, deadline, patient, mine)
         begin = len(sizes)
-        listed = begin + ROW * self.rank  # of several parts only this rank's own is looked at
-        tables = {r: board.noted(r, listed, listed + ROW) for r, place in enumerate(places) if place[0] == LISTED}
+        rows: dict[tuple[int, int], list[int]] = {}  # of tables, as read in the first step: later ones turn the slot
         if not isinstance(count, int):
             count = check_sizes([board.noted(rank, 0, begin) for rank in self._ranks], self.last_operation)
         serials = {place[0] for place in places}
@@ -92,12 +92,15 @@ class Showing:
                 return Window(shown[part][low:high])
             if places[rank][0] == STAGED:
                 return Window(board.staging(rank, dtype, high - low, lead + part * step * dtype.itemsize))
-            if rank not in tables:
+            if places[rank][0] != LISTED:
                 return board.window(rank, places[rank], dtype, low, high)
-            serial, fd, nbytes, offset, size = tables[rank]
+            if (rank, part) not in rows:
+                at = begin + ROW * part
+                rows[rank, part] = board.noted(rank, at, at + ROW)
+            serial, fd, nbytes, offset, size = rows[rank, part]
             return board.window(rank, (serial, fd, nbytes, offset), dtype, low, min(high, size))
 
-        if share is not None and not serials & {STAGED, NOWHERE}:
+        if share is not None and (serials == {LISTED} if together else not serials & {STAGED, NOWHERE}):
             low, high = 0, count
             share(look)
             self._meet(None, deadline, patient)
@@ -148,6 +151,10 @@ class Showing:
     def _locate(self, array: np.ndarray) -> Where | None:
         """Where the others reach `array` in place, or None."""
         return self.board.locate(address(array), array.nbytes)
+
+    def _is_shared(self, array: np.ndarray) -> bool:
+        """Whether `array` lies in memory that the others see."""
+        return self.board.shared(address(array), array.nbytes) is not None
 
     def _places(self, parts: Sequence[np.ndarray]) -> list[Where] | None:
         """Where the others reach each of `parts` in place; None if some cannot be reached so."""

@@ -16,8 +16,17 @@ def numbers(rank, size=LONG):
     return np.random.default_rng(rank).standard_normal(size)
 
 
-def every_collective(group, in_place):
+def every_collective(group, in_place, shared=()):
+    """shared: the ranks whose long arrays lie in shared memory."""
     board, n, rank = group._engine.board, group.size, group.rank
+
+    def put(array):
+        if rank not in shared:
+            return array
+        copy = group.allocate(array.size, array.dtype)
+        copy[...] = array
+        return copy
+
     assert board.open()
     if not in_place:
         group.barrier()
@@ -25,22 +34,29 @@ def every_collective(group, in_place):
         group.barrier()
         board._open = False
         assert board.locate(numbers(rank).__array_interface__["data"][0], 8 * LONG) is None
-    total, most, least = numbers(rank), numbers(rank), numbers(rank)
+    total, most, least = put(numbers(rank)), put(numbers(rank)), put(numbers(rank))
     group.all_reduce(total)
     group.reduce(most, n - 1, "max")
     group.broadcast(least, 1)
-    outs = [np.empty(LONG) for _ in range(n)]
-    group.all_gather(outs, numbers(rank))
-    mine = np.empty(LONG)
-    group.scatter(mine, [numbers(10 + r) for r in range(n)] if rank == 0 else None, 0)
-    part = np.empty(LONG)
-    group.reduce_scatter(part, [numbers(100 * rank + r) for r in range(n)], "avg")
+    outs = [put(np.empty(LONG)) for _ in range(n)]
+    group.all_gather(outs, put(numbers(rank)))
+    mine = put(np.empty(LONG))
+    group.scatter(mine, [put(numbers(10 + r)) for r in range(n)] if rank == 0 else None, 0)
+    part = put(np.empty(LONG))
+    group.reduce_scatter(part, [put(numbers(100 * rank + r)) for r in range(n)], "avg")
     sizes = [[LONG // (1 + s + r) * (s != r) for r in range(n)] for s in range(n)]
-    takes = [np.empty(sizes[s][rank]) for s in range(n)]
-    group.all_to_all(takes, [numbers(rank, size) for size in sizes[rank]])
-    stacked = [np.empty(LONG) for _ in range(n)] if rank == n - 1 else None
-    group.gather(numbers(rank), stacked, n - 1)
+    takes = [put(np.empty(sizes[s][rank])) for s in range(n)]
+    group.all_to_all(takes, [put(numbers(rank, size)) for size in sizes[rank]])
+    stacked = [put(np.empty(LONG)) for _ in range(n)] if rank == n - 1 else None
+    group.gather(put(numbers(rank)), stacked, n - 1)
     return total, most, least, outs, mine, part, takes, stacked or []
+
+
+def assert_same(found, expected):
+    """What `every_collective` returned on one rank has the same bits."""
+    for one, other in zip(found, expected, strict=True):
+        for a, b in zip(one, other, strict=True) if isinstance(one, list) else [(one, other)]:
+            np.testing.assert_array_equal(a, b)
 
 
 @pytest.mark.parametrize("n", [2, 3])
@@ -53,15 +69,39 @@ def test_same_bits_in_place_and_staged(n):
     for rank, (here, there) in enumerate(zip(direct, staged, strict=True)):
         np.testing.assert_array_equal(here[0], expected)
         np.testing.assert_array_equal(here[2], numbers(1))
+        for sender, gathered in enumerate(here[3]):
+            np.testing.assert_array_equal(gathered, numbers(sender))
         np.testing.assert_array_equal(here[4], numbers(10 + rank))
         for sender, taken in enumerate(here[6]):
             np.testing.assert_array_equal(taken, numbers(sender, taken.size))
         assert len(here[7]) == (n if rank == n - 1 else 0)
         for sender, gathered in enumerate(here[7]):
             np.testing.assert_array_equal(gathered, numbers(sender))
-        for one, other in zip(here, there, strict=True):
-            for a, b in zip(one, other, strict=True) if isinstance(one, list) else [(one, other)]:
-                np.testing.assert_array_equal(a, b)
+        assert_same(there, here)
+
+
+@pytest.mark.parametrize("in_place", [True, False])
+def test_same_bits_where_some_ranks_have_shared_memory(in_place):
+    plain = run_ranks(3, every_collective, "processes", args=(True,))
+    mixed = run_ranks(3, every_collective, "processes", args=(in_place, (0, 2)))
+    for found, expected in zip(mixed, plain, strict=True):
+        assert_same(found, expected)
+
+
+@pytest.mark.parametrize("size", [4096, 3 * memory.HUGE + 4096])
+def test_segments_begin_with_a_page_and_are_zero(size):
+    segment = memory.Segment.create(size)
+    segment.join_pages()
+    other = memory.Segment.attach(os.getpid(), segment.fd, size)
+    page = memory.HUGE if size >= memory.HUGE else memory.PAGE
+    assert segment.address % page == other.address % page == 0
+    assert segment.bytes.size == other.bytes.size == size
+    assert not segment.bytes.any()
+    segment.bytes[...] = np.arange(size) % 251
+    np.testing.assert_array_equal(other.bytes, np.arange(size) % 251)
+    segment.close()
+    np.testing.assert_array_equal(other.bytes, np.arange(size) % 251)
+    other.close()
 
 
 def both_send_first(group):
