@@ -1,0 +1,46 @@
+"""DistributedDataParallel by its older names: built-in hooks, broadcast_buffers."""
+
+import pytest
+
+import disttorch as torch
+import disttorch.distributed as dist
+from disttorch import nn
+from disttorch.distributed import run_ranks
+from disttorch.nn.parallel import DistributedDataParallel
+
+
+def builtin_hooks(rank):
+    found = {}
+    for hook in dist.BuiltinCommHookType:
+        model = DistributedDataParallel(nn.Linear(2, 1, bias=False))
+        model._register_builtin_comm_hook(hook)
+        model(torch.full((1, 2), float(rank))).sum().backward()
+        found[model._get_ddp_logging_data()["comm_hook"]] = model.module.weight.grad.tolist()
+        with pytest.raises(RuntimeError, match="can only be called once"):
+            model._register_builtin_comm_hook(hook)
+    return found
+
+
+def test_hooks_that_pytorch_has_built_in():
+    average = [[0.5, 0.5]]
+    wanted = {"BuiltinCommHookType.ALLREDUCE": average, "BuiltinCommHookType.FP16_COMPRESS": average}
+    assert run_ranks(2, builtin_hooks, timeout=60) == [wanted] * 2
+
+
+def buffers_at_the_start(rank):
+    found = []
+    for settings in ({}, {"forward_sync_buffers": False}, {"broadcast_buffers": False}):
+        module = nn.Linear(1, 1)
+        module.register_buffer("own", torch.tensor([float(rank)]))
+        if "broadcast_buffers" in settings:
+            with pytest.warns(FutureWarning, match="`broadcast_buffers` is deprecated"):
+                DistributedDataParallel(module, **settings)
+        else:
+            DistributedDataParallel(module, **settings)
+        found.append(module.own.item())
+    return found
+
+
+def test_the_older_name_leaves_buffers_alone_at_the_start_too():
+    # "processes": what warnings are shown is the process's, not a thread's
+    assert run_ranks(2, buffers_at_the_start, "processes", timeout=60) == [[0, 0, 0], [0, 0, 1]]
