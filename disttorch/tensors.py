@@ -1,4 +1,4 @@
-"""Tensor is given its methods: operations of `ops` under their names, Python's operators, and `tensor_methods`."""
+"""Tensor is given its methods: operations of `ops`, Python's operators, `tensor_methods` and `tensor_values`."""
 
 from . import dtypes, ops
 from .autograd.inplace import check_apart, check_history, check_partly_apart
@@ -6,6 +6,7 @@ from .autograd.variable import Tensor
 from .ops.fill import NUMBERS
 from .ops.pointwise import inplace_of
 from .tensor_methods import TensorMethods
+from .tensor_values import TensorValues
 
 # Operations that are methods under their own name, with the tensor as first argument.
 METHODS = """
@@ -182,7 +183,7 @@ def _made_like(make):
 for _make in ops.empty, ops.zeros, ops.ones:
     _bind(f"new_{_make.__name__}", _made_like(_make))
 
-for _holder in TensorMethods, _Operators:
+for _holder in TensorMethods, TensorValues, _Operators:
     for _name, _value in vars(_holder).items():
         if _name not in ("__module__", "__dict__", "__weakref__", "__doc__"):
             _bind(_name, _value)

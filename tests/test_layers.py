@@ -25,7 +25,7 @@ cephes sampling
 autograd
 random
 ops
-tensors tensor_methods typed printing storage multiprocessing
+tensors tensor_methods tensor_values typed printing storage multiprocessing
 fft linalg special backends signal masked _utils
 futures sparse overrides types functional in_place foreach
 nn optim utils cuda serialization amp distributions testing func hub autograd.functional autograd.gradcheck
