@@ -97,7 +97,7 @@ class Writer(pickle._Pickler):
             usable = owner.flags.f_contiguous or _dense(owner)
             owner = owner.transpose(np.argsort([-s for s in owner.strides], kind="stable")) if usable else owner
         if not usable:
-            data = owner = np.ascontiguousarray(data)
+            data = owner = np.asarray(data, order="C")  # not ascontiguousarray, which knows no 0 dimensions
             offset = 0
         key = (owner.ctypes.data, owner.nbytes, str(t.device), t.dtype)
         if key not in self._keys:

@@ -378,3 +378,14 @@ def test_a_compressed_bomb_is_refused():
     file.seek(0)
     with pytest.raises(RuntimeError, match="is compressed"):
         disttorch.load(file)
+
+
+def test_a_number_in_memory_of_another_type(tmp_path):
+    """As a counter in shared memory is, or in a message."""
+    shared = np.zeros(16, np.uint8)
+    count = disttorch.from_numpy(shared[8:].view(np.int64).reshape(()))
+    count += 7
+    disttorch.save({"count": count}, tmp_path / "f.pt")
+    found = disttorch.load(tmp_path / "f.pt")["count"]
+    assert found.shape == ()
+    assert found.item() == 7
