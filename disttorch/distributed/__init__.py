@@ -40,6 +40,10 @@ _HOMES = {
     "distributed_c10d": "_get_default_group _get_default_store _object_to_tensor _rank_not_in_group _tensor_to_object",
     "stores": "FileStore HashStore PrefixStore Store TCPStore",
     "testing": "run_ranks",
+    "utils": (
+        "_DEFAULT_FIRST_BUCKET_BYTES _broadcast_coalesced _compute_bucket_assignment_by_size "
+        "_verify_params_across_processes"
+    ),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names.split()}
 _ERRORS = {

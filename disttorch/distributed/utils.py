@@ -7,10 +7,14 @@ from typing import Any
 
 from ..autograd.variable import Tensor
 from ..nn.modules.module import Module
+from ..nn.parallel.buckets import FIRST_BUCKET_BYTES as _DEFAULT_FIRST_BUCKET_BYTES
+from ..nn.parallel.buckets import Item, fill_buckets
 from ..nn.parallel.fingerprint import check_structure
 from ..nn.parallel.replicas import _moved
 from .packing import broadcast_tensors
 from .process_group import ProcessGroup
+
+__all__ = ["_DEFAULT_FIRST_BUCKET_BYTES"]
 
 
 def _sync_module_states(
@@ -34,7 +38,32 @@ def _sync_params_and_buffers(
     broadcast_tensors(process_group.comm, module_states, src)
 
 
-_broadcast_coalesced = _sync_params_and_buffers
+def _broadcast_coalesced(
+    process_group: ProcessGroup, tensors: Sequence[Tensor], buffer_size: int, src: int = 0
+) -> None:
+    """Make the tensors those of the group's rank `src`, in one message."""
+    broadcast_tensors(process_group.comm, tensors, src)
+
+
+def _compute_bucket_assignment_by_size(
+    tensors: Sequence[Tensor],
+    bucket_size_limits: Sequence[int],
+    expect_sparse_gradient: Sequence[bool] = (),
+    tensor_indices: Sequence[int] = (),
+    logger: Any = None,
+) -> tuple[list[list[int]], list[int]]:
+    """(buckets of indices, the bytes that each was filled to) of tensors taken in order, or as `tensor_indices` numbers
+    them. The k-th bucket of a dtype and device is closed when it has reached the k-th limit, or the last. Tensors of
+    which a sparse gradient is expected have one each.
+    """
+    sparse = list(expect_sparse_gradient) or [False] * len(tensors)
+    items = [
+        Item(t._data.nbytes, (t.dtype, t.device, i if alone else None))
+        for i, (t, alone) in enumerate(zip(tensors, sparse, strict=True))
+    ]
+    filled = fill_buckets(items, range(len(items)), bucket_size_limits)
+    numbers = list(tensor_indices) or range(len(items))
+    return [[numbers[i] for i in bucket] for bucket, _ in filled], [limit for _, limit in filled]
 
 
 def _verify_param_shape_across_processes(
@@ -42,6 +71,9 @@ def _verify_param_shape_across_processes(
 ) -> None:
     """RuntimeError naming a rank whose tensors have other shapes or dtypes than rank 0's."""
     check_structure(process_group.comm, [(f"[{i}]", t) for i, t in enumerate(tensors)])
+
+
+_verify_params_across_processes = _verify_param_shape_across_processes
 
 
 def _pack_kwargs(*args: Any, **kwargs: Any) -> tuple[tuple, tuple[str, ...]]:

@@ -2,6 +2,8 @@
 
 import pytest
 
+import disttorch
+import disttorch.distributed as dist
 from disttorch.nn.parallel.buckets import Item, offsets, plan_buckets, plan_in_order
 
 MB = 1 << 20
@@ -34,7 +36,7 @@ def test_every_parameter_is_in_exactly_one_bucket():
 
 
 def test_a_cap_must_be_positive():
-    with pytest.raises(ValueError, match="cap_bytes=0"):
+    with pytest.raises(ValueError, match="caps=0"):
         plan_buckets([], 0)
 
 
@@ -52,3 +54,18 @@ def test_a_plan_in_the_order_of_arrival(order):
 def test_kinds_do_not_mix_in_the_order_of_arrival_either():
     items = [Item(4, "a"), Item(4, "b"), Item(4, "a")]
     assert plan_in_order(items, [0, 1, 2], 100) == [[0, 2], [1]]
+
+
+def test_a_cap_for_each_bucket():
+    items = [Item(1, "float32")] * 8
+    assert plan_buckets(items, [1, 2, 3]) == [[7], [6, 5], [4, 3, 2], [1, 0]]
+    with pytest.raises(ValueError, match=r"caps=\[2, 0\]"):
+        plan_buckets(items, [2, 0])
+
+
+def test_tensors_by_dtype_as_pytorchs_reducer_plans_them():
+    tensors = [disttorch.empty(n, dtype=t) for n, t in [(50, disttorch.float32), (25, disttorch.float64)] * 3]
+    plan = dist._compute_bucket_assignment_by_size
+    assert plan(tensors, [400]) == ([[0, 2], [1, 3], [4], [5]], [400] * 4)
+    assert plan(tensors, [200, 400]) == ([[0], [1], [2, 4], [3, 5]], [200, 200, 400, 400])
+    assert plan(tensors[:1] * 3, [400], [False, True, False], [5, 6, 7])[0] == [[5, 7], [6]]

@@ -1,4 +1,4 @@
-"""DistributedDataParallel by its older names: built-in hooks, broadcast_buffers."""
+"""DistributedDataParallel by other names: built-in hooks, broadcast_buffers, bucket_cap_mb_list."""
 
 import pytest
 
@@ -44,3 +44,16 @@ def buffers_at_the_start(rank):
 def test_the_older_name_leaves_buffers_alone_at_the_start_too():
     # "processes": what warnings are shown is the process's, not a thread's
     assert run_ranks(2, buffers_at_the_start, "processes", timeout=60) == [[0, 0, 0], [0, 0, 1]]
+
+
+def buckets_by_list(rank):
+    module = nn.Sequential(*[nn.Linear(512, 512, bias=False) for _ in range(4)])  # 1 MiB each
+    model = DistributedDataParallel(module, bucket_cap_mb_list=[1, 2])
+    for _ in range(2):
+        model.zero_grad()
+        model(torch.full((1, 512), float(rank))).sum().backward()
+    return model.bucket_bytes_cap_list, model.bucket_bytes_cap >> 20, [n >> 20 for n in model.reducer.sizes()]
+
+
+def test_a_cap_for_each_bucket():
+    assert run_ranks(2, buckets_by_list, timeout=60) == [([1 << 20, 2 << 20], 2, [1, 2, 1])] * 2

@@ -24,7 +24,7 @@ from .logging_data import logging_data
 from .reducer import Reducer
 from .replicas import _moved, prefixed
 
-NOT_THERE = "delay_all_reduce_named_params param_to_hook_all_reduce mixed_precision bucket_cap_mb_list".split()
+NOT_THERE = "delay_all_reduce_named_params param_to_hook_all_reduce mixed_precision".split()
 
 
 class DistributedDataParallel(Module, Joinable):
@@ -37,6 +37,7 @@ class DistributedDataParallel(Module, Joinable):
     measured to take when the model is wrapped; 25 where that would change nothing (one rank, 1 MiB of gradients in
     all), where ranks compute on all cores of a host, and where the gradients' bits would depend on it (MPI, and more
     than 8 ranks on several hosts: sums there depend on how arrays are cut).
+    bucket_cap_mb_list: MiB of the first bucket of each kind, of the second…; the last number counts for all others.
     find_unused_parameters: parameters may get no gradient in a step; the graph is then walked after each forward.
     static_graph: the graph never changes: which parameters are used, and how often, is found in the first step, whose
     gradients travel at its end; parameters may be unused, and in several reentrant checkpoints.
@@ -108,10 +109,13 @@ class DistributedDataParallel(Module, Joinable):
             if forward_sync_buffers is not None or self.broadcast_buffers:
                 broadcast_tensors(self._comm, self.shared_buffers(), 0)
         names, parameters = [n for n, _ in named], [p for _, p in named]
+        self.bucket_bytes_cap_list = [int(mb * (1 << 20)) for mb in bucket_cap_mb_list or ()]
         cap = None if bucket_cap_mb is None else int(bucket_cap_mb * (1 << 20))
-        self.reducer = Reducer(self._comm, parameters, names, cap, self.find_unused_parameters)
+        caps = self.bucket_bytes_cap_list or cap
+        self.reducer = Reducer(self._comm, parameters, names, caps, self.find_unused_parameters)
         self.reducer.static = static_graph
-        self.bucket_bytes_cap, self.gradient_as_bucket_view = self.reducer.cap_bytes, gradient_as_bucket_view
+        self.bucket_bytes_cap = max(self.bucket_bytes_cap_list, default=self.reducer.cap_bytes)
+        self.gradient_as_bucket_view = gradient_as_bucket_view
         self._value_check = ValueCheck(self._comm, named)
         self._joining: ModelJoinHook | None = None  # of the present `Join` block, or of the last one
 

@@ -24,14 +24,19 @@ from .buckets import Item, plan_buckets, plan_in_order
 class Reducer:
     """Averages the gradients of `parameters` over the ranks of a `comm.Group`, during each backward while `enabled`.
 
-    names: the parameters' names, for errors; cap_bytes: size of a bucket (None: as `measured_cap` finds best);
-    find_unused: parameters may get no gradient in a backward (they must then be announced by `expect`); without it, one
-    that gets none is an error. static: which parameters get one, and how often in one backward, is learnt in the first,
-    whose buckets travel at its end, and holds for all.
+    names: the parameters' names, for errors; cap_bytes: size of a bucket (None: as `measured_cap` finds best), or sizes
+    of one after another; find_unused: parameters may get no gradient in a backward (they must then be announced by
+    `expect`); without it, one that gets none is an error. static: which parameters get one, and how often in one
+    backward, is learnt in the first, whose buckets travel at its end, and holds for all.
     """
 
     def __init__(
-        self, comm: Any, parameters: Sequence[Tensor], names: Sequence[str], cap_bytes: int | None, find_unused: bool
+        self,
+        comm: Any,
+        parameters: Sequence[Tensor],
+        names: Sequence[str],
+        cap_bytes: int | Sequence[int] | None,
+        find_unused: bool,
     ):
         self.comm, self.parameters, self.names, self.find_unused = comm, list(parameters), list(names), find_unused
         self.enabled = True
