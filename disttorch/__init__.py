@@ -48,7 +48,7 @@ from .dtypes import float_ as float
 from .dtypes import int_ as int
 from .kernels import get_num_threads, set_num_threads
 from .ops import *
-from .ops.creation import range_ as range
+from .ops.ranges import range_ as range
 from .printing import set_printoptions
 from .random import (
     Generator,

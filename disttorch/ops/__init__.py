@@ -42,6 +42,7 @@ from .pointwise import *
 from .pooling import *
 from .pseudo import *
 from .questions import *
+from .ranges import *
 from .rearranging import *
 from .recurrent import *
 from .reduction import *
