@@ -2,10 +2,14 @@
 
     python benchmarks/ddp.py                               # LeNet and ResNet-34; 2 workers, 1 thread each
     python benchmarks/ddp.py lenet-64 --samples 15 --bucket-cap-mb 1 5 25 --json out.json
+    python benchmarks/ddp.py resnet34-64px --libraries disttorch --parts      # what of it is what
 
 "Alone": every worker trains its own copy of the network, at the same time, without communication; so both columns share
 the machine's cores and memory in the same way, and the difference is what DDP costs. The two kinds of step take turns,
 and so do the libraries; a figure is the median of the samples, and of a sample the slowest worker counts.
+
+With --parts two more kinds of step take their turns: "hooks", whose buckets are averaged with nobody, and "traffic",
+whose buckets each worker reads and writes as much as beside another one, but meets nobody.
 """
 
 import argparse
@@ -20,6 +24,28 @@ from libraries import library, need_pytorch, processes
 from workloads import WORKLOADS
 
 NAMES = ["lenet-64", "resnet34-64px"]
+PARTS = ("hooks", "traffic")
+
+
+class Pretence:
+    """Stands for a bucket's group of two ranks: averages with nobody, but with `traffic` as many bytes."""
+
+    def __init__(self, traffic: bool):
+        from disttorch.comm.work import Runner
+
+        self.traffic, self.runner = traffic, Runner("pretence")
+
+    def all_reduce(self, array: Any, op: str, async_op: bool) -> Any:
+        if async_op:
+            return self.runner.submit("all_reduce", lambda: self.average(array))
+        return self.average(array)
+
+    def average(self, array: Any) -> None:
+        from disttorch.comm.reduction import reduce_into
+
+        if self.traffic:
+            halves = list(array[: array.size // 2 * 2].reshape(2, -1))
+            reduce_into(halves, halves, "avg")
 
 
 def serve(name: str, rank: int, n: int, port: int, pipe: Any) -> None:
@@ -31,9 +57,9 @@ def serve(name: str, rank: int, n: int, port: int, pipe: Any) -> None:
     steps: dict[str, Any] = {}
     while (order := pipe.recv()) is not None:
         if order[0] == "build":
-            steps = {kind: training_step(torch, order[1], cap) for kind, cap in order[2].items()}
+            steps = {kind: training_step(torch, order[1], kind, cap) for kind, cap in order[2].items()}
             for step in steps.values():
-                for _ in range(4):  # buckets are settled after the first
+                for _ in range(4):
                     step()
             pipe.send(None)
         else:
@@ -46,7 +72,7 @@ def serve(name: str, rank: int, n: int, port: int, pipe: Any) -> None:
     dist.destroy_process_group()
 
 
-def training_step(torch: Any, workload: str, cap: float | None) -> Any:
+def training_step(torch: Any, workload: str, kind: str, cap: float | None) -> Any:
     """A function that trains one step. cap: DDP's bucket size in MB (0: its default); None: without DDP."""
     torch.manual_seed(0)
     model, x, y, loss_of = WORKLOADS[workload].build(torch)
@@ -60,6 +86,11 @@ def training_step(torch: Any, workload: str, cap: float | None) -> Any:
         loss_of(model(x), y).backward()
         optimizer.step()
 
+    if kind in PARTS:
+        step()  # after which buckets are settled
+        pretence = Pretence(kind == "traffic")
+        for bucket in model.reducer.buckets:
+            bucket.comm = pretence
     return step
 
 
@@ -77,9 +108,11 @@ def ask(team: list[Any], *order: Any) -> list[Any]:
     return [pipe.recv() for pipe in team]
 
 
-def measure(teams: dict[str, list[Any]], workload: str, caps: list[float], samples: int) -> list[dict[str, Any]]:
-    """A row for each bucket size: milliseconds of a step alone and with DDP, for every library."""
-    kinds: dict[str, float | None] = {"alone": None, **{f"ddp {cap:g}": cap for cap in caps}}
+def measure(teams: dict[str, list[Any]], workload: str, caps: dict[str, float], samples: int) -> list[dict[str, Any]]:
+    """A row for each kind of DDP's steps (caps: their bucket sizes in MB, 0 for the default): milliseconds of a step
+    alone and of that kind, for every library.
+    """
+    kinds: dict[str, float | None] = {"alone": None, **caps}
     for team in teams.values():
         ask(team, "build", workload, kinds)
     steps = WORKLOADS[workload].steps
@@ -89,10 +122,10 @@ def measure(teams: dict[str, list[Any]], workload: str, caps: list[float], sampl
             for kind in kinds:
                 times[name, kind].append(max(ask(team, "time", kind, steps)) * 1e3)
     rows = []
-    for cap in caps:
-        row: dict[str, Any] = {"workload": workload, "bucket_cap_mb": cap}
+    for kind in caps:
+        row: dict[str, Any] = {"workload": workload, "kind": kind}
         for name in teams:
-            alone, ddp = times[name, "alone"], times[name, f"ddp {cap:g}"]
+            alone, ddp = times[name, "alone"], times[name, kind]
             row[name] = {
                 "alone_ms": statistics.median(alone),
                 "ddp_ms": statistics.median(ddp),
@@ -110,23 +143,28 @@ def main() -> None:
     parser.add_argument("--samples", type=int, default=9)
     parser.add_argument("--libraries", nargs="+", default=["disttorch", "torch"])
     parser.add_argument("--bucket-cap-mb", nargs="+", type=float, default=[0], help="0: each library's default")
+    parser.add_argument("--parts", action="store_true", help="also what DDP's hooks add, and the bytes it moves")
     parser.add_argument("--json", help="file to write the rows to")
     options = parser.parse_args()
+    if options.parts and (options.libraries != ["disttorch"] or options.workers != 2):
+        parser.error("--parts is for two workers and --libraries disttorch")
     if "torch" in options.libraries:
         need_pytorch(parser)
+    caps = {f"buckets of {cap:g} MB" if cap else "default buckets": cap for cap in options.bucket_cap_mb}
+    caps |= dict.fromkeys(PARTS if options.parts else (), 0.0)
     jobs = {key: job for name in options.libraries for key, job in jobs_of(name, options.workers).items()}
     rows = []
     with processes(serve, jobs) as pipes:
         teams = {name: [pipes[name, rank] for rank in range(options.workers)] for name in options.libraries}
         for workload in options.workloads:
-            rows += measure(teams, workload, options.bucket_cap_mb, options.samples)
+            rows += measure(teams, workload, caps, options.samples)
     print(f"{options.workers} workers of one thread each: milliseconds a step, alone and with DDP, and what DDP adds")
     for row in rows:
         cells = [
             f"{name} {row[name]['alone_ms']:8.2f} {row[name]['ddp_ms']:8.2f} {row[name]['added']:+7.1%}"
             for name in teams
         ]
-        print(f"{row['workload']:16} bucket {row['bucket_cap_mb'] or 'default':>8}  {'   '.join(cells)}")
+        print(f"{row['workload']:16} {row['kind']:18}  {'   '.join(cells)}")
     if options.json:
         Path(options.json).write_text(json.dumps(rows, indent=1))
 
