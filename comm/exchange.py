@@ -61,13 +61,13 @@ class MessageEngine:
         self.dropped = 0  # messages that had been there before
 
     def barrier(self, call: Call, deadline: Deadline, patient: bool) -> None:
-        self._begin()
+        self._begin(patient)
         self._agree(call, deadline)
         self._flush(call, deadline)
 
     def monitored_barrier(self, call: Call, deadline: Deadline, patient: bool) -> None:
         """Everyone tells rank 0 that it has come, and rank 0 tells everyone that all have."""
-        self._begin()
+        self._begin(patient)
         if self.rank:
             self._send(call, 0, _NOTHING)
             deadline.end += TELL  # rank 0 knows better than this rank who is missing
@@ -86,7 +86,7 @@ class MessageEngine:
         self._flush(call, deadline)
 
     def all_reduce(self, call: Call, deadline: Deadline, patient: bool, array: np.ndarray, op: str) -> None:
-        self._begin()
+        self._begin(patient)
         few = self.size <= FEW or is_half(array.dtype)
         short = array.nbytes <= (SHORT_PAIR if self.size == 2 else SHORT)
         if few and short:
@@ -111,7 +111,7 @@ class MessageEngine:
         self._run(call, deadline, array, bounds(array.size, self.size), plan, op)
 
     def broadcast(self, call: Call, deadline: Deadline, patient: bool, array: np.ndarray, src: int) -> None:
-        self._begin()
+        self._begin(patient)
         if self.size == 2 or (self.size <= FEW and array.nbytes <= SHORT_PAIR):
             self._give(call, deadline, dict.fromkeys(self._others, array) if self.rank == src else {})
             self._take(call, deadline, {} if self.rank == src else {src: array})
@@ -121,7 +121,7 @@ class MessageEngine:
         self._flush(call, deadline)
 
     def reduce(self, call: Call, deadline: Deadline, patient: bool, array: np.ndarray, dst: int, op: str) -> None:
-        self._begin()
+        self._begin(patient)
         if self.rank == dst:
             self._give(call, deadline, {})
             self._combine(call, deadline, self._others, array, op)
@@ -133,7 +133,7 @@ class MessageEngine:
     def all_gather(
         self, call: Call, deadline: Deadline, patient: bool, outputs: Sequence[np.ndarray], array: np.ndarray
     ) -> None:
-        self._begin()
+        self._begin(patient)
         for peer in self._behind:
             self._send(call, peer, array)
         outputs[self.rank][...] = array
@@ -145,7 +145,7 @@ class MessageEngine:
         self, call: Call, deadline: Deadline, patient: bool, array: np.ndarray, outputs: Sequence[np.ndarray], dst: int
     ) -> None:
         """outputs: n arrays on rank `dst`, none elsewhere."""
-        self._begin()
+        self._begin(patient)
         self._give(call, deadline, {} if self.rank == dst else {dst: array})
         if self.rank == dst:
             outputs[dst][...] = array
@@ -156,7 +156,7 @@ class MessageEngine:
         self, call: Call, deadline: Deadline, patient: bool, output: np.ndarray, inputs: Sequence[np.ndarray], src: int
     ) -> None:
         """inputs: n arrays on rank `src`, none elsewhere."""
-        self._begin()
+        self._begin(patient)
         self._give(call, deadline, dict(enumerate(inputs)))
         if self.rank == src:
             output[...] = inputs[src]
@@ -166,7 +166,7 @@ class MessageEngine:
     def reduce_scatter(
         self, call: Call, deadline: Deadline, patient: bool, output: np.ndarray, inputs: Sequence[np.ndarray], op: str
     ) -> None:
-        self._begin()
+        self._begin(patient)
         for peer in self._others:
             self._send(call, peer, inputs[peer])
         output[...] = inputs[self.rank]
@@ -181,19 +181,28 @@ class MessageEngine:
         outputs: Sequence[np.ndarray],
         inputs: Sequence[np.ndarray],
     ) -> None:
-        """Parts may differ in size. Raises CollectiveMismatch if what one sends is not what another expects."""
-        self._begin()
-        table = np.empty((self.size, 2 * self.size), np.int64)
-        table[self.rank] = [part.size for part in (*inputs, *outputs)]
+        """Parts may differ in size: every rank tells all others what it sends and expects, with short parts in the same
+        message. Raises CollectiveMismatch if what one sends is not what another expects.
+        """
+        self._begin(patient)
+        row = np.array([part.size for part in (*inputs, *outputs)], np.int64).view(np.uint8)
+        short = min(SHORT_PAIR, self.mailbox.mail.piece - row.size)
         for peer in self._behind:
-            self._send(call, peer, table[self.rank])
-            self._send(call, peer, inputs[peer])
+            part = inputs[peer].view(np.uint8)
+            if part.size <= short:
+                self._send(call, peer, np.concatenate((row, part)))
+            else:
+                self._send(call, peer, row)
+                self._send(call, peer, part)
         outputs[self.rank][...] = inputs[self.rank]
-        for peer in self._others:
-            self._receive(call, deadline, peer, table[peer])
-        check_sizes(table.tolist(), lambda rank: str(call) if rank == self.rank else self.last_operation(rank))
+        told = {peer: self._next(call, deadline, peer, 0) for peer in self._others} | {self.rank: row}
+        table = [told[rank][: row.size].view(np.int64).tolist() for rank in range(self.size)]
+        check_sizes(table, lambda rank: str(call) if rank == self.rank else self.last_operation(rank))
         for peer in reversed(self._behind):
-            self._receive(call, deadline, peer, outputs[peer])
+            if outputs[peer].nbytes <= short:
+                outputs[peer].view(np.uint8)[...] = told[peer][row.size :]
+            else:
+                self._receive(call, deadline, peer, outputs[peer])
         self._flush(call, deadline)
 
     def last_operation(self, peer: int) -> str:
@@ -219,8 +228,9 @@ class MessageEngine:
 
     # Running a plan
 
-    def _begin(self) -> None:
+    def _begin(self, patient: bool) -> None:
         self._number += 1
+        self.mailbox.mail.patient = patient
 
     def _run(
         self, call: Call, deadline: Deadline, array: np.ndarray, cuts: list[int], plan: Plan, op: str = ""
@@ -325,8 +335,10 @@ class MessageEngine:
             deadline.check((f"rank {self.names[peer]}",))
         return room
 
-    def _next(self, call: Call, deadline: Deadline, peer: int, offset: int, size: int, streamed: int = 0) -> np.ndarray:
-        """The payload of the next message of `peer`, which must be the piece of `size` bytes at `offset`.
+    def _next(
+        self, call: Call, deadline: Deadline, peer: int, offset: int, size: int | None = None, streamed: int = 0
+    ) -> np.ndarray:
+        """The payload of the next message of `peer`, which must be the piece of `size` bytes (None: any) at `offset`.
 
         streamed: bytes of the array of which the message tells that they come by a stream, if so.
         """
@@ -346,7 +358,7 @@ class MessageEngine:
             self._heed(call, header)
             if header.kind != DATA:
                 continue
-            if header.offset != offset or data.size != size or streamed not in (0, header.total):
+            if header.offset != offset or size not in (None, data.size) or streamed not in (0, header.total):
                 raise CommError(f"rank {peer} sent {data.size} bytes at {header.offset}, wanted {size} at {offset}")
             return cast(np.ndarray, data)  # windows on another process's memory come from rings alone
 

@@ -10,9 +10,7 @@ import hmac
 import socket
 import struct
 from collections import deque
-from collections.abc import Sequence
-
-import numpy as np
+from collections.abc import Callable, Sequence
 
 from .wire import TOKEN
 
@@ -49,7 +47,7 @@ class Outgoing:
             self.parts.append(part)
         return self._queued
 
-    def post(self, *parts: bytes | np.ndarray) -> int:
+    def post(self, *parts: bytes | memoryview) -> int:
         """Send bytes as far as the kernel takes them at once; a copy of the others waits. Returns what `add` does."""
         count = 0 if self.parts else self._send(parts)
         self.sent += count
@@ -74,7 +72,7 @@ class Outgoing:
             self.parts.popleft()
         return count
 
-    def _send(self, parts: Sequence[bytes | memoryview | np.ndarray]) -> int:
+    def _send(self, parts: Sequence[bytes | memoryview]) -> int:
         try:
             return self.sock.sendmsg(parts)
         except BlockingIOError:
@@ -103,11 +101,12 @@ class StreamTicket:
 class Door:
     """Where the other ranks' connections come in.
 
-    host: the address of this rank to listen at; token: the group's, which every connection must begin with.
+    token: the group's, which every connection must begin with; host: the address of this rank to listen at; drop:
+    called for every one that is turned away.
     """
 
-    def __init__(self, token: bytes, host: str):
-        self.token, self.turned_away = token, 0
+    def __init__(self, token: bytes, host: str, drop: Callable[[], None]):
+        self.token, self._drop = token, drop
         self._seen: set[tuple[int, int]] = set()  # who has come, for which use
         self._strangers: list[tuple[socket.socket, bytearray]] = []
         self._listener = _socket(host)
@@ -166,7 +165,7 @@ class Door:
         return who if peer < size and peer != rank and use in (MESSAGES, ARRAYS) and who not in self._seen else None
 
     def _turn_away(self, sock: socket.socket) -> None:
-        self.turned_away += 1
+        self._drop()
         sock.close()
 
     def close(self) -> None:

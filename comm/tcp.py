@@ -21,9 +21,9 @@ from .streams import ARRAYS, GULP, MESSAGES, Door, Outgoing, Place, StreamTicket
 from .transport import LINGER, Mail, Message
 from .wire import MAX_HEADER, Header
 
+LOOK = 2e-4  # seconds that a rank looks for a message before it sleeps: to be woken takes longer than most messages
 STREAMED = 128 << 10  # bytes of an array up to which it goes in a message
 PAUSE = 0.001  # seconds between two tries to send what is left before closing
-_NOTHING = np.empty(0, np.uint8)
 _FRAME = struct.Struct("<II")  # how long header and payload are, which begins every message
 LONGEST = _FRAME.size + MAX_HEADER + STREAMED  # bytes of a message
 
@@ -47,21 +47,20 @@ class Inbox:
             count = 0
         self.ended = not count
         self._filled += count
-        at = 0
-        while self._filled - at >= _FRAME.size:
+        at, filled = 0, self._filled
+        while filled - at >= _FRAME.size:
             head, payload = _FRAME.unpack_from(self._room, at)
             if head > MAX_HEADER or payload > STREAMED:
                 raise MessageError(f"a message of {head} and {payload} bytes")
             begin = at + _FRAME.size
             middle, end = begin + head, begin + head + payload
-            if end > self._filled:
+            if end > filled:
                 break
-            yield bytes(self._room[begin:middle]), np.frombuffer(self._room[middle:end], np.uint8).copy()
+            yield bytes(self._room[begin:middle]), np.frombuffer(bytes(self._room[middle:end]), np.uint8)
             at = end
-        if at:
-            rest = bytes(self._room[at : self._filled])
-            self._filled = len(rest)
-            self._room[: self._filled] = rest
+        if at < filled and at:
+            self._room[: filled - at] = bytes(self._room[at:filled])
+        self._filled = filled - at
 
 
 class TcpMail(Mail):
@@ -73,7 +72,7 @@ class TcpMail(Mail):
     def __init__(self, rank: int, size: int, token: bytes, host: str = "127.0.0.1"):
         self.rank, self.size, self.token = rank, size, token
         self.peers: list[str] = []  # every rank's address, once they are known
-        self._door = Door(token, host)
+        self._door = Door(token, host, self._drop)
         self.address = f"tcp://{f'[{host}]' if ':' in host else host}:{self._door.place[1]}"
         self._sending, self._receiving = clock.Lock(), clock.Lock()
         self._outgoing: dict[tuple[int, int], Outgoing] = {}  # by rank and use
@@ -89,12 +88,9 @@ class TcpMail(Mail):
         """Be number `rank` of those who are reached at these addresses; before anything is sent."""
         self.rank, self.size, self.peers = rank, len(peers), peers
 
-    @property
-    def dropped(self) -> int:
-        """Connections turned away and messages that were none."""
-        return self._door.turned_away + self._nonsense
-
-    _nonsense = 0
+    def _drop(self) -> None:
+        """Count a connection turned away, or a message that is none."""
+        self.dropped += 1
 
     def streams(self, total: int) -> bool:
         return total > STREAMED
@@ -115,10 +111,10 @@ class TcpMail(Mail):
     def _post(self, peer: int, header: Header, data: np.ndarray | None = None) -> StreamTicket | None:
         """Send one message, which is copied; a ticket if the kernel does not take it at once."""
         head = wire.encode(self.token, header)
-        payload = _NOTHING if data is None else data
+        payload = b"" if data is None else data.data
         with self._sending:
             out = self._out(peer, MESSAGES)
-            end = out.post(_FRAME.pack(len(head), payload.size) + head, payload)
+            end = out.post(_FRAME.pack(len(head), len(payload)) + head, payload)
         return StreamTicket(out, peer, end) if out.parts else None
 
     def _out(self, peer: int, use: int) -> Outgoing:
@@ -158,7 +154,11 @@ class TcpMail(Mail):
         unsent = self._unsent() if seconds else []
         for out in unsent:
             self._poll.register(out.sock, select.POLLOUT)
-        ready = self._poll.poll(seconds * 1000)
+        look = clock.now() + (0.0 if self.patient else min(LOOK, seconds))
+        while not (ready := self._poll.poll(0)) and clock.now() < look:
+            clock.give_way()
+        if not ready and seconds:
+            ready = self._poll.poll(seconds * 1000)
         for out in unsent:
             self._poll.unregister(out.sock)
         if unsent:
@@ -180,7 +180,7 @@ class TcpMail(Mail):
                     raise MessageError(f"a message of rank {header.sender} from rank {inbox.peer}")
                 self._came.append(Message(header, payload))
         except MessageError:  # what follows cannot be understood any more
-            self._nonsense += 1
+            self._drop()
             inbox.ended = True
         if inbox.ended:
             self._poll.unregister(inbox.sock)

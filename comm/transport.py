@@ -54,6 +54,7 @@ class Mail(ABC):
 
     dropped = 0  # messages so far that were no message of this group
     piece = PIECE  # bytes of payload in one message at most
+    patient = False  # whether to sleep at once where it waits, because another thread may be busy
     lends = False  # whether what is received has to be copied before `release`
 
     def streams(self, total: int) -> bool:

@@ -61,7 +61,7 @@ def decode(token: bytes, frame: bytes, payload: int, ranks: int) -> Header:
         raise MessageError(f"a header that is not msgpack: {error}") from None
     if not isinstance(fields, tuple) or len(fields) != 10 or fields[0] != VERSION or fields[1] != token:
         raise MessageError("a header of another version or group")
-    if any(type(value) is not kind for value, kind in zip(fields[2:], _TYPES, strict=True)):
+    if tuple(map(type, fields[2:])) != _TYPES:
         raise MessageError("a header with fields of the wrong type")
     header = Header(*fields[2:])
     if not (0 <= header.sender < ranks and DATA <= header.kind <= GOODBYE):

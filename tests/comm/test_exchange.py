@@ -8,6 +8,7 @@ import pytest
 from disttorch.comm import exchange
 from disttorch.comm.call import Call, fingerprint
 from disttorch.comm.clock import Deadline
+from disttorch.comm.errors import CollectiveMismatch
 from disttorch.comm.exchange import MessageEngine
 from disttorch.comm.transport import Mail, Mailbox, Message
 
@@ -102,6 +103,53 @@ def test_broadcast(n):
 
     for got in on_all(n, act):
         np.testing.assert_array_equal(got, data(1, 3001))
+
+
+@pytest.mark.parametrize("n", [2, 3, 9])
+def test_to_and_from_one(n):
+    def act(engine, call, deadline):
+        me, found = engine.rank, []
+        for size in (0, 5, 3001):
+            mine, outs = data(me, size), [np.empty(size, np.float32) for _ in range(n)]
+            engine.gather(call, deadline, False, mine, outs if me == 1 else [], 1)
+            if me == 1:
+                assert all((out == data(rank, size)).all() for rank, out in enumerate(outs))
+            engine.scatter(call, deadline, False, mine, outs if me == 1 else [], 1)
+            np.testing.assert_array_equal(mine, data(me, size))
+            engine.reduce(call, deadline, False, mine, 0, "max")
+            wanted = np.max([data(rank, size) for rank in range(n)], axis=0) if me == 0 else data(me, size)
+            np.testing.assert_array_equal(mine, wanted)
+            engine.barrier(call, deadline, False)
+            found.append(size)
+        return found
+
+    assert on_all(n, act) == [[0, 5, 3001]] * n
+
+
+@pytest.mark.parametrize("n", [2, 3, 9])
+def test_all_to_all_of_uneven_parts(n):
+    def act(engine, call, deadline):
+        me = engine.rank
+        outs = [np.empty(100 * (rank + 2 * me), np.float32) for rank in range(n)]
+        engine.all_to_all(call, deadline, False, outs, [data(me, 100 * (me + 2 * rank)) for rank in range(n)])
+        return all((out == data(rank, 100 * (rank + 2 * me))).all() for rank, out in enumerate(outs))
+
+    assert on_all(n, act) == [True] * n
+
+
+def test_sizes_that_differ_are_seen_by_all_before_anyone_returns():
+    """Rank 2 alone expects what rank 0 does not send; what the others have sent one another is as they expect."""
+
+    def act(engine, call, deadline):
+        parts = [np.ones(4000, np.float32) for _ in range(3)]
+        outs = [np.empty(4000 - (engine.rank == 2 and rank == 0), np.float32) for rank in range(3)]
+        with pytest.raises(CollectiveMismatch) as info:
+            engine.all_to_all(call, deadline, False, outs, parts)
+        return str(info.value)
+
+    for text in on_all(3, act):
+        assert "rank 0 sends 4000 elements to rank 2, which expects 3999" in text
+        assert all(f"rank {rank}: " in text for rank in range(3))
 
 
 def test_a_part_goes_on_before_all_of_it_has_come(monkeypatch):

@@ -31,6 +31,15 @@ CALLS = {
     "name": [lambda g: g.barrier(), lambda g: g.all_reduce(np.ones(3))],
     "root": [lambda g: g.broadcast(np.ones(3), 0), lambda g: g.broadcast(np.ones(3), 1)],
     "rooted": [lambda g: g.broadcast(np.ones(3), 0), lambda g: g.reduce(np.ones(3), 0)],
+    "long root": [lambda g: g.broadcast(np.ones(300_000), 0), lambda g: g.broadcast(np.ones(300_000), 1)],
+    "long, one way": [
+        lambda g: g.reduce(np.ones(300_000), 1),
+        lambda g: g.gather(np.ones(300_000), [np.ones(300_000)] * 3 if g.rank == 0 else None, 0),
+    ],
+    "scatter": [
+        lambda g: g.scatter(np.ones(2), [np.ones(2)] * 3 if g.rank == 1 else None, 1),
+        lambda g: g.scatter(np.ones(3), [np.ones(3)] * 3 if g.rank == 1 else None, 1),
+    ],
     "gather": [
         lambda g: g.gather(np.ones(2), [np.ones(2)] * 3 if g.rank == 1 else None, 1),
         lambda g: g.all_gather([np.ones(2)] * 3, np.ones(2)),

@@ -305,6 +305,40 @@ def test_a_closed_group_leaves_no_connection():
     assert run_ranks(3, leaves_nothing, "tcp") == [(9, 0)] * 3
 
 
+def goes_on(group):
+    """Rank 0 is the first to say something in a new group, and does nothing more until the others have answered."""
+    inner, answer = group.split([0, 1, 2]), np.zeros(1)
+    array = np.full(STREAMED // 8, 7.0) if group.rank == 0 else np.zeros(STREAMED // 8)
+    inner.broadcast(array, 0)
+    for peer in (1, 2):
+        if group.rank == peer:
+            group.send(answer, 0)
+        elif group.rank == 0:
+            group.recv(answer, peer)
+    return array.sum()
+
+
+def test_what_was_sent_has_left_when_a_call_returns():
+    assert run_ranks(3, goes_on, "tcp") == [7.0 * (STREAMED // 8)] * 3
+
+
+def gives_up_first(group):
+    """Rank 0 speaks to nobody in a new group, gives it up, and waits until the others know."""
+    inner, answer = group.split([0, 1, 2]), np.zeros(1)
+    if group.rank == 0:
+        inner.abort("out of paper")
+        return [group.recv(answer, peer) for peer in (1, 2)]
+    error = caught(inner.barrier)
+    group.send(answer, 0)
+    return str(error)
+
+
+def test_last_words_leave_at_once():
+    peers, *texts = run_ranks(3, gives_up_first, "tcp")
+    assert peers == [1, 2]
+    assert all("out of paper" in text for text in texts), texts
+
+
 def caught(run):
     with pytest.raises(comm.CommError) as info:
         run()
