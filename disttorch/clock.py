@@ -4,3 +4,4 @@ import time
 
 now = time.monotonic  # seconds
 nanoseconds = time.perf_counter_ns
+wall = time.time  # seconds since 1970

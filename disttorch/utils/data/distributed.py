@@ -38,7 +38,7 @@ class DistributedSampler(Sampler[int]):
         self.shuffle, self.seed, self.drop_last, self.epoch = shuffle, seed, drop_last, 0
         self._told = False  # the script calls set_epoch
         self._iterations = 0
-        length = len(dataset)
+        self._length = length = len(dataset)  # of what is shared out
         self.num_samples = length // num_replicas if drop_last else math.ceil(length / num_replicas)
         self.total_size = self.num_samples * num_replicas
 
@@ -46,7 +46,7 @@ class DistributedSampler(Sampler[int]):
         if not self._told:
             self.epoch = self._iterations
         self._iterations += 1
-        length = len(self.dataset)
+        length = self._length
         if self.shuffle:
             order = randperm(length, generator=Generator().manual_seed(self.seed + self.epoch)).tolist()
         else:
