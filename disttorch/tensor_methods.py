@@ -277,6 +277,13 @@ class TensorMethods:
             self._node.tensor_hooks, self._node.plain = {}, False
         return register(self._node.tensor_hooks.setdefault(self._nr, {}), hook)
 
+    @property
+    def _backward_hooks(self):
+        """What `register_hook` was given, by number, or None: Lightning asks whether there is any."""
+        if self.grad_fn is None:
+            return self._hooks
+        return (self._node.tensor_hooks or {}).get(self._nr)
+
     def register_post_accumulate_grad_hook(self, hook):
         """Call `hook(tensor)` after backward has accumulated into this leaf's `.grad`."""
         if not self.requires_grad:

@@ -161,3 +161,13 @@ def test_jacobians_of_nested_tensors():
         {"a": disttorch.tensor(3.0)}, disttorch.tensor(5.0)
     )
     assert (by_d["a"].item(), by_x.item(), aux) == (5, 3, "aux")
+
+
+def test_a_tensors_hooks_can_be_seen():
+    leaf = disttorch.ones(2, requires_grad=True)
+    result = leaf * 2
+    for t in (leaf, result):
+        assert t._backward_hooks is None
+        handle = t.register_hook(lambda g: g)
+        assert list(t._backward_hooks) == [handle.id]
+    assert (leaf * 2)._backward_hooks is None
