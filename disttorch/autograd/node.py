@@ -21,6 +21,10 @@ class RemovableHandle:
         for table in self._tables:
             table.pop(self.id, None)
 
+    def hooks_dict_ref(self) -> dict:
+        """The hooks that this one is, or was, one of."""
+        return self._tables[0]
+
     def __enter__(self):
         return self
 

@@ -170,4 +170,5 @@ def test_a_tensors_hooks_can_be_seen():
         assert t._backward_hooks is None
         handle = t.register_hook(lambda g: g)
         assert list(t._backward_hooks) == [handle.id]
+        assert handle.id in handle.hooks_dict_ref()
     assert (leaf * 2)._backward_hooks is None
