@@ -2,8 +2,8 @@
 
 Every message bears its operation's number and fingerprint. A rank that sees another's differ tells its own call to all
 and collects theirs, so that every rank raises the same CollectiveMismatch. In every operation a rank first sends to its
-successor, and hears of everyone before it returns: where the data do not do that (broadcast, gather, ...), empty
-messages go round first.
+successor, and hears of everyone before it returns. Where the data do not do that (broadcast, gather, ...), few ranks
+send one another empty messages beside them; among many, empty messages go round first.
 """
 
 from __future__ import annotations
