@@ -38,8 +38,8 @@ IntTensor LongTensor OutOfMemoryError ShortTensor Size Stream Tensor device dtyp
 DIFFERENT = """
 - **One engine, run at once.** `compile`, `jit.script` and `jit.trace` return what they are given; `jit.load` and
   `jit.save` and `onnx.export` raise NotImplementedError. There is no `export` or quantisation, and of `fx` there are
-  `wrap` and the name `GraphModule`. So the keys of a compiled module's `state_dict` have no prefix `_orig_mod.`; take it off the keys of
-  files that PyTorch wrote from one.
+  `wrap` and the name `GraphModule`. So the keys of a compiled module's `state_dict` have no prefix `_orig_mod.`; take
+  it off the keys of files that PyTorch wrote from one.
 - **Sparse tensors are dense.** `sparse_coo_tensor` makes a dense tensor with the same values, `to_sparse` returns the
   tensor, `spmm` is the dense product, `is_sparse` is False.
 - **Devices** are the CPU, CUDA, real (CuPy) or simulated, and `meta`. Other devices can be named, and no tensor can

@@ -76,6 +76,7 @@ def test_groups_that_are_there():
 def in_ddp(rank):
     mesh = init_device_mesh("cpu", (2, 2), mesh_dim_names=("replicate", "shard"))
     model = DistributedDataParallel(nn.Linear(1, 1, bias=False), device_mesh=mesh["shard"])
+    assert model.device_mesh is not None
     model(torch.full((1, 1), float(rank))).sum().backward()
     with pytest.raises(RuntimeError, match="Only 1D device mesh is supported"):
         DistributedDataParallel(nn.Linear(1, 1), device_mesh=mesh)

@@ -83,7 +83,7 @@ class DistributedDataParallel(Module, Joinable):
             _warn_of_older_name(forward_sync_buffers is not None)
         if device_mesh is not None:
             process_group = _group_of(device_mesh, process_group)
-        self.process_group = resolve(process_group)
+        self.process_group, self.device_mesh = resolve(process_group), device_mesh
         self._comm = self.process_group.comm
         ignored = set(getattr(module, "_ddp_params_and_buffers_to_ignore", ()))
         named = [(n, p) for n, p in module.named_parameters() if p.requires_grad and n not in ignored]
