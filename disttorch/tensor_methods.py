@@ -146,7 +146,10 @@ class TensorMethods:
     @property
     def H(self):
         if self._data.ndim not in (0, 2):
-            raise RuntimeError(f"tensor.H is only supported on matrices (2-D tensors). Got {self._data.ndim}-D tensor.")
+            batches = " For batches of matrices, consider using tensor.mH" if self._data.ndim > 2 else ""
+            raise RuntimeError(
+                f"tensor.H is only supported on matrices (2-D tensors). Got {self._data.ndim}-D tensor.{batches}"
+            )
         return self.mH if self._data.ndim else ops.conj(self)
 
     @property

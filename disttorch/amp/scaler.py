@@ -35,12 +35,14 @@ class GradScaler:
         self._device, self._enabled, self._scale = device, enabled, init_scale
         self._growth, self._backoff, self._interval = growth_factor, backoff_factor, growth_interval
         self._good = 0
+        self._used = False  # whether anything was scaled since it was made
         self._found: dict[int, bool] = {}  # optimizers whose gradients are unscaled -> whether one overflowed
 
     def scale(self, outputs: Any) -> Any:
         """A loss, or losses nested in lists and tuples, times the scale."""
         if not self._enabled:
             return outputs
+        self._used = True
         if isinstance(outputs, Tensor):
             return outputs * self._scale
         return type(outputs)(self.scale(o) for o in outputs)
@@ -49,6 +51,7 @@ class GradScaler:
         """Divide the gradients of the optimizer's parameters by the scale; once between two updates."""
         if not self._enabled:
             return
+        self._need_use("unscale_")
         if id(optimizer) in self._found:
             raise RuntimeError("unscale_() has already been called on this optimizer since the last update().")
         overflow = False
@@ -66,6 +69,7 @@ class GradScaler:
         """optimizer.step(), unless a gradient overflowed; unscales first if that has not been done."""
         if not self._enabled:
             return optimizer.step(*args, **kwargs)
+        self._need_use("step")
         if id(optimizer) not in self._found:
             self.unscale_(optimizer)
         return None if self._found[id(optimizer)] else optimizer.step(*args, **kwargs)
@@ -74,6 +78,7 @@ class GradScaler:
         """Adapt the scale to what the steps since the last update met."""
         if not self._enabled:
             return
+        self._need_use("update")
         if new_scale is not None:
             self._scale = float(new_scale)
         elif any(self._found.values()):
@@ -83,6 +88,13 @@ class GradScaler:
             if self._good == self._interval:
                 self._scale, self._good = self._scale * self._growth, 0
         self._found.clear()
+
+    def _need_use(self, attempt: str) -> None:
+        if not self._used:
+            raise AssertionError(
+                f"Attempted {attempt} but _scale is None.  This may indicate your script did not use "
+                "scaler.scale(loss or outputs) earlier in the iteration."
+            )
 
     def get_scale(self) -> float:
         return self._scale if self._enabled else 1.0

@@ -14,6 +14,8 @@ _hook_ids = itertools.count()
 class RemovableHandle:
     """Returned when a hook is registered; `remove()` takes it away again. Also a context manager."""
 
+    __module__ = "disttorch.utils.hooks"  # where PyTorch's stands
+
     def __init__(self, *tables: dict):
         self._tables, self.id = tables, next(_hook_ids)
 

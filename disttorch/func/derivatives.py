@@ -37,8 +37,13 @@ def grad_and_value(func: Callable, argnums: int | tuple = 0, has_aux: bool = Fal
             result = func(*given, **kwargs)
         value, aux = result if has_aux else (result, None)
         if not isinstance(value, Tensor) or value.numel() != 1:
-            got = f"tensor with {value.dim()} dims" if isinstance(value, Tensor) else type(value)
-            raise RuntimeError(f"grad_and_value(f)(*args): Expected f(*args) to return a scalar tensor, got {got}.")
+            wanted = (
+                f"scalar Tensor, got tensor with {value.dim()} dims. Maybe you wanted to use the vjp or jacrev APIs "
+                "instead?"
+                if isinstance(value, Tensor)
+                else f"Tensor, got {type(value)}"
+            )
+            raise RuntimeError(f"grad_and_value(f)(*args): Expected f(*args) to return a {wanted}")
         leaves, rebuild = flatten(tuple(given[n] for n in numbers))
         # Higher orders differentiate through this result, so the graph is always made; the outermost detaches.
         found = (

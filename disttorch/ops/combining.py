@@ -27,6 +27,8 @@ def meshgrid(*tensors, indexing=None):
     if any(t._data.ndim > 1 for t in tensors):
         odd = next(t for t in tensors if t._data.ndim > 1)
         raise RuntimeError(f"torch.meshgrid: Expected 0D or 1D tensor in the tensor list but got: {odd}")
+    if len({t.dtype for t in tensors}) > 1:
+        raise RuntimeError("meshgrid expects all tensors to have the same dtype")
     swap = indexing == "xy" and len(tensors) > 1
     if swap:
         tensors = (tensors[1], tensors[0], *tensors[2:])

@@ -12,8 +12,8 @@ def contract(equation, *tensors) -> Tensor:
         equation, tensors = _from_sublists((equation, *tensors))
     terms, result = _parse(equation, [t._data.ndim for t in tensors])
     values, labels = [], []
-    for t, term in zip(tensors, terms, strict=True):
-        t, term = _diagonals(t, term)
+    for k, (t, term) in enumerate(zip(tensors, terms, strict=True)):
+        t, term = _diagonals(t, term, k)
         values.append(t)
         labels.append(term)
     sizes: dict = {}
@@ -92,12 +92,17 @@ def _parse(equation: str, ndims: list[int]) -> tuple[list, list]:
     return terms, result
 
 
-def _diagonals(t: Tensor, term: list) -> tuple[Tensor, list]:
+def _diagonals(t: Tensor, term: list, operand: int) -> tuple[Tensor, list]:
     """A repeated label means the diagonal."""
     for c in dict.fromkeys(term):
         while term.count(c) > 1:
             a = term.index(c)
             b = term.index(c, a + 1)
+            if t._data.shape[a] != t._data.shape[b]:
+                raise RuntimeError(
+                    f"einsum(): subscript {c} is repeated for operand {operand} but the sizes don't match, "
+                    f"{t._data.shape[b]} != {t._data.shape[a]}"
+                )
             t = t.diagonal(0, a, b)
             term = [x for i, x in enumerate(term) if i not in (a, b)] + [c]
     return t, term

@@ -156,9 +156,11 @@ def copy_(self, src, non_blocking=False):
     except ValueError:
         shape = None
     if shape != self._data.shape:
-        from .shape import expand
+        from .pointwise import broadcast_error
 
-        expand(src, self._data.shape)  # raises
+        raise broadcast_error(self._data.shape, src._data.shape) or RuntimeError(
+            f"output with shape {list(self._data.shape)} doesn't match the broadcast shape {list(shape)}"
+        )
     if mode.grad and (self.requires_grad or src.requires_grad):
         if src.dtype is not self.dtype:
             src = _convert(src, self.dtype)

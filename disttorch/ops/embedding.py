@@ -2,7 +2,6 @@
 
 import numpy as np
 
-from .. import dtypes
 from ..autograd.mode import no_grad
 from ..autograd.op import Op
 from ..autograd.variable import Tensor, counter, wrap
@@ -211,9 +210,7 @@ def one_hot(tensor, num_classes=-1):
     need_tensor(tensor, "one_hot", "tensor", 1)
     data = tensor._data
     if data.dtype != np.int64:
-        raise RuntimeError(
-            f"one_hot is only applicable to index tensor of type LongTensor, got {dtypes.SCALAR_NAMES[tensor.dtype]}"
-        )
+        raise RuntimeError("one_hot is only applicable to index tensor of type LongTensor.")
     if not data.size:
         if num_classes <= 0:
             raise RuntimeError("Can not infer total number of classes from empty tensor.")

@@ -242,6 +242,7 @@ def _written_in_place(function, ufunc, floats: bool, plain: tuple, direct_kinds:
     of integer arrays that are computed as they are.
     """
     direct = isinstance(getattr(ufunc, "__wrapped__", ufunc), np.ufunc)  # can write into an operand
+    alike = "f" if floats else "fV" + direct_kinds  # kinds that are computed as they are where both operands have them
 
     def method(self, other):
         if self._root is not None:
@@ -256,7 +257,7 @@ def _written_in_place(function, ufunc, floats: bool, plain: tuple, direct_kinds:
             return apply_inplace(function, self, (other,))
         if isinstance(other, Tensor):
             b = other._data
-            fits = other.device is self.device and b.dtype is a.dtype and (not floats or a.dtype.kind == "f")
+            fits = other.device is self.device and b.dtype is a.dtype and a.dtype.kind in alike
         else:
             b, kind = other, a.dtype.kind
             fits = kind == "f" and type(other) in plain and a.dtype.itemsize > 2

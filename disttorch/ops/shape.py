@@ -337,10 +337,18 @@ broadcast_to = expand
 
 def broadcast_shapes(*shapes) -> Size:
     """The shape that all broadcast to."""
-    try:
-        return Size(np.broadcast_shapes(*[(s,) if isinstance(s, int) else tuple(s) for s in shapes]))
-    except ValueError:
-        raise RuntimeError("Shape mismatch: objects cannot be broadcast to a single shape") from None
+    shapes = [(s,) if isinstance(s, int) else tuple(s) for s in shapes]
+    common = [1] * max((len(s) for s in shapes), default=0)
+    for number, shape in enumerate(shapes):
+        for i in range(-1, -len(shape) - 1, -1):
+            if shape[i] not in (1, common[i]):
+                if common[i] != 1:
+                    raise RuntimeError(
+                        f"Attempting to broadcast a dimension of length {shape[i]} at {i}! Mismatching argument at "
+                        f"index {number} had {shape}; but expected shape should be broadcastable to {common}"
+                    )
+                common[i] = shape[i]
+    return Size(common)
 
 
 def broadcast_tensors(*tensors):
@@ -402,6 +410,8 @@ def repeat_interleave(input, repeats=None, dim=None, *, output_size=None):
     if output_size is None:
         meta.refuse("aten::repeat_interleave.Tensor", repeats)
     counts = repeats._data if isinstance(repeats, Tensor) else repeats
+    if np.any(np.less(counts, 0)):
+        raise RuntimeError("repeats can not be negative")
     index = np.repeat(np.arange(input._data.shape[d]), counts)
     if output_size is not None and output_size != index.size:
         raise RuntimeError("allocated size does not match required size")

@@ -74,6 +74,11 @@ def check_ways(foreach, fused, differentiable) -> None:
         raise RuntimeError("`fused` and `foreach` cannot be `True` together.")
 
 
+def _numbered(group: dict, numbers: dict) -> dict:
+    """The group's settings, and last the numbers of its parameters."""
+    return {k: v for k, v in group.items() if k != "params"} | {"params": [numbers[id(p)] for p in group["params"]]}
+
+
 class Optimizer:
     """Base of all optimizers. A subclass gives `step`, and in `defaults` the settings that a group may override.
 
@@ -200,10 +205,11 @@ class Optimizer:
             numbers.setdefault(id(p), len(numbers))
         result = {
             "state": {numbers[id(k)] if isinstance(k, Tensor) else k: v for k, v in self.state.items() if v},
-            "param_groups": [{**g, "params": [numbers[id(p)] for p in g["params"]]} for g in self.param_groups],
+            "param_groups": [_numbered(g, numbers) for g in self.param_groups],
         }
         for hook in self._state_dict_post_hooks.values():
-            result = hook(self, result) or result
+            changed = hook(self, result)
+            result = result if changed is None else changed
         return result
 
     @no_grad()
@@ -213,7 +219,8 @@ class Optimizer:
         """
         state_dict = dict(state_dict)
         for hook in self._load_state_dict_pre_hooks.values():
-            state_dict = hook(self, state_dict) or state_dict
+            changed = hook(self, state_dict)
+            state_dict = state_dict if changed is None else changed
         saved = deepcopy(state_dict["param_groups"])
         if len(self.param_groups) != len(saved):
             raise ValueError("loaded state dict has a different number of parameter groups")

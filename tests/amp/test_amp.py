@@ -139,3 +139,12 @@ def test_recurrent_networks_under_autocast(kind, wanted):
     y.float().sum().backward()
     assert network.weight_ih_l0.grad.dtype is disttorch.float32
     assert network(disttorch.ones(2, 1, 3))[0].dtype is disttorch.float32
+
+
+def test_a_scaler_that_has_scaled_nothing():
+    scaler, o = GradScaler("cpu"), disttorch.optim.SGD([disttorch.ones(1, requires_grad=True)], 0.1)
+    for attempt, call in {"step": lambda: scaler.step(o), "unscale_": lambda: scaler.unscale_(o)}.items():
+        with pytest.raises(AssertionError, match=f"^Attempted {attempt} but _scale is None"):
+            call()
+    with pytest.raises(AssertionError, match=r"^Attempted update but"):
+        scaler.update()
