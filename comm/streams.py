@@ -83,19 +83,20 @@ class Outgoing:
 
 
 class StreamTicket:
-    """Tells when an array may be changed again: once the kernel has all of it."""
+    """Tells when an array may be changed again: once the kernel has all of it, and the message that tells of it."""
 
-    def __init__(self, stream: Outgoing, peer: int, end: int):
-        self.peer, self._stream, self._end = peer, stream, end
+    def __init__(self, stream: Outgoing, peer: int, end: int, message: StreamTicket | None = None):
+        self.peer, self._stream, self._end, self._message = peer, stream, end, message
 
     @property
     def done(self) -> bool:
-        return self._stream.sent >= self._end
+        return self._stream.sent >= self._end and (self._message is None or self._message.done)
 
     @property
     def lost(self) -> bool:
         """True if it will never be done."""
-        return self._stream.broken and not self.done
+        broken = self._stream.broken or (self._message is not None and self._message.lost)
+        return broken and not self.done
 
 
 class Door:

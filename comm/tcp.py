@@ -100,11 +100,10 @@ class TcpMail(Mail):
     def send(self, peer: int, header: Header, data: np.ndarray | None = None) -> StreamTicket | None:
         if data is None or header.total <= STREAMED:
             return self._post(peer, header, data)
-        if header.offset == 0:
-            self._post(peer, header)
+        message = self._post(peer, header) if header.offset == 0 else None
         with self._sending:
             stream = self._out(peer, ARRAYS)
-            ticket = StreamTicket(stream, peer, stream.add(data.data))
+            ticket = StreamTicket(stream, peer, stream.add(data.data), message)
             stream.push()
         return ticket
 
@@ -125,7 +124,7 @@ class TcpMail(Mail):
 
     def _unsent(self) -> list[Outgoing]:
         """The connections that have something to send."""
-        return [out for out in self._outgoing.values() if out.parts]
+        return [out for out in list(self._outgoing.values()) if out.parts]  # another thread may add one that leaves
 
     def _push(self) -> int:
         """Send to all what the kernel takes at once; how many bytes."""
@@ -251,7 +250,7 @@ class TcpMail(Mail):
 
     def settle(self) -> None:
         limit = clock.Deadline(LINGER / 1000, "the last messages")
-        messages = [out for (_, use), out in self._outgoing.items() if use == MESSAGES]
+        messages = [out for (_, use), out in list(self._outgoing.items()) if use == MESSAGES]
         while any(out.parts for out in messages) and limit.remaining():
             with self._sending:
                 moved = sum(out.push() for out in messages)

@@ -97,6 +97,21 @@ def test_more_messages_than_the_kernel_holds(ends):
     assert [mail.dropped for mail in ends] == [0, 0]
 
 
+def test_an_array_has_not_left_before_its_message(ends):
+    short, long = noise(0, STREAMED), noise(1, STREAMED + 1)
+    for _ in range(300):  # more than the kernel takes
+        ends[0].send(1, Header(DATA, 0, 1, 0, 0, short.size), short)
+    ticket = ends[0].send(1, Header(DATA, 0, 2, 0, 0, long.size), long)
+    ends[0].wait_ticket(ticket, 0.2)
+    assert not ticket.done
+    came, limit = None, time.monotonic() + SECONDS
+    while (came is None or came.header.number != 2) and time.monotonic() < limit:
+        came = ends[1].receive(0.01)
+        ends[0].wait_ticket(ticket, 0.001)
+    ends[0].wait_ticket(ticket, SECONDS)
+    assert ticket.done
+
+
 STRANGE = [b"", b"GET / HTTP/1.1\r\n\r\n" * 3, hello(1, b"x" * TOKEN), hello(0), hello(2), hello(2**32 - 1)]
 STRANGE += [hello(1, use=7)]
 
