@@ -181,5 +181,5 @@ def test_grids():
     assert disttorch.cartesian_prod(a, b).tolist() == [[0, 0], [0, 1], [0, 2], [1, 0], [1, 1], [1, 2]]
     assert disttorch.combinations(b, 2).tolist() == [[0, 1], [0, 2], [1, 2]]
     leaf = disttorch.ones(2, requires_grad=True)
-    disttorch.meshgrid(leaf, b, indexing="ij")[0].sum().backward()
+    disttorch.meshgrid(leaf, b.float(), indexing="ij")[0].sum().backward()
     assert leaf.grad.tolist() == [3.0, 3.0]

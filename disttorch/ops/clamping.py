@@ -52,7 +52,7 @@ def clamp(input, min=None, max=None, *, out=None):
     bounds = [b for b in (min, max) if b is not None]
     d = result_dtype(input, *bounds)
     if d.category == COMPLEX:
-        raise RuntimeError("clamp is not supported for complex types")
+        raise NotImplementedError("clamp is not supported for complex types")
     if d.category == BOOL and not any(isinstance(b, Tensor) for b in bounds):
         raise RuntimeError("\"clamp_scalar_cpu\" not implemented for 'Bool'")
     low, high = (b.to(d) if isinstance(b, Tensor) else None if b is None else _number(b, d) for b in (min, max))

@@ -134,7 +134,9 @@ def split(tensor, split_size_or_sections, dim=0):
     view, node = _split, _split_node
     if isinstance(split_size_or_sections, int):
         step = split_size_or_sections
-        if step < 0 or (step == 0 and size):
+        if step == 0 and size:
+            raise RuntimeError(f"split_size can only be 0 if dimension size is 0, but got dimension size of {size}")
+        if step < 0:
             raise RuntimeError(f"split expects split_size be non-negative, but got split_size={step}")
         lengths = [min(step, size - s) for s in range(0, size, step)] if size else [0]
     else:

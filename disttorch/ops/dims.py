@@ -1,6 +1,7 @@
 """Shapes and dimension numbers as arguments: `Size`, and PyTorch's complaints about dimensions that are not there."""
 
 import math
+import operator
 from collections.abc import Sequence
 
 from ..autograd.variable import Tensor
@@ -36,7 +37,7 @@ def sizes(args, named=None) -> tuple:
         args = (named,)
     if len(args) == 1 and type(args[0]) is not int and isinstance(args[0], (tuple, Sequence, Tensor)):
         args = args[0]
-    return tuple([a if type(a) is int else a.__index__() for a in args])
+    return tuple([a if type(a) is int else operator.index(a) for a in args])
 
 
 def axes(dim, ndim: int) -> tuple:

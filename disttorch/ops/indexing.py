@@ -394,7 +394,8 @@ def take(input, index, *, out=None):
 
 def put(input, index, source, accumulate=False):
     """`input` with source's elements at positions of the flattened tensor."""
-    need_tensor(input, "put", "input", 1)
+    for position, (name, t) in enumerate((("input", input), ("index", index), ("source", source)), 1):
+        need_tensor(t, "put", name, position)
     flat = index_put(input.reshape(-1), (index.reshape(-1),), source.reshape(-1), accumulate)
     return flat.reshape(input._data.shape)
 

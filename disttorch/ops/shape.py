@@ -329,6 +329,7 @@ def _type(t) -> str:
 
 def expand_as(input, other):
     """`input.expand(other.shape)`."""
+    need_tensor(other, "expand_as", "other", 1)
     return expand(input, other._data.shape)
 
 
@@ -370,6 +371,10 @@ def repeat(input, *args, repeats=None):
     have = input._data.shape
     if len(counts) < len(have):
         raise RuntimeError("Number of dimensions of repeat dims can not be smaller than number of dimensions of tensor")
+    made = [c * s for c, s in zip(counts, (1,) * (len(counts) - len(have)) + have, strict=True)]
+    if any(n < 0 for n in made):
+        negative = next(n for n in made if n < 0)
+        raise RuntimeError(f"Trying to create tensor with negative dimension {negative}: {made}")
     return _tile(input, counts)
 
 

@@ -42,3 +42,17 @@ def test_shapes_that_do_not_fit():
 def test_padding_s_combinations():
     with pytest.raises(NotImplementedError, match=r"Supported combinations for non-constant padding"):
         torch.nn.functional.pad(torch.ones(1, 1, 2, 2), (1, 1), mode="reflect")
+
+
+def test_arguments_that_are_none():
+    x = torch.ones(2)
+    with pytest.raises(RuntimeError, match=r"^Trying to create tensor with negative dimension -2: \[2, -2\]$"):
+        x.repeat(2, -1)
+    with pytest.raises(RuntimeError, match=r"^split_size can only be 0 if dimension size is 0, but got .* of 2$"):
+        x.split(0)
+    with pytest.raises(TypeError):
+        x.permute(0.5)
+    with pytest.raises(TypeError, match=r"^expand_as\(\): argument 'other' \(position 1\) must be Tensor, not float$"):
+        x.expand_as(1.5)
+    with pytest.raises(NotImplementedError, match=r"^clamp is not supported for complex types$"):
+        torch.ones(2, dtype=torch.complex64).clamp(0)
