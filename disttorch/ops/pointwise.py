@@ -125,11 +125,13 @@ def refuse_operands(name: str, x, y, numbers: str):
     """The same for Python's operators: NotImplemented, so that Python asks the other operand, and complains itself.
     Arrays of numbers can be compared with == and !=.
     """
+    if not isinstance(x, Tensor):
+        raise TypeError(
+            f"descriptor '__{name}__' for 'torch._C.TensorBase' objects doesn't apply to a '{type(x).__name__}' object"
+        )
     try:
         check_operands(name, x, y, numbers)
     except TypeError:
-        if not isinstance(x, Tensor):
-            raise
         if name in ("eq", "ne") and isinstance(y, np.ndarray) and y.dtype.kind in "biufc":
             return getattr(x, name)(wrap(y))
         return NotImplemented

@@ -39,3 +39,8 @@ def test_two_numbers_after_the_tensor():
 def test_too_many_numbers():
     with pytest.raises(TypeError):
         torch.addcmul(a, 1, 2, b, c)
+
+
+def test_operators_of_the_class_want_a_tensor_first():
+    with pytest.raises(TypeError, match=r"doesn't apply to a 'int' object$"):
+        torch.Tensor.__radd__(2, a)
