@@ -41,15 +41,15 @@ class ProcessGroupGloo(CommGroup):
         super().__init__(comm, list(range(size)), "gloo", "", store)
 
     @staticmethod
-    def create_device(hostname: str = "", interface: str = "", lazy_init: bool | None = None) -> _Device:
-        """The address of a host's name or of a network interface. ValueError where neither is given."""
-        if hostname:
-            return _Device(socket.gethostbyname(hostname))
-        if interface:
-            return _Device(address_of(interface))
-        raise ValueError("Specify either `hostname` or `interface` argument.")
-
-    @staticmethod
     def create_default_device(lazy_init: bool | None = None) -> _Device:
         """This host's address by its own name."""
-        return ProcessGroupGloo.create_device(hostname=socket.gethostname())
+        return create_device(hostname=socket.gethostname())
+
+
+def create_device(hostname: str = "", interface: str = "", lazy_init: bool | None = None) -> _Device:
+    """The address of a host's name or of a network interface. ValueError where neither is given."""
+    if hostname:
+        return _Device(socket.gethostbyname(hostname))
+    if interface:
+        return _Device(address_of(interface))
+    raise ValueError("Specify either `hostname` or `interface` argument.")

@@ -71,6 +71,13 @@ class CommGroup(GroupMethods, ProcessGroup):
         self.comm = comm_group
         self._name(ranks, backend, name, store, desc)
 
+    @staticmethod
+    def create_device(**place: Any) -> Any:
+        """A network address for the options of a `ProcessGroupGloo`: of a hostname or an interface."""
+        from .gloo_groups import create_device
+
+        return create_device(**place)
+
     def monitored_barrier(self, timeout: timedelta | float | None = None, wait_all_ranks: bool = False) -> None:
         """As `disttorch.distributed.monitored_barrier` on this group."""
         from .collectives import monitored_barrier

@@ -7,7 +7,7 @@ import pytest
 
 import disttorch as torch
 import disttorch.distributed as dist
-from disttorch.distributed import run_ranks
+from disttorch.distributed import process_group, run_ranks
 
 
 def collectives(rank):
@@ -283,6 +283,7 @@ def test_a_group_made_by_hand():
         thread.join(30)
     assert results == {number: (number, 2, "gloo", [3.0, 3.0]) for number in range(2)}
     assert dist.ProcessGroupGloo.create_device(interface="lo").address == "127.0.0.1"
+    assert process_group.CommGroup.create_device(interface="lo").address == "127.0.0.1"
     with pytest.raises(ValueError, match="Specify either `hostname` or `interface`"):
         dist.ProcessGroupGloo.create_device()
 
