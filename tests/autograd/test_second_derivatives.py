@@ -132,7 +132,7 @@ CASES = {
     "nuclear norm": (lambda x: x.norm("nuc"), [real(2, 3)]),
     "cdist": (disttorch.cdist, [real(2, 3), positive(2, 3)]),
     "renorm": (lambda x: x.renorm(2, 0, 0.5), [real(2, 3)]),
-    "cross": (disttorch.cross, [real(2, 3), positive(2, 3)]),
+    "cross": (lambda a, b: disttorch.cross(a, b, dim=1), [real(2, 3), positive(2, 3)]),
     "cov": (disttorch.cov, [real(2, 3)]),
     "fft": (fft.fft, [cplx(4)]),
     "rfft": (fft.rfft, [real(4)]),

@@ -56,3 +56,8 @@ def test_arguments_that_are_none():
         x.expand_as(1.5)
     with pytest.raises(NotImplementedError, match=r"^clamp is not supported for complex types$"):
         torch.ones(2, dtype=torch.complex64).clamp(0)
+
+
+def test_cross_without_a_dimension_is_deprecated():
+    with pytest.warns(UserWarning, match=r"^Using torch.cross without specifying the dim arg is deprecated"):
+        assert torch.cross(torch.tensor([1.0, 0, 0]), torch.tensor([0.0, 1, 0])).tolist() == [0.0, 0.0, 1.0]
