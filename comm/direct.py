@@ -17,20 +17,21 @@ from .reduction import block_length, reduce_into
 from .showing import SMALL, Look, Showing
 from .windows import DistantWindow, Window
 
+TOGETHER = 64  # elements that are not parted: two ranks do not write to one cache line
 PIECE = 256 << 10  # bytes that are copied to several places at a time: they stay in the second-level cache
 RATE = 6.0  # bytes of all ranks' arrays that one rank reduces in a nanosecond, about
 
 
-def bounds(count: int, pieces: int, align: int = 64) -> list[int]:
-    """Where to cut `count` elements into `pieces` near-equal slices, at multiples of `align` elements.
+def bounds(count: int, pieces: int) -> list[int]:
+    """Where to cut `count` elements into `pieces` near-equal slices, at multiples of `TOGETHER`.
 
-    Aligned, so that two ranks do not write to one cache line. Returns pieces + 1 positions.
+    Returns pieces + 1 positions.
     """
-    lines = -(-count // align)
-    return [min(lines * index // pieces * align, count) for index in range(pieces + 1)]
+    lines = -(-count // TOGETHER)
+    return [min(lines * index // pieces * TOGETHER, count) for index in range(pieces + 1)]
 
 
-def fair_bounds(count: int, made: Sequence[int], work: int, align: int = 64) -> list[int]:
+def fair_bounds(count: int, made: Sequence[int], work: int) -> list[int]:
     """Like `bounds`, for ranks that compute meanwhile: who called first is ahead of the others and gets more, so that
     they come closer.
 
@@ -44,8 +45,8 @@ def fair_bounds(count: int, made: Sequence[int], work: int, align: int = 64) -> 
         if end >= earliest[-1]:
             break
     parts = [max(end - behind, 0) for behind in late]
-    lines = -(-count // align)
-    return [min(lines * sum(parts[:rank]) // sum(parts) * align, count) for rank in range(len(parts) + 1)]
+    lines = -(-count // TOGETHER)
+    return [min(lines * sum(parts[:rank]) // sum(parts) * TOGETHER, count) for rank in range(len(parts) + 1)]
 
 
 class DirectEngine(Showing):

@@ -195,7 +195,7 @@ class Group(Objects):
     def isend(self, array: np.ndarray, dst: int, tag: int = 0) -> Work:
         """Start a send; leave `array` alone until `work.wait()`."""
         flat, dst = _readable(array, "array"), self._check_rank(dst, "dst", other=True)
-        call = self._point_call("send", "message", array)
+        call = self._point_call("send", array)
         return self._p2p.send(call, flat.view(np.uint8), dst, int(tag), self.timeout)
 
     def recv(self, array: np.ndarray, src: int | None = None, tag: int = 0) -> int:
@@ -209,14 +209,14 @@ class Group(Objects):
         """Post a receive; receives of one sender and tag are filled in the order of their posting."""
         flat = _writable(array, "array")
         src = None if src is None else self._check_rank(src, "src", other=True)
-        call = self._point_call("recv", "message", array)
+        call = self._point_call("recv", array)
         return self._p2p.receive(call, flat.view(np.uint8), src, int(tag), self.timeout)
 
-    def _point_call(self, name: str, mark: str, array: np.ndarray) -> Call:
+    def _point_call(self, name: str, array: np.ndarray) -> Call:
         self._check_open()
         if self.size == 1:
             raise ValueError(f"{name}: a group of one rank has nobody to exchange messages with")
-        call = Call(name, fingerprint(mark, array.dtype, array.shape, "", -1), caller())
+        call = Call(name, fingerprint("message", array.dtype, array.shape, "", -1), caller())
         self.history.append(Record(self._number, call, clock.now()))
         return call
 

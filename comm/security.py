@@ -40,9 +40,9 @@ def job_secret() -> bytes | None:
     return secret
 
 
-def derive(secret: bytes, purpose: str, size: int = 32) -> bytes:
-    """`size` bytes (at most 64) that depend on the secret and the purpose (BLAKE2b, RFC 7693, keyed)."""
-    return hashlib.blake2b(purpose.encode(), key=hashlib.sha256(secret).digest(), digest_size=size).digest()
+def derive(secret: bytes, purpose: str) -> bytes:
+    """32 bytes that depend on the secret and the purpose (BLAKE2b, RFC 7693, keyed)."""
+    return hashlib.blake2b(purpose.encode(), key=hashlib.sha256(secret).digest(), digest_size=32).digest()
 
 
 def curve_pair(secret: bytes, purpose: str) -> tuple[bytes, bytes]:

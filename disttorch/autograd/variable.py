@@ -1,4 +1,4 @@
-"""Tensor: an array, its device, and its place in the graph. Its methods are given to it by `disttorch/tensor.py`.
+"""Tensor: an array, its device, and its place in the graph. Its methods are given to it by `disttorch/tensors.py`.
 
 A tensor's place in the graph is `(_node, _nr)`: output `_nr` of `_node`; a leaf has no node. Fields that operations
 read are slots, which CPython 3.11 reads four times as fast as an attribute whose default is the class's; fields that

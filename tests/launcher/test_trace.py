@@ -60,7 +60,8 @@ def test_a_timeline_of_all_ranks(tmp_path):
         assert "module.2 (Linear)" in names(mine, "backward")
         assert names(mine, "sweep") == ["backward"] * 3
         assert names(mine, "optimizer") == ["Optimizer.step#SGD.step"] * 3
-        assert names(mine, "dataloader") == ["enumerate(DataLoader)#_SingleProcessDataLoaderIter.__next__"] * 4  # the last one ends the loop
+        fetched = "enumerate(DataLoader)#_SingleProcessDataLoaderIter.__next__"
+        assert names(mine, "dataloader") == [fetched] * 4  # the last one ends the loop
         assert names(mine, "user_annotation") == ["my range"] * 3
         assert names(mine, "collective").count("barrier()") == 4
         reductions = [e for e in mine if e["name"].startswith("all_reduce(float32[")]

@@ -36,7 +36,7 @@ class Columns:
             y += b
         return _channels_first(y.reshape(y_shape[0], *y_shape[2:], w.shape[0]))
 
-    def _columns_backward_weight(self, g, x, w_shape, geometry, into=None):
+    def _columns_backward_weight(self, g, x, w_shape, geometry, into):
         columns = _columns(x, w_shape[2:], geometry, g.shape[2:])
         gw = np.empty(w_shape, FLOAT) if into is None else into
         self._gemm(_rows(g).T, columns, out=gw.reshape(w_shape[0], -1))

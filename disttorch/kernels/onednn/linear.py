@@ -109,7 +109,7 @@ class Linear:
         )
         return y
 
-    def _weights_gradient(self, g, x, into=None):
+    def _weights_gradient(self, g, x, into):
         """g.T @ x: as the transpose of x.T @ g if there are more outputs than inputs, which the GEMM packs faster."""
         (rows, out), inner = g.shape, x.shape[1]
         if out <= inner or out * inner < WIDE or rows < REORDERED_ROWS:
