@@ -115,6 +115,17 @@ def test_what_cannot_be_pruned_is_left_as_it_was(prune_it, error, text):
     assert not prune.is_pruned(module)
 
 
+def test_what_is_pruned_stays_so_when_more_pruning_is_refused():
+    layer = nn.Linear(4, 3)
+    prune.l1_unstructured(layer, "weight", 0.5)
+    mask = layer.weight_mask.clone()
+    with pytest.raises(ValueError, match="smaller than the number of parameters"):
+        prune.l1_unstructured(layer, "weight", 100)
+    assert prune.is_pruned(layer)
+    layer(disttorch.ones(1, 4))
+    assert disttorch.equal(layer.weight, layer.weight_orig * mask)
+
+
 @pytest.mark.oracle
 def test_as_pytorch_does():
     torch = pytest.importorskip("torch")

@@ -46,8 +46,6 @@ class BasePruningMethod(ABC):
                 f"Avoid adding multiple pruning hooks to the same tensor {name} of module {module}. Use a "
                 "PruningContainer."
             )
-        if before:
-            del module._forward_pre_hooks[before[0][0]]
         method = cls(*args, **kwargs)
         method._tensor_name = name
         if before:
@@ -70,6 +68,8 @@ class BasePruningMethod(ABC):
         try:
             module.register_buffer(name + "_mask", method.compute_mask(scores, default_mask=mask))
             setattr(module, name, method.apply_mask(module))
+            if before:
+                del module._forward_pre_hooks[before[0][0]]
             module.register_forward_pre_hook(method)
         except Exception:
             if not before:
