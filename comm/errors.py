@@ -9,7 +9,8 @@ CommError
 ├── StoreError           the store refused, or cannot be reached
 │   └── QueueEmpty       nothing to take from a queue of the store
 ├── GroupClosed          the group was closed, or an earlier failure broke it
-├── MessageError         bytes that are not a valid message; dropped and counted inside a group
+├── MessageError         bytes that are not a valid message; dropped and counted inside a group, and raised on whoever
+│                        waits for the rank that they come from, if nothing after them can be understood
 └── SecurityError        an address or key that the rules do not allow
 
 Fields are constructor arguments, in order, so every error survives pickling from a worker to its parent.
@@ -158,8 +159,8 @@ def departed(rank: int, words: str) -> CommError:
         what, limit, *missing = text.split(FIELD)
         if limit.replace(".", "", 1).isdecimal():
             return DeadlineExceeded(what, float(limit), tuple(missing))
-    if name == GroupClosed.__name__:
-        return GroupClosed(text)
+    if name in (GroupClosed.__name__, MessageError.__name__):
+        return (GroupClosed if name == GroupClosed.__name__ else MessageError)(text)
     if words:
         return PeerLost(rank, "?", 0.0, "", f"it gave up: {words.replace(FIELD, ', ')}")
     return GroupClosed(f"rank {rank} closed the group while others still used it")

@@ -17,7 +17,7 @@ import numpy as np
 from .call import Call, check_sizes, describe
 from .clock import Deadline
 from .direct import bounds
-from .errors import CollectiveMismatch, CommError, DeadlineExceeded, departed
+from .errors import CollectiveMismatch, CommError, DeadlineExceeded, MessageError, departed
 from .plans import (
     Plan,
     Round,
@@ -33,7 +33,7 @@ from .plans import (
 from .reduction import is_half, reduce_into
 from .streams import StreamTicket
 from .transport import SLICE, Mailbox
-from .wire import DATA, GOODBYE, MAX_WORDS, MISMATCH, Header
+from .wire import DATA, GOODBYE, MAX_WORDS, MISMATCH, NONSENSE, Header
 
 SHORT = 16 << 10  # bytes up to which an all-reduce sends whole arrays: one step instead of two
 SHORT_PAIR = 64 << 10  # the same for two ranks, who send no more bytes that way; less than COPY_BELOW, because the
@@ -366,7 +366,7 @@ class MessageEngine:
         """Whether a message of anyone tells of a failure (in a later operation: not yet) or a departure."""
         if header.kind == MISMATCH:
             return header.number <= self._number
-        return header.kind == GOODBYE or (header.number == self._number and header.mark != call.fingerprint)
+        return header.kind in (GOODBYE, NONSENSE) or (header.number == self._number and header.mark != call.fingerprint)
 
     def _heed(self, call: Call, header: Header) -> None:
         """Note who is gone; raise what the message means, if it is not part of this operation."""
@@ -375,6 +375,8 @@ class MessageEngine:
             self._gone[header.sender] = header.place.decode(errors="replace")
             if self._gone[header.sender] and header.number <= self._number:
                 raise self._departed(header.sender)
+        elif header.kind == NONSENSE:
+            raise MessageError(header.place.decode())
         elif header.kind == MISMATCH or header.number != self._number or header.mark != call.fingerprint:
             raise self._mismatch(call, header)
 

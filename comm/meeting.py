@@ -293,8 +293,9 @@ class _Meeting:
             )
         mails = [self._mail(purpose, host, secret) for purpose in purposes]
         cards = self._show("mail", self.cards[self.rank]._replace(addresses=[mail.address for mail in mails]))
+        names = [f"rank {rank} on host {card.host}" for rank, card in enumerate(cards)]
         for index, mail in enumerate(mails):
-            mail.meet(self.rank, [card.addresses[index] for card in cards])
+            mail.meet(self.rank, [card.addresses[index] for card in cards], names)
         return mails
 
     def _mail(self, purpose: str, host: str, secret: bytes | None) -> SocketMail:
@@ -312,7 +313,8 @@ class _Meeting:
         leaders = None
         firsts = [ranks[0] for ranks in hosts]
         if self.rank == mine[0]:
-            mail.meet(firsts.index(self.rank), [mail.peers[rank] for rank in firsts])
+            places, names = ([whose[rank] for rank in firsts] for whose in (mail.peers, mail.names))
+            mail.meet(firsts.index(self.rank), places, names)
             mailbox = Mailbox(mail, self._watch)
             leaders = MessageEngine(mail.rank, len(hosts), mailbox, firsts)
         else:

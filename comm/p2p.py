@@ -8,9 +8,9 @@ import numpy as np
 
 from . import clock
 from .call import Call, describe
-from .errors import CollectiveMismatch, CommError, GroupClosed, departed
+from .errors import CollectiveMismatch, CommError, GroupClosed, MessageError, departed
 from .transport import SLICE, Mail, Mailbox, Message
-from .wire import DATA, GOODBYE, MAX_WORDS, Header
+from .wire import DATA, GOODBYE, MAX_WORDS, NONSENSE, Header
 from .work import Work
 
 
@@ -104,7 +104,8 @@ class PointToPoint:
         self._lock = clock.RLock()
         self._posted: list[Receive] = []
         self._number = 0
-        self._gone: dict[int, str] = {}
+        self._gone: dict[int, str] = {}  # rank -> why it left
+        self._senseless: dict[int, str] = {}  # rank -> what it sent that is no message
 
     def send(self, call: Call, flat: np.ndarray, dst: int, tag: int, limit: float) -> Send:
         """Start sending a flat uint8 array."""
@@ -146,6 +147,8 @@ class PointToPoint:
         moved = False
         while (notice := self.mailbox.pop(lambda h: h.kind == GOODBYE)) is not None:
             self._gone[notice.header.sender] = notice.header.place.decode(errors="replace")
+        while (notice := self.mailbox.pop(lambda h: h.kind == NONSENSE)) is not None:
+            self._senseless[notice.header.sender] = notice.header.place.decode()
         for work in list(self._posted):
             while not work._ended and (message := self.mailbox.pop(work.wants)) is not None:
                 work.accept(message)
@@ -158,6 +161,8 @@ class PointToPoint:
         """Raise if `src` (None: anyone) cannot send any more."""
         self.mailbox.watch()
         peers = [src] if src is not None else [peer for peer in range(self.size) if peer != self.rank]
+        for peer in self._senseless.keys() & set(peers):
+            raise MessageError(self._senseless[peer])
         errors = [error for error in map(self._departed, peers) if error is not None]
         if len(errors) == len(peers) and not self.progress(0.0):  # what they sent before they left still counts
             raise errors[0]

@@ -19,7 +19,7 @@ from . import clock, wire
 from .errors import MessageError
 from .streams import ARRAYS, GULP, MESSAGES, Door, Outgoing, Place, StreamTicket
 from .transport import LINGER, Mail, Message
-from .wire import MAX_HEADER, Header
+from .wire import MAX_HEADER, NONSENSE, Header
 
 LOOK = 2e-4  # seconds that a rank looks for a message before it sleeps: to be woken takes longer than most messages
 STREAMED = 128 << 10  # bytes of an array up to which it goes in a message
@@ -72,6 +72,7 @@ class TcpMail(Mail):
     def __init__(self, rank: int, size: int, token: bytes, host: str = "127.0.0.1"):
         self.rank, self.size, self.token = rank, size, token
         self.peers: list[str] = []  # every rank's address, once they are known
+        self.names: list[str] = []
         self._door = Door(token, host, self._drop)
         self.address = f"tcp://{f'[{host}]' if ':' in host else host}:{self._door.place[1]}"
         self._sending, self._receiving = clock.Lock(), clock.Lock()
@@ -84,9 +85,9 @@ class TcpMail(Mail):
         self._at_door: set[int] = set()  # file descriptors of who is not known yet
         self._admit()
 
-    def meet(self, rank: int, peers: list[str]) -> None:
-        """Be number `rank` of those who are reached at these addresses; before anything is sent."""
-        self.rank, self.size, self.peers = rank, len(peers), peers
+    def meet(self, rank: int, peers: list[str], names: list[str]) -> None:
+        """Be number `rank` of those who are reached at these addresses; before anything is sent. names: for errors."""
+        self.rank, self.size, self.peers, self.names = rank, len(peers), peers, names
 
     def _drop(self) -> None:
         """Count a connection turned away, or a message that is none."""
@@ -178,11 +179,17 @@ class TcpMail(Mail):
                 if header.sender != inbox.peer:
                     raise MessageError(f"a message of rank {header.sender} from rank {inbox.peer}")
                 self._came.append(Message(header, payload))
-        except MessageError:  # what follows cannot be understood any more
+        except MessageError as error:  # what follows cannot be understood any more
             self._drop()
             inbox.ended = True
+            self._came.append(self._nonsense(inbox, error))
         if inbox.ended:
             self._poll.unregister(inbox.sock)
+
+    def _nonsense(self, inbox: Inbox, error: MessageError) -> Message:
+        """What tells whoever waits for a rank that it sent what is no message."""
+        text = f"{self.names[inbox.peer]} sent what is no message of this group to {self.address}: {error}"
+        return Message(Header(NONSENSE, inbox.peer, 0, place=text.encode()), np.empty(0, np.uint8))
 
     def _admit(self) -> None:
         """Let in who belongs to the group; with `_receiving` held."""

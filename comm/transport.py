@@ -142,6 +142,7 @@ class ZmqMail(Mail):
         self.piece = PIECE if secret is None else SEALED_PIECE
         self.rank, self.size, self.token, self._secret = rank, size, token, secret
         self.peers: list[str] = []  # every rank's address, once they are known
+        self.names: list[str] = []
         self._context = zmq.Context(io_threads=2)
         self._outs: dict[int, Any] = {}
         self._sending, self._receiving = clock.Lock(), clock.Lock()
@@ -156,9 +157,9 @@ class ZmqMail(Mail):
         self._inbox.bind(f"tcp://{f'[{host}]' if ':' in host else host}:*")
         self.address = self._inbox.getsockopt_string(zmq.LAST_ENDPOINT)
 
-    def meet(self, rank: int, peers: list[str]) -> None:
-        """Be number `rank` of those who are reached at these addresses; before anything is sent."""
-        self.rank, self.size, self.peers = rank, len(peers), peers
+    def meet(self, rank: int, peers: list[str], names: list[str]) -> None:
+        """Be number `rank` of those who are reached at these addresses; before anything is sent. names: for errors."""
+        self.rank, self.size, self.peers, self.names = rank, len(peers), peers, names
 
     def _out(self, peer: int):
         sock = self._outs.get(peer)

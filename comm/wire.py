@@ -18,10 +18,11 @@ MAX_HEADER = 2048  # bytes
 PIECE = 2 << 20  # bytes of payload in one message at most; longer arrays travel as several
 SEALED_PIECE = 512 << 10  # where it is encrypted, which delays what is sent by a whole piece
 DATA, MISMATCH, GOODBYE = 0, 1, 2  # kinds of message
+NONSENSE = 3  # what a rank notes where another sent what is no message; never sent itself
 
 
 class Header(NamedTuple):
-    """kind: DATA, MISMATCH (a rank tells its call to all) or GOODBYE (a rank leaves; `place` says why).
+    """kind: DATA, MISMATCH (a rank tells its call to all) or GOODBYE (a rank leaves; `place` says why); see NONSENSE.
 
     sender: rank; number: of the operation (collectives) or message (point to point); tag: point to point only;
     offset, total: bytes, where this piece lies in the whole; mark, place: see `call.Call`.

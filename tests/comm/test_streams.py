@@ -4,6 +4,7 @@ when one end goes.
 
 import contextlib
 import os
+import re
 import signal
 import socket
 import struct
@@ -54,7 +55,7 @@ def ends():
     """The mails of two ranks that know of each other."""
     pair = [TcpMail(rank, 2, SECRET) for rank in range(2)]
     for rank, mail in enumerate(pair):
-        mail.meet(rank, [mail.address for mail in pair])
+        mail.meet(rank, [mail.address for mail in pair], [f"rank {index} on host test" for index in range(2)])
     yield pair
     for mail in pair:
         mail.close()
@@ -168,8 +169,39 @@ def test_nonsense_ends_a_connection(ends, words):
         while not ends[0].dropped and time.monotonic() < limit:
             came.append(ends[0].receive(0.1))
         came += [ends[0].receive(0.0), ends[0].receive(0.05)]
-    assert [message.data.tobytes() for message in came if message] == [b"abc"]
+    good, news = [message for message in came if message]
+    assert good.data.tobytes() == b"abc"
+    assert (news.header.kind, news.header.sender) == (wire.NONSENSE, 1)
+    assert b"rank 1 on host test sent what is no message" in news.header.place
     assert ends[0].dropped == 1
+
+
+def say_nonsense(mail, peer):
+    """Send bytes that are no message where messages go."""
+    with mail._sending:
+        mail._out(peer, MESSAGES).post(b"GET / HTTP/1.1\r\n\r\n")
+
+
+def met_with_nonsense(group, act):
+    """Rank 1 talks nonsense to rank 0 before it goes on."""
+    group.barrier()
+    if group.rank == 1:
+        for peer in (0, 2):
+            group.recv(np.empty(1), peer)  # both have left the barrier
+        say_nonsense(group._engine.mailbox.mail, 0)
+    else:
+        group.send(np.ones(1), 1)
+    array, began = np.ones(3 if act == "short" else 300_000), time.monotonic()
+    error = caught(lambda: [group.all_reduce(array), group.barrier()])  # rank 1 may have all it needs for the first
+    return type(error).__name__, str(error), time.monotonic() - began
+
+
+@pytest.mark.parametrize("act", ["short", "long"])
+def test_a_rank_that_talks_nonsense_is_named(act):
+    for name, text, seconds in run_ranks(3, met_with_nonsense, "tcp", args=(act,)):
+        assert name == "MessageError", text
+        assert re.search(r"rank 1 on host \S+ sent what is no message of this group to tcp://.*: a message of \d", text)
+        assert seconds < 10, "a deadline, not news"
 
 
 def test_a_rank_may_introduce_itself_slowly(ends):
