@@ -66,6 +66,10 @@ DIFFERENT = """
   or `DISTTORCH_ALLOW_PICKLE=1`. A rank has one device, so methods of process groups take lists of one tensor. A
   process group written in Python serves tensors of all devices, as tensors in host memory, and gets averages as sums
   of what was divided before. The gradient of a channels-last weight may be contiguous.
+- **`DistributedDataParallel`** names a parameter that gets no gradient in the very backward, PyTorch in the next forward
+  (or never). Gradients are views of their buckets with every setting. A static graph may return dataclasses, and may
+  begin in `no_sync`. Reentrant checkpoints give parameters their gradients even if no input requires one, and take
+  keyword arguments; `checkpoint` without `use_reentrant` is not reentrant.
 - **`DistributedSampler`** counts epochs by itself until the program calls `set_epoch`.
 - **`hub.load`** reads a local folder (`source="local"`) and runs no code from the network.
 - **vmap** calls the function once for each entry.

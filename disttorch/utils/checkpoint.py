@@ -1,6 +1,7 @@
 """Gradient checkpointing: a part of the forward is computed again in backward instead of being kept.
 
-Chen et al., "Training Deep Nets with Sublinear Memory Cost" (2016).
+Chen et al., "Training Deep Nets with Sublinear Memory Cost" (2016). A reentrant checkpoint is one node of the graph,
+which runs a backward of its own; any other leaves the graph as it is, and what its nodes saved is computed again.
 """
 
 import contextlib
@@ -8,17 +9,26 @@ from collections.abc import Callable
 from typing import Any
 
 from .. import random
+from ..amp.autocast import state as autocasting
 from ..autograd.function import Function
 from ..autograd.gradients import backward as run_backward
 from ..autograd.mode import enable_grad, mode
+from ..autograd.saving import saved_tensors_hooks
 from ..autograd.variable import Tensor
+from ..ops import empty
+
+__all__ = ["CheckpointError", "checkpoint", "checkpoint_sequential"]
+
+
+class CheckpointError(RuntimeError):
+    """A block saved something else when it was computed again."""
 
 
 class _Checkpoint(Function):
     @staticmethod
     def forward(ctx, function, preserve, kwargs, *args):
         ctx.function, ctx.kwargs = function, kwargs
-        ctx.state = random.get_rng_state() if preserve else None
+        ctx.state, ctx.dtypes = random.get_rng_state() if preserve else None, autocasting.dtypes
         ctx.args = [None if isinstance(a, Tensor) else a for a in args]
         ctx.places = [i for i, a in enumerate(args) if isinstance(a, Tensor)]
         ctx.save_for_backward(*[args[i] for i in ctx.places])
@@ -29,7 +39,7 @@ class _Checkpoint(Function):
         args = list(ctx.args)
         for i, t in zip(ctx.places, ctx.saved_tensors, strict=True):
             args[i] = t.detach().requires_grad_(t.requires_grad)
-        with _numbers_from(ctx.state), enable_grad():
+        with _numbers_from(ctx.state), _casting_as(ctx.dtypes), enable_grad():
             outputs = ctx.function(*args, **ctx.kwargs)
         outputs = outputs if isinstance(outputs, tuple) else (outputs,)
         pairs = [(o, g) for o, g in zip(outputs, grads, strict=True) if isinstance(o, Tensor) and o.requires_grad]
@@ -53,11 +63,90 @@ def _numbers_from(state: Tensor | None):
         random.set_rng_state(now)
 
 
+@contextlib.contextmanager
+def _casting_as(dtypes: dict):
+    """Autocast as it was in the forward."""
+    now, autocasting.dtypes = autocasting.dtypes, dtypes
+    try:
+        yield
+    finally:
+        autocasting.dtypes = now
+
+
+class _Inputs(Function):
+    """Saves a block's tensors as any node does, so that a block around it may compute them again too."""
+
+    @staticmethod
+    def forward(ctx, anchor, *tensors):
+        ctx.save_for_backward(*tensors)
+        return empty(0)
+
+    @staticmethod
+    def backward(ctx, g):
+        raise AssertionError("nothing is computed from this output")
+
+
+class _Enough(Exception):
+    """All that a block saved has been computed again."""
+
+
+class _Block:
+    """What the nodes of one checkpointed call saved: by number, to be computed again when the first is read."""
+
+    def __init__(self, function: Callable, args: tuple, preserve: bool, context: Any, checked: bool):
+        self._function, self._context, self._checked = function, context, checked
+        self._state, self._dtypes = random.get_rng_state() if preserve else None, autocasting.dtypes
+        self._args = [None if isinstance(a, Tensor) else a for a in args]
+        self._places = [i for i, a in enumerate(args) if isinstance(a, Tensor)]
+        self._inputs = _Inputs.apply(empty(0, requires_grad=True), *[args[i] for i in self._places]).grad_fn
+        self._saved: list[tuple] = []  # what was saved looked like
+        self._again: dict[int, Tensor] = {}
+
+    def pack(self, t: Tensor) -> int:
+        self._saved.append((t.shape, t.dtype, t.device))
+        return len(self._saved) - 1
+
+    def unpack(self, number: int) -> Tensor:
+        if number not in self._again:
+            self._again.clear()
+            self._compute()
+        return self._again.pop(number)
+
+    def _compute(self) -> None:
+        args = list(self._args)
+        for i, t in zip(self._places, self._inputs.saved_tensors, strict=True):
+            args[i] = t
+        hooks = saved_tensors_hooks(self._keep, lambda t: t)
+        # The last to save something need not go on: nothing after it is wanted.
+        with contextlib.suppress(_Enough), _numbers_from(self._state), _casting_as(self._dtypes), enable_grad():
+            with self._context, hooks:
+                self._function(*args)
+        if len(self._again) < len(self._saved):
+            raise CheckpointError(
+                "torch.utils.checkpoint: A different number of tensors was saved during the original forward and "
+                f"recomputation.\nNumber of tensors saved during forward: {len(self._saved)}\n"
+                f"Number of tensors saved during recomputation: {len(self._again)}."
+            )
+
+    def _keep(self, t: Tensor) -> Tensor:
+        number, kept = len(self._again), t.detach()
+        if self._checked and (now := (t.shape, t.dtype, t.device)) != self._saved[number]:
+            raise CheckpointError(
+                "torch.utils.checkpoint: Recomputed values for the following tensors have different metadata than "
+                f"during the forward pass.\ntensor at position {number}:\nsaved metadata: {self._saved[number]}\n"
+                f"recomputed metadata: {now}"
+            )
+        self._again[number] = kept
+        if len(self._again) == len(self._saved):
+            raise _Enough
+        return kept
+
+
 def checkpoint(
     function: Callable,
     *args: Any,
     use_reentrant: bool | None = None,
-    context_fn: Any = None,
+    context_fn: Callable[[], tuple] | None = None,
     determinism_check: str = "default",
     debug: bool = False,
     preserve_rng_state: bool = True,
@@ -65,16 +154,31 @@ def checkpoint(
 ) -> Any:
     """function(*args, **kwargs), computed again in backward; only its inputs are kept meanwhile.
 
-    preserve_rng_state: dropout and the like draw the same numbers again. At least one input tensor, or a parameter that
-    the function uses, must require a gradient.
+    use_reentrant: compute its gradients in a backward of its own, one level deep, as older programs want; at least one
+    input tensor, or a parameter that the function uses, must then require a gradient. preserve_rng_state: dropout and
+    the like draw the same numbers again. context_fn: gives two context managers, for the forward and for the time it is
+    computed again. determinism_check: "default", or "none" to let the shapes and dtypes differ then. debug is without
+    effect. Raises ValueError for options that do not go together; in backward, CheckpointError if the function saves
+    something else than the first time.
     """
-    if not any(isinstance(a, Tensor) and a.requires_grad for a in args):
-        from ..ops import empty
-
-        # Only parameters inside need gradients: an input that requires one gives the function its place in the graph.
-        wrapped = lambda _, *rest, **options: function(*rest, **options)  # noqa: E731
-        return _Checkpoint.apply(wrapped, preserve_rng_state, kwargs, empty(0, requires_grad=True), *args)
-    return _Checkpoint.apply(function, preserve_rng_state, kwargs, *args)
+    if determinism_check not in ("default", "none"):
+        raise ValueError(f"determinism_check should be one of ['default', 'none'], but got {determinism_check}")
+    if use_reentrant:
+        if context_fn is not None or debug:
+            raise ValueError("Passing `context_fn` or `debug` is only supported when use_reentrant=False.")
+        if not any(isinstance(a, Tensor) and a.requires_grad for a in args):
+            # Only parameters inside need gradients: an input that requires one gives the function its place.
+            wrapped = lambda _, *rest, **options: function(*rest, **options)  # noqa: E731
+            return _Checkpoint.apply(wrapped, preserve_rng_state, kwargs, empty(0, requires_grad=True), *args)
+        return _Checkpoint.apply(function, preserve_rng_state, kwargs, *args)
+    forward, again = context_fn() if context_fn is not None else (contextlib.nullcontext(), contextlib.nullcontext())
+    if not mode.grad:
+        with forward:
+            return function(*args, **kwargs)
+    named = lambda *given: function(*given, **kwargs)  # noqa: E731
+    block = _Block(named, args, preserve_rng_state, again, determinism_check == "default")
+    with forward, saved_tensors_hooks(block.pack, block.unpack):
+        return function(*args, **kwargs)
 
 
 def checkpoint_sequential(
@@ -95,5 +199,5 @@ def checkpoint_sequential(
     end = 0
     for start in range(0, size * (segments - 1), size):
         end = start + size
-        input = checkpoint(part(start, end), input, **kwargs)
+        input = checkpoint(part(start, end), input, use_reentrant=use_reentrant, **kwargs)
     return part(end, len(layers))(input)

@@ -12,9 +12,12 @@ from .buckets import offsets
 ALIGN = 64  # bytes: a cache line, so that neighbouring parameters never share one
 
 
-def _layout(parameters: Sequence[Tensor]) -> tuple[list[int], int]:
-    """Where each parameter's gradient begins in a buffer of their dtype, and the buffer's length, in elements."""
-    step = max(ALIGN // parameters[0]._data.dtype.itemsize, 1)
+def _layout(parameters: Sequence[Tensor], packed: bool = False) -> tuple[list[int], int]:
+    """Where each parameter's gradient begins in a buffer of their dtype, and the buffer's length, in elements.
+
+    packed: one right behind the other, without regard to ALIGN.
+    """
+    step = 1 if packed else max(ALIGN // parameters[0]._data.dtype.itemsize, 1)
     return offsets([p._data.size for p in parameters], step)
 
 
@@ -49,12 +52,14 @@ class Arena:
 
 
 class Bucket:
-    """Parameters whose gradients travel together: one buffer, and a view of it for each."""
+    """Parameters whose gradients travel together: one buffer, and a view of it for each; packed: without gaps."""
 
-    def __init__(self, comm: Any, arena: Arena, parameters: Sequence[Tensor], indices: Sequence[int]):
+    def __init__(
+        self, comm: Any, arena: Arena, parameters: Sequence[Tensor], indices: Sequence[int], packed: bool = False
+    ):
         first = parameters[0]
         dtype, self.device = first._data.dtype, first.device
-        starts, length = _layout(parameters)
+        starts, length = _layout(parameters, packed)
         self.parameters, self.indices, self.comm = list(parameters), list(indices), comm
         self.memory = arena.take(length, dtype)  # what travels; the gradients too, where they live on the host
         if self.device.host:
@@ -105,7 +110,7 @@ class GradBucket:
         return self._index
 
     def buffer(self) -> Tensor:
-        """All gradients of the bucket, in one dimension (with gaps of zeros between them)."""
+        """All gradients of the bucket, one after another, in one dimension."""
         return self._buffer
 
     def set_buffer(self, buffer: Tensor) -> None:

@@ -121,18 +121,18 @@ class DistributedDataParallel(Module, Joinable):
 
     def forward(self, *inputs, **kwargs):
         syncing = is_grad_enabled() and self.require_backward_grad_sync
-        self.reducer.enabled = self.require_backward_grad_sync
         source = 0
         if self._joining is not None and self._join_config.enable:
             Join.notify_join_context(self)
             source = self._joining.announce(syncing)
         elif syncing:
             self._value_check.step()
-        if self.broadcast_buffers and syncing:
+        if self.broadcast_buffers and self.require_forward_param_sync:
             broadcast_tensors(self._comm, self.shared_buffers(), source)
         if self.device_ids:
             inputs, kwargs = _moved(inputs, self.device), _moved(kwargs, self.device)
         output = self.module(*inputs, **kwargs)
+        self.require_forward_param_sync = syncing
         if syncing:
             self.reducer.expect(self._find_unused(output))
             if self.static_graph:
@@ -184,7 +184,7 @@ class DistributedDataParallel(Module, Joinable):
         _check_hook(hook)
         if self.reducer.hook is not None:
             raise RuntimeError("register_comm_hook or register_builtin_comm_hook can only be called once.")
-        self.reducer.hook = partial(hook, state)
+        self.reducer.set_hook(partial(hook, state))
         self.comm_hook_name = getattr(hook, "__qualname__", type(hook).__qualname__)
 
     def _register_builtin_comm_hook(self, comm_hook_type: Any) -> None:

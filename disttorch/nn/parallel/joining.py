@@ -29,26 +29,30 @@ class ModelJoinHook(JoinHook):
             gradients = [p.grad for p in self.model.reducer.parameters]
             self._own = [None if g is None else g.clone() for g in gradients]
         source = self._agree(DONE)
+        if self.model.broadcast_buffers and self.model.require_forward_param_sync:
+            broadcast_tensors(self.comm, self.model.shared_buffers(), source)
+        self.model.require_forward_param_sync = self._syncing
         if self._syncing:
-            if self.model.broadcast_buffers:
-                broadcast_tensors(self.comm, self.model.shared_buffers(), source)
             self.model.reducer.shadow()
 
     def post_hook(self, is_last_joiner: bool) -> None:
-        """All take over the parameters and buffers of the highest rank among those that computed the last batch."""
+        """All take over the parameters of the highest rank among those that computed the last batch, and its buffers
+        if buffers are shared before each forward.
+        """
         self.model.reducer.scale = 1.0
         for parameter, gradient in zip(self.model.reducer.parameters, self._own or (), strict=False):
             parameter.grad = gradient
         votes = [np.empty(1, np.uint8) for _ in range(self.comm.size)]
         self.comm.all_gather(votes, np.array([is_last_joiner], np.uint8))
         source = max(rank for rank, vote in enumerate(votes) if vote[0])
-        broadcast_tensors(self.comm, [*self.model.shared_parameters(), *self.model.shared_buffers()], source)
+        buffers = self.model.shared_buffers() if self.model.broadcast_buffers else []
+        broadcast_tensors(self.comm, [*self.model.shared_parameters(), *buffers], source)
 
     def _agree(self, mine: int) -> int:
-        """Hear every rank's word; returns the first rank that computes a batch."""
+        """Hear every rank's word; returns the last rank that computes a batch."""
         words = [np.empty(1, np.uint8) for _ in range(self.comm.size)]
         self.comm.all_gather(words, np.array([mine], np.uint8))
         active = [rank for rank, word in enumerate(words) if word[0] != DONE]
         self._syncing = any(word[0] == SYNCING for word in words)
         self.model.reducer.scale = 1.0 if self.divide_by_all else self.comm.size / len(active)
-        return active[0]
+        return active[-1]

@@ -6,7 +6,7 @@ the order in which their gradients arrive. After the first backward the plan is 
 gradients really arrived.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -22,7 +22,7 @@ from .buckets import Item, plan_buckets, plan_in_order
 
 
 class Reducer:
-    """Averages the gradients of `parameters` over the ranks of a `comm.Group`, during each backward while `enabled`.
+    """Averages the gradients of `parameters` over the ranks of a `comm.Group`, in the backward after each `expect`.
 
     names: the parameters' names, for errors; cap_bytes: size of a bucket (None: as `measured_cap` finds best), or sizes
     of one after another; find_unused: parameters may get no gradient in a backward (they must then be announced by
@@ -39,7 +39,7 @@ class Reducer:
         find_unused: bool,
     ):
         self.comm, self.parameters, self.names, self.find_unused = comm, list(parameters), list(names), find_unused
-        self.enabled = True
+        self.expecting = False  # whether a synchronised forward has not had its backward yet
         self.hook: Callable | None = None  # hook(GradBucket) -> Future of the reduced buffer, instead of averaging
         self.scale = 1.0  # of averages: more than 1 while some ranks have no more batches
         self._futures: list = []
@@ -69,7 +69,8 @@ class Reducer:
     def _lay_out(self, plan: list[list[int]]) -> None:
         """Make the plan's buckets; gradients will be written into them."""
         self._arena.deal()
-        self.buckets = [Bucket(self.comm, self._arena, [self.parameters[i] for i in ids], ids) for ids in plan]
+        packed = self.hook is not None
+        self.buckets = [Bucket(self.comm, self._arena, [self.parameters[i] for i in ids], ids, packed) for ids in plan]
         self._place = {i: (b, k) for b, bucket in enumerate(self.buckets) for k, i in enumerate(bucket.indices)}
         housed.add(self)
         for i, p in enumerate(self.parameters):
@@ -87,17 +88,17 @@ class Reducer:
     def expect(self, unused: set[int]) -> None:
         """A new backward is coming in which the parameters `unused` (indices) get no gradient."""
         self._running = self._awaited = False
+        self.expecting = True
         self._unused = unused
         self.iterations += 1
 
     def prepare_for_backward(self, outputs: list) -> None:
         """Average in the coming backward, though its forward ran under `no_sync`; all parameters must be used."""
-        self.enabled = True
         self.expect(set())
 
     def await_end(self) -> None:
         """Backward has reached the module's output: what is above it, not a sweep inside it, ends the reduction."""
-        if self.enabled and not self._awaited:
+        if self.expecting and not self._awaited:
             self._awaited = True
             queue_callback(self._awaited_end)
 
@@ -123,28 +124,29 @@ class Reducer:
         if self.static and self.counts is not None:
             self._unused = {i for i, count in enumerate(self.counts) if count == 0}
         if not self._learning:
-            self._fill_unused()
+            unused, self._unused = self._unused, set()
+            self._fill(unused)
 
     @property
     def _learning(self) -> bool:
         return self.static and self.counts is None
 
-    def _fill_unused(self) -> None:
-        """The parameters that get no gradient in this backward have their zeros, or what was accumulated, ready."""
-        kept = {i for i in self._alone if self.parameters[i]._grad is not None}
-        for i in sorted(self._unused):
+    def _fill(self, unused: Iterable[int]) -> None:
+        """The parameters that get no gradient in this backward have what they hold, or zeros, ready."""
+        for i in sorted(unused):
             b, k = self._place[i]
-            if i in kept:
-                self._take_in(self.parameters[i], self._view(i))
+            parameter, view = self.parameters[i], self._view(i)
+            if parameter._grad is None:
+                view._data[...] = 0
             else:
-                self._view(i)._data[...] = 0
+                self._take_in(parameter, view)
+            if parameter._grad is None or i not in self._alone:
+                self._unused.add(i)
             self.buckets[b].missing.discard(k)
-        self._unused -= kept
-        self._alone.clear()
 
     def _arrived(self, i: int, parameter: Tensor) -> None:
         """A parameter's gradient is complete."""
-        if not self.enabled:
+        if not self.expecting:
             self._alone.add(i)
             return
         if not self._running:
@@ -184,13 +186,12 @@ class Reducer:
     def _learn(self) -> None:
         """The first backward of a static graph is over: all gradients are there."""
         self.counts = self._seen
-        self._unused = {i for i, count in enumerate(self.counts) if count == 0}
-        self._fill_unused()
+        self._fill(i for i, count in enumerate(self.counts) if count == 0)
         for bucket in self.buckets:
             bucket.missing.clear()
 
     def _fail(self, text: str) -> None:
-        self._running = False
+        self._running = self.expecting = False
         self.error = text
         raise RuntimeError(text)
 
@@ -228,6 +229,10 @@ class Reducer:
         """Backward is over: every bucket must be on its way; wait for them."""
         if self._learning:
             self._learn()
+        elif self.find_unused and not self.static:  # what the module's output depends on, and the loss does not
+            self._fill(self._late())
+        self.expecting = False
+        self._alone.clear()
         try:
             self._start_ready(ending=True)
             self._running = False
@@ -258,8 +263,16 @@ class Reducer:
         order = np.array(arrived + late, np.int64)
         self.comm.broadcast(order, 0)
         plan = plan_in_order(self._items, order.tolist(), self.cap_bytes)
-        if plan == [bucket.indices for bucket in self.buckets]:
-            return
+        if plan != [bucket.indices for bucket in self.buckets]:
+            self._lay_out_anew(plan)
+
+    def set_hook(self, hook: Callable) -> None:
+        """Let `hook` reduce buckets from now on; it finds no gaps in them."""
+        self.hook = hook
+        self._lay_out_anew([bucket.indices for bucket in self.buckets])
+
+    def _lay_out_anew(self, plan: list[list[int]]) -> None:
+        """Make other buckets, with the gradients that there are."""
         held = {}
         for i, p in enumerate(self.parameters):
             if p._grad is not None and _lies_in(p._grad, self._view(i)):
