@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import operator
 import os
 import sys
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterable
 from datetime import timedelta
-from typing import Any
 
 from . import clock
 from .errors import WAITING, QueueEmpty, StoreError, StoreTimeout
@@ -90,7 +90,10 @@ class Store:
         return len(self.list_keys())
 
     def multi_set(self, keys: Iterable[str], values: Iterable[bytes]) -> None:
-        """Set several keys."""
+        """Set several keys. StoreError unless there is a value for each."""
+        keys, values = as_keys(keys), list(values)
+        if len(keys) != len(values):
+            raise StoreError(f"multi_set: {len(keys)} keys and {len(values)} values; there must be one for each")
         for key, value in zip(keys, values, strict=True):
             self.set(key, value)
 
@@ -100,7 +103,7 @@ class Store:
 
     def wait(self, keys: Iterable[str], timeout: timedelta | float | None = None) -> None:
         """Wait until all keys are set. Raises StoreTimeout naming those that are missing."""
-        self.multi_get(keys, in_seconds(timeout))
+        self.multi_get(keys, None if timeout is None else in_seconds(timeout))
 
     def barrier(self, key: str, world_size: int, timeout: timedelta | float | None = None) -> None:
         """Return when `world_size` callers have called it with this key."""
@@ -151,9 +154,27 @@ def _missing() -> NotImplementedError:
     return NotImplementedError("Not implemented.")  # PyTorch's text; a RuntimeError, as there
 
 
-def in_seconds(timeout: timedelta | float | None) -> Any:
-    """A time span as seconds, as PyTorch's or as ours; None stays."""
-    return timeout.total_seconds() if isinstance(timeout, timedelta) else timeout
+def in_seconds(timeout: timedelta | float) -> float:
+    """A time span as seconds, as PyTorch's or as ours. TypeError for anything else."""
+    if isinstance(timeout, timedelta):
+        return timeout.total_seconds()
+    if not isinstance(timeout, int | float):
+        raise TypeError(f"timeout must be a timedelta or a number of seconds, got {type(timeout).__name__}")
+    return timeout
+
+
+def as_key(key: str) -> str:
+    """`key`. TypeError if it is no str."""
+    if not isinstance(key, str):
+        raise TypeError(f"store keys must be str, got {type(key).__name__}")
+    return key
+
+
+def as_keys(keys: Iterable[str]) -> list[str]:
+    """`keys` as a list. TypeError if it is a str itself, or not all of them are."""
+    if isinstance(keys, str):
+        raise TypeError(f"keys must be a list of str, got the str {keys!r}")
+    return [as_key(key) for key in keys]
 
 
 def as_bytes(value: bytes | str) -> bytes:
@@ -173,7 +194,7 @@ class Table:
         self.queues: defaultdict[str, deque[bytes]] = defaultdict(deque)
 
     def set(self, key: str, value: bytes) -> None:
-        self.data[key] = value
+        self.data[as_key(key)] = value
 
     def exchange(self, key: str, value: bytes, keys: Iterable[str]) -> list[bytes]:
         self.data[key] = value
@@ -181,35 +202,35 @@ class Table:
 
     def add(self, key: str, amount: int) -> int:
         try:
-            total = int(self.data.get(key, b"0")) + amount
+            total = int(self.data.get(as_key(key), b"0")) + operator.index(amount)
         except ValueError:
             raise StoreError(f"add: key {key!r} holds no number") from None
         self.data[key] = str(total).encode()
         return total
 
     def compare_set(self, key: str, expected: bytes, desired: bytes) -> bytes:
-        current = self.data.get(key)
+        current = self.data.get(as_key(key))
         if current == expected or (current is None and not expected):
             self.data[key] = current = desired
         return expected if current is None else current
 
     def delete_key(self, key: str) -> bool:
-        return self.data.pop(key, None) is not None
+        return self.data.pop(as_key(key), None) is not None
 
     def check(self, keys: Iterable[str]) -> bool:
-        return all(key in self.data or self.queue_len(key) for key in keys)
+        return all(key in self.data or self.queue_len(key) for key in as_keys(keys))
 
     def list_keys(self) -> list[str]:
         return list(self.data)
 
     def queue_push(self, key: str, value: bytes) -> None:
-        self.queues[key].append(value)
+        self.queues[as_key(key)].append(value)
 
     def queue_take(self, key: str) -> bytes | None:
         return self.queues[key].popleft() if self.queue_len(key) else None
 
     def queue_len(self, key: str) -> int:
-        return len(self.queues[key]) if key in self.queues else 0
+        return len(self.queues[key]) if as_key(key) in self.queues else 0
 
     def values(self, keys: Iterable[str]) -> list[bytes]:
         return [self.data.get(key, b"") for key in keys]
@@ -229,7 +250,7 @@ class HashStore(Store):
             self._changed.notify_all()
 
     def multi_get(self, keys: Iterable[str], timeout: float | None = None) -> list[bytes]:
-        keys = list(keys)
+        keys = as_keys(keys)
         limit = self.patience if timeout is None else timeout
         with self._changed:
             if not self._changed.wait_for(lambda: self._table.check(keys), limit):
@@ -327,7 +348,7 @@ class FileStore(Store):
         self._transact(self._table.set, key, as_bytes(value))
 
     def multi_get(self, keys: Iterable[str], timeout: float | None = None) -> list[bytes]:
-        keys = list(keys)
+        keys = as_keys(keys)
         deadline = clock.Deadline(self.patience if timeout is None else timeout, WAITING)
         while not self._transact(self._table.check, keys):
             if deadline.remaining() == 0:
@@ -346,7 +367,7 @@ class FileStore(Store):
         return self._transact(self._table.delete_key, key)
 
     def check(self, keys: Iterable[str]) -> bool:
-        return self._transact(self._table.check, list(keys))
+        return self._transact(self._table.check, as_keys(keys))
 
     def list_keys(self) -> list[str]:
         return self._transact(lambda: [key for key in self._table.data if key != CLOSED])
@@ -386,10 +407,10 @@ class PrefixStore(Store):
         return rooted(self)[0]
 
     def _name(self, key: str) -> str:
-        return f"{self.prefix}/{key}"
+        return f"{self.prefix}/{as_key(key)}"
 
     def _names(self, keys: Iterable[str]) -> list[str]:
-        return [self._name(key) for key in keys]
+        return [self._name(key) for key in as_keys(keys)]
 
     def set(self, key: str, value: bytes) -> None:
         self.underlying_store.set(self._name(key), as_bytes(value))

@@ -6,6 +6,7 @@ waits for keys is answered when they appear. Where the job has a secret (`securi
 
 from __future__ import annotations
 
+import operator
 import os
 from collections.abc import Callable, Iterable
 
@@ -14,7 +15,7 @@ import zmq
 
 from . import clock, security
 from .errors import WAITING, StoreError, StoreTimeout
-from .store import DEFAULT_TIMEOUT, Store, Table, as_bytes
+from .store import DEFAULT_TIMEOUT, Store, Table, as_bytes, as_key, as_keys
 
 MAX_MESSAGE = 64 << 20  # bytes; a larger request ends its sender's connection
 POLL = 100  # milliseconds between two looks at expired waits
@@ -240,38 +241,38 @@ class StoreClient(Store):
         raise StoreError(result)
 
     def set(self, key: str, value: bytes) -> None:
-        self._request("set", key, as_bytes(value))
+        self._request("set", as_key(key), as_bytes(value))
 
     def multi_get(self, keys: Iterable[str], timeout: float | None = None) -> list[bytes]:
         limit = self.patience if timeout is None else timeout
-        return self._request("wait", list(keys), limit, limit=limit)
+        return self._request("wait", as_keys(keys), limit, limit=limit)
 
     def exchange(self, key: str, value: bytes, keys: Iterable[str]) -> list[bytes]:
-        return self._request("exchange", key, as_bytes(value), list(keys))
+        return self._request("exchange", as_key(key), as_bytes(value), as_keys(keys))
 
     def add(self, key: str, amount: int) -> int:
-        return self._request("add", key, int(amount))
+        return self._request("add", as_key(key), operator.index(amount))
 
     def compare_set(self, key: str, expected: bytes, desired: bytes) -> bytes:
-        return self._request("compare_set", key, as_bytes(expected), as_bytes(desired))
+        return self._request("compare_set", as_key(key), as_bytes(expected), as_bytes(desired))
 
     def delete_key(self, key: str) -> bool:
-        return self._request("delete_key", key)
+        return self._request("delete_key", as_key(key))
 
     def check(self, keys: Iterable[str]) -> bool:
-        return self._request("check", list(keys))
+        return self._request("check", as_keys(keys))
 
     def list_keys(self) -> list[str]:
         return self._request("list_keys")
 
     def queue_push(self, key: str, value: bytes) -> None:
-        self._request("queue_push", key, as_bytes(value))
+        self._request("queue_push", as_key(key), as_bytes(value))
 
     def queue_len(self, key: str) -> int:
-        return self._request("queue_len", key)
+        return self._request("queue_len", as_key(key))
 
     def _queue_take(self, key: str) -> bytes | None:
-        return self._request("queue_take", key)
+        return self._request("queue_take", as_key(key))
 
     def fresh(self, timeout: float) -> StoreClient:
         return StoreClient(self.host, self.port, timeout, secret=self._secret)

@@ -124,7 +124,14 @@ def reduce_scatter_tensor(self: Tensor, reduceOp: str, scatter_dim: int, group: 
 def all_to_all_single(
     self: Tensor, output_split_sizes: list[int] | None, input_split_sizes: list[int] | None, group: Any, tag: str = ""
 ) -> Tensor:
-    """The parts, along dimension 0, that the ranks have for this one, one after another; None: equal parts."""
+    """The parts, along dimension 0, that the ranks have for this one, one after another; None: equal parts.
+
+    AssertionError where sizes are given on one side only.
+    """
+    if (output_split_sizes is None) != (input_split_sizes is None):
+        raise AssertionError(
+            "output_split_sizes and input_split_sizes must either be specified together or both set to None"
+        )
     g, mine = _group(group), self.detach().contiguous()
     rows = mine.shape[0] if output_split_sizes is None else sum(output_split_sizes)
     out = _fresh(mine, (rows, *mine.shape[1:]))
@@ -200,7 +207,7 @@ def _group(given: Any) -> ProcessGroup:
     if isinstance(given, str):
         found = [g for g in world().groups if g.group_name == given]
         if not found:
-            raise ValueError(f"Could not resolve the process group registered under the name {given}")
+            raise RuntimeError(f"Could not resolve the process group registered under the name {given}")
         return found[0]
     if isinstance(given, tuple) and len(given) == 2 and isinstance(given[0], DeviceMesh):
         return given[0].get_group(given[1])

@@ -6,7 +6,8 @@ from typing import Any
 
 from ..autograd.variable import Tensor, wrap
 from ..futures import Future
-from .collectives import Work, _outside, all_gather, all_reduce, check_list, collecting
+from .arguments import check_list, outside
+from .collectives import Work, all_gather, all_reduce, collecting
 from .group_checks import check_gathered
 from .packing import by_dtype, flat, pieces, put
 from .process_group import resolve
@@ -50,7 +51,7 @@ def _coalescing_manager(group: Any = None, device: Any = None, async_ops: bool =
 def all_reduce_coalesced(tensors, op=ReduceOp.SUM, group=None, async_op=False):
     """all_reduce of several tensors, in one message for each dtype. With `async_op` a future of them."""
     check_list(tensors, "tensors")
-    return None if _outside(group) else _ended(start_all_reduce(tensors, op, group), async_op)
+    return None if outside(group, "all_reduce_coalesced") else _ended(start_all_reduce(tensors, op, group), async_op)
 
 
 def all_gather_coalesced(output_tensor_lists, input_tensor_list, group=None, async_op=False):
@@ -60,11 +61,10 @@ def all_gather_coalesced(output_tensor_lists, input_tensor_list, group=None, asy
     check_list(input_tensor_list, "tensor_list")
     for tensors in output_tensor_lists:
         check_list(tensors, "output_tensor_lists")
-    if not _outside(group):
-        check_gathered("allgather_coalesced", output_tensor_lists, input_tensor_list, resolve(group).size())
-    return (
-        None if _outside(group) else _ended(start_all_gather(output_tensor_lists, input_tensor_list, group), async_op)
-    )
+    if outside(group, "all_gather_coalesced"):
+        return None
+    check_gathered("allgather_coalesced", output_tensor_lists, input_tensor_list, resolve(group).size())
+    return _ended(start_all_gather(output_tensor_lists, input_tensor_list, group), async_op)
 
 
 def start_all_reduce(tensors: Sequence[Tensor], op: Any, group: Any) -> Work:

@@ -22,7 +22,8 @@ from ..comm.clock import RLock, spawn
 from ..comm.errors import DeadlineExceeded, RanksMissing
 from ..devices import CPU, scope, to_device
 from ..futures import Future
-from .process_group import GroupMember, ProcessGroup, get_group_rank, resolve, seconds
+from .arguments import check_dtypes, check_list, check_tensor, outside, root_of
+from .process_group import ProcessGroup, resolve, seconds
 from .reduce_ops import ReduceOp, plain
 
 
@@ -134,6 +135,10 @@ class WorkFuture(Future):
         self._finish()
         return self.value()
 
+    def value(self) -> Any:
+        self.done()  # an operation that has ended has a value, though nobody has waited for this future
+        return super().value()
+
     def _finish(self) -> None:
         with self._running:
             if super().done():
@@ -186,23 +191,6 @@ class _Loan:
             counter(t)[0] += 1
 
 
-def check_tensor(t: Any, what: str) -> None:
-    if not isinstance(t, Tensor):
-        raise TypeError(
-            f"Invalid function argument. Expected parameter `{what}` of type torch.Tensor\n"
-            f"             but got {type(t)} instead."
-        )
-
-
-def check_list(tensors: Any, what: str) -> None:
-    if not isinstance(tensors, (list, tuple)) or not all(isinstance(t, Tensor) for t in tensors):
-        kind = [type(t) for t in tensors] if isinstance(tensors, (list, tuple)) else type(tensors)
-        raise TypeError(
-            f"Invalid function argument. Expected parameter `{what}` of type List[torch.Tensor]\n"
-            f"             but got {kind} instead."
-        )
-
-
 def _factored(array: np.ndarray, factor: float | None) -> np.ndarray:
     """The array multiplied by the factor of a premultiplied sum, if there is one."""
     return array if factor is None else (array * array.dtype.type(factor)).astype(array.dtype, copy=False)
@@ -232,26 +220,11 @@ def _started(operation: Callable, *arguments: Any, loan: _Loan, async_op: bool) 
     return None
 
 
-def _root(group: ProcessGroup, rank: int | None, group_rank: int | None, name: str) -> int:
-    """The root's number in the group, from a global or a group rank."""
-    if rank is not None and group_rank is not None:
-        raise ValueError(f"Can't specify both {name} and group_{name}")
-    if group_rank is not None:
-        return group_rank
-    if rank is None:
-        raise ValueError(f"Must specify {name} or group_{name}")
-    return get_group_rank(group, rank)
-
-
-def _outside(group: Any) -> bool:
-    return group == GroupMember.NON_GROUP_MEMBER
-
-
 def barrier(group=None, async_op=False, device_ids=None, timeout=None):
     """Return when every rank of the group has called it; raise DeadlineExceeded, naming who is missing, if that takes
     longer than `timeout` (seconds or timedelta, by default the group's).
     """
-    if _outside(group):
+    if outside(group, "barrier"):
         return None
     limit = None if timeout is None else seconds(timeout)
     return _done(resolve(group).comm.barrier(timeout=limit, async_op=async_op), _Loan(), async_op)
@@ -259,16 +232,16 @@ def barrier(group=None, async_op=False, device_ids=None, timeout=None):
 
 def broadcast(tensor, src=None, group=None, async_op=False, group_src=None):
     """Every rank's `tensor` becomes that of rank `src`."""
-    if _outside(group):
+    if outside(group, "broadcast"):
         return None
     g, loan = resolve(group), _Loan()
-    root = _root(g, 0 if src is None and group_src is None else src, group_src, "src")
+    root = root_of(g, src, group_src, "src")
     return _done(g.comm.broadcast(loan.write(tensor, "tensor"), root, async_op=async_op), loan, async_op)
 
 
 def all_reduce(tensor, op=ReduceOp.SUM, group=None, async_op=False):
     """`tensor` becomes its reduction over the ranks, the same bits on each. RuntimeError for AVG of integers."""
-    if _outside(group):
+    if outside(group, "all_reduce"):
         return None
     g, loan = resolve(group), _Loan()
     array = loan.write(tensor, "tensor")
@@ -280,10 +253,10 @@ def all_reduce(tensor, op=ReduceOp.SUM, group=None, async_op=False):
 
 def reduce(tensor, dst=None, op=ReduceOp.SUM, group=None, async_op=False, group_dst=None):
     """Rank `dst`'s `tensor` becomes the reduction over the ranks."""
-    if _outside(group):
+    if outside(group, "reduce"):
         return None
     g, loan = resolve(group), _Loan()
-    root = _root(g, dst, group_dst, "dst")
+    root = root_of(g, dst, group_dst, "dst")
     array = loan.write(tensor, "tensor")
     name, factor = plain(op, array.dtype, "reduce")
     if factor is not None:
@@ -315,9 +288,11 @@ def _reduce_each(
 
 def all_gather(tensor_list, tensor, group=None, async_op=False):
     """tensor_list[r] becomes rank r's `tensor`. With the backend nccl these may differ in size."""
-    if _outside(group):
+    if outside(group, "all_gather"):
         return None
     check_list(tensor_list, "tensor_list")
+    check_tensor(tensor, "tensor")
+    check_dtypes(tensor, tensor_list)
     g, loan = resolve(group), _Loan()
     outputs = [loan.write(t, "tensor_list", fresh=True) for t in tensor_list]
     if _uneven(g, outputs):
@@ -328,8 +303,10 @@ def all_gather(tensor_list, tensor, group=None, async_op=False):
 
 def all_gather_into_tensor(output_tensor, input_tensor, group=None, async_op=False):
     """The ranks' tensors one after another (or stacked) in `output_tensor`."""
-    if _outside(group):
+    if outside(group, "all_gather_into_tensor"):
         return None
+    check_tensor(input_tensor, "input_tensor")
+    check_tensor(output_tensor, "output_tensor")
     g, loan = resolve(group), _Loan()
     if output_tensor._data.size != input_tensor._data.size * g.size():
         raise ValueError("output tensor size must be equal to world_size times input tensor size")
@@ -340,15 +317,17 @@ def all_gather_into_tensor(output_tensor, input_tensor, group=None, async_op=Fal
 
 def gather(tensor, gather_list=None, dst=None, group=None, async_op=False, group_dst=None):
     """gather_list[r] of rank `dst` becomes rank r's `tensor`."""
-    if _outside(group):
+    if outside(group, "gather"):
         return None
     g, loan = resolve(group), _Loan()
-    root = _root(g, 0 if dst is None and group_dst is None else dst, group_dst, "dst")
+    root = root_of(g, 0 if dst is None and group_dst is None else dst, group_dst, "dst")
     outputs = None
     if g.rank() == root:
         if gather_list is None:
             raise ValueError("Argument ``gather_list`` must be specified on destination rank.")
         check_list(gather_list, "gather_list")
+        check_tensor(tensor, "tensor")
+        check_dtypes(tensor, gather_list)
         outputs = [loan.write(t, "gather_list", fresh=True) for t in gather_list]
     elif gather_list:
         raise ValueError("Argument ``gather_list`` must NOT be specified on non-destination ranks.")
@@ -357,15 +336,17 @@ def gather(tensor, gather_list=None, dst=None, group=None, async_op=False, group
 
 def scatter(tensor, scatter_list=None, src=None, group=None, async_op=False, group_src=None):
     """Rank r's `tensor` becomes scatter_list[r] of rank `src`."""
-    if _outside(group):
+    if outside(group, "scatter"):
         return None
     g, loan = resolve(group), _Loan()
-    root = _root(g, 0 if src is None and group_src is None else src, group_src, "src")
+    root = root_of(g, 0 if src is None and group_src is None else src, group_src, "src")
     inputs = None
     if g.rank() == root:
         if scatter_list is None:
             raise ValueError("Argument ``scatter_list`` must be specified on source rank.")
         check_list(scatter_list, "scatter_list")
+        check_tensor(tensor, "tensor")
+        check_dtypes(tensor, scatter_list)
         inputs = [loan.read(t, "scatter_list") for t in scatter_list]
     elif scatter_list:
         raise ValueError("Argument ``scatter_list`` must NOT be specified on non-source ranks.")
@@ -376,9 +357,11 @@ def scatter(tensor, scatter_list=None, src=None, group=None, async_op=False, gro
 
 def reduce_scatter(output, input_list, op=ReduceOp.SUM, group=None, async_op=False):
     """Rank r's `output` becomes the reduction of the ranks' input_list[r]. With nccl these may differ in size."""
-    if _outside(group):
+    if outside(group, "reduce_scatter"):
         return None
+    check_tensor(output, "output")
     check_list(input_list, "input_list")
+    check_dtypes(output, input_list)
     g, loan = resolve(group), _Loan()
     into = loan.write(output, "output", fresh=True)
     name, factor = plain(op, into.dtype, "reduce_scatter")
@@ -390,8 +373,10 @@ def reduce_scatter(output, input_list, op=ReduceOp.SUM, group=None, async_op=Fal
 
 def reduce_scatter_tensor(output, input, op=ReduceOp.SUM, group=None, async_op=False):
     """Rank r's `output` becomes the reduction of the r-th part of the ranks' `input`."""
-    if _outside(group):
+    if outside(group, "reduce_scatter_tensor"):
         return None
+    check_tensor(output, "output")
+    check_tensor(input, "input")
     g, loan = resolve(group), _Loan()
     if input._data.size != output._data.size * g.size():
         raise ValueError("input tensor must be the same size as output size times world size")
@@ -406,10 +391,11 @@ all_gather_single, reduce_scatter_single = all_gather_into_tensor, reduce_scatte
 
 def all_to_all(output_tensor_list, input_tensor_list, group=None, async_op=False):
     """output_tensor_list[r] becomes this rank's part of rank r's input_tensor_list."""
-    if _outside(group):
+    if outside(group, "all_to_all"):
         return None
     check_list(output_tensor_list, "output_tensor_list")
     check_list(input_tensor_list, "input_tensor_list")
+    check_dtypes(output_tensor_list, input_tensor_list)
     g, loan = resolve(group), _Loan()
     outputs = [loan.write(t, "output_tensor_list", fresh=True) for t in output_tensor_list]
     inputs = [loan.read(t, "input_tensor_list") for t in input_tensor_list]
@@ -418,8 +404,11 @@ def all_to_all(output_tensor_list, input_tensor_list, group=None, async_op=False
 
 def all_to_all_single(output, input, output_split_sizes=None, input_split_sizes=None, group=None, async_op=False):
     """The r-th part of `input` goes to rank r; parts are rows of dimension 0, even unless sizes are given."""
-    if _outside(group):
+    if outside(group, "all_to_all_single"):
         return None
+    check_tensor(output, "output")
+    check_tensor(input, "input")
+    check_dtypes(output, input)
     g, loan = resolve(group), _Loan()
     into = _parts(loan.write(output, "output", fresh=True), output_split_sizes, g.size(), "output")
     parts = _parts(loan.read(input, "input"), input_split_sizes, g.size(), "input")
@@ -450,7 +439,7 @@ def monitored_barrier(group=None, timeout=None, wait_all_ranks=False):
     timeout: seconds or timedelta, by default the group's. Once it is over, or if it is not positive, the ranks that
     have not come by then are missing.
     """
-    if _outside(group):
+    if outside(group, "monitored_barrier"):
         return
     g = resolve(group)
     limit = g.comm.timeout if timeout is None else seconds(timeout, positive=False)

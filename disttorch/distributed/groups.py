@@ -7,6 +7,7 @@ from typing import Any
 
 from ..comm import PrefixStore, connect
 from ..comm.liveness import heartbeat_limit
+from .arguments import integer
 from .backends import BackendOptions, check_backend, plugin
 from .meeting import rendezvous
 from .process_group import CommGroup, GroupMember, ProcessGroup, resolve, seconds, world
@@ -151,7 +152,9 @@ def new_group(
     its operations (default: the default group's).
     """
     parent = resolve(None)
-    chosen = list(parent.ranks if ranks is None else ranks)
+    chosen = [integer(rank, "ranks", "ranks (ints)") for rank in (parent.ranks if ranks is None else ranks)]
+    if use_local_synchronization and parent.rank() not in chosen:
+        return None
     for r in chosen:
         if not 0 <= r < parent.size():
             last = parent.size() - 1
@@ -167,7 +170,7 @@ def new_group(
     else:
         group = _beside(parent, name, chosen, use_local_synchronization, limit, pg_options)
     if group is None:
-        return None if use_local_synchronization else GroupMember.NON_GROUP_MEMBER
+        return GroupMember.NON_GROUP_MEMBER
     group._name(chosen, name, f"group_{len(world().groups)}", parent.store, group_desc)
     world().groups.append(group)
     return group
@@ -217,12 +220,14 @@ def new_subgroups_by_enumeration(
     group_desc: str | None = None,
 ) -> tuple[Any, list]:
     """A group for each list of ranks, which must not overlap; (this rank's, all)."""
-    flat = [r for ranks in ranks_per_subgroup_list for r in ranks]
-    if not flat:
+    if not ranks_per_subgroup_list or not any(ranks_per_subgroup_list):
         raise ValueError("The arg 'ranks_per_subgroup_list' cannot be empty")
-    if len(set(flat)) != len(flat):
-        twice = next(rank for rank in flat if flat.count(rank) > 1)
-        raise ValueError(f"Rank {twice} has appeared in more than one subgroup of ranks_per_subgroup_list")
+    groups_of: dict[int, list[int]] = {}
+    for ranks in ranks_per_subgroup_list:
+        for rank in ranks:
+            if rank in groups_of:
+                raise ValueError(f"Rank {rank} has appeared in both subgroup {groups_of[rank]} and {ranks}")
+            groups_of[rank] = ranks
     groups = [new_group(ranks, timeout, backend) for ranks in ranks_per_subgroup_list]
     mine = next((g for g in groups if g != GroupMember.NON_GROUP_MEMBER), None)
     return mine, groups

@@ -1,42 +1,40 @@
 """Messages from one rank to another."""
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
-from .collectives import Work, _Loan, _outside
-from .process_group import ProcessGroup, get_group_rank, resolve
+from .arguments import check_tensor, integer, outside, root_of
+from .collectives import Work, _Loan
+from .process_group import ProcessGroup, get_global_rank, get_rank, resolve
 
 
-def _peer(group: ProcessGroup, rank: int | None, group_rank: int | None) -> int | None:
-    if rank is not None and group_rank is not None:
-        raise ValueError("Can't specify both a global and a group rank")
-    return group_rank if rank is None else get_group_rank(group, rank)
+def _check_other(group: ProcessGroup, peer: int | None, name: str) -> None:
+    if peer == group.rank():
+        raise ValueError(f"Invalid {name} rank: {name} rank should not be the same as the rank of the current process.")
 
 
 def isend(tensor, dst=None, group=None, tag=0, group_dst=None):
     """Start sending; leave `tensor` alone until the handle's `wait()`."""
-    if _outside(group):
+    check_tensor(tensor, "tensor")
+    if outside(group, "isend"):
         return None
     g, loan = resolve(group), _Loan()
-    peer = _peer(g, dst, group_dst)
-    if peer is None:
-        raise ValueError("Must specify dst or group_dst")
-    if peer == g.rank():
-        raise ValueError(
-            "Invalid destination rank: destination rank should not be the same as the rank of the current process."
-        )
-    return Work([g.comm.isend(loan.read(tensor, "tensor"), peer, tag)], loan.settle)
+    peer = root_of(g, dst, group_dst, "dst")
+    _check_other(g, peer, "destination")
+    number = integer(tag, "tag", "an int")
+    return Work([g.comm.isend(loan.read(tensor, "tensor"), peer, number)], loan.settle)
 
 
 def irecv(tensor, src=None, group=None, tag=0, group_src=None):
     """Start receiving into `tensor` from `src` (anyone if None)."""
-    if _outside(group):
+    check_tensor(tensor, "tensor")
+    if outside(group, "irecv"):
         return None
     g, loan = resolve(group), _Loan()
-    peer = _peer(g, src, group_src)
-    if peer == g.rank():
-        raise ValueError("Invalid source rank: source rank should not be the same as the rank of the current process.")
-    return Work([g.comm.irecv(loan.write(tensor, "tensor", fresh=True), peer, tag)], loan.settle)
+    peer = None if src is None and group_src is None else root_of(g, src, group_src, "src")
+    _check_other(g, peer, "source")
+    number = integer(tag, "tag", "an int")
+    return Work([g.comm.irecv(loan.write(tensor, "tensor", fresh=True), peer, number)], loan.settle)
 
 
 def send(tensor, dst=None, group=None, tag=0, group_dst=None):
@@ -54,41 +52,64 @@ def recv(tensor, src=None, group=None, tag=0, group_src=None):
     return resolve(group).ranks[work.source_rank()]
 
 
-class P2POp(NamedTuple):
-    """One send or receive of `batch_isend_irecv`: op is `isend` or `irecv`, peer a global rank."""
+class P2POp:
+    """One send or receive of `batch_isend_irecv`: op is `isend` or `irecv`, peer a rank of the job, group_peer one of
+    `group`; of these two one is given, and both are there afterwards, as is the group.
 
-    op: Any
-    tensor: Any
-    peer: int | None = None
-    group: Any = None
-    tag: int = 0
-    group_peer: int | None = None
-
-
-def batch_isend_irecv(p2p_op_list: Sequence[P2POp]) -> list[Work]:
-    """Start several sends and receives of one group; a handle for each. What a rank sends to itself is taken by its
-    receives from itself, in order; ValueError if these are not as many.
+    Raises ValueError for another op, TypeError for what is no tensor, both for peers as `isend` does.
     """
-    if not p2p_op_list or not all(isinstance(p, P2POp) for p in p2p_op_list):
-        raise ValueError("Invalid ``p2p_op_list``. Each op is expected to be of type ``torch.distributed.P2POp``.")
-    for p in p2p_op_list:
-        if p.op not in (isend, irecv):
+
+    def __init__(
+        self, op: Any, tensor: Any, peer: int | None = None, group: Any = None, tag: int = 0, group_peer: Any = None
+    ):
+        if op not in (isend, irecv):
             raise ValueError(
                 "Invalid ``op``. Expected ``op`` to be of type ``torch.distributed.isend`` or "
                 "``torch.distributed.irecv``."
             )
+        check_tensor(tensor, "tensor")
+        self.op, self.tensor, self.group, self.tag = op, tensor, group, tag
+        self.peer, self.group_peer = peer, group_peer
+        if get_rank(group) >= 0:  # else this rank is outside, where nothing will happen
+            self.group = resolve(group)
+            self.group_peer = root_of(self.group, peer, group_peer, "peer")
+            self.peer = get_global_rank(self.group, self.group_peer)
+
+    def __repr__(self) -> str:
+        source, target = get_rank(self.group), self.group_peer
+        if self.op is irecv:
+            source, target = target, source
+        name = getattr(self.group, "group_name", self.group)
+        return (
+            f"P2POp({self.op.__name__} pg={name}, group_src={source}, group_dst={target},  {self.tensor.shape}, "
+            f"{self.tensor.dtype})"
+        )
+
+
+def batch_isend_irecv(p2p_op_list: Sequence[P2POp]) -> list[Work]:
+    """Start several sends and receives of one group; a handle for each, none outside the group. What a rank sends to
+    itself is taken by its receives from itself, in order; ValueError if these are not as many.
+    """
+    if not p2p_op_list or not all(isinstance(p, P2POp) for p in p2p_op_list):
+        raise ValueError("Invalid ``p2p_op_list``. Each op is expected to be of type ``torch.distributed.P2POp``.")
     if any(p.group != p2p_op_list[0].group for p in p2p_op_list):
         raise ValueError("All ops need to use the same group.")
-    if _outside(p2p_op_list[0].group):
-        return [None] * len(p2p_op_list)
+    if outside(p2p_op_list[0].group, "batch_isend_irecv"):
+        return []
     own = _take_own(p2p_op_list)
-    return [own.get(i) or p.op(p.tensor, p.peer, p.group, p.tag, p.group_peer) for i, p in enumerate(p2p_op_list)]
+    return [own.get(i) or _start(p) for i, p in enumerate(p2p_op_list)]
+
+
+def _start(p: P2POp) -> Work:
+    if p.op is isend:
+        return isend(p.tensor, group=p.group, tag=p.tag, group_dst=p.group_peer)
+    return irecv(p.tensor, group=p.group, tag=p.tag, group_src=p.group_peer)
 
 
 def _take_own(p2p_op_list: Sequence[P2POp]) -> dict[int, Work]:
     """Carry out what this rank sends to itself; the handles by the operations' places in the list."""
-    group = resolve(p2p_op_list[0].group)
-    own = [(i, p) for i, p in enumerate(p2p_op_list) if _peer(group, p.peer, p.group_peer) == group.rank()]
+    group = p2p_op_list[0].group
+    own = [(i, p) for i, p in enumerate(p2p_op_list) if p.group_peer == group.rank()]
     sends, receives = ([(i, p) for i, p in own if p.op is op] for op in (isend, irecv))
     if len(sends) != len(receives):
         raise ValueError(

@@ -140,15 +140,15 @@ def resolve(group: ProcessGroup | None) -> ProcessGroup:
     """The group meant: the default one for None. ValueError (PyTorch's texts) where there is none, or we are not in
     it.
     """
-    if group == GroupMember.NON_GROUP_MEMBER:
-        raise ValueError("Invalid process group specified: this rank is not a member of the group")
-    if group is None:
-        group = world().default
-        if group is None:
-            raise ValueError(
-                "Default process group has not been initialized, please make sure to call init_process_group."
-            )
-    return group
+    if isinstance(group, ProcessGroup):
+        return group
+    if group is not None:
+        if isinstance(group, int) and group == GroupMember.NON_GROUP_MEMBER:
+            raise ValueError("Invalid process group specified: this rank is not a member of the group")
+        raise ValueError(f"Invalid process group specified: {group!r} is none; new_group() makes one")
+    if world().default is None:
+        raise ValueError("Default process group has not been initialized, please make sure to call init_process_group.")
+    return world().default
 
 
 def is_initialized() -> bool:

@@ -5,7 +5,24 @@ from typing import Any
 
 import numpy as np
 
-RedOpType = Enum("RedOpType", "SUM AVG PRODUCT MIN MAX BAND BOR BXOR PREMUL_SUM", start=0)
+
+class RedOpType(Enum):
+    """The ways by name, each with PyTorch's number, which it equals."""
+
+    SUM, AVG, PRODUCT, MIN, MAX, BAND, BOR, BXOR, PREMUL_SUM = range(9)
+
+    def __int__(self) -> int:
+        return self.value
+
+    __index__ = __int__
+
+    def __eq__(self, other: object) -> bool:
+        return self.value == other if isinstance(other, int) else self is other or NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(self.value)
+
+
 _COMPLEX = (RedOpType.SUM, RedOpType.AVG, RedOpType.PREMUL_SUM)
 _BITWISE = (RedOpType.BAND, RedOpType.BOR, RedOpType.BXOR)
 
@@ -21,8 +38,10 @@ class ReduceOp(metaclass=_ReduceOpType):
     SUM, AVG, PRODUCT, MIN, MAX, BAND, BOR, BXOR, PREMUL_SUM = RedOpType
     RedOpType = RedOpType
 
-    def __init__(self, op: RedOpType, factor: Any = None):
-        self.op, self.factor = op, factor
+    def __init__(self, op: Any, factor: Any = None):
+        self.op, self.factor = getattr(op, "op", op), factor
+        if not isinstance(self.op, RedOpType):
+            raise TypeError(f"ReduceOp(): op must be a ReduceOp, got {op!r}")
 
     def __eq__(self, other: object) -> bool:
         return self.op == getattr(other, "op", other)

@@ -1,5 +1,6 @@
 """The stores keep one contract; the networked one also survives strangers and dead servers."""
 
+import contextlib
 import math
 import os
 import threading
@@ -209,3 +210,21 @@ def test_off_loopback_needs_a_secret(monkeypatch):
     monkeypatch.setenv("DISTTORCH_JOB_SECRET", "short")
     with pytest.raises(comm.CommError, match="at least 16 bytes"):
         comm.StoreServer("0.0.0.0")
+
+
+def test_keys_and_numbers_of_other_types_are_refused(tmp_path):
+    filed = comm.FileStore(tmp_path / "store")
+    with comm.StoreServer() as server, contextlib.closing(comm.StoreClient("127.0.0.1", server.port)) as client:
+        for store in (client, comm.HashStore(), filed, comm.PrefixStore("p", filed), comm.PrefixStore("p", client)):
+            for call in (
+                lambda s: s.set(1, b"v"), lambda s: s.get(["k"]), lambda s: s.wait("k"), lambda s: s.check("k"),
+                lambda s: s.compare_set(None, b"", b"v"), lambda s: s.delete_key(b"k"), lambda s: s.add("n", "1"),
+                lambda s: s.add("n", 1.5), lambda s: s.set_timeout("a"), lambda s: s.wait(["k"], "a"),
+            ):  # fmt: skip
+                with pytest.raises(TypeError):
+                    call(store)
+            with pytest.raises(comm.StoreError, match="2 keys and 1 values"):
+                store.multi_set(["a", "b"], [b"v"])
+            assert not store.check(["n"])
+            assert not store.check(["a"])
+    filed.close()

@@ -232,6 +232,7 @@ def test_objects_that_could_run_code_are_refused():
     ranks(body)
 
 
+@pytest.mark.filterwarnings("ignore:Running all_reduce on global rank")
 def test_groups():
     def body(rank):
         evens, odds = dist.new_group([0, 2]), dist.new_group([1, 3])

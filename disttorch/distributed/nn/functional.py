@@ -39,7 +39,7 @@ def all_gather(tensor: Tensor, group: Any = None) -> tuple[Tensor, ...]:
 
 def reduce_scatter(output: Tensor, input_list: Sequence[Tensor], op: Any = ReduceOp.SUM, group: Any = None) -> Tensor:
     """The reduction over all ranks of their input_list[this rank]; `output` only shows its shape."""
-    return _ReduceScatter.apply(op, group, *input_list)
+    return _Reduce_Scatter.apply(op, group, *input_list)
 
 
 def gather(tensor: Tensor, dst: int = 0, group: Any = None) -> tuple[Tensor, ...]:
@@ -56,7 +56,7 @@ def all_to_all(
     output_tensor_list: Sequence[Tensor], input_tensor_list: Sequence[Tensor], group: Any = None
 ) -> tuple[Tensor, ...]:
     """From each rank its input_tensor_list[this rank]; `output_tensor_list` only shows their shapes."""
-    return _AllToAll.apply(group, tuple(output_tensor_list), *input_tensor_list)
+    return _AlltoAll.apply(group, tuple(output_tensor_list), *input_tensor_list)
 
 
 def all_to_all_single(
@@ -70,9 +70,10 @@ def all_to_all_single(
 
     The sizes are those of the parts along the first dimension (None: equal ones).
     """
-    return _AllToAllSingle.apply(group, output, output_split_sizes, input_split_sizes, input)
+    return _AlltoAllSingle.apply(group, output, output_split_sizes, input_split_sizes, input)
 
 
+# The classes' names are PyTorch's: nodes of the graph show them.
 class _Broadcast(Function):
     @staticmethod
     def forward(ctx, src, group, tensor):
@@ -126,10 +127,10 @@ class _AllGather(Function):
 
     @staticmethod
     def backward(ctx, *grads):
-        return None, _ReduceScatter.apply(ReduceOp.SUM, ctx.group, *grads)
+        return None, _Reduce_Scatter.apply(ReduceOp.SUM, ctx.group, *grads)
 
 
-class _ReduceScatter(Function):
+class _Reduce_Scatter(Function):
     @staticmethod
     def forward(ctx, op, group, *inputs):
         ctx.op, ctx.group = op, group
@@ -172,7 +173,7 @@ class _Scatter(Function):
         return None, None, *_Gather.apply(ctx.src, ctx.group, grad)
 
 
-class _AllToAll(Function):
+class _AlltoAll(Function):
     @staticmethod
     def forward(ctx, group, outputs, *inputs):
         ctx.group = group
@@ -183,10 +184,10 @@ class _AllToAll(Function):
 
     @staticmethod
     def backward(ctx, *grads):
-        return None, None, *_AllToAll.apply(ctx.group, ctx.like, *grads)
+        return None, None, *_AlltoAll.apply(ctx.group, ctx.like, *grads)
 
 
-class _AllToAllSingle(Function):
+class _AlltoAllSingle(Function):
     @staticmethod
     def forward(ctx, group, output, output_sizes, input_sizes, tensor):
         ctx.group, ctx.sizes, ctx.like = group, (input_sizes, output_sizes), zeros_like(tensor)
@@ -196,7 +197,7 @@ class _AllToAllSingle(Function):
 
     @staticmethod
     def backward(ctx, grad):
-        return None, None, None, None, _AllToAllSingle.apply(ctx.group, ctx.like, *ctx.sizes, grad)
+        return None, None, None, None, _AlltoAllSingle.apply(ctx.group, ctx.like, *ctx.sizes, grad)
 
 
 def _check(name: str, op: Any, *allowed: Any) -> None:

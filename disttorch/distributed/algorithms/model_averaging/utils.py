@@ -6,7 +6,8 @@ from typing import Any
 from ....autograd.mode import no_grad
 from ....nn import Parameter
 from ....ops import cat
-from ...collectives import _outside, all_reduce
+from ...collectives import all_reduce
+from ...process_group import get_rank
 from ...reduce_ops import ReduceOp
 
 __all__ = ["average_parameters", "average_parameters_or_parameter_groups", "get_params_to_average"]
@@ -18,7 +19,7 @@ def average_parameters(params: Iterable[Parameter], process_group: Any) -> None:
 
     Nothing happens on ranks outside the group.
     """
-    if _outside(process_group):
+    if get_rank(process_group) < 0:
         return
     kinds: dict = {}
     for p in params:

@@ -1,0 +1,180 @@
+"""What torch.distributed's functions say of arguments that do not fit, and what travels as an object."""
+
+from collections import OrderedDict
+from datetime import timedelta
+
+import numpy as np
+import pytest
+
+import disttorch
+import disttorch.distributed as dist
+from disttorch.distributed import ReduceOp, run_ranks
+
+ONE, TWO = disttorch.ones(1), disttorch.ones(1, dtype=disttorch.int64)
+
+
+def ranks(body, n=2):
+    return run_ranks(n, body, timeout=30)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda: dist.all_gather_into_tensor([1], ONE), lambda: dist.all_gather_into_tensor(ONE, None),
+        lambda: dist.reduce_scatter_tensor(1, ONE), lambda: dist.reduce_scatter_tensor(ONE, ReduceOp.SUM),
+        lambda: dist.all_to_all_single(ONE, 2), lambda: dist.all_gather([ONE, ONE], 3), lambda: dist.isend("x", 0),
+        lambda: dist.P2POp(dist.irecv, [1], 0),
+    ],
+)  # fmt: skip
+def test_what_is_no_tensor_is_named(call):
+    def body(rank):
+        with pytest.raises(TypeError, match=r"Expected parameter `\w+` of type torch\.Tensor"):
+            call()
+
+    ranks(body)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda: dist.all_gather([ONE, TWO], ONE), lambda: dist.reduce_scatter(ONE, [ONE, TWO]),
+        lambda: dist.all_to_all([ONE, ONE], [TWO, TWO]), lambda: dist.all_to_all_single(ONE, TWO),
+        lambda: dist.gather(ONE, [ONE, TWO], group_dst=dist.get_rank()),
+        lambda: dist.scatter(ONE, [ONE, TWO], group_src=dist.get_rank()),
+    ],
+)  # fmt: skip
+def test_dtypes_that_differ_in_one_call(call):
+    def body(rank):
+        with pytest.raises(ValueError, match=r"different dtypes\. Found torch\.float32 and torch\.int64"):
+            call()
+
+    ranks(body)
+
+
+def test_roots_and_tags():
+    def body(rank):
+        with pytest.raises(ValueError, match="Must specify src or group_src"):
+            dist.broadcast(ONE)
+        with pytest.raises(TypeError, match=r"dst must be a rank \(int\), got str"):
+            dist.reduce(ONE, "0")
+        with pytest.raises(TypeError, match=r"group_src must be a rank \(int\), got Tensor"):
+            dist.broadcast(ONE, group_src=disttorch.ones(2))
+        with pytest.raises(TypeError, match="tag must be an int, got str"):
+            dist.isend(ONE, 1 - rank, tag="a")
+        x = disttorch.full((2,), float(rank))
+        dist.broadcast(x, np.int64(1))
+        dist.broadcast(x, disttorch.tensor(1))
+        return x.tolist()
+
+    assert ranks(body) == [[1, 1]] * 2
+
+
+def test_groups_that_are_none():
+    def body(rank):
+        for wrong in ("x", 3, ONE, dist):
+            with pytest.raises(ValueError, match="Invalid process group specified"):
+                dist.all_reduce(ONE, group=wrong)
+
+    ranks(body)
+
+
+def test_ranks_outside_a_group_are_warned():
+    def body(rank):
+        group = dist.new_group([0])
+        if rank == 1:
+            with pytest.warns(UserWarning, match="Running all_reduce on global rank 1 which does not belong"):
+                assert dist.all_reduce(ONE, group=group) is None
+            with pytest.warns(UserWarning, match="Running batch_isend_irecv"):
+                assert dist.batch_isend_irecv([dist.P2POp(dist.isend, ONE, 0, group)]) == []
+            with pytest.warns(UserWarning, match="Running recv_object_list"):
+                assert dist.recv_object_list([None], 0, group) == -1
+
+    ranks(body)
+
+
+def test_new_groups():
+    def body(rank):
+        assert dist.new_group([5], use_local_synchronization=True) is None  # PyTorch looks only at lists with this rank
+        assert dist.get_process_group_ranks(dist.new_group([True, 0])) == [0, 1]
+        with pytest.raises(TypeError, match=r"ranks must be ranks \(ints\), got float"):
+            dist.new_group([0.0])
+        with pytest.raises(ValueError, match=r"Rank 1 has appeared in both subgroup \[0, 1\] and \[1\]"):
+            dist.new_subgroups_by_enumeration([[0, 1], [1]])
+        for nothing in (None, [], [[]]):
+            with pytest.raises(ValueError, match="'ranks_per_subgroup_list' cannot be empty"):
+                dist.new_subgroups_by_enumeration(nothing)
+
+    ranks(body)
+
+
+def test_messages_are_checked_as_they_are_described():
+    def body(rank):
+        pair = dist.new_group([1, 0], sort_ranks=False)
+        with pytest.raises(ValueError, match="Invalid ``op``"):
+            dist.P2POp(dist.send, ONE, 0)
+        with pytest.raises(ValueError, match="Must specify peer or group_peer"):
+            dist.P2POp(dist.isend, ONE)
+        with pytest.raises(ValueError, match="Can't specify both"):
+            dist.P2POp(dist.isend, ONE, 1, None, 0, 1)
+        message = dist.P2POp(dist.isend, ONE, group=pair, group_peer=0)
+        assert (message.peer, message.group_peer, message.group, message.tag) == (1, 0, pair, 0)
+        assert repr(message).startswith(f"P2POp(isend pg={pair.group_name}, group_src={1 - rank}, group_dst=0,")
+
+    ranks(body)
+
+
+def test_reduce_ops_are_numbers():
+    assert (int(ReduceOp.MAX), ReduceOp.MAX == 4, ReduceOp.MAX == ReduceOp.MIN) == (4, True, False)
+    assert ReduceOp(ReduceOp.MAX) == ReduceOp.MAX
+    with pytest.raises(TypeError, match="op must be a ReduceOp, got 'SUM'"):
+        ReduceOp("SUM")
+
+
+def test_the_future_of_what_has_ended():
+    def body(rank):
+        work, barrier = dist.all_reduce(disttorch.ones(1), async_op=True), dist.barrier(async_op=True)
+        work.wait()
+        barrier.wait()
+        return work.get_future().value()[0].item(), barrier.get_future().value()
+
+    assert ranks(body) == [(2, [])] * 2
+
+
+def test_values_travel_as_what_they_are():
+    values = [
+        {1, 2}, frozenset("a"), 2**70, -(2**65), range(1, 9, 2), slice(1, None), timedelta(days=1),
+        OrderedDict(b=1, a={3}), disttorch.Size([2, 3]), disttorch.float16, disttorch.device("cpu"), np.float32(2.5),
+        np.bool_(True), {"nested": [({4, 5}, 1j)]},
+    ]  # fmt: skip
+
+    def body(rank):
+        found = [None] * 2
+        dist.all_gather_object(found, values)
+        assert found == [values] * 2
+        assert [type(v) for v in found[0]] == [type(v) for v in values]
+        array = np.arange(6, dtype=np.uint16).reshape(2, 3)
+        dist.all_gather_object(found, [array.T, np.array(["x", "yz"])])
+        assert type(found[0][0]) is np.ndarray
+        assert found[0][0].dtype == np.uint16
+        assert (found[0][0] == array.T).all()
+        assert found[0][1].tolist() == ["x", "yz"]
+
+    ranks(body)
+
+
+def test_lists_for_objects():
+    def body(rank):
+        longer = [None] * 3
+        dist.all_gather_object(longer, rank)
+        assert longer == [0, 1, None]
+        with pytest.raises(IndexError):
+            dist.all_gather_object([None], rank)
+        with pytest.raises(ValueError, match=r"must NOT be specified on non-destination|must be specified on dest"):
+            dist.gather_object(rank, [None] * 2 if rank else [], dst=0)
+        if rank == 0:
+            dist.send_object_list([1, 2], 1)
+        else:
+            with pytest.raises(ValueError, match="recv_object_list: rank 0 sent 2 objects, this rank expects 1"):
+                dist.recv_object_list([None], 0)
+
+    ranks(body)
