@@ -51,6 +51,9 @@ Elementwise
     tanh_forward(x);     tanh_backward(g, y)
     sigmoid_forward(x);  sigmoid_backward(g, y);  erf(x)
     gelu_forward(x, approximate="none");          gelu_backward(g, x, approximate="none")
+    eltwise_forward(name, x, *settings);          eltwise_backward(name, g, x, *settings)
+        leaky_relu (slope), hardtanh (low, high), silu, hardswish, hardsigmoid, mish, elu (alpha, scale, inner),
+        softplus (beta, threshold), log_sigmoid; None where the backend has nothing better than the formula
     dropout(x, keep, scale) -> x * keep * scale (its own backward); keep is a bool array
 Recurrent: one layer, one direction; x packed (sum(batch_sizes), I), dense = equal sizes; gates in PyTorch's order
     lstm_forward(x, batch_sizes, h0, c0, w_ih, w_hh, b_ih=None, b_hh=None, reverse=False, training=True)
@@ -66,6 +69,7 @@ Recurrent: one layer, one direction; x packed (sum(batch_sizes), I), dense = equ
 Sums of rows that meet
     embedding_backward(g, indices, num_embeddings, padding_idx=None) -> gradient of the table; g (*, D), indices (*)
     index_add(target, indices, source): target[indices[i]] += source[i] along axis 0, in place
+    scatter_add(target, axis, index, source): target[index[i, j], j] += source[i, j] for axis 0, in place; contiguous
 
 Updates of parameters, in place; arrays of one shape
     add_scaled(y, a, x): y += a * x, where in float32 the product is not rounded before it is added

@@ -1,11 +1,12 @@
 """Activation functions: each with its gradient beside it."""
 
+import functools
 import math
 
 import numpy as np
 
 from .. import dtypes, random, sampling
-from ..autograd.inplace import assign, check_inplace
+from ..autograd.inplace import apply_inplace, assign, check_inplace
 from ..autograd.mode import mode
 from ..autograd.op import Op
 from ..autograd.variable import Tensor, counter, wrap
@@ -32,19 +33,34 @@ def _wide(forward):
     return function
 
 
-def _op(node, settings, forward, **rules):
-    """An Op of x and settings (a string of names)."""
-    return Op(node, _wide(forward), params=("x", *settings.split()), **rules)
+def _op(node, settings, formula, x, kernel=None):
+    """An Op of x and settings (a string of names) by a formula on arrays and, for its gradient, a rule on tensors.
+
+    kernel: the name under which backends may have both in one pass (`eltwise_forward` and `eltwise_backward`).
+    """
+    formula = _wide(formula)
+    forward, rule = (_by_kernel(kernel, formula), _rule_by_kernel(kernel, x)) if kernel else (formula, x)
+    return Op(node, forward, params=("x", *settings.split()), x=rule)
 
 
-def in_place(function, self: Tensor, *args) -> Tensor:
-    """`self` becomes function(self, *args); the graph remembers what it was before, where it needs that."""
-    check_inplace(self)
-    if not (mode.grad and self.requires_grad):
-        return assign(self, function(self, *args))
-    before = wrap(self._data.copy(order="K"), self.device)
-    before._rg, before._node, before._nr = True, self._node, self._nr
-    return assign(self, function(before, *args))
+def _by_kernel(name, formula):
+    def forward(x, *settings):
+        y = kernels_of(x).eltwise_forward(name, x, *settings)
+        return formula(x, *settings) if y is None else y
+
+    return forward
+
+
+def _rule_by_kernel(name, rule):
+    @functools.wraps(rule)
+    def by_kernel(g, x, *settings):
+        if not mode.grad and x.device.host:
+            gx = kernels_of(x._data).eltwise_backward(name, g._data, x._data, *settings)
+            if gx is not None:
+                return wrap(gx, x.device)
+        return rule(g, x, *settings)
+
+    return by_kernel
 
 
 # -- rectifiers -------------------------------------------------------------------------------------------------------
@@ -90,7 +106,8 @@ _hardtanh = _op(
     "HardtanhBackward0",
     "low high",
     lambda x, low, high: np.clip(x, low, high),
-    x=lambda g, x, low, high: where((x > low) & (x < high), g, 0),
+    lambda g, x, low, high: where((x > low) & (x < high), g, 0),
+    "hardtanh",
 )
 
 
@@ -103,7 +120,7 @@ def hardtanh(input, min_val=-1.0, max_val=1.0, inplace=False):
         raise RuntimeError("Bool inputs not supported for hardtanh")
     if input._data.dtype.kind == "u" and min_val < 0:
         raise RuntimeError("cannot do hardtanh on an unsigned type with negative limits")
-    return in_place(_hardtanh, input, min_val, max_val) if inplace else _hardtanh(input, min_val, max_val)
+    return apply_inplace(_hardtanh, input, (min_val, max_val)) if inplace else _hardtanh(input, min_val, max_val)
 
 
 def relu6(input, inplace=False):
@@ -115,7 +132,8 @@ _leaky_relu = _op(
     "LeakyReluBackward0",
     "slope",
     lambda x, slope: chosen(x > 0, x, x * x.dtype.type(slope)),
-    x=lambda g, x, slope: where(x > 0, g, g * slope),
+    lambda g, x, slope: where(x > 0, g, g * slope),
+    "leaky_relu",
 )
 
 
@@ -123,7 +141,7 @@ def leaky_relu(input, negative_slope=0.01, inplace=False):
     """x where positive, negative_slope * x elsewhere."""
     need_tensor(input, "leaky_relu", "input", 1)
     need_floating(input, "leaky_relu_cpu")
-    return in_place(_leaky_relu, input, negative_slope) if inplace else _leaky_relu(input, negative_slope)
+    return apply_inplace(_leaky_relu, input, (negative_slope,)) if inplace else _leaky_relu(input, negative_slope)
 
 
 _rrelu = Op(
@@ -157,7 +175,7 @@ def rrelu(input, lower=1.0 / 8, upper=1.0 / 3, training=False, inplace=False):
     if not training:
         return leaky_relu(input, (lower + upper) / 2, inplace)
     slopes = wrap(_drawn_slopes(input, lower, upper), input.device)
-    return in_place(_rrelu, input, slopes) if inplace else _rrelu(input, slopes)
+    return apply_inplace(_rrelu, input, (slopes,)) if inplace else _rrelu(input, slopes)
 
 
 _prelu = Op(
@@ -198,29 +216,35 @@ _threshold = _op(
     "ThresholdBackward0",
     "threshold value",
     _threshold_forward,
-    x=lambda g, x, threshold: g.masked_fill(x <= threshold, 0),
+    lambda g, x, threshold: g.masked_fill(x <= threshold, 0),
 )
 
 
 def threshold(input, threshold, value, inplace=False):
     """x where it is above `threshold`, `value` elsewhere."""
     need_tensor(input, "threshold", "input", 1)
-    return in_place(_threshold, input, threshold, value) if inplace else _threshold(input, threshold, value)
+    return apply_inplace(_threshold, input, (threshold, value)) if inplace else _threshold(input, threshold, value)
 
 
 # -- exponential linear units -----------------------------------------------------------------------------------------
 def _elu_forward(x, alpha, scale, inner):
-    below = np.expm1(np.minimum(x, 0) * x.dtype.type(inner))
-    return chosen(x > 0, x * x.dtype.type(scale), below * x.dtype.type(alpha * scale))
+    """One of the two summands is always 0, and choosing one would take longer."""
+    y = np.minimum(x, 0, out=np.empty_like(x))
+    y *= inner
+    np.expm1(y, out=y)
+    y *= alpha * scale
+    y += np.maximum(x, 0) * x.dtype.type(scale)
+    return y
 
 
 _elu = _op(
     "EluBackward0",
     "alpha scale inner",
     _elu_forward,
-    x=lambda g, x, alpha, scale, inner: where(
+    lambda g, x, alpha, scale, inner: where(
         x > 0, g * scale, g * (x.clamp(max=0) * inner).exp() * (alpha * scale * inner)
     ),
+    "elu",
 )
 # Klambauer et al., "Self-Normalizing Neural Networks" (2017).
 SELU_ALPHA, SELU_SCALE = 1.6732632423543772848170429916717, 1.0507009873554804934193349852946
@@ -230,7 +254,7 @@ def elu(input, alpha=1.0, inplace=False):
     """x where positive, alpha * (exp(x) - 1) elsewhere."""
     need_tensor(input, "elu", "input", 1)
     need_floating(input, "elu_cpu")
-    return in_place(_elu, input, alpha, 1.0, 1.0) if inplace else _elu(input, alpha, 1.0, 1.0)
+    return apply_inplace(_elu, input, (alpha, 1.0, 1.0)) if inplace else _elu(input, alpha, 1.0, 1.0)
 
 
 def selu(input, inplace=False):
@@ -238,7 +262,7 @@ def selu(input, inplace=False):
     need_tensor(input, "selu", "input", 1)
     need_floating(input, "elu_cpu")
     args = (SELU_ALPHA, SELU_SCALE, 1.0)
-    return in_place(_elu, input, *args) if inplace else _elu(input, *args)
+    return apply_inplace(_elu, input, args) if inplace else _elu(input, *args)
 
 
 def celu(input, alpha=1.0, inplace=False):
@@ -248,7 +272,7 @@ def celu(input, alpha=1.0, inplace=False):
         raise RuntimeError("ZeroDivisionError: alpha cannot be 0 for CELU")
     need_floating(input, "elu_cpu")
     args = (alpha, 1.0, 1.0 / alpha)
-    return in_place(_elu, input, *args) if inplace else _elu(input, *args)
+    return apply_inplace(_elu, input, args) if inplace else _elu(input, *args)
 
 
 # -- smooth -----------------------------------------------------------------------------------------------------------
@@ -279,7 +303,7 @@ def _silu_rule(g, x):
     return g * (s * (1 + x * (1 - s)))
 
 
-_silu = _op("SiluBackward0", "", lambda x: x / (1 + np.exp(-x)), x=_silu_rule)
+_silu = _op("SiluBackward0", "", lambda x: x / (1 + np.exp(-x)), _silu_rule, "silu")
 
 
 def _silu_complex(x):
@@ -290,13 +314,18 @@ def silu(input, inplace=False):
     """x * sigmoid(x)."""
     need_tensor(input, "silu", "input", 1)
     if input._data.dtype.kind == "c":
-        return in_place(_silu_complex, input) if inplace else _silu_complex(input)
+        return apply_inplace(_silu_complex, input) if inplace else _silu_complex(input)
     need_floating(input, "silu_cpu")
-    return in_place(_silu, input) if inplace else _silu(input)
+    return apply_inplace(_silu, input) if inplace else _silu(input)
 
 
 def _softplus_array(x):
-    return np.maximum(x, 0) + np.log1p(np.exp(-np.abs(x)))
+    y = np.abs(x, out=np.empty_like(x))
+    np.negative(y, out=y)
+    np.exp(y, out=y)
+    np.log1p(y, out=y)
+    y += np.maximum(x, 0)
+    return y
 
 
 def _mish_rule(g, x):
@@ -304,26 +333,31 @@ def _mish_rule(g, x):
     return g * (t + x * s * (1 - t * t))
 
 
-_mish = _op("MishBackward0", "", lambda x: x * np.tanh(_softplus_array(x)), x=_mish_rule)
+_mish = _op("MishBackward0", "", lambda x: x * np.tanh(_softplus_array(x)), _mish_rule, "mish")
 
 
 def mish(input, inplace=False):
     """x * tanh(softplus(x))."""
     need_tensor(input, "mish", "input", 1)
     need_floating(input, "mish_cpu")
-    return in_place(_mish, input) if inplace else _mish(input)
+    return apply_inplace(_mish, input) if inplace else _mish(input)
 
 
 def _softplus_forward(x, beta, threshold):
     scaled = x * x.dtype.type(beta)
-    return chosen(scaled > threshold, x, _softplus_array(scaled) / x.dtype.type(beta))
+    y = _softplus_array(scaled)
+    y /= x.dtype.type(beta)
+    if threshold * np.finfo(x.dtype).eps / 2 > math.exp(-threshold):
+        return y  # which is x from there on
+    return chosen(scaled > threshold, x, y)
 
 
 _softplus = _op(
     "SoftplusBackward0",
     "beta threshold",
     _softplus_forward,
-    x=lambda g, x, beta, threshold: where(x * beta > threshold, g, g * sigmoid(x * beta)),
+    lambda g, x, beta, threshold: where(x * beta > threshold, g, g * sigmoid(x * beta)),
+    "softplus",
 )
 
 
@@ -334,7 +368,9 @@ def softplus(input, beta=1.0, threshold=20.0):
     return _softplus(input, beta, threshold)
 
 
-_log_sigmoid = _op("LogSigmoidBackward0", "", lambda x: -_softplus_array(-x), x=lambda g, x: g * sigmoid(-x))
+_log_sigmoid = _op(
+    "LogSigmoidBackward0", "", lambda x: -_softplus_array(-x), lambda g, x: g * sigmoid(-x), "log_sigmoid"
+)
 
 
 def logsigmoid(input):
@@ -356,7 +392,11 @@ def tanhshrink(input):
 
 # -- piecewise linear -------------------------------------------------------------------------------------------------
 _hardsigmoid = _op(
-    "HardsigmoidBackward0", "", lambda x: np.clip(x + 3, 0, 6) / 6, x=lambda g, x: where((x > -3) & (x < 3), g / 6, 0)
+    "HardsigmoidBackward0",
+    "",
+    lambda x: np.clip(x + 3, 0, 6) / 6,
+    lambda g, x: where((x > -3) & (x < 3), g / 6, 0),
+    "hardsigmoid",
 )
 
 
@@ -364,28 +404,28 @@ def hardsigmoid(input, inplace=False):
     """min(max(x + 3, 0), 6) / 6."""
     need_tensor(input, "hardsigmoid", "input", 1)
     need_floating(input, "hardsigmoid_cpu")
-    return in_place(_hardsigmoid, input) if inplace else _hardsigmoid(input)
+    return apply_inplace(_hardsigmoid, input) if inplace else _hardsigmoid(input)
 
 
 def _hardswish_rule(g, x):
     return where(x <= -3, 0, where(x >= 3, g, g * (x / 3 + 0.5)))
 
 
-_hardswish = _op("HardswishBackward0", "", lambda x: x * np.clip(x + 3, 0, 6) / 6, x=_hardswish_rule)
+_hardswish = _op("HardswishBackward0", "", lambda x: x * np.clip(x + 3, 0, 6) / 6, _hardswish_rule, "hardswish")
 
 
 def hardswish(input, inplace=False):
     """x * min(max(x + 3, 0), 6) / 6."""
     need_tensor(input, "hardswish", "input", 1)
     need_floating(input, "hardswish_cpu")
-    return in_place(_hardswish, input) if inplace else _hardswish(input)
+    return apply_inplace(_hardswish, input) if inplace else _hardswish(input)
 
 
 _hardshrink = _op(
     "HardshrinkBackward0",
     "lambd",
     lambda x, lambd: chosen((x >= -lambd) & (x <= lambd), x.dtype.type(0), x),
-    x=lambda g, x, lambd: where((x < -lambd) | (x > lambd), g, 0),
+    lambda g, x, lambd: where((x < -lambd) | (x > lambd), g, 0),
 )
 
 
@@ -400,7 +440,7 @@ _softshrink = _op(
     "SoftshrinkBackward0",
     "lambd",
     lambda x, lambd: chosen(x > lambd, x - x.dtype.type(lambd), chosen(x < -lambd, x + x.dtype.type(lambd), x * 0)),
-    x=lambda g, x, lambd: where((x < -lambd) | (x > lambd), g, 0),
+    lambda g, x, lambd: where((x < -lambd) | (x > lambd), g, 0),
 )
 
 

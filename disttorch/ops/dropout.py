@@ -3,11 +3,11 @@
 import numpy as np
 
 from .. import random, sampling
+from ..autograd.inplace import apply_inplace
 from ..autograd.op import Op
 from ..autograd.variable import Tensor, wrap
 from ..devices import scope
 from ..dtypes import SCALAR_NAMES, bool_
-from .activation import in_place
 from .arguments import need_tensor
 from .creation import empty_like
 from .fill import bernoulli_
@@ -49,11 +49,13 @@ def _dropped(input, shape, p, inplace):
         raise RuntimeError(f"result type Float can't be cast to the desired output type {SCALAR_NAMES[d]}")
     if p == 1:
         zero = _multiply_zero
-        return in_place(zero, input) if inplace else zero(input)
+        return apply_inplace(zero, input) if inplace else zero(input)
     keep = _mask(input, shape, p)
     if keep._data.shape != input._data.shape:
         keep = keep.expand(input._data.shape)
-    return in_place(_dropout, input, keep, 1.0 / (1.0 - p)) if inplace else _dropout(input, keep, 1.0 / (1.0 - p))
+    return (
+        apply_inplace(_dropout, input, (keep, 1.0 / (1.0 - p))) if inplace else _dropout(input, keep, 1.0 / (1.0 - p))
+    )
 
 
 def _multiply_zero(x):
@@ -122,7 +124,7 @@ ALPHA = 1.7580993408473766
 
 def _alpha(input, shape, p, inplace):
     if p == 1:
-        return in_place(_multiply_zero, input) if inplace else _multiply_zero(input)
+        return apply_inplace(_multiply_zero, input) if inplace else _multiply_zero(input)
     a = 1.0 / np.sqrt((ALPHA**2 * p + 1) * (1 - p))
     keep = _mask(input, shape, p)
     noise = keep.to(input.dtype)
@@ -131,7 +133,7 @@ def _alpha(input, shape, p, inplace):
     def scaled(x):
         return x * (noise * float(a)) + shift
 
-    return in_place(scaled, input) if inplace else scaled(input)
+    return apply_inplace(scaled, input) if inplace else scaled(input)
 
 
 def alpha_dropout(input, p=0.5, training=False, inplace=False):

@@ -18,6 +18,13 @@ def kernels(request):
 
 
 @pytest.fixture
+def onednn():
+    if BACKENDS["onednn"] is None:
+        pytest.skip("oneDNN is not installed")
+    return BACKENDS["onednn"]
+
+
+@pytest.fixture
 def two_threads():
     before = get_num_threads()
     for_device("cpu")  # loaded first: the number is told to its threads

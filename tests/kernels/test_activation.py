@@ -1,8 +1,9 @@
-from math import erf, exp, pi, sqrt, tanh
+from math import erf, exp, expm1, log1p, pi, sqrt, tanh
 
 import numpy as np
 import pytest
 
+from disttorch.kernels.onednn.eltwise import FUNCTIONS
 from disttorch.kernels.portable.masking import chosen, kept
 from disttorch.kernels.portable.special import erf as erf_array
 
@@ -128,3 +129,68 @@ def test_a_sum_of_a_product_is_rounded_once(kernels, rng, size):
         kernels.multiply_add(got, factor, term)
         exact = y.astype(np.float64) * factor + term
         np.testing.assert_array_equal(got, exact.astype(np.float32))
+
+
+def sigmoid(v):
+    return 1 / (1 + exp(-v))
+
+
+def mish_slope(v):
+    t = tanh(log1p(exp(v)))
+    return t + v * sigmoid(v) * (1 - t * t)
+
+
+ELTWISE = {  # with its settings: function and derivative
+    ("leaky_relu", 0.2): (lambda v: v if v > 0 else 0.2 * v, lambda v: 1 if v > 0 else 0.2),
+    ("hardtanh", -1, 2.5): (lambda v: min(max(v, -1), 2.5), lambda v: float(-1 < v < 2.5)),
+    ("silu",): (lambda v: v * sigmoid(v), lambda v: sigmoid(v) * (1 + v * (1 - sigmoid(v)))),
+    ("hardswish",): (
+        lambda v: v * min(max(v + 3, 0), 6) / 6,
+        lambda v: 0 if v <= -3 else 1 if v >= 3 else v / 3 + 0.5,
+    ),
+    ("hardsigmoid",): (lambda v: min(max(v + 3, 0), 6) / 6, lambda v: (-3 < v < 3) / 6),
+    ("mish",): (lambda v: v * tanh(log1p(exp(v))), mish_slope),
+    ("elu", 0.7, 1.0, 1.0): (lambda v: v if v > 0 else 0.7 * expm1(v), lambda v: 1 if v > 0 else 0.7 * exp(v)),
+    ("softplus", 1.5, 20): (lambda v: log1p(exp(1.5 * v)) / 1.5, lambda v: sigmoid(1.5 * v)),
+    ("log_sigmoid",): (lambda v: -log1p(exp(-v)), lambda v: sigmoid(-v)),
+}
+
+
+@pytest.mark.parametrize("name", ELTWISE, ids=lambda name: name[0])
+@pytest.mark.parametrize("layout", [np.asarray, channels_last])
+def test_single_pass(onednn, rng, name, layout):
+    function, *settings = name
+    x, g = normal(rng, 2, 16, 8, 9) * 3, normal(rng, 2, 16, 8, 9)
+    formula, derivative = (np.vectorize(f, [float]) for f in ELTWISE[name])
+    y = onednn.eltwise_forward(function, layout(x), *settings)
+    if FUNCTIONS[function].forward is None:
+        assert y is None
+    else:
+        assert_close(y, formula(x.astype(float)), 1e-5)
+    gx = onednn.eltwise_backward(function, g, layout(x), *settings)
+    assert_close(gx, g * derivative(x.astype(float)), 1e-4)
+
+
+@pytest.mark.parametrize("name", ELTWISE, ids=lambda name: name[0])
+@pytest.mark.parametrize("special", [np.nan, np.inf, -np.inf])
+def test_single_pass_of_what_is_not_finite(onednn, name, special):
+    """Either left to the formula, or right."""
+    function, *settings = name
+    x = np.full(50, 0.5, np.float32)
+    x[7] = special
+    y = onednn.eltwise_forward(function, x, *settings)
+    if y is not None:
+        np.testing.assert_equal(y[7], np.nan if np.isnan(special) else ELTWISE[name][0](special))
+    g = np.full(50, 2, np.float32)
+    g[7] = special
+    gx = onednn.eltwise_backward(function, g, np.full(50, -4, np.float32), *settings)
+    if gx is not None:
+        slope = ELTWISE[name][1](-4)
+        np.testing.assert_allclose(gx[7], special * slope if slope else 0)
+
+
+@pytest.mark.parametrize("name", [("elu", 1.0, 1.05, 1.0), ("elu", 2.0, 1.0, 0.5), ("softplus", 1.0, 5)])
+def test_settings_that_make_it_another_function(onednn, name):
+    function, *settings = name
+    x = np.ones(50, np.float32)
+    assert onednn.eltwise_backward(function, x, x, *settings) is None

@@ -7,17 +7,17 @@ import numpy as np
 from disttorch.kernels.blas import is_finite
 from disttorch.kernels.hushing import hushed
 from disttorch.kernels.onednn import binding as dnnl
+from disttorch.kernels.onednn.eltwise import Eltwise
 from disttorch.kernels.onednn.layouts import FLOAT, is_packed
 from disttorch.kernels.threads import get_num_threads
 
-# Elements below which NumPy's lower overhead wins: of functions, and of what is a single pass in NumPy too.
-SMALL, SINGLE_PASS = 2048, 1 << 16
+SINGLE_PASS = 1 << 16  # elements below which NumPy's lower overhead wins, of what is a single pass in NumPy too
 WORTH_CHECKING = 1 << 17  # from here on two threads and a look at the result are quicker than NumPy
 PIECE = 1 << 15  # elements that are multiplied and added at a time: they stay in the cache, and one plan serves all
 _GELU = {"none": dnnl.GELU_ERF, "tanh": dnnl.GELU_TANH}
 
 
-class Activation:
+class Activation(Eltwise):
     def add(self, a, b, out=None):
         """a + b; on one thread NumPy is as quick."""
         alike = type(b) is np.ndarray and a.shape == b.shape and a.strides == b.strides and a.dtype is b.dtype is FLOAT
@@ -95,30 +95,6 @@ class Activation:
         gx = self._backward(_GELU[approximate], _GELU[approximate], g, x, 1)
         return super().gelu_backward(g, x, approximate) if gx is None else gx
 
-    def _forward(self, algorithm, x, least=SMALL):
-        """None where NumPy is the one to use: for other dtypes, and for fewer than `least` elements."""
-        if x.dtype is not FLOAT or x.size < least:
-            return None
-        y = np.empty_like(x)  # keeps the order of the axes in memory
-        if y.strides != x.strides:
-            return None
-        size = x.size
-        self.engine.run(("eltwise", algorithm, size), lambda plan: _forward(plan, algorithm, size), x, y)
-        return y
-
-    def _backward(self, algorithm, hint, g, data, least=SMALL):
-        if data.dtype is not FLOAT or g.dtype is not FLOAT or data.size < least:
-            return None
-        gx = np.empty_like(data)
-        if gx.strides != data.strides:
-            return None
-        if g.strides != data.strides:
-            g = _laid_out_like(g, data)
-        size = data.size
-        key = ("eltwise_backward", algorithm, size)
-        self.engine.run(key, lambda plan: _backward(plan, algorithm, hint, size), g, data, gx)
-        return gx
-
 
 _ZERO, _UNIT = np.zeros((), FLOAT), np.ones((), FLOAT)  # as operands half the price of Python's numbers
 _NO_MEAN, _ONE = np.zeros(1, FLOAT), np.ones(1, FLOAT)
@@ -138,12 +114,6 @@ def _repeated(number):
 def _fits(out, x):
     """Whether x and the result, in `out` if given, are the same stretch of memory to a function of single elements."""
     return is_packed(x) and (out is None or (out.dtype is FLOAT and out.strides == x.strides and out.shape == x.shape))
-
-
-def _laid_out_like(g, data):
-    copy = np.empty_like(data)
-    copy[...] = g
-    return copy
 
 
 def _add(plan, size):
@@ -170,17 +140,3 @@ def _relu(plan, size):
     lib.dnnl_primitive_attr_destroy(after)  # the descriptor has a copy
     x, y = plan.array(layout), plan.array(layout)
     plan.step(desc, {dnnl.SRC: x, dnnl.SRC_1: x, dnnl.AFTERWARDS_SRC_1: x, dnnl.DST: y})
-
-
-def _forward(plan, algorithm, size):
-    layout = plan.layout((size,), (1,))
-    desc = plan.describe("eltwise_forward", dnnl.TRAINING, algorithm, layout, layout, 0.0, 0.0)
-    plan.step(desc, {dnnl.SRC: plan.array(layout), dnnl.DST: plan.array(layout)})
-
-
-def _backward(plan, algorithm, forward, size):
-    layout = plan.layout((size,), (1,))
-    hint = plan.describe("eltwise_forward", dnnl.TRAINING, forward, layout, layout, 0.0, 0.0)
-    desc = plan.describe("eltwise_backward", algorithm, layout, layout, layout, 0.0, 0.0, hint)
-    data = dnnl.DST if algorithm >= dnnl.RELU_FROM_DST else dnnl.SRC
-    plan.step(desc, {dnnl.DIFF_DST: plan.array(layout), data: plan.array(layout), dnnl.DIFF_SRC: plan.array(layout)})

@@ -79,6 +79,12 @@ class Activation:
         pdf = xp.exp(-0.5 * x * x) * (1 / sqrt(2 * pi))
         return g * (cdf + x * pdf)
 
+    def eltwise_forward(self, name, x, *settings):
+        return None
+
+    def eltwise_backward(self, name, g, x, *settings):
+        return None
+
     @in_float32
     def dropout(self, x, keep, scale):
         """x * scale where `keep`, 0 elsewhere; its own backward."""
