@@ -188,6 +188,9 @@ fmod = binary(
 )
 
 
+_ODD = 1 << 11  # integers up to it are exact in every floating type
+
+
 @known("pow", "ihfc")
 def _power(a, b):
     if np.result_type(a, b).kind == "i" and np.any(
@@ -198,7 +201,17 @@ def _power(a, b):
             return np.where(b >= 0, whole, np.where(a == 1, 1, np.where(a == -1, 1 - 2 * (b % 2), 0))).astype(
                 whole.dtype
             )
+    if type(a) is np.ndarray and a.dtype.kind == "f" and type(b) in (int, float) and abs(b) < _ODD and b == int(b):
+        return _whole_power(a, int(b))
     return np.power(a, b)
+
+
+def _whole_power(a, n):
+    """a ** n. NumPy's power takes fifty times as long for negative numbers as for positive ones."""
+    if n == 3:
+        return a * a * a
+    size = np.power(np.abs(a), a.dtype.type(n))
+    return np.copysign(size, a) if n % 2 else size
 
 
 def _pow_x(g, x, y):

@@ -1,5 +1,7 @@
 """Whole slices picked, added, copied or filled along one dimension by an index vector."""
 
+from math import prod
+
 import numpy as np
 
 from ..autograd.inplace import check_apart, write
@@ -8,6 +10,7 @@ from ..autograd.variable import Tensor
 from .dims import axis
 from .pointwise import scalar_name
 
+NARROW = 16  # elements that lie together, up to which they are added one by one instead of as rows
 _UNSIGNED = {4: np.dtype(np.uint32), 8: np.dtype(np.uint64)}
 
 
@@ -27,7 +30,7 @@ def check_range(index, size, dim, error=RuntimeError):
 _index_select = Op(
     "IndexSelectBackward0",
     lambda x, dim, index: np.take(x, index, axis=dim) if x.ndim else np.take(x.reshape(1), index)[0],
-    x=lambda g, x_shape, dim, index: index_add(g.new_zeros(x_shape), dim, index, g),
+    x=lambda g, x_shape, dim, index: _added(g, x_shape, dim, index),
 )
 
 
@@ -50,20 +53,44 @@ def _slots(dim, index):
 
 
 def _index_added(x, dim, index, source):
-    from ..kernels import for_device
-
-    out = np.array(x, order="C")
     if x.ndim == 0:
-        return (out + source.sum()).astype(x.dtype)
-    rows = np.moveaxis(out, dim, 0)
-    source = np.moveaxis(source, dim, 0) if source.ndim == x.ndim else source.reshape((-1, *rows.shape[1:]))
-    if dim == 0 and source.flags.c_contiguous:
-        for_device("cpu").index_add(rows, index, source)
-    else:
-        np.add.at(rows, index, source)
+        return (x + source.sum()).astype(x.dtype)
+    out = np.array(x, order="C")
+    source = source if source.ndim == x.ndim else source.reshape((*x.shape[:dim], 1, *x.shape[dim + 1 :]))
+    _add_along(out, dim, index, source)
     return out
 
 
+def _add_along(out, dim, index, source):
+    """out's entries of `dim` at `index` grow by source's, in place; `out` is contiguous."""
+    from ..kernels import for_device
+
+    kernels = for_device("cpu" if isinstance(out, np.ndarray) else "cuda")
+    if dim == 0:
+        kernels.index_add(out, index, source)
+    elif prod(out.shape[dim + 1 :]) < NARROW:
+        beside = index.reshape([-1 if k == dim else 1 for k in range(out.ndim)])
+        kernels.scatter_add(out, dim, np.broadcast_to(beside, source.shape), source)
+    else:
+        rows = np.ascontiguousarray(np.moveaxis(out, dim, 0))
+        kernels.index_add(rows, index, np.ascontiguousarray(np.moveaxis(source, dim, 0)))
+        out[...] = np.moveaxis(rows, 0, dim)
+
+
+def _sum_along(g, shape, dim, index):
+    out = np.zeros_like(g, shape=shape, order="C")
+    if out.ndim:
+        _add_along(out, dim, index, g)
+        return out
+    return out + g.sum()
+
+
+_added = Op(
+    "IndexSelectBackwardBackward0",
+    _sum_along,
+    params=("g", "shape", "dim", "index"),
+    g=lambda g, dim, index: _index_select(g, dim, index),
+)
 _index_add = Op(
     "IndexAddBackward0",
     _index_added,

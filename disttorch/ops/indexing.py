@@ -1,6 +1,7 @@
 """tensor[index] and what is like it: advanced indexing, index_put, take and put."""
 
 import warnings
+from math import prod
 
 import numpy as np
 
@@ -179,11 +180,10 @@ def _rows(g, shape, key):
     """Gradient of x[indices] with one index array for dimension 0: rows that meet are added by the kernel."""
     from ..kernels import for_device
 
-    z = np.zeros_like(g, shape=shape, order="C")
-    for_device("cpu" if isinstance(z, np.ndarray) else "cuda").index_add(
-        z, key[0].reshape(-1) % max(shape[0], 1), g.reshape(-1, *shape[1:])
-    )
-    return z
+    kernels = for_device("cpu" if isinstance(g, np.ndarray) else "cuda")
+    width = prod(shape[1:])
+    sums = kernels.embedding_backward(g.reshape(*key[0].shape, width), key[0] % max(shape[0], 1), shape[0])
+    return sums.reshape(shape)
 
 
 def _is_rows(key) -> bool:

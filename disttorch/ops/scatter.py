@@ -8,13 +8,14 @@ from ..autograd.inplace import check_apart, write
 from ..autograd.op import Op
 from ..autograd.variable import Tensor
 from ..kernels.portable.precision import in_float32
+from ..kernels.portable.scatter import positions
 from .arguments import C_NAMES
 from .dims import axis
 from .index_along import check_range
 from .indexing import _put, _slice
 from .pointwise import scalar_name
 
-SMALL = 1 << 10  # the sum of an index's lengths below which the positions beside it are kept
+SMALL = 1 << 10  # the sum of an index's lengths below which the positions beside it are kept, and its elements
 
 
 def _along(x, dim, index):
@@ -39,6 +40,8 @@ def _take_along(x, dim, index):
         return x.reshape(1)[index.reshape(1)].reshape(index.shape)
     if index.ndim == 0:
         return x[index]
+    if index.size > SMALL and type(x) is np.ndarray and x.flags.c_contiguous:
+        return x.reshape(-1).take(positions(np, x.shape, dim, index))
     return x[_along(x, dim, index)]
 
 
@@ -119,11 +122,12 @@ def _place_along(x, dim, index, src):
 
 @in_float32
 def _add_along(x, dim, index, src):
-    out = x.copy()
-    target, at = (
-        (out.reshape(1), index.reshape(-1)) if x.ndim == 0 else (out, index if index.ndim else index.reshape(1))
-    )
-    np.add.at(target, _along(target, dim, at), _trim(src, index).reshape(at.shape) if src.ndim else src)
+    from ..kernels import for_device
+
+    out = np.array(x, order="C")
+    at = index if index.ndim else index.reshape(1)
+    src = np.broadcast_to(_trim(src, index).reshape(at.shape) if src.ndim else src, at.shape)
+    for_device("cpu" if isinstance(out, np.ndarray) else "cuda").scatter_add(np.atleast_1d(out), dim, at, src)
     return out
 
 

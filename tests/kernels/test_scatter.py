@@ -22,3 +22,25 @@ def test_index_add(kernels, rng, trailing):
     np.add.at(expected, indices, source)
     kernels.index_add(target, indices, source)
     assert_close(target, expected)
+
+
+@pytest.mark.parametrize("often", [1, 9, 40])  # rarer and more frequent than there are indices as frequent
+def test_rows_that_meet_often_are_added(kernels, rng, often):
+    target, indices = normal(rng, 6, 4), np.repeat([0, 3, 5], [often, 2, 1])
+    source = normal(rng, len(indices), 4)
+    expected = target.astype(float)
+    np.add.at(expected, indices, source)
+    kernels.index_add(target, indices, source)
+    assert_close(target, expected)
+
+
+@pytest.mark.parametrize(("axis", "shape"), [(0, (30, 2, 3)), (1, (4, 30, 3)), (2, (4, 2, 30)), (0, (1, 1, 1))])
+def test_scatter_add(kernels, rng, axis, shape):
+    target, source = normal(rng, 5, 3, 4), normal(rng, *shape)
+    index = rng.integers(0, target.shape[axis], shape)
+    expected = target.astype(float)
+    at = [*np.ogrid[tuple(slice(n) for n in shape)]]
+    at[axis] = index
+    np.add.at(expected, tuple(at), source)
+    kernels.scatter_add(target, axis, index, source)
+    assert_close(target, expected)

@@ -67,3 +67,15 @@ def test_full_wants_a_number():
     for value in (None, "a", [1]):
         with pytest.raises(TypeError, match=r"full\(\): argument 'fill_value' \(position 2\) must be Number, not"):
             disttorch.full((2,), value, dtype=disttorch.bool)
+
+
+@pytest.mark.parametrize(("dim", "shape"), [(0, (9, 70)), (1, (70, 9)), (1, (3, 9, 40))])
+def test_index_select_of_entries_that_repeat_has_gradients_of_gradients(dim, shape):
+    x = disttorch.randn(shape, dtype=disttorch.float64).requires_grad_()
+    at = disttorch.tensor([0, 8, 8, 3, 8, 0])
+    (gx,) = disttorch.autograd.grad((x.index_select(dim, at) ** 3).sum(), x, create_graph=True)
+    times = disttorch.zeros(9, dtype=disttorch.float64).index_add(0, at, disttorch.ones(6, dtype=disttorch.float64))
+    times = times.reshape([-1 if k == dim else 1 for k in range(len(shape))])
+    assert disttorch.allclose(gx, 3 * x**2 * times)
+    (again,) = disttorch.autograd.grad(gx.sum(), x)
+    assert disttorch.allclose(again, 6 * x * times)

@@ -1,8 +1,10 @@
 """Sums of rows that meet in one place: embedding gradients and `index_add`."""
 
-from disttorch.kernels.portable.precision import in_float32
+from math import prod
 
-ROUNDS = 8
+import numpy as np
+
+from disttorch.kernels.portable.precision import in_float32
 
 
 class Scatter:
@@ -22,16 +24,24 @@ class Scatter:
 
     def index_add(self, target, indices, source):
         """target[indices[i]] += source[i] along axis 0, in place; the order of summation depends on `indices` alone."""
-        if target.ndim == 1:
-            self._add_rows(target[:, None], indices, source[:, None])
-        else:
+        if target.ndim > 1:
             self._add_rows(target, indices, source)
+        elif isinstance(target, np.ndarray):
+            np.add.at(target, indices, source)  # quick for a single axis alone
+        else:
+            self._add_rows(target[:, None], indices, source[:, None])
+
+    def scatter_add(self, target, axis, index, source):
+        """target[index[i, j, k], j, k] += source[i, j, k] for axis 0, and so on, in place; target is contiguous, and at
+        no axis but this one shorter than `index`.
+        """
+        at = positions(self.xp, target.shape, axis, index)
+        self.xp.add.at(target.reshape(-1), at.reshape(-1), source.reshape(-1))
 
     def _add_rows(self, target, indices, rows, empty=False):
-        """The r-th occurrences of all indices are distinct, so each such round is one gather, one add, one scatter.
+        """Indices that occur as often are distinct places: the sums of their rows are put there by one scatter.
 
-        The few indices that occur more often than ROUNDS times are summed one by one. empty: target is all zeros, to
-        which the first round need not add.
+        empty: target is all zeros, to which nothing need be added.
         """
         xp = self.xp
         if not indices.size:
@@ -41,13 +51,26 @@ class Scatter:
         ordered = indices[order]
         starts = xp.flatnonzero(xp.concatenate([xp.ones(1, bool), ordered[1:] != ordered[:-1]]))
         counts = xp.diff(starts, append=indices.size)
-        if empty:
-            target[ordered[starts]] = rows.take(order[starts], axis=0)
-            starts, counts = starts + 1, counts - 1
-        frequent = counts > ROUNDS
-        for start, count in zip(starts[frequent].tolist(), counts[frequent].tolist(), strict=True):
-            target[int(ordered[start])] += rows[order[start : start + count]].sum(axis=0)
-        starts, counts = starts[~frequent], counts[~frequent]
-        for occurrence in range(int(counts.max(initial=0))):
-            places = starts[counts > occurrence] + occurrence
-            target[ordered[places]] += rows[order[places]]
+        for count in xp.flatnonzero(xp.bincount(counts)).tolist():
+            first = starts[counts == count]
+            if len(first) < count:
+                total = xp.stack([rows[order[at : at + count]].sum(axis=0) for at in first.tolist()])
+            else:
+                total = rows.take(order[first], axis=0)
+                for k in range(1, count):
+                    total += rows.take(order[first + k], axis=0)
+            if empty:
+                target[ordered[first]] = total
+            else:
+                target[ordered[first]] += total
+
+
+def positions(xp, shape, axis, index):
+    """Where in a flattened array of `shape` lie the elements that `index` names along an axis, in index's shape."""
+    stride = prod(shape[axis + 1 :])
+    at = index * stride if stride > 1 else index
+    for k, n in enumerate(index.shape):
+        if k != axis and n > 1:
+            along = xp.arange(n) * prod(shape[k + 1 :])
+            at = at + along.reshape([-1 if d == k else 1 for d in range(index.ndim)])
+    return at
