@@ -170,6 +170,14 @@ def as_key(key: str) -> str:
     return key
 
 
+def as_amount(amount: int) -> int:
+    """`amount` as an int. TypeError if it is not a whole number."""
+    try:
+        return operator.index(amount)
+    except TypeError:
+        raise TypeError(f"add: amount must be an int, got {type(amount).__name__}") from None
+
+
 def as_keys(keys: Iterable[str]) -> list[str]:
     """`keys` as a list. TypeError if it is a str itself, or not all of them are."""
     if isinstance(keys, str):
@@ -202,7 +210,7 @@ class Table:
 
     def add(self, key: str, amount: int) -> int:
         try:
-            total = int(self.data.get(as_key(key), b"0")) + operator.index(amount)
+            total = int(self.data.get(as_key(key), b"0")) + as_amount(amount)
         except ValueError:
             raise StoreError(f"add: key {key!r} holds no number") from None
         self.data[key] = str(total).encode()

@@ -6,7 +6,6 @@ waits for keys is answered when they appear. Where the job has a secret (`securi
 
 from __future__ import annotations
 
-import operator
 import os
 from collections.abc import Callable, Iterable
 
@@ -15,7 +14,7 @@ import zmq
 
 from . import clock, security
 from .errors import WAITING, StoreError, StoreTimeout
-from .store import DEFAULT_TIMEOUT, Store, Table, as_bytes, as_key, as_keys
+from .store import DEFAULT_TIMEOUT, Store, Table, as_amount, as_bytes, as_key, as_keys
 
 MAX_MESSAGE = 64 << 20  # bytes; a larger request ends its sender's connection
 POLL = 100  # milliseconds between two looks at expired waits
@@ -251,7 +250,7 @@ class StoreClient(Store):
         return self._request("exchange", as_key(key), as_bytes(value), as_keys(keys))
 
     def add(self, key: str, amount: int) -> int:
-        return self._request("add", as_key(key), operator.index(amount))
+        return self._request("add", as_key(key), as_amount(amount))
 
     def compare_set(self, key: str, expected: bytes, desired: bytes) -> bytes:
         return self._request("compare_set", as_key(key), as_bytes(expected), as_bytes(desired))

@@ -315,19 +315,25 @@ def all_gather_into_tensor(output_tensor, input_tensor, group=None, async_op=Fal
     return _started(g.comm.all_gather, list(whole), mine, loan=loan, async_op=async_op)
 
 
+def _check_with(tensor: Any, tensors: Any, what: str) -> None:
+    """A tensor, and those that its root has besides, perhaps None."""
+    check_tensor(tensor, "tensor")
+    if tensors is not None:
+        check_list(tensors, what)
+        check_dtypes(tensor, tensors)
+
+
 def gather(tensor, gather_list=None, dst=None, group=None, async_op=False, group_dst=None):
     """gather_list[r] of rank `dst` becomes rank r's `tensor`."""
+    _check_with(tensor, gather_list, "gather_list")
     if outside(group, "gather"):
         return None
     g, loan = resolve(group), _Loan()
     root = root_of(g, 0 if dst is None and group_dst is None else dst, group_dst, "dst")
     outputs = None
     if g.rank() == root:
-        if gather_list is None:
+        if not gather_list:
             raise ValueError("Argument ``gather_list`` must be specified on destination rank.")
-        check_list(gather_list, "gather_list")
-        check_tensor(tensor, "tensor")
-        check_dtypes(tensor, gather_list)
         outputs = [loan.write(t, "gather_list", fresh=True) for t in gather_list]
     elif gather_list:
         raise ValueError("Argument ``gather_list`` must NOT be specified on non-destination ranks.")
@@ -336,17 +342,15 @@ def gather(tensor, gather_list=None, dst=None, group=None, async_op=False, group
 
 def scatter(tensor, scatter_list=None, src=None, group=None, async_op=False, group_src=None):
     """Rank r's `tensor` becomes scatter_list[r] of rank `src`."""
+    _check_with(tensor, scatter_list, "scatter_list")
     if outside(group, "scatter"):
         return None
     g, loan = resolve(group), _Loan()
     root = root_of(g, 0 if src is None and group_src is None else src, group_src, "src")
     inputs = None
     if g.rank() == root:
-        if scatter_list is None:
+        if not scatter_list:
             raise ValueError("Argument ``scatter_list`` must be specified on source rank.")
-        check_list(scatter_list, "scatter_list")
-        check_tensor(tensor, "tensor")
-        check_dtypes(tensor, scatter_list)
         inputs = [loan.read(t, "scatter_list") for t in scatter_list]
     elif scatter_list:
         raise ValueError("Argument ``scatter_list`` must NOT be specified on non-source ranks.")

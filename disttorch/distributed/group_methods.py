@@ -118,7 +118,7 @@ class GroupMethods:
         return self._call("reduce", only("reduce", tensors), op=op, group_dst=target)
 
     def allgather(self, output_tensors: Any, input_tensors: Any, opts: Any = None) -> Any:
-        if not input_tensors and isinstance(input_tensors, list | tuple):
+        if isinstance(input_tensors, list | tuple) and not input_tensors:
             fail("allgather", "requires non-empty input tensor list")
         nested = bool(output_tensors) and isinstance(output_tensors[0], list | tuple)
         if not output_tensors or (nested and len(output_tensors) != 1):

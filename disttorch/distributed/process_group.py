@@ -28,10 +28,13 @@ def seconds(timeout: timedelta | float | None, positive: bool = True) -> float:
 
 
 class ProcessGroup:
-    """Some of the ranks of the job. `ranks` are their global numbers, in the group's order.
+    """Some of the ranks of the job. `ranks` are their global numbers, in the group's order. `bound_device_id` is None:
+    groups serve tensors of all devices.
 
     A subclass in Python brings its collectives as methods (see `python_groups`): ProcessGroup(rank, size).
     """
+
+    bound_device_id: Any = None
 
     def __init__(self, rank: int, size: int):
         from .python_groups import MethodComm

@@ -23,7 +23,7 @@ def ranks(body, n=2):
         lambda: dist.all_gather_into_tensor([1], ONE), lambda: dist.all_gather_into_tensor(ONE, None),
         lambda: dist.reduce_scatter_tensor(1, ONE), lambda: dist.reduce_scatter_tensor(ONE, ReduceOp.SUM),
         lambda: dist.all_to_all_single(ONE, 2), lambda: dist.all_gather([ONE, ONE], 3), lambda: dist.isend("x", 0),
-        lambda: dist.P2POp(dist.irecv, [1], 0),
+        lambda: dist.P2POp(dist.irecv, [1], 0), lambda: dist.gather(None), lambda: dist.scatter([ONE]),
     ],
 )  # fmt: skip
 def test_what_is_no_tensor_is_named(call):
@@ -49,6 +49,23 @@ def test_dtypes_that_differ_in_one_call(call):
             call()
 
     ranks(body)
+
+
+def test_lists_that_are_none():
+    def body(rank):
+        with pytest.raises(TypeError, match="Expected parameter `gather_list` of type List"):
+            dist.gather(ONE, ONE)
+        with pytest.raises(TypeError, match="Expected parameter `scatter_list` of type List"):
+            dist.scatter(ONE, np)
+        with pytest.raises(ValueError, match="``gather_list`` must be specified on destination rank"):
+            dist.gather(ONE, [], group_dst=rank)
+        with pytest.raises(ValueError, match="``scatter_list`` must be specified on source rank"):
+            dist.scatter(ONE, [], group_src=rank)
+        found = [disttorch.zeros(2), disttorch.zeros(2)]
+        dist.group.WORLD.allgather(found, disttorch.full((2,), rank + 1.0)).wait()
+        return [t.tolist() for t in found]
+
+    assert ranks(body) == [[[1, 1], [2, 2]]] * 2
 
 
 def test_roots_and_tags():
