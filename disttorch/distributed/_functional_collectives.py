@@ -139,8 +139,13 @@ def all_to_all_single(
 
 
 def permute_tensor(self: Tensor, src_dst: list[int], group: Any, tag: str = "") -> Tensor:
-    """The tensor of the rank i of the group whose src_dst[i] is this rank: rank i sends to src_dst[i]."""
+    """The tensor of the rank i of the group whose src_dst[i] is this rank: rank i sends to src_dst[i].
+
+    ValueError unless every rank of the group is there once.
+    """
     g = _group(group)
+    if sorted(src_dst) != list(range(g.size())):
+        raise ValueError(f"src_dst must have each rank from 0 to {g.size() - 1} once, got {src_dst}")
     flat, me = self.reshape(-1), g.rank()
     sent, got = [0] * g.size(), [0] * g.size()
     sent[src_dst[me]] = got[src_dst.index(me)] = flat.numel()

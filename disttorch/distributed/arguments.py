@@ -51,7 +51,7 @@ def integer(given: Any, name: str, what: str) -> int:
     try:
         return operator.index(given)
     except TypeError:
-        raise TypeError(f"{name} must be {what}, got {type(given).__name__}") from None
+        raise TypeError(f"{name} must be {what}, got {type(given).__name__}: {given!r}") from None
 
 
 def root_of(group: ProcessGroup, rank: Any, group_rank: Any, name: str) -> int:

@@ -22,7 +22,7 @@ from ..comm.clock import RLock, spawn
 from ..comm.errors import DeadlineExceeded, RanksMissing
 from ..devices import CPU, scope, to_device
 from ..futures import Future
-from .arguments import check_dtypes, check_list, check_tensor, outside, root_of
+from .arguments import check_dtypes, check_list, check_tensor, integer, outside, root_of
 from .process_group import ProcessGroup, resolve, seconds
 from .reduce_ops import ReduceOp, plain
 
@@ -427,6 +427,7 @@ def _parts(data: np.ndarray, lengths: Sequence[int] | None, count: int, name: st
                 f"Tensor's dim 0 does not divide equally across group size: {name} has {rows} rows for {count} ranks"
             )
         lengths = [rows // count] * count
+    lengths = [integer(length, f"{name}_split_sizes", "a list of ints") for length in lengths]
     if len(lengths) != count or sum(lengths) != rows:
         raise RuntimeError(
             f"Split sizes doesn't match total dim 0 size: {name}_split_sizes={list(lengths)}, {rows} rows, {count} "

@@ -8,6 +8,7 @@ import pytest
 
 import disttorch
 import disttorch.distributed as dist
+import disttorch.distributed._functional_collectives as functional
 from disttorch.distributed import ReduceOp, run_ranks
 
 ONE, TWO = disttorch.ones(1), disttorch.ones(1, dtype=disttorch.int64)
@@ -66,6 +67,20 @@ def test_lists_that_are_none():
         return [t.tolist() for t in found]
 
     assert ranks(body) == [[[1, 1], [2, 2]]] * 2
+
+
+def test_split_sizes():
+    def body(rank):
+        for wrong in ("ab", [1.0, 1.0]):
+            with pytest.raises(TypeError, match="output_split_sizes must be a list of ints"):
+                dist.all_to_all_single(disttorch.ones(2), disttorch.ones(2), wrong, [1, 1])
+        with pytest.raises(AssertionError, match="must either be specified together"):
+            functional.all_to_all_single(disttorch.ones(2), [1, 1], None, dist.group.WORLD)
+        for wrong in ([0, 0], [1], [2, 0]):
+            with pytest.raises(ValueError, match="src_dst must have each rank from 0 to 1 once"):
+                functional.permute_tensor(ONE, wrong, dist.group.WORLD)
+
+    ranks(body)
 
 
 def test_roots_and_tags():
