@@ -40,6 +40,41 @@ def _index(mode, size, before, after):
     return np.where(at < size, at, period - at)
 
 
+def _around(x, axis, before, sources):
+    """The input in the middle of an axis, and around it those of its elements that `sources` names for each place."""
+    size = x.shape[axis]
+    y = np.empty_like(x, shape=(*x.shape[:axis], len(sources), *x.shape[axis + 1 :]), order="C")
+    y[_at(axis, slice(before, before + size))] = x
+    for k in (*range(before), *range(before + size, len(sources))):
+        y[_at(axis, k)] = x[_at(axis, sources[k])]
+    return y
+
+
+def _folded(g, axis, before, sources, size):
+    z = g[_at(axis, slice(before, before + size))].copy()
+    for k in (*range(before), *range(before + size, len(sources))):
+        z[_at(axis, sources[k])] += g[_at(axis, k)]
+    return z
+
+
+def _at(axis, place):
+    return (slice(None),) * axis + (place,)
+
+
+_edged = Op(
+    "PadBackward0",
+    _around,
+    params=("x", "axis", "before", "sources"),
+    x=lambda g, x_shape, axis, before, sources: _fold(g, axis, before, sources, x_shape[axis]),
+)
+_fold = Op(
+    "PadBackwardBackward0",
+    _folded,
+    params=("g", "axis", "before", "sources", "size"),
+    g=lambda g, axis, before, sources: _edged(g, axis, before, sources),
+)
+
+
 def _check_sizes(mode, x, widths, count):
     """RuntimeError (PyTorch's texts) for an input too small for its padding of the last `count` dimensions."""
     if 0 in x.shape[1:]:
@@ -106,8 +141,10 @@ def pad(input, pad, mode="constant", value=None):
         )
     _check_sizes(mode, x, widths, count)
     for k, (a, b) in enumerate(widths):
-        if a or b:
+        if a < 0 or b < 0:
             input = input.index_select(k, wrap(_index(mode, x.shape[k], a, b), input.device))
+        elif a or b:
+            input = _edged(input, k, a, tuple(_index(mode, x.shape[k], a, b).tolist()))
     return input
 
 
