@@ -95,7 +95,7 @@ def broadcast(self: Tensor, src: int, group: Any, tag: str = "") -> Tensor:
 def all_reduce(self: Tensor, reduceOp: str, group: Any, tag: str = "") -> Tensor:
     """The reduction of the ranks' tensors."""
     out = _copy(self)
-    return _later(out, c.all_reduce(out, reduceOp, _group(group), async_op=True))
+    return _later(out, c.all_reduce(out, _named(reduceOp), _group(group), async_op=True))
 
 
 def all_gather_tensor(self: Tensor, gather_dim: int, group: Any, tag: str = "") -> Tensor:
@@ -118,7 +118,7 @@ def reduce_scatter_tensor(self: Tensor, reduceOp: str, scatter_dim: int, group: 
         )
     parts = [part.contiguous() for part in chunk(mine, g.size(), scatter_dim)]
     out = _fresh(mine, parts[0].shape)
-    return _later(out, c.reduce_scatter(out, parts, reduceOp, g, async_op=True))
+    return _later(out, c.reduce_scatter(out, parts, _named(reduceOp), g, async_op=True))
 
 
 def all_to_all_single(
@@ -197,8 +197,13 @@ def all_to_all_single_autograd(
 all_gather_single, reduce_scatter_single = all_gather_tensor, reduce_scatter_tensor  # the newer names
 
 
-def _named(op: str) -> Any:
-    return getattr(ReduceOp, op.upper())
+def _named(op: Any) -> Any:
+    """The ReduceOp of a name (or itself). RuntimeError for a name that none has."""
+    if isinstance(op, str):
+        if op.upper() not in ReduceOp.RedOpType.__members__:
+            raise RuntimeError(f"Unrecognized reduce_op: {op}")
+        return getattr(ReduceOp, op.upper())
+    return op
 
 
 def _group(given: Any) -> ProcessGroup:

@@ -310,9 +310,14 @@ def all_gather_into_tensor(output_tensor, input_tensor, group=None, async_op=Fal
     g, loan = resolve(group), _Loan()
     if output_tensor._data.size != input_tensor._data.size * g.size():
         raise ValueError("output tensor size must be equal to world_size times input tensor size")
-    whole = loan.write(output_tensor, "output_tensor", fresh=True).reshape(g.size(), *input_tensor._data.shape)
     mine = loan.read(input_tensor, "input_tensor")
-    return _started(g.comm.all_gather, list(whole), mine, loan=loan, async_op=async_op)
+    parts = _equal_parts(loan.write(output_tensor, "output_tensor", fresh=True), g.size(), mine.shape)
+    return _started(g.comm.all_gather, parts, mine, loan=loan, async_op=async_op)
+
+
+def _equal_parts(whole: np.ndarray, count: int, shape: tuple[int, ...]) -> list[np.ndarray]:
+    """Views of `whole`, one after another, all of one shape; also where that has no dimensions."""
+    return [part.reshape(shape) for part in whole.reshape(count, -1 if whole.size else 0)]
 
 
 def _check_with(tensor: Any, tensors: Any, what: str) -> None:
@@ -386,7 +391,7 @@ def reduce_scatter_tensor(output, input, op=ReduceOp.SUM, group=None, async_op=F
         raise ValueError("input tensor must be the same size as output size times world size")
     into = loan.write(output, "output", fresh=True)
     name, factor = plain(op, into.dtype, "reduce_scatter_tensor")
-    parts = list(_factored(loan.read(input, "input"), factor).reshape(g.size(), *output._data.shape))
+    parts = _equal_parts(_factored(loan.read(input, "input"), factor), g.size(), into.shape)
     return _started(g.comm.reduce_scatter, into, parts, name, loan=loan, async_op=async_op)
 
 

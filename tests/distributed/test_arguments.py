@@ -69,6 +69,27 @@ def test_lists_that_are_none():
     assert ranks(body) == [[[1, 1], [2, 2]]] * 2
 
 
+def test_tensors_without_dimensions():
+    def body(rank):
+        whole, mine = disttorch.zeros(2), disttorch.tensor(5.0)
+        dist.all_gather_into_tensor(whole, disttorch.tensor(rank + 1.0))
+        dist.reduce_scatter_tensor(mine, whole)
+        return whole.tolist(), mine.item()
+
+    assert ranks(body) == [([1, 2], 2), ([1, 2], 4)]
+
+
+def test_names_of_reductions():
+    def body(rank):
+        for name in ("prod", "x"):
+            with pytest.raises(RuntimeError, match=f"Unrecognized reduce_op: {name}"):
+                functional.all_reduce(ONE, name, dist.group.WORLD)
+            with pytest.raises(RuntimeError, match=f"Unrecognized reduce_op: {name}"):
+                functional.reduce_scatter_tensor(disttorch.ones(2), name, 0, dist.group.WORLD)
+
+    ranks(body)
+
+
 def test_split_sizes():
     def body(rank):
         for wrong in ("ab", [1.0, 1.0]):
