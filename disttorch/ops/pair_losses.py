@@ -5,8 +5,12 @@ import warnings
 
 import numpy as np
 
+from ..autograd.mode import mode
 from ..autograd.op import Op
+from ..autograd.variable import wrap
 from ..dtypes import FLOATING, SCALAR_NAMES
+from ..kernels.portable.blocks import in_blocks, summed_in_blocks
+from ..kernels.portable.precision import is_narrow
 from .activation import logsigmoid
 from .arguments import need_floating, need_tensor
 from .comparison import where
@@ -45,11 +49,10 @@ def _reducing(forward):
     def function(x, y, reduction, *settings):
         if x.dtype.itemsize == 2:
             return function(x.astype(np.float32), y.astype(np.float32), reduction, *settings).astype(x.dtype)
-        loss = forward(x, y, *settings)
         if reduction == "none":
-            return loss
-        total = np.add.reduce(loss, axis=None)
-        return np.asarray(total / loss.dtype.type(loss.size) if reduction == "mean" else total)
+            return in_blocks(lambda x, y: forward(x, y, *settings), x, y)
+        total = summed_in_blocks(lambda x, y: forward(x, y, *settings), x, y)
+        return np.asarray(total / total.dtype.type(x.size) if reduction == "mean" else total)
 
     return function
 
@@ -70,9 +73,16 @@ _mse = Op(
     "MseLossBackward0",
     _reducing(lambda x, y: np.square(x - y)),
     params=("x", "y", "reduction"),
-    x=lambda g, x, y, reduction: (x - y) * (_share(g, x, reduction) * 2),
-    y=lambda g, x, y, reduction: (y - x) * (_share(g, x, reduction) * 2),
+    x=lambda g, x, y, reduction: _mse_rule(g, x, y, reduction),
+    y=lambda g, x, y, reduction: _mse_rule(g, y, x, reduction),
 )
+
+
+def _mse_rule(g, x, y, reduction):
+    times = _share(g, x, reduction) * 2
+    if mode.grad or g._data.ndim or is_narrow(x._data.dtype) or not x.device.host:
+        return (x - y) * times
+    return wrap(hushed(in_blocks)(lambda x, y: (x - y) * times._data, x._data, y._data), x.device)
 
 
 def mse_loss(input, target, size_average=None, reduce=None, reduction="mean", weight=None):
@@ -119,17 +129,41 @@ def l1_loss(input, target, size_average=None, reduce=None, reduction="mean", wei
     return loss.sum() / weight.sum() if reduction == "mean" else reduced(loss, reduction)
 
 
-def _smooth_l1_forward(x, y, beta):
+def _huber_forward(x, y, delta):
+    """With m = min(d, delta) both branches are m * (d - m / 2)."""
     d = np.abs(x - y)
-    return np.where(d < beta, d * d * d.dtype.type(0.5 / beta), d - d.dtype.type(0.5 * beta))
+    near = np.minimum(d, d.dtype.type(delta))
+    d -= near * d.dtype.type(0.5)
+    d *= near
+    return d
+
+
+def _smooth_l1_forward(x, y, beta):
+    return _huber_forward(x, y, beta) * x.dtype.type(1 / beta)
+
+
+def _clipped_rule(g, x, y, reduction, bound, scale):
+    """(x - y) within the bounds, times `scale` and the loss's gradient."""
+    if mode.grad or g._data.ndim or is_narrow(x._data.dtype) or not x.device.host:
+        return (x - y).clamp(-bound, bound) * (_share(g, x, reduction) * scale)
+    times = _share(g, x, reduction)._data * x._data.dtype.type(scale)
+
+    def slope(x, y):
+        d = x - y
+        np.minimum(d, x.dtype.type(bound), out=d)
+        np.maximum(d, x.dtype.type(-bound), out=d)
+        d *= times
+        return d
+
+    return wrap(hushed(in_blocks)(slope, x._data, y._data), x.device)
 
 
 _smooth_l1 = Op(
     "SmoothL1LossBackward0",
     _reducing(_smooth_l1_forward),
     params=("x", "y", "reduction", "beta"),
-    x=lambda g, x, y, reduction, beta: ((x - y) / beta).clamp(-1, 1) * _share(g, x, reduction),
-    y=lambda g, x, y, reduction, beta: ((y - x) / beta).clamp(-1, 1) * _share(g, x, reduction),
+    x=lambda g, x, y, reduction, beta: _clipped_rule(g, x, y, reduction, beta, 1 / beta),
+    y=lambda g, x, y, reduction, beta: _clipped_rule(g, y, x, reduction, beta, 1 / beta),
 )
 
 
@@ -144,17 +178,12 @@ def smooth_l1_loss(input, target, size_average=None, reduce=None, reduction="mea
     return _smooth_l1(x, y, reduction, beta) if beta else _l1(x, y, reduction)
 
 
-def _huber_forward(x, y, delta):
-    d = np.abs(x - y)
-    return np.where(d <= delta, d * d * d.dtype.type(0.5), (d - d.dtype.type(0.5 * delta)) * d.dtype.type(delta))
-
-
 _huber = Op(
     "HuberLossBackward0",
     _reducing(_huber_forward),
     params=("x", "y", "reduction", "delta"),
-    x=lambda g, x, y, reduction, delta: (x - y).clamp(-delta, delta) * _share(g, x, reduction),
-    y=lambda g, x, y, reduction, delta: (y - x).clamp(-delta, delta) * _share(g, x, reduction),
+    x=lambda g, x, y, reduction, delta: _clipped_rule(g, x, y, reduction, delta, 1),
+    y=lambda g, x, y, reduction, delta: _clipped_rule(g, y, x, reduction, delta, 1),
 )
 
 
@@ -210,7 +239,7 @@ def binary_cross_entropy(input, target, weight=None, size_average=None, reduce=N
 
 _bce_logits = Op(
     "BinaryCrossEntropyWithLogitsBackward0",
-    _reducing(lambda x, y: np.maximum(x, 0) - x * y + np.log1p(np.exp(-np.abs(x)))),
+    _reducing(lambda x, y: (1 - y) * x - np.minimum(x, 0) + np.log1p(np.exp(-np.abs(x)))),
     params=("x", "y", "reduction"),
     x=lambda g, x, y, reduction: (x.sigmoid() - y) * _share(g, x, reduction),
     y=lambda g, x, reduction: -x * _share(g, x, reduction),

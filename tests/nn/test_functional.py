@@ -306,3 +306,32 @@ def test_attention_drops_weights():
     kept = found != 0
     disttorch.testing.assert_close(found, disttorch.where(kept, weights / 0.75, zeros(())), rtol=1e-5, atol=1e-6)
     assert 0.7 < kept.float().mean().item() < 0.8
+
+
+@pytest.mark.parametrize(
+    "loss", ["mse_loss", "smooth_l1_loss", "huber_loss", "l1_loss", "binary_cross_entropy_with_logits"]
+)
+@pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
+def test_losses_of_long_tensors_are_those_of_their_parts(loss, reduction):
+    disttorch.manual_seed(0)
+    x, y = (2 * disttorch.randn(100_000)).requires_grad_(), disttorch.rand(100_000).requires_grad_()
+    value = getattr(F, loss)(x, y, reduction=reduction)
+    grads = disttorch.autograd.grad(value.sum(), (x, y))
+    parts = [getattr(F, loss)(a, b, reduction="none") for a, b in zip(x.split(1000), y.split(1000), strict=True)]
+    joined = disttorch.cat(parts)
+    expected = joined.mean() if reduction == "mean" else joined.sum() if reduction == "sum" else joined
+    assert disttorch.allclose(value, expected, rtol=1e-5)
+    for found, wanted in zip(grads, disttorch.autograd.grad(expected.sum(), (x, y)), strict=True):
+        assert disttorch.allclose(found, wanted, rtol=1e-5, atol=1e-11 if reduction == "mean" else 1e-6)
+
+
+@pytest.mark.parametrize("loss", ["smooth_l1_loss", "huber_loss"])
+def test_huber_and_smooth_l1_at_their_bounds_and_beyond(loss):
+    d = disttorch.tensor([0.0, 0.5, 2.0, -2.0, 3.0, -3.0, math.inf, -math.inf, math.nan])
+    setting = {"beta": 2.0} if loss == "smooth_l1_loss" else {"delta": 2.0}
+    value = getattr(F, loss)(d, disttorch.zeros(9), reduction="none", **setting)
+    expected = disttorch.tensor([0.0, 0.125, 2.0, 2.0, 4.0, 4.0, math.inf, math.inf, math.nan])
+    if loss == "smooth_l1_loss":
+        expected = disttorch.tensor([0.0, 0.0625, 1.0, 1.0, 2.0, 2.0, math.inf, math.inf, math.nan])
+    assert value[:-1].tolist() == expected[:-1].tolist()
+    assert value[-1].isnan()
