@@ -76,6 +76,19 @@ def test_modules_that_are_no_files_here():
     assert run(code) == "False True True True True disttorch.nn.modules.embedding"
 
 
+def test_files_of_distributions_gradient_scaling_and_batches():
+    code = """
+    import torch
+    from torch.distributions.beta import Beta
+    from torch.distributions.normal import Normal
+    from torch.serialization import DEFAULT_PROTOCOL
+    from torch.utils.data._utils.collate import np_str_obj_array_pattern
+    print(Beta is torch.distributions.Beta, Normal is torch.distributions.Normal, DEFAULT_PROTOCOL, end=" ")
+    print(torch.amp.grad_scaler.GradScaler is torch.amp.GradScaler, bool(np_str_obj_array_pattern.search("<U3")))
+    """
+    assert run(code) == "True True 2 True True"
+
+
 def test_names_for_annotations_and_choices():
     code = """
     import torch

@@ -15,7 +15,7 @@ from .autocast import (
     set_autocast_dtype,
     set_autocast_enabled,
 )  # fmt: skip
-from .scaler import GradScaler
+from .grad_scaler import GradScaler
 
 __all__ = [
     "GradScaler", "autocast", "custom_bwd", "custom_fwd", "get_autocast_dtype", "is_autocast_available",

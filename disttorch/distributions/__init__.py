@@ -1,6 +1,6 @@
 """torch.distributions: probability distributions that can be sampled from, asked for densities, and differentiated."""
 
-from . import constraints
+from . import constraints, places
 from .categorical import Categorical, OneHotCategorical
 from .counts import Bernoulli, Geometric, Poisson
 from .distribution import Distribution, ExponentialFamily

@@ -26,12 +26,17 @@ from .reader import Damaged, Machine, Refused
 from .rebuild import TENSOR_TYPE, LoadedStorage, find
 from .writer import Writer
 
+DEFAULT_PROTOCOL = 2  # of pickle, in the files that `save` writes
 ALIGNMENT = 64  # bytes: each storage begins at a multiple, so that files can be mapped
 EPOCH = (1980, 1, 1, 0, 0, 0)  # no times in files: the same values give the same bytes
 
 
 def save(
-    obj: Any, f: Any, pickle_module: Any = pickle, pickle_protocol: int = 2, _use_new_zipfile_serialization: bool = True
+    obj: Any,
+    f: Any,
+    pickle_module: Any = pickle,
+    pickle_protocol: int = DEFAULT_PROTOCOL,
+    _use_new_zipfile_serialization: bool = True,
 ) -> None:
     """Write `obj` (tensors, state_dicts, plain containers) to a path or a file object.
 

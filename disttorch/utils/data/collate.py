@@ -14,7 +14,7 @@ from ...ops import as_tensor, stack, tensor
 default_collate_err_msg_format = (
     "default_collate: batch must contain tensors, numpy arrays, numbers, dicts or lists; found {}"
 )
-_TEXT_OR_OBJECTS = re.compile(r"[SaUO]")
+np_str_obj_array_pattern = re.compile(r"[SaUO]")
 
 # Makes the memory into which batches of (shape, NumPy dtype) are put: shared memory in a worker process. May give None.
 make_batch_memory = None
@@ -42,7 +42,7 @@ def _stack(batch, *, collate_fn_map=None) -> Tensor:
 
 
 def _stack_arrays(batch, *, collate_fn_map=None) -> Tensor:
-    if _TEXT_OR_OBJECTS.search(batch[0].dtype.str) is not None:
+    if np_str_obj_array_pattern.search(batch[0].dtype.str) is not None:
         raise TypeError(default_collate_err_msg_format.format(batch[0].dtype))
     return collate([as_tensor(a) for a in batch], collate_fn_map=collate_fn_map)
 
@@ -127,7 +127,7 @@ def default_convert(data):
     if isinstance(data, Tensor):
         return data
     if isinstance(data, np.ndarray | np.generic):
-        if isinstance(data, np.ndarray) and _TEXT_OR_OBJECTS.search(data.dtype.str) is not None:
+        if isinstance(data, np.ndarray) and np_str_obj_array_pattern.search(data.dtype.str) is not None:
             return data
         return as_tensor(data) if not isinstance(data, np.str_ | np.bytes_) else data
     if isinstance(data, Mapping):

@@ -6,6 +6,10 @@ from ..collate import (
     default_collate_err_msg_format,
     default_collate_fn_map,
     default_convert,
+    np_str_obj_array_pattern,
 )
 
-__all__ = ["collate", "default_collate", "default_collate_err_msg_format", "default_collate_fn_map", "default_convert"]
+__all__ = [
+    "collate", "default_collate", "default_collate_err_msg_format", "default_collate_fn_map", "default_convert",
+    "np_str_obj_array_pattern",
+]  # fmt: skip
