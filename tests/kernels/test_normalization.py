@@ -66,6 +66,30 @@ def test_layer_norm(kernels, rng, dims, affine):
     assert_close(gb, numeric_gradient(lambda v: layer_norm(x64, dims, w64, v), b64, g), 1e-3)
 
 
+@pytest.mark.parametrize("shape", [(3, 4, 5), (2, 6, 1, 3), (2, 4), (1, 2, 7, 9)])
+@pytest.mark.parametrize("groups", [1, 2])
+@pytest.mark.parametrize("affine", [True, False])
+def test_group_norm_backward(kernels, rng, shape, groups, affine):
+    x, g, c = normal(rng, *shape) * 2 + 1, normal(rng, *shape), shape[1]
+    weight = normal(rng, c) if affine else None
+    x64, w64, b64 = x.astype(float), weight.astype(float) if affine else np.ones(c), np.zeros(c)
+
+    def group_norm(x, weight, bias):
+        rows = layer_norm(x.reshape(shape[0], groups, -1), 1, 1, 0).reshape(shape)
+        per_channel = (-1, *(1,) * (len(shape) - 2))
+        return rows * weight.reshape(per_channel) + bias.reshape(per_channel)
+
+    rows = x.reshape(shape[0], groups, -1)
+    mean, var = rows.mean(axis=2), rows.var(axis=2)
+    gx, gw, gb = kernels.group_norm_backward(g, x, groups, weight, mean, var, EPS)
+    assert_close(gx, numeric_gradient(lambda v: group_norm(v, w64, b64), x64, g), 1e-3)
+    assert_close(gw, numeric_gradient(lambda v: group_norm(x64, v, b64), w64, g), 1e-3)
+    assert_close(gb, numeric_gradient(lambda v: group_norm(x64, w64, v), b64, g), 1e-3)
+    only_gb = kernels.group_norm_backward(g, x, groups, weight, mean, var, EPS, (False, False, True))
+    assert only_gb[:2] == (None, None)
+    assert_close(only_gb[2], gb)
+
+
 def softmax(x, axis):
     e = np.exp(x - x.max(axis=axis, keepdims=True))
     return e / e.sum(axis=axis, keepdims=True)

@@ -76,11 +76,17 @@ class Normalization:
         g_rows, _ = _rows(g, dims)
         width = rows.shape[1]
         gx = np.empty(rows.shape, FLOAT)
+        arrays = [g_rows, rows, gx, *map(np.ascontiguousarray, (mean, var))]
+        if weight is None and not (needs[1] or needs[2]):
+            key = ("layer_norm_backward", rows.shape, eps, 0)
+            self.engine.run(key, lambda plan: _layer_backward(plan, rows.shape, eps, 0), *arrays)
+            return gx.reshape(x.shape), None, None
         scale = np.ones(width, FLOAT) if weight is None else np.ascontiguousarray(weight).reshape(-1)
         gw, gb = np.empty(width, FLOAT), np.empty(width, FLOAT)
-        arrays = (g_rows, rows, gx, *map(np.ascontiguousarray, (mean, var)), scale, gw, gb)
-        key = ("layer_norm_backward", rows.shape, eps)
-        self.engine.run(key, lambda plan: _layer_backward(plan, rows.shape, eps), *arrays)
+        arrays += [scale, gw, gb]
+        flags = dnnl.SCALE_FLAG | dnnl.SHIFT_FLAG
+        key = ("layer_norm_backward", rows.shape, eps, flags)
+        self.engine.run(key, lambda plan: _layer_backward(plan, rows.shape, eps, flags), *arrays)
         shape = x.shape[x.ndim - dims :]
         gw, gb = (p.reshape(shape) if need else None for p, need in zip((gw, gb), needs[1:], strict=True))
         return gx.reshape(x.shape), gw, gb
@@ -234,19 +240,19 @@ def _layer_forward(plan, shape, eps, flags):
     plan.step(desc, arguments)
 
 
-def _layer_backward(plan, shape, eps):
+def _layer_backward(plan, shape, eps, flags):
     layout, stats, vector = (
         plan.layout(shape, contiguous(shape)),
         plan.layout(shape[:1], (1,)),
         plan.layout(shape[1:], (1,)),
     )
-    flags = dnnl.SCALE_FLAG | dnnl.SHIFT_FLAG
     hint = plan.describe("layer_normalization_forward", dnnl.TRAINING, layout, layout, stats, eps, flags)
     desc = plan.describe("layer_normalization_backward", dnnl.BACKWARD, layout, layout, layout, stats, eps, flags, hint)
     arguments = {name: plan.array(layout) for name in (dnnl.DIFF_DST, dnnl.SRC, dnnl.DIFF_SRC)}
     arguments |= {name: plan.array(stats) for name in (dnnl.MEAN, dnnl.VARIANCE)}
-    arguments |= {name: plan.array(vector) for name in (dnnl.SCALE, dnnl.DIFF_SCALE, dnnl.DIFF_SHIFT)}
-    arguments[dnnl.SHIFT] = arguments[dnnl.SCALE]  # counted among the inputs, never read
+    if flags:
+        arguments |= {name: plan.array(vector) for name in (dnnl.SCALE, dnnl.DIFF_SCALE, dnnl.DIFF_SHIFT)}
+        arguments[dnnl.SHIFT] = arguments[dnnl.SCALE]  # counted among the inputs, never read
     plan.step(desc, arguments)
 
 

@@ -5,6 +5,7 @@ takes them back.
 """
 
 from disttorch.kernels.hushing import hushed
+from disttorch.kernels.portable.blocks import BLOCK
 from disttorch.kernels.portable.precision import in_float32
 
 
@@ -87,6 +88,49 @@ class Normalization:
         return gx, gw, gb
 
     @in_float32
+    def group_norm_backward(self, g, x, groups, weight, mean, var, eps, needs=(True, True, True)):
+        """As layer norm's, each group a row. All comes from two sums per sample and channel: of g, and of g times the
+        centred x.
+        """
+        xp = self.xp
+        samples, channels = x.shape[:2]
+        each = channels // groups
+        g_rows, rows = (xp.ascontiguousarray(a).reshape(samples * channels, -1) for a in (g, x))
+        mean = xp.repeat(mean.reshape(-1), each)[:, None]
+        rstd = 1 / xp.sqrt(var.reshape(samples, groups, 1) + var.dtype.type(eps))
+        by_g, by_x = self._sums(g_rows, rows, mean)
+        along = (samples, groups, each)
+        by_g, by_x = by_g.reshape(along), by_x.reshape(along) * rstd
+        gw = by_x.sum(axis=0).reshape(-1) if needs[1] else None
+        gb = by_g.sum(axis=0).reshape(-1) if needs[2] else None
+        if not needs[0]:
+            return None, gw, gb
+        scale = rstd if weight is None else rstd * weight.reshape(1, groups, each)
+        count = each * rows.shape[1]
+        of_x = (by_x * scale).sum(axis=2, keepdims=True) * rstd / -count
+        of_1 = (by_g * scale).sum(axis=2, keepdims=True) / -count
+        of_g, of_x, of_1 = (xp.broadcast_to(a, along).reshape(-1, 1).astype(rows.dtype) for a in (scale, of_x, of_1))
+        gx = xp.empty_like(rows)
+        for at in _blocks(rows):
+            block = gx[at]
+            xp.subtract(rows[at], mean[at], out=block)
+            block *= of_x[at]
+            block += of_1[at]
+            block += g_rows[at] * of_g[at]
+        return gx.reshape(x.shape), gw, gb
+
+    def _sums(self, g, x, mean):
+        """The sums of the rows of g, and of g * (x - mean)."""
+        xp = self.xp
+        by_g, by_x = xp.empty(len(x), x.dtype), xp.empty(len(x), x.dtype)
+        for at in _blocks(x):
+            block = x[at] - mean[at]
+            block *= g[at]
+            xp.sum(g[at], axis=1, out=by_g[at])
+            xp.sum(block, axis=1, out=by_x[at])
+        return by_g, by_x
+
+    @in_float32
     def softmax_forward(self, x, axis):
         if not x.size:
             return x.copy()
@@ -131,3 +175,9 @@ class Normalization:
 def _channel_axes(x):
     """The axes a channel's statistics run over, and the shape that lays a per-channel vector along x."""
     return (0, *range(2, x.ndim)), (-1, *(1,) * (x.ndim - 2))
+
+
+def _blocks(rows):
+    """Slices of rows that stay in the cache from one step to the next."""
+    step = max(1, BLOCK // max(rows.shape[1], 1))
+    return [slice(i, i + step) for i in range(0, len(rows), step)]
