@@ -72,7 +72,9 @@ class Work:
         self.wait()
         return list(self._tensors)
 
-    synchronize = wait
+    def synchronize(self) -> None:
+        """`wait`, which says nothing."""
+        self.wait()
 
     def get_future(self) -> Future:
         """A future of the result; what follows from it (`then`) is computed by whoever waits for it."""

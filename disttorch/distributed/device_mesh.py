@@ -54,13 +54,15 @@ class DeviceMesh:
         names = self.mesh_dim_names
         if len(np.unique(self._ranks)) != self._ranks.size or self._ranks.ndim == 0:
             raise ValueError(f"mesh must be an array of different ranks, got {self._ranks.tolist()}")
+        if names is not None and len(set(names)) != len(names):
+            raise RuntimeError(
+                f"Each mesh_dim_name must be unique. Found repeated mesh_dim_name in mesh_dim_names {tuple(names)}"
+            )
         if names is not None and len(names) != self._ranks.ndim:
             raise RuntimeError(
                 "mesh_shape and mesh_dim_names should have same length! "
                 f"Found len(mesh_dim_names): {len(names)} and len(mesh_shape):{self._ranks.ndim}."
             )
-        if names is not None and len(set(names)) != len(names):
-            raise RuntimeError(f"Each mesh_dim_name must be unique. Found repeated mesh_dim_name in {list(names)}")
 
     @property
     def mesh(self) -> Tensor:
@@ -118,8 +120,8 @@ class DeviceMesh:
         if len(names) == 1 and names[0] in self._root._flattened:
             return self._root._flattened[names[0]]
         valid = [*self.mesh_dim_names, *self._root._flattened]
-        if unknown := [name for name in names if name not in self.mesh_dim_names]:
-            raise KeyError(f"Invalid mesh_dim_names {unknown} specified. Valid mesh_dim_names are {valid}.")
+        if any(name not in self.mesh_dim_names for name in names):
+            raise KeyError(f"Invalid mesh_dim_names {tuple(names)} specified. Valid mesh_dim_names are {valid}.")
         dims = [self._dim(name) for name in names]
         if dims != sorted(set(dims)):
             raise KeyError(f"Invalid mesh_dim_names {names} specified. Mesh dim indices should be in ascending order.")

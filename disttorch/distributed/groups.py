@@ -118,7 +118,7 @@ def _close(owned: list) -> None:
 
 def destroy_process_group(group: ProcessGroup | None = None) -> None:
     """Leave a group and release what it holds; the default one (None) with all that were made from it. Nothing happens
-    where this rank is not in the group.
+    where this rank is not in the group; ValueError for one that has been left.
     """
     me = world()
     if group == GroupMember.NON_GROUP_MEMBER:
@@ -131,8 +131,10 @@ def destroy_process_group(group: ProcessGroup | None = None) -> None:
         me.default, me.groups = None, []
         atexit.unregister(_leave_at_exit)
     else:
+        if target not in me.groups:
+            raise ValueError(f"Invalid process group specified: {target} is not of this job, or has ended")
         target.comm.close()
-        me.groups = [g for g in me.groups if g is not target]
+        me.groups.remove(target)
 
 
 def new_group(

@@ -183,6 +183,20 @@ def test_reduce_ops_are_numbers():
         ReduceOp("SUM")
 
 
+def test_a_group_ends_once():
+    def body(rank):
+        group = dist.new_group()
+        dist.destroy_process_group(group)
+        with pytest.raises(ValueError, match="Invalid process group specified"):
+            dist.destroy_process_group(group)
+        assert dist.get_pg_count() == 1
+        work = dist.barrier(async_op=True)
+        assert work.synchronize() is None
+        return work.wait()
+
+    assert ranks(body) == [True] * 2
+
+
 def test_the_future_of_what_has_ended():
     def body(rank):
         work, barrier = dist.all_reduce(disttorch.ones(1), async_op=True), dist.barrier(async_op=True)
