@@ -116,11 +116,11 @@ class _Block:
         args = list(self._args)
         for i, t in zip(self._places, self._inputs.saved_tensors, strict=True):
             args[i] = t
-        hooks = saved_tensors_hooks(self._keep, lambda t: t)
-        # The last to save something need not go on: nothing after it is wanted.
-        with contextlib.suppress(_Enough), _numbers_from(self._state), _casting_as(self._dtypes), enable_grad():
-            with self._context, hooks:
-                self._function(*args)
+        as_before = (_numbers_from(self._state), _casting_as(self._dtypes), enable_grad(), self._context)
+        with contextlib.suppress(_Enough), contextlib.ExitStack() as stack:  # after the last tensor nothing is wanted
+            for manager in (*as_before, saved_tensors_hooks(self._keep, lambda t: t)):
+                stack.enter_context(manager)
+            self._function(*args)
         if len(self._again) < len(self._saved):
             raise CheckpointError(
                 "torch.utils.checkpoint: A different number of tensors was saved during the original forward and "

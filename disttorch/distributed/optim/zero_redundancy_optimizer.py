@@ -4,6 +4,7 @@ Rajbhandari et al., "ZeRO: Memory Optimizations Toward Training Trillion Paramet
 """
 
 from ...autograd.variable import Tensor
+from ...nn.modules.module import typename
 from ...optim import Optimizer
 from ..algorithms.join import Join, Joinable, JoinHook
 from ..objects import gather_object
@@ -53,7 +54,7 @@ class ZeroRedundancyOptimizer(Optimizer, Joinable):
             raise NotImplementedError(
                 "overlap_with_ddp is not supported: leave it False, steps are taken after backward"
             )
-        Optimizer.__init__(self, params, defaults)
+        Optimizer.__init__(self, _listed(params), defaults)
         Joinable.__init__(self)
         self.process_group = resolve(process_group)
         self._all: list[Tensor] = []
@@ -152,3 +153,16 @@ class ZeroRedundancyOptimizer(Optimizer, Joinable):
 def _settings(group: dict) -> dict:
     """What a group says besides its parameters."""
     return {key: value for key, value in group.items() if key not in ("params", "param_names")}
+
+
+def _listed(params) -> list:
+    """The parameters or groups; ValueError if there are none, TypeError for anything else."""
+    if isinstance(params, Tensor) or not hasattr(params, "__iter__"):
+        or_dicts = "" if isinstance(params, Tensor) else " or dicts"
+        raise TypeError(f"`params` argument should be an iterable of Tensors{or_dicts}, but got {typename(params)}")
+    found = list(params)
+    if not found:
+        raise ValueError("ZeroRedundancyOptimizer got an empty parameter list")
+    if not (all(isinstance(p, Tensor) for p in found) or all(isinstance(p, dict) for p in found)):
+        raise TypeError("`params` argument should be an iterable of Tensors or dicts")
+    return found

@@ -17,6 +17,7 @@ from ...distributed.algorithms.join import Join, Joinable
 from ...distributed.packing import broadcast_tensors
 from ...distributed.process_group import ProcessGroup, resolve
 from ..modules.module import Module
+from ..parameter import is_lazy
 from .bucket import GradBucket
 from .fingerprint import ValueCheck, check_structure
 from .joining import ModelJoinHook
@@ -33,10 +34,10 @@ class DistributedDataParallel(Module, Joinable):
     module: on one device (device_ids then is None or that device); its parameters and buffers become rank 0's.
     forward_sync_buffers: buffers (running means…) become rank 0's before each forward (default True). broadcast_buffers
     is its older name; if that is False, buffers are not rank 0's at the start either.
-    bucket_cap_mb: MiB of gradients that travel together. None: between 1 and 25, by what two short all-reduces are
-    measured to take when the model is wrapped; 25 where that would change nothing (one rank, 1 MiB of gradients in
-    all), where ranks compute on all cores of a host, and where the gradients' bits would depend on it (MPI, and more
-    than 8 ranks on several hosts: sums there depend on how arrays are cut).
+    bucket_cap_mb: MiB of gradients that travel together, 0 for each parameter alone. None: between 1 and 25, by what
+    two short all-reduces are measured to take when the model is wrapped; 25 where that would change nothing (one rank,
+    1 MiB of gradients in all), where ranks compute on all cores of a host, and where the gradients' bits would depend
+    on it (MPI, and more than 8 ranks on several hosts: sums there depend on how arrays are cut).
     bucket_cap_mb_list: MiB of the first bucket of each kind, of the second…; the last number counts for all others.
     find_unused_parameters: parameters may get no gradient in a step; the graph is then walked after each forward.
     static_graph: the graph never changes: which parameters are used, and how often, is found in the first step, whose
@@ -92,6 +93,11 @@ class DistributedDataParallel(Module, Joinable):
                 "DistributedDataParallel is not needed when a module doesn't have any parameters that require a "
                 "gradient."
             )
+        if any(is_lazy(p) for _, p in named):
+            raise RuntimeError(
+                "Modules with uninitialized parameters can't be used with `DistributedDataParallel`. Run a dummy "
+                "forward pass to correctly initialize the modules"
+            )
         if device_ids is not None and len(device_ids) > 1:
             raise ValueError("device_ids can only be None or contain a single element.")
         self.device = _one_device(named, device_ids)
@@ -101,8 +107,8 @@ class DistributedDataParallel(Module, Joinable):
         self.module, self.dim, self.broadcast_buffers = module, dim, given is None or bool(given)
         self.find_unused_parameters, self.static_graph = find_unused_parameters or static_graph, static_graph
         self.require_backward_grad_sync = self.require_forward_param_sync = True
-        if bucket_cap_mb is not None and bucket_cap_mb <= 0:
-            raise ValueError(f"bucket_cap_mb must be positive, got {bucket_cap_mb}")
+        if bucket_cap_mb is not None and bucket_cap_mb < 0:
+            raise ValueError(f"bucket_cap_mb must not be negative, got {bucket_cap_mb}")
         if init_sync:
             check_structure(self._comm, named)
             broadcast_tensors(self._comm, self.shared_parameters(), 0)
@@ -110,7 +116,7 @@ class DistributedDataParallel(Module, Joinable):
                 broadcast_tensors(self._comm, self.shared_buffers(), 0)
         names, parameters = [n for n, _ in named], [p for _, p in named]
         self.bucket_bytes_cap_list = [int(mb * (1 << 20)) for mb in bucket_cap_mb_list or ()]
-        cap = None if bucket_cap_mb is None else int(bucket_cap_mb * (1 << 20))
+        cap = None if bucket_cap_mb is None else max(int(bucket_cap_mb * (1 << 20)), 1)
         caps = self.bucket_bytes_cap_list or cap
         self.reducer = Reducer(self._comm, parameters, names, caps, self.find_unused_parameters)
         self.reducer.static = static_graph
@@ -189,6 +195,8 @@ class DistributedDataParallel(Module, Joinable):
 
     def _register_builtin_comm_hook(self, comm_hook_type: Any) -> None:
         """Register one of `distributed.BuiltinCommHookType`."""
+        if self.reducer.hook is not None:
+            raise RuntimeError("register_builtin_comm_hook or register_comm_hook can only be called once.")
         self.register_comm_hook(self.process_group, comm_hook_type.value)
         self.comm_hook_name = str(comm_hook_type)
 
@@ -254,8 +262,8 @@ class DistributedDataParallel(Module, Joinable):
                 "DDP Pickling/Unpickling are only supported when using DDP with the default process group. That is, "
                 "when you have called init_process_group and have not passed process_group argument to DDP constructor"
             )
-        names = ("module", "device_ids", "dim", "forward_sync_buffers", "find_unused_parameters", "static_graph")
-        return {name: getattr(self, name) for name in names} | {"training": self.training}
+        names = "module device_ids dim forward_sync_buffers find_unused_parameters static_graph gradient_as_bucket_view"
+        return {name: getattr(self, name) for name in names.split()} | {"training": self.training}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """On all ranks alike: the copy reduces over the default process group."""

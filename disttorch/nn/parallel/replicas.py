@@ -249,13 +249,13 @@ class DataParallel(Module):
     """Computes `module` on several devices at once, each with a share of the batch.
 
     module: lives on device_ids[0]; device_ids: indices or devices (all visible ones); output_device: where outputs go
-    (device_ids[0]); dim: along which inputs are cut and outputs joined. Raises RuntimeError if a parameter is not on
-    device_ids[0]; an error in a replica is raised again with its traceback.
+    (device_ids[0]); dim: along which inputs are cut and outputs joined. Without devices it is `module` alone. Raises
+    RuntimeError if a parameter is not on device_ids[0]; an error in a replica is raised again with its traceback.
     """
 
     def __init__(self, module: Module, device_ids=None, output_device=None, dim: int = 0):
         super().__init__()
-        if device_ids is None:
+        if device_ids is None or not devices.device_count():
             device_ids = list(range(devices.device_count()))
         self.device_ids = [d.index for d in device_list(device_ids)]
         self.module, self.dim = module, dim

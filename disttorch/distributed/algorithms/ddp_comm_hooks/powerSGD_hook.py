@@ -11,9 +11,10 @@ import numpy as np
 
 from ....autograd.variable import Tensor, wrap
 from ....futures import Future
-from ....ops import cat
+from ....ops import cat, randn
+from ....random import Generator
 from ...collectives import ReduceOp, all_reduce
-from ...process_group import resolve
+from ...process_group import get_world_size, resolve
 from .default_hooks import allreduce_hook
 
 _log = logging.getLogger(__name__)
@@ -49,6 +50,7 @@ class PowerSGDState:
         self.start_powerSGD_iter, self.min_compression_rate = start_powerSGD_iter, min_compression_rate
         self.use_error_feedback, self.warm_start = use_error_feedback, warm_start
         self.orthogonalization_epsilon = orthogonalization_epsilon
+        self.batch_tensors_with_same_shape = batch_tensors_with_same_shape
         self.rng = np.random.RandomState(random_seed)
         self.error_dict: dict[int, Tensor] = {}
         self.p_memory_dict: dict[int, list[Tensor]] = {}
@@ -70,9 +72,35 @@ class PowerSGDState:
         return r if (n + m) * r * self.min_compression_rate < n * m else None
 
 
-def _orthonormal(p: Tensor) -> Tensor:
-    """An orthonormal basis of the columns: the same on every rank, which all hold the same bits."""
-    return wrap(np.ascontiguousarray(np.linalg.qr(p._data.astype(np.float64))[0].astype(p._data.dtype)), p.device)
+def _orthonormal(p: Tensor, epsilon: float = 0) -> Tensor:
+    """An orthonormal basis of the columns: the same on every rank, which all hold the same bits.
+
+    epsilon is added to the norms of one or two columns, so that columns of zeros stay such.
+    """
+    basis = p._data.astype(np.float64)
+    if epsilon and p.shape[1] <= 2:
+        for i, column in enumerate(basis.T):
+            column /= np.linalg.norm(column) + epsilon
+            basis[:, i + 1 :] -= np.outer(column, column @ basis[:, i + 1 :])
+    else:
+        basis = np.linalg.qr(basis)[0]
+    return wrap(np.ascontiguousarray(basis.astype(p._data.dtype)), p.device)
+
+
+def _drawn(state: PowerSGDState, matrices: list[Tensor]) -> list[Tensor]:
+    """Random starts (m, r) for matrices (n, m): PyTorch's, which draws for those of one shape together if asked."""
+    generator = Generator().manual_seed(int(state.rng.randint(1_000_000_000)))
+    alike: dict[tuple, list[int]] = {}
+    for i, matrix in enumerate(matrices):
+        alike.setdefault(tuple(matrix.shape), []).append(i)
+    qs: dict[int, Tensor] = {}
+    for (n, m), places in alike.items():
+        size = len(places) if state.batch_tensors_with_same_shape else 1
+        for start in range(0, len(places), size):
+            shape = (size, m, min(n, m, state.matrix_approximation_rank))
+            drawn = randn(*shape, generator=generator, dtype=matrices[0].dtype).to(matrices[0].device)
+            qs.update(zip(places[start : start + size], drawn.unbind(), strict=True))
+    return [qs[i] for i in range(len(matrices))]
 
 
 def _average(tensors: list[Tensor], group: Any) -> list[Tensor]:
@@ -89,17 +117,11 @@ def _approximate(
 ) -> tuple[list[Tensor], list[Tensor]]:
     """The averages over the ranks of matrices, at low rank, and of tensors that travel as they are."""
     group = state.process_group
-    if state.warm_start and index in state.q_memory_dict:
-        qs = state.q_memory_dict[index]
-    else:
-        ranks = [min(*m.shape, state.matrix_approximation_rank) for m in matrices]
-        qs = [
-            wrap(state.rng.standard_normal((m.shape[1], r)).astype(m._data.dtype), m.device)
-            for r, m in zip(ranks, matrices, strict=True)
-        ]
-    qs = [_orthonormal(q) for q in qs]
+    warm = state.warm_start and index in state.q_memory_dict
+    epsilon = state.orthogonalization_epsilon
+    qs = [_orthonormal(q, epsilon) for q in (state.q_memory_dict[index] if warm else _drawn(state, matrices))]
     averaged = _average([*whole, *[m @ q for m, q in zip(matrices, qs, strict=True)]], group)
-    ps = [_orthonormal(p) for p in averaged[len(whole) :]]
+    ps = [_orthonormal(p, epsilon / get_world_size(group)) for p in averaged[len(whole) :]]  # PyTorch: of the sums
     qs = _average([m.t() @ p for m, p in zip(matrices, ps, strict=True)], group)
     if state.warm_start:
         state.p_memory_dict[index], state.q_memory_dict[index] = ps, qs
@@ -131,7 +153,7 @@ def powerSGD_hook(state: PowerSGDState, bucket: Any) -> Future:
         return allreduce_hook(state.process_group, bucket)
     before = buffer.clone()
     gradients = bucket.gradients()
-    small = {id(g) for g in gradients if g.dim() > 1 and state.rank_of(g.reshape(g.shape[0], -1))}
+    small = {id(g) for g in gradients if g.dim() and state.rank_of(g.reshape(g.shape[0], -1))}
     compressed = [g for g in gradients if id(g) in small]
     whole = [g for g in gradients if id(g) not in small]
     approximated, averaged = _approximate(state, index, [g.reshape(g.shape[0], -1) for g in compressed], whole)

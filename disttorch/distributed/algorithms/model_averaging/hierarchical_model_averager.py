@@ -36,7 +36,7 @@ class HierarchicalModelAverager(ModelAverager):
         whole = self.process_group.size()
         if sizes[-1] != whole:
             raise ValueError(
-                f"The last value in arg ``period_process_group_dict`` {sizes[-1]} must be equal to the size of arg "
+                f"The last value in arg ``period_group_size_dict`` {sizes[-1]} must be equal to the size of arg "
                 f"``process_group`` {whole}."
             )
         if warmup_steps < 0:
