@@ -74,8 +74,10 @@ DIFFERENT = """
   ValueError at once, in PyTorch AssertionError on those that will be in the group. A `reduce` leaves the other ranks'
   tensors as they are; Gloo leaves parts of sums in them. Results of complex tensors are complex tensors
   (`Work.result`), PyTorch's pairs of real numbers. What is wrong with an argument is said by the call itself, also
-  with `async_op`. Taken here and not by Gloo: tensors that are not contiguous, empty ones in messages, `split_group`
-  and premultiplied sums on the CPU, objects from anyone, names for a store's arguments. `distributed.nn.functional`
+  with `async_op`. A message and its receiver, and all tensors of a reduction, have one shape, not only as many elements.
+  Tensors that are not contiguous are what they are; Gloo refuses them, or takes and changes what lies between their
+  elements. Taken here and not by Gloo: empty messages, `split_group` and premultiplied sums on the CPU, objects from
+  anyone, names for a store's arguments. `distributed.nn.functional`
   refuses gradients of reductions other than sums and averages, where PyTorch's are those of the sum; its broadcast
   has a gradient in every group, PyTorch's where ranks have the same numbers as in the job.
 - **`DistributedDataParallel`** names a parameter that gets no gradient in the very backward, PyTorch in the next forward
