@@ -70,6 +70,21 @@ def test_backward(kernels, rng, case):
     assert_close(kernels.conv_backward_weight(g, x, w.shape, *geometry), gw)
 
 
+@pytest.mark.parametrize("dims", [1, 2, 3])
+@pytest.mark.parametrize("channels", [16, 24])  # whole registers, and part of one
+def test_group_for_each_channel(kernels, rng, dims, channels):
+    x, w = normal(rng, 2, channels, *(7, 8, 6)[:dims]), normal(rng, channels, 1, *(3,) * dims)
+    geometry = ((1,) * dims, (1,) * dims, (1,) * dims, channels)
+    x = channels_last(x)
+    y = kernels.conv_forward(x, w, None, *geometry)
+    assert_close(y, convolve(x, w, None, *geometry))
+    gx, gw, _ = kernels.conv_backward(y, x, w, *geometry)
+    flipped = np.flip(w, tuple(range(2, w.ndim)))
+    assert_close(gx, convolve(y, flipped, None, *geometry), 1e-3)
+    v = normal(rng, *w.shape)
+    np.testing.assert_allclose((gw * v).sum(), (y * convolve(x, v, None, *geometry)).sum(), rtol=1e-3, atol=1e-2)
+
+
 def test_needs(kernels, rng):
     x, w, _, geometry = make(rng, *CASES[2])
     g = kernels.conv_forward(x, w, None, *geometry)

@@ -14,7 +14,7 @@ from disttorch.kernels.onednn.columns import CHANNELS_PER_ROW, CHANNELS_PER_ROW_
 from disttorch.kernels.onednn.layouts import FLOAT, channels_last, contiguous, dense, empty_channels_last, strides_of
 from disttorch.kernels.onednn.plan import dims
 
-FEW_CHANNELS = 16  # below which other layouts than channels last are the quickest
+FEW_CHANNELS = 16  # below which other layouts than channels last are the quickest, where there are no groups
 
 
 class Convolution(Columns):
@@ -112,10 +112,12 @@ class Convolution(Columns):
 @lru_cache(1024)
 def _way(x_shape, w_shape, geometry, register):
     """How to convolve: the output's shape, whether by columns, whether in pairs, else the layouts to ask for."""
-    spatial = [conv_out_size(*a) for a in zip(x_shape[2:], w_shape[2:], *geometry[:3], strict=True)]
+    *sliding, groups = geometry
+    spatial = [conv_out_size(*a) for a in zip(x_shape[2:], w_shape[2:], *sliding, strict=True)]
     y_shape = (x_shape[0], w_shape[0], *spatial)
-    columns = worthwhile(y_shape, w_shape, geometry[3], CHANNELS_PER_ROW)
-    return y_shape, columns, pairs.worthwhile(y_shape, w_shape, geometry, register), *_quickest(w_shape, y_shape)
+    columns = worthwhile(y_shape, w_shape, groups, CHANNELS_PER_ROW)
+    paired = pairs.worthwhile(y_shape, w_shape, geometry, register)
+    return y_shape, columns, paired, *_quickest(w_shape, y_shape, groups)
 
 
 @lru_cache(1024)
@@ -162,7 +164,8 @@ def _forward(plan, x, w, b, y_shape, geometry, source_layout, target_layout):
 def _backward_input(plan, g, w, x_shape, geometry):
     gradient, weights = _activation(plan, g), _weights(plan, w.shape, geometry, w.strides)
     target = plan.array(plan.layout(x_shape, channels_last(x_shape)))
-    liked = _free if 4 < w.shape[1] < FEW_CHANNELS or _deep(w.shape, g.shape) else channels_last
+    few = geometry[3] == 1 and 4 < w.shape[1] < FEW_CHANNELS
+    liked = _free if few or _deep(w.shape, g.shape) else channels_last
     desc = _describe(plan, "backward_data", (x_shape, w.shape, g.shape), geometry, liked, liked)
     written = plan.output(target, desc, dnnl.QUERY_DIFF_SRC)
     arguments = {
@@ -178,8 +181,9 @@ def _backward_weight(plan, g, x, w_shape, with_bias, geometry):
     gradient, source = _activation(plan, g), _activation(plan, x)
     target = _weights(plan, w_shape, geometry)
     bias = plan.array(plan.layout(w_shape[:1], (1,))) if with_bias else None
-    planes = w_shape[1] <= 3  # so few channels come as pictures are read
-    liked = contiguous if planes else channels_last, _free if w_shape[1] < FEW_CHANNELS else channels_last
+    few = geometry[3] == 1 and w_shape[1] < FEW_CHANNELS
+    planes = few and w_shape[1] <= 3  # so few channels come as pictures are read
+    liked = contiguous if planes else channels_last, _free if few else channels_last
     desc = _describe(plan, "backward_weights", (x.shape, w_shape, g.shape), geometry, *liked, bias)
     written = plan.output(target, desc, dnnl.QUERY_DIFF_WEIGHTS)
     arguments = {
@@ -221,11 +225,14 @@ def _free(shape):
     """The layout that the primitive likes best, to or from which the array is then reordered."""
 
 
-def _quickest(w_shape, y_shape):
-    """The layouts of input and output with which a convolution was the quickest."""
+def _quickest(w_shape, y_shape, groups):
+    """The layouts of input and output with which a convolution was the quickest.
+
+    oneDNN's kernels for a group to each channel want both channels last.
+    """
     if _deep(w_shape, y_shape):
         return _free, _free
-    return _free if w_shape[1] < FEW_CHANNELS else channels_last, channels_last
+    return _free if groups == 1 and w_shape[1] < FEW_CHANNELS else channels_last, channels_last
 
 
 def _deep(w_shape, y_shape):
