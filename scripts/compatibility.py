@@ -67,23 +67,23 @@ DIFFERENT = """
   `distributed.allow_pickle()`, or `DISTTORCH_ALLOW_PICKLE=1`. A rank has one device, so methods of process groups take
   lists of one tensor. A process group written in Python serves tensors of all devices, as tensors in host memory, and
   gets averages as sums of what was divided before. The gradient of a channels-last weight may be contiguous.
-- **Calls that do not fit** (random programs of collectives, messages, groups and stores were compared with Gloo): where
-  Gloo waits for its timeout, ends the process, reads memory that is not there or returns what was in it (shapes, dtypes,
-  lengths of lists or split sizes that differ between ranks), an exception is raised. Roots outside the group and lists
-  of a wrong length or shape raise ValueError, as with NCCL; Gloo RuntimeError. A backend that nobody knows raises
-  ValueError at once, in PyTorch AssertionError on those that will be in the group. A `reduce` leaves the other ranks'
-  tensors as they are; Gloo leaves parts of sums in them. Results of complex tensors are complex tensors
-  (`Work.result`), PyTorch's pairs of real numbers. What is wrong with an argument is said by the call itself, also
-  with `async_op`. A message and its receiver, and all tensors of a reduction, have one shape, not only as many elements.
-  Tensors that are not contiguous are what they are; Gloo refuses them, or takes and changes what lies between their
-  elements. Taken here and not by Gloo: empty messages, `split_group` and premultiplied sums on the CPU, objects from
-  anyone, names for a store's arguments. `distributed.nn.functional`
-  refuses gradients of reductions other than sums and averages, where PyTorch's are those of the sum; its broadcast
-  has a gradient in every group, PyTorch's where ranks have the same numbers as in the job.
-- **`DistributedDataParallel`** names a parameter that gets no gradient in the very backward, PyTorch in the next forward
-  (or never). Gradients are views of their buckets with every setting. A static graph may return dataclasses, and may
-  begin in `no_sync`. Reentrant checkpoints give parameters their gradients even if no input requires one, and take
-  keyword arguments; `checkpoint` without `use_reentrant` is not reentrant.
+- **Calls that do not fit** (random programs of collectives, messages, groups and stores were compared with Gloo):
+  where Gloo waits for its timeout, ends the process, reads memory that is not there or returns what was in it
+  (shapes, dtypes, lengths of lists or split sizes that differ between ranks), an exception is raised. Roots outside
+  the group and lists of a wrong length or shape raise ValueError, as with NCCL; Gloo RuntimeError. A backend that
+  nobody knows raises ValueError at once, in PyTorch AssertionError on those that will be in the group. A `reduce`
+  leaves the other ranks' tensors as they are; Gloo leaves parts of sums in them. Results of complex tensors are
+  complex tensors (`Work.result`), PyTorch's pairs of real numbers. What is wrong with an argument is said by the call
+  itself, also with `async_op`. A message and its receiver, and all tensors of a reduction, have one shape, not only
+  as many elements. Tensors that are not contiguous are what they are; Gloo refuses them, or takes and changes what
+  lies between their elements. Taken here and not by Gloo: empty messages, `split_group` and premultiplied sums on the
+  CPU, objects from anyone, names for a store's arguments. `distributed.nn.functional` refuses gradients of reductions
+  other than sums and averages, where PyTorch's are those of the sum; its broadcast has a gradient in every group,
+  PyTorch's where ranks have the same numbers as in the job.
+- **`DistributedDataParallel`** names a parameter that gets no gradient in the very backward, PyTorch in the next
+  forward (or never). Gradients are views of their buckets with every setting. A static graph may return dataclasses,
+  and may begin in `no_sync`. Reentrant checkpoints give parameters their gradients even if no input requires one, and
+  take keyword arguments; `checkpoint` without `use_reentrant` is not reentrant.
 - **`DistributedSampler`** counts epochs by itself until the program calls `set_epoch`.
 - **`hub.load`** reads a local folder (`source="local"`) and runs no code from the network.
 - **vmap** calls the function once for each entry.
