@@ -1,10 +1,12 @@
 """Checkpointing: the same gradients, the forward run twice, the same dropout."""
 
+import contextlib
+
 import pytest
 
 import disttorch
 from disttorch import nn
-from disttorch.utils.checkpoint import checkpoint, checkpoint_sequential
+from disttorch.utils.checkpoint import CheckpointError, checkpoint, checkpoint_sequential
 
 
 @pytest.mark.parametrize("use_reentrant", [True, False])
@@ -58,3 +60,114 @@ def test_sequential():
     wanted, x.grad = x.grad, None
     checkpoint_sequential(model, 2, x, use_reentrant=False).sum().backward()
     assert disttorch.allclose(x.grad, wanted)
+
+
+def squares(function):
+    """The gradients of a sum of squares through `function` and a layer, and how often the function was called."""
+    layer, x, calls = nn.Linear(3, 3), disttorch.arange(6.0).reshape(2, 3).requires_grad_(), []
+    with disttorch.no_grad():
+        layer.weight.copy_(disttorch.arange(9.0).reshape(3, 3).sin())
+        layer.bias.zero_()
+
+    def block(v):
+        calls.append(1)
+        return layer(v).tanh()
+
+    function(block, x)
+    return [x.grad, layer.weight.grad], len(calls)
+
+
+def plain(function, *args, **options):
+    return function(*args)
+
+
+def twice(run):
+    def steps(block, x):
+        loss = run(block, x).square().sum()
+        loss.backward(retain_graph=True)
+        loss.backward()
+
+    return steps
+
+
+def nested(run):
+    return lambda block, x: run(lambda v: run(block, v) * 2, x).square().sum().backward()
+
+
+def of_gradients(run):
+    def steps(block, x):
+        (g,) = disttorch.autograd.grad(run(block, x).sum(), x, create_graph=True)
+        g.square().sum().backward()
+
+    return steps
+
+
+@pytest.mark.parametrize(("program", "calls"), [(twice, 3), (nested, 2), (of_gradients, 3)])
+def test_the_graph_is_as_without_checkpoints(program, calls):
+    wanted, _ = squares(program(plain))
+    found, count = squares(program(lambda *a: checkpoint(*a, use_reentrant=False)))
+    assert all(disttorch.allclose(a, b) for a, b in zip(found, wanted, strict=True))
+    assert count == calls
+
+
+def test_a_block_is_computed_no_further_than_needed():
+    x, seen = disttorch.ones(2, requires_grad=True), []
+
+    def block(v):
+        seen.append("begun")
+        v = v.tanh()
+        seen.append("ended")
+        return v + 1
+
+    checkpoint(block, x, use_reentrant=False).sum().backward()
+    assert seen == ["begun", "ended", "begun"]
+
+
+def test_a_block_that_changes_is_refused():
+    x, calls = disttorch.ones(3, requires_grad=True), []
+
+    def other(v):
+        calls.append(1)
+        return v.tanh().sin() if len(calls) % 2 else v.tanh()
+
+    with pytest.raises(CheckpointError, match=r"(?s)A different number of tensors.*forward: 2.*recomputation: 1\."):
+        checkpoint(other, x, use_reentrant=False).sum().backward()
+
+    def shorter(v):
+        calls.append(1)
+        return v[len(calls) % 2 :].tanh()
+
+    with pytest.raises(CheckpointError, match="have different metadata than during the forward pass"):
+        checkpoint(shorter, x, use_reentrant=False).sum().backward()
+    with pytest.raises(ValueError, match="determinism_check should be one of"):
+        checkpoint(shorter, x, use_reentrant=False, determinism_check="bogus")
+    with pytest.raises(ValueError, match="only supported when use_reentrant=False"):
+        checkpoint(shorter, x, use_reentrant=True, debug=True)
+
+
+@pytest.mark.parametrize("use_reentrant", [True, False])
+def test_autocast_is_as_in_the_forward(use_reentrant):
+    layer, x = nn.Linear(64, 64), disttorch.randn(8, 64, requires_grad=True)
+    found = []
+    for run in (plain, checkpoint):
+        x.grad = None
+        with disttorch.autocast("cpu", dtype=disttorch.bfloat16):
+            y = run(lambda v: layer(layer(v)).tanh(), x, use_reentrant=use_reentrant)
+        y.float().square().sum().backward()
+        found.append(x.grad)
+    assert disttorch.equal(*found)
+
+
+def test_contexts_of_the_forward_and_of_the_second_time():
+    x, entered = disttorch.ones(2, requires_grad=True), []
+
+    @contextlib.contextmanager
+    def noted(name):
+        entered.append(name)
+        yield
+
+    contexts = lambda: (noted("forward"), noted("again"))  # noqa: E731
+    y = checkpoint(disttorch.tanh, x, use_reentrant=False, context_fn=contexts)
+    assert entered == ["forward"]
+    y.sum().backward()
+    assert entered == ["forward", "again"]
