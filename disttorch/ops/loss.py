@@ -9,6 +9,7 @@ from ..autograd.op import Op
 from ..autograd.variable import Tensor, wrap
 from ..dtypes import SCALAR_NAMES
 from ..kernels.portable.precision import in_float32
+from ..kernels.portable.scatter import positions
 from .arguments import need_floating, need_tensor
 from .dims import axis
 from .fused import fused
@@ -95,10 +96,19 @@ def _coefficients(x, target, weight, ignore_index, reduction):
     """Minus the derivative of the loss by each log-probability that is chosen: target's shape; and the divisor of a
     mean.
     """
+    if ignore_index is None:
+        index = target
+        coefficient = np.ones_like(x, shape=target.shape) if weight is None else weight[index]
+        return index, coefficient, coefficient.sum() if reduction == "mean" else None
     kept = target != ignore_index
     index = np.where(kept, target, 0).astype(np.int64)
     coefficient = kept.astype(x.dtype) if weight is None else weight[index] * kept
     return index, coefficient, coefficient.sum() if reduction == "mean" else None
+
+
+def _chosen(shape, index):
+    """Where in the flattened log-probabilities (N, C, *S) those of the classes `index` (N, *S) stand."""
+    return positions(np, shape, 1, np.expand_dims(index, 1)).squeeze(1)
 
 
 @in_float32
@@ -110,7 +120,7 @@ def _nll_forward(x, target, weight, ignore_index, reduction):
         loss = np.add.reduce(loss)
         return np.asarray(loss / x.dtype.type(target.size) if reduction == "mean" else loss, x.dtype)
     index, coefficient, total = _coefficients(x, target, weight, ignore_index, reduction)
-    loss = -np.take_along_axis(x, np.expand_dims(index, 1), 1).squeeze(1) * coefficient
+    loss = -np.ascontiguousarray(x).reshape(-1).take(_chosen(x.shape, index)) * coefficient
     if ignore_index is not None:
         loss[target == ignore_index] = 0
     if reduction == "none":
@@ -124,10 +134,10 @@ def _nll_forward(x, target, weight, ignore_index, reduction):
 def _nll_spread(g, target, weight, ignore_index, reduction, shape):
     """g (0-d or target's shape) -> (N, C, *S)."""
     index, coefficient, total = _coefficients(g, target, weight, ignore_index, reduction)
-    z = np.zeros_like(g, shape=shape)
+    z = np.zeros_like(g, shape=shape, order="C")
     with np.errstate(all="ignore"):
         values = -coefficient * (g if total is None else g / total)
-    np.put_along_axis(z, np.expand_dims(index, 1), np.expand_dims(values, 1), 1)
+    z.reshape(-1)[_chosen(shape, index)] = values
     return z
 
 

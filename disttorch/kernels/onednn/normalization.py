@@ -19,7 +19,8 @@ from disttorch.kernels.onednn.layouts import (
 
 FEW = 2048  # elements below which NumPy's own softmax with logarithms is as quick
 HANDFUL = 64  # elements up to which one call of NumPy's that sums exponentials in double precision is quickest
-IN_CACHE = 1 << 17  # elements that are still in the cache when they are read again
+SHORT = 64  # elements of a row up to which it is worth while to turn rows into columns
+IN_CACHE = 1 << 15  # elements that are still in the cache when they are read again
 
 
 class Normalization:
@@ -112,10 +113,11 @@ class Normalization:
         rows = np.ascontiguousarray(x).reshape(-1, x.shape[-1])
         y, ones = np.empty(rows.shape, FLOAT), np.ones(rows.shape[1], FLOAT)
         step = max(1, IN_CACHE // rows.shape[1])
+        powers = np.empty((min(step, len(rows)), rows.shape[1]), FLOAT)
         for i in range(0, len(rows), step):
             block, to = rows[i : i + step], y[i : i + step]
-            np.subtract(block, np.maximum.reduce(block, axis=1)[:, None], out=to)
-            to -= np.log(np.exp(to) @ ones)[:, None]
+            np.subtract(block, _largest(block)[:, None], out=to)
+            to -= np.log(np.exp(to, out=powers[: len(to)]) @ ones)[:, None]
         return y.reshape(x.shape)
 
     def softmax_and_log(self, x, index):
@@ -159,6 +161,13 @@ def _log_sum(x):
     """The logarithm of the sum of exponentials over the last axis, which stays, in float64; None if not finite."""
     total = np.logaddexp.reduce(x, -1, np.float64, None, True)
     return total if isfinite(sum(total.ravel().tolist())) else None
+
+
+def _largest(rows):
+    """The largest element of each row: NumPy reduces short rows at 0.15 µs each, and whole rows at once far quicker."""
+    if rows.shape[1] > SHORT or rows.size < FEW:
+        return np.maximum.reduce(rows, axis=1)
+    return np.maximum.reduce(np.ascontiguousarray(rows.T), axis=0)
 
 
 def _last_axis(x, axis):

@@ -2,7 +2,10 @@
 
 import numpy as np
 
+from disttorch.kernels.hushing import hushed
+from disttorch.kernels.portable.blocks import BLOCK
 from disttorch.kernels.portable.precision import in_float32
+from disttorch.kernels.portable.scatter import positions
 
 
 class Loss:
@@ -16,10 +19,14 @@ class Loss:
         sum of w[t_i] over the targets that are not ignored (NaN when there is none). ignore_index None: none is.
         """
         xp = self.xp
-        rows, flat = _rows(xp, logits), target.reshape(-1)  # (M, C), (M,)
         if weight is None and ignore_index is None and not label_smoothing and logits.size:
-            prob, log_prob = self.softmax_and_log(rows, flat)
-            return _plain_forward(xp, prob, log_prob, flat, reduction, target.shape, logits.shape)
+            if logits.ndim > 2:
+                prob, log_prob, at = self._planes_softmax_and_log(logits, target)
+            else:
+                prob, log_prob = self.softmax_and_log(logits, target)
+                at = xp.arange(target.size), target
+            return _plain_forward(xp, prob, log_prob, at, reduction, target, logits.shape)
+        rows, flat = _rows(xp, logits), target.reshape(-1)  # (M, C), (M,)
         log_prob = self.log_softmax_forward(rows, 1)
         kept = flat != ignore_index
         index = flat * kept  # an ignored target may lie outside the classes
@@ -44,6 +51,27 @@ class Loss:
                 loss = _divide(loss, divisor)
         return xp.asarray(loss), (log_prob, at, coefficient, kept, smooth, label_smoothing, divisor, logits.shape)
 
+    @hushed
+    def _planes_softmax_and_log(self, logits, target):
+        """Softmax over the channels of logits (N, C, *S), its logarithm for each target, and where in the flattened
+        softmax that target's probability stands.
+        """
+        xp = self.xp
+        x = logits.reshape(*logits.shape[:2], -1)
+        samples, classes, places = x.shape
+        y, log_prob = xp.empty(x.shape, x.dtype), xp.empty((samples, places), x.dtype)
+        at = positions(xp, x.shape, 1, target.reshape(samples, 1, places)).reshape(samples, places)
+        step = max(1, 4 * BLOCK // (classes * places))
+        for i in range(0, samples, step):
+            block = y[i : i + step]
+            xp.subtract(x[i : i + step], x[i : i + step].max(axis=1, keepdims=True), out=block)
+            chosen = y.reshape(-1)[at[i : i + step]]
+            xp.exp(block, out=block)
+            total = block.sum(axis=1)
+            block /= total[:, None]
+            xp.subtract(chosen, xp.log(total), out=log_prob[i : i + step])
+        return y, log_prob, at
+
     @in_float32
     def cross_entropy_backward(self, g, saved):
         """g: 0-d, or target's shape for reduction "none" -> gradient of the logits (N, C, *S)."""
@@ -67,21 +95,22 @@ class Loss:
         return _unrows(self.xp, gx, shape)
 
 
-def _plain_forward(xp, prob, loss, target, reduction, shape, logits_shape):
-    """Every target counts, and alike. loss: the logarithms of the targets' probabilities."""
-    at = xp.arange(target.size), target
+def _plain_forward(xp, prob, loss, at, reduction, target, logits_shape):
+    """Every target counts, and alike. loss: the logarithms of the targets' probabilities, which stand in prob `at`."""
     if reduction == "none":
-        return -loss.reshape(shape), (prob, at, 1, logits_shape)
+        return -loss.reshape(target.shape), (prob, at, 1, logits_shape)
     count = target.size if reduction == "mean" else 1
-    return xp.asarray(-xp.add.reduce(loss) / count), (prob, at, count, logits_shape)
+    return xp.asarray(-xp.add.reduce(loss, axis=None) / count), (prob, at, count, logits_shape)
 
 
 def _plain_backward(xp, g, prob, at, count, logits_shape):
     """(probability - 1 for the target, 0 for others) · g"""
     gx = prob.copy()
-    gx[at] -= 1
-    gx *= (g.reshape(-1, 1) if g.ndim else g) / count
-    return _unrows(xp, gx, logits_shape)
+    (gx.reshape(-1) if gx.ndim > 2 else gx)[at] -= 1
+    if g.ndim:
+        g = g.reshape(len(gx), 1, -1) if gx.ndim > 2 else g.reshape(-1, 1)
+    gx *= g / count
+    return gx.reshape(logits_shape)
 
 
 def _divide(a, b):
