@@ -39,8 +39,8 @@ def pieces(packed: np.ndarray, shapes: Sequence[tuple]) -> list[np.ndarray]:
     return [packed[end - size : end].reshape(shape) for end, size, shape in zip(ends, sizes, shapes, strict=True)]
 
 
-def broadcast_tensors(comm, tensors: Sequence[Tensor], src: int) -> None:
-    """Rank `src`'s tensors to all ranks of a `comm.Group`, in one message."""
+def broadcast_tensors(comm, tensors: Sequence[Tensor], src: int, noticed: bool = True) -> None:
+    """Rank `src`'s tensors to all ranks of a `comm.Group`, in one message; noticed: autograd hears of the change."""
     if comm.size == 1 or not tensors:
         return
     if comm.rank == src:
@@ -51,12 +51,13 @@ def broadcast_tensors(comm, tensors: Sequence[Tensor], src: int) -> None:
     start = 0
     for t in tensors:
         end = start + t._data.nbytes
-        put(t, packed[start:end].view(t._data.dtype).reshape(t._data.shape))
+        put(t, packed[start:end].view(t._data.dtype).reshape(t._data.shape), noticed)
         start = end
 
 
-def put(t: Tensor, array: np.ndarray) -> None:
+def put(t: Tensor, array: np.ndarray, noticed: bool = True) -> None:
     """Fill a tensor with a host array of its shape and dtype."""
     with devices.scope(t.device):
         t._data[...] = array if t.device.host else devices.to_device(array, devices.CPU, t.device)
-    counter(t)[0] += 1
+    if noticed:
+        counter(t)[0] += 1

@@ -77,6 +77,25 @@ def test_join_shares_the_buffers_of_the_last_rank_that_computes(shared):
     assert run_ranks(2, body) == ([6, 6] if shared else [2, 6])
 
 
+class Scaled(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Linear(1, 1)
+        self.register_buffer("scale", torch.full((1,), 2.0))
+
+    def forward(self, x):
+        return self.layer(x) * self.scale
+
+
+def test_two_forwards_may_save_a_buffer_before_one_backward():
+    def body(rank):
+        ddp, x = DistributedDataParallel(Scaled()), torch.full((1, 1), rank + 1.0)
+        (ddp(x) + ddp(x)).sum().backward()
+        return ddp.module.layer.weight.grad.item()
+
+    assert run_ranks(2, body) == [6, 6]
+
+
 class Heads(nn.Module):
     def __init__(self):
         super().__init__()

@@ -134,7 +134,7 @@ class DistributedDataParallel(Module, Joinable):
         elif syncing:
             self._value_check.step()
         if self.broadcast_buffers and self.require_forward_param_sync:
-            broadcast_tensors(self._comm, self.shared_buffers(), source)
+            self.share_buffers(source)
         if self.device_ids:
             inputs, kwargs = _moved(inputs, self.device), _moved(kwargs, self.device)
         output = self.module(*inputs, **kwargs)
@@ -213,6 +213,12 @@ class DistributedDataParallel(Module, Joinable):
         """The buffers that are, likewise."""
         ignored = getattr(self.module, "_ddp_params_and_buffers_to_ignore", ())
         return [buffer for name, buffer in self.module.named_buffers() if name not in ignored]
+
+    def share_buffers(self, source: int) -> None:
+        """Rank `source`'s buffers become all ranks'. What an earlier forward saved of them still counts as unchanged,
+        as it does on that rank.
+        """
+        broadcast_tensors(self._comm, self.shared_buffers(), source, noticed=False)
 
     @property
     def forward_sync_buffers(self) -> bool:

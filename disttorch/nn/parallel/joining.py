@@ -30,7 +30,7 @@ class ModelJoinHook(JoinHook):
             self._own = [None if g is None else g.clone() for g in gradients]
         source = self._agree(DONE)
         if self.model.broadcast_buffers and self.model.require_forward_param_sync:
-            broadcast_tensors(self.comm, self.model.shared_buffers(), source)
+            self.model.share_buffers(source)
         self.model.require_forward_param_sync = self._syncing
         if self._syncing:
             self.model.reducer.shadow()
