@@ -56,6 +56,7 @@ def init_process_group(
             owned.append(store)
         elif rank < 0 or world_size <= 0:
             raise AssertionError("world_size must be positive and rank must be non-negative if using store")
+        rank, world_size = integer(rank, "rank", "an int"), integer(world_size, "world_size", "an int")
         if not 0 <= rank < world_size:
             raise ValueError(f"rank must be between 0 and world_size - 1 = {world_size - 1}, got {rank}")
         me.made += 1
@@ -204,7 +205,7 @@ def new_subgroups(
     """Groups of `group_size` neighbouring ranks each (by default the ranks of one host); (this rank's, all)."""
     ranks = resolve(group).ranks
     total = len(ranks)
-    size = group_size or int(os.environ.get("LOCAL_WORLD_SIZE", total))
+    size = int(os.environ.get("LOCAL_WORLD_SIZE", total)) if group_size is None else group_size
     if size <= 0:
         raise ValueError(f"The arg 'group_size' ({size}) must be positive")
     if size > total:

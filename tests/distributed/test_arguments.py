@@ -153,6 +153,8 @@ def test_new_groups():
             dist.new_group([0.0])
         with pytest.raises(ValueError, match=r"Rank 1 has appeared in both subgroup \[0, 1\] and \[1\]"):
             dist.new_subgroups_by_enumeration([[0, 1], [1]])
+        with pytest.raises(ValueError, match=r"'group_size' \(0\) must be positive"):
+            dist.new_subgroups(0)
         for nothing in (None, [], [[]]):
             with pytest.raises(ValueError, match="'ranks_per_subgroup_list' cannot be empty"):
                 dist.new_subgroups_by_enumeration(nothing)
@@ -181,6 +183,12 @@ def test_reduce_ops_are_numbers():
     assert ReduceOp(ReduceOp.MAX) == ReduceOp.MAX
     with pytest.raises(TypeError, match="op must be a ReduceOp, got 'SUM'"):
         ReduceOp("SUM")
+
+
+def test_a_rank_is_an_int():
+    with pytest.raises(TypeError, match=r"rank must be an int, got float: 0\.5"):
+        dist.init_process_group("gloo", store=dist.HashStore(), rank=0.5, world_size=1)
+    assert not dist.is_initialized()
 
 
 def test_a_group_ends_once():
