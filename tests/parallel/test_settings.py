@@ -120,3 +120,18 @@ def test_power_sgd_with_an_epsilon_leaves_zeros():
         assert not any(p.any() for p in state.p_memory_dict[0])
 
     run_ranks(2, body)
+
+
+def test_synchronised_statistics_keep_their_digits_far_from_zero():
+    rng = np.random.default_rng(0)
+    whole = torch.from_numpy(rng.standard_normal((5, 3, 2)) + 1e6)
+    alone = nn.BatchNorm1d(3, dtype=torch.float64)
+    wanted = alone(whole)
+
+    def body(rank):
+        norm = nn.SyncBatchNorm(3, dtype=torch.float64)
+        share = slice(0, 1) if rank == 0 else slice(1, 5)
+        assert torch.allclose(norm(whole[share]), wanted[share], rtol=0, atol=1e-7)
+        assert torch.allclose(norm.running_var, alone.running_var, rtol=1e-8)
+
+    run_ranks(2, body)
