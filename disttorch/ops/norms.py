@@ -7,19 +7,21 @@ import numpy as np
 from .. import dtypes
 from ..autograd.inplace import write
 from ..autograd.op import Op
+from ..kernels.portable.blocks import summed_in_blocks
 from .arguments import need_tensor
 from .decomposition import svdvals
 from .dims import axes
 from .extremes import amax, amin
 from .pointwise import hushed, scalar_name
-from .reduction import _spread
+from .reduction import _spread, total
 
 
 @hushed
 def _length(a, order, dim, keepdim):
     if order == 2 and type(a) is np.ndarray and a.dtype.kind == "f" and a.itemsize > 2:
-        total = np.add.reduce(np.multiply(a, a), dim if a.ndim else None, None, None, keepdim and a.ndim > 0)
-        return np.asarray(np.sqrt(total))
+        if len(dim) == a.ndim and not keepdim:
+            return np.asarray(np.sqrt(summed_in_blocks(np.square, a)))
+        return np.asarray(np.sqrt(total(np.multiply(a, a), dim, keepdim and a.ndim > 0)))
     kind = a.real.dtype if a.dtype.kind == "c" else a.dtype
     size = np.abs(a.astype(np.float32) if a.dtype.itemsize == 2 else a)
     along = {"axis": dim if a.ndim else None, "keepdims": keepdim and a.ndim > 0}
@@ -41,12 +43,12 @@ def _length(a, order, dim, keepdim):
 def _length_rule(g, x, out, order, dim, keepdim):
     if order == 0:
         return None
+    if order == 2:
+        return x * _spread((g / out).masked_fill(out == 0, 0), x._data.shape, dim, keepdim)
     g, out = _spread(g, x._data.shape, dim, keepdim), _spread(out, x._data.shape, dim, keepdim)
     size = x.abs()
     if order == 1:
         return x.sgn() * g
-    if order == 2:
-        return x * (g / out).masked_fill(out == 0, 0)
     if abs(order) == math.inf:
         attained = (size == out) | (size.isnan() & out.isnan())
         count = attained.sum(dim, True) if x._data.ndim else attained.sum()

@@ -9,6 +9,7 @@ import numpy as np
 
 from .. import dtypes
 from ..autograd.inplace import write
+from ..autograd.mode import mode
 from ..autograd.op import Op
 from ..autograd.variable import wrap
 from ..kernels.portable.precision import in_float32
@@ -17,6 +18,7 @@ from .arithmetic import conj
 from .dims import axes
 from .pointwise import hushed
 
+LONG, SHORT = 1 << 13, 128  # elements from which, and of a row up to which, a product sums rows quicker than NumPy
 SMALL = 1 << 12  # elements up to which the price of NumPy's functions shows
 
 
@@ -49,6 +51,20 @@ def _pair(name, forward, rule):
     return [Op(f"{name}Backward{k}", forward, params=("x", "dim", "keepdim"), x=rule) for k in (0, 1)]
 
 
+def is_short(a, dim) -> bool:
+    """Whether it is rows of few elements that are summed: NumPy starts anew for each, a product with ones does not."""
+    if len(dim) != 1 or dim[0] != a.ndim - 1 or type(a) is not np.ndarray:
+        return False
+    return a.dtype == np.float32 and 0 < a.shape[-1] <= SHORT and a.flags.c_contiguous
+
+
+@hushed
+def row_sums(a, keepdim):
+    """Sums over the last axis."""
+    sums = a.reshape(-1, a.shape[-1]) @ np.ones(a.shape[-1], a.dtype)
+    return sums.reshape((*a.shape[:-1], 1) if keepdim else a.shape[:-1])
+
+
 def _total(a, axis, keepdims, dtype):
     return a.sum(axis=axis, keepdims=keepdims, dtype=dtype)
 
@@ -58,6 +74,8 @@ _total_of_others = _accumulated(_total)
 
 def total(a, dim, keepdim):
     """The sum, in the array's dtype."""
+    if a.size >= LONG and is_short(a, dim):
+        return row_sums(a, keepdim)
     if type(a) is np.ndarray and a.dtype.kind in "fc" and a.itemsize > 2:
         return np.add.reduce(a, dim if a.ndim else None, None, None, keepdim)
     return _total_of_others(a, dim, keepdim)
@@ -104,6 +122,8 @@ _average_of_others = _accumulated(_average)
 
 
 def _mean_forward(a, dim, keepdim):
+    if a.size >= LONG and is_short(a, dim):
+        return row_sums(a, keepdim) / a.dtype.type(a.shape[-1])
     if type(a) is np.ndarray and a.dtype.kind == "f" and a.itemsize > 2 and a.size:
         sums = np.add.reduce(a, dim if a.ndim else None, None, None, keepdim)
         return sums / sums.dtype.type(_count(a.shape, dim))
@@ -113,7 +133,7 @@ def _mean_forward(a, dim, keepdim):
 _mean, _mean_over = _pair(
     "Mean",
     _mean_forward,
-    lambda g, x_shape, dim, keepdim: _spread(g, x_shape, dim, keepdim) / _count(x_shape, dim),
+    lambda g, x_shape, dim, keepdim: _spread(g / _count(x_shape, dim), x_shape, dim, keepdim),
 )
 
 
@@ -150,8 +170,11 @@ def nanmean(input, dim=None, keepdim=False, *, dtype=None, out=None):
 
 def _variance_rule(g, x, dim, correction, keepdim):
     freedom = max(_count(x._data.shape, dim) - correction, 0)
-    g = _spread(g, x._data.shape, dim, keepdim)
-    return g * (2.0 / freedom if freedom else math.nan) * (x - x.mean(dim, True))
+    g = _spread(g * (2.0 / freedom if freedom else math.nan), x._data.shape, dim, keepdim)
+    centred = x - x.mean(dim, True)
+    if mode.grad or centred.dtype is not g.dtype:
+        return g * centred
+    return centred.mul_(g)
 
 
 @hushed
@@ -163,9 +186,14 @@ def _small_variance(a, dim, correction, keepdim):
     return np.asarray(total / a.dtype.type(max(count - correction, 0)))
 
 
+@hushed
 def _variance(a, dim, correction, keepdim):
     if type(a) is np.ndarray and a.dtype.kind == "f" and a.itemsize > 2 and 0 < a.size < SMALL:
         return _small_variance(a, dim, correction, keepdim)
+    if a.size >= LONG and is_short(a, dim):
+        centred = a - row_sums(a, True) / a.dtype.type(a.shape[-1])
+        centred *= centred
+        return row_sums(centred, keepdim) / a.dtype.type(max(a.shape[-1] - correction, 0))
     wide = a.astype(np.float32) if a.dtype.itemsize == 2 else a
     with np.errstate(all="ignore"):
         centred = wide - np.mean(wide, axis=dim if a.ndim else None, keepdims=True)
