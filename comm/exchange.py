@@ -158,10 +158,10 @@ class MessageEngine:
         """inputs: n arrays on rank `src`, none elsewhere."""
         self._begin(patient)
         self._give(call, deadline, dict(enumerate(inputs)))
-        if self.rank == src:
-            output[...] = inputs[src]
         self._take(call, deadline, {} if self.rank == src else {src: output})
         self._flush(call, deadline)
+        if self.rank == src:
+            output[...] = inputs[src]  # last, while the others work on theirs
 
     def reduce_scatter(
         self, call: Call, deadline: Deadline, patient: bool, output: np.ndarray, inputs: Sequence[np.ndarray], op: str

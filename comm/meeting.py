@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 import msgpack
 
 from . import clock, liveness, memory, security
+from .attended import AttendedPointToPoint
 from .board import Board, ThreadBoard, board_size
 from .direct import DirectEngine
 from .errors import CommError, PeerLost, StoreError, StoreTimeout
@@ -27,6 +28,7 @@ from .interfaces import own_address
 from .liveness import Monitor
 from .memory import Segment
 from .p2p import PointToPoint
+from .parcels import ParcelMail
 from .rings import RingMail, rings_size
 from .solo import SoloEngine
 from .store import PrefixStore, Store, rooted
@@ -213,7 +215,11 @@ class _Meeting:
             mails = sockets = self._mails("messages", "collectives", *["leaders"] * grouped)
             everyone = MessageEngine(self.rank, self.size, Mailbox(mails[1], self._watch))
             engine = self._hierarchy(hosts, sockets[2], everyone) if grouped else everyone
-        p2p = PointToPoint(self.rank, self.size, mails[0], self._watch, departed)
+        p2p: PointToPoint
+        if isinstance(messages := mails[0], ParcelMail):
+            p2p = AttendedPointToPoint(self.rank, self.size, messages, self._watch, departed)
+        else:
+            p2p = PointToPoint(self.rank, self.size, messages, self._watch, departed)
         self.made = Group(
             self.rank, self.size, [card.host for card in self.cards], engine, p2p, kind=kind, timeout=self.timeout,
             watch=self._check, split=self._split, allocate=allocate,
@@ -300,10 +306,10 @@ class _Meeting:
 
     def _mail(self, purpose: str, host: str, secret: bytes | None) -> SocketMail:
         mail: SocketMail
-        if secret is not None or purpose == "messages":  # which must move while their ranks do something else
+        if secret is not None:
             mail = ZmqMail(self.rank, self.size, self.token, host, secret)
         else:
-            mail = TcpMail(self.rank, self.size, self.token, host)
+            mail = (ParcelMail if purpose == "messages" else TcpMail)(self.rank, self.size, self.token, host)
         self._undo.callback(mail.close)
         return mail
 

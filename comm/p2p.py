@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
 from . import clock
 from .call import Call, describe
 from .errors import CollectiveMismatch, CommError, GroupClosed, MessageError, departed
+from .parcels import Parcel
 from .transport import SLICE, Mail, Mailbox, Message
 from .wire import DATA, GOODBYE, MAX_WORDS, NONSENSE, Header
 from .work import Work
@@ -35,12 +38,17 @@ class Receive(Work):
         header, size = message.header, message.data.size
         if self._first is None:
             self._first = header
-            if header.mark != self.call.fingerprint:
+            if header.mark != self.call.fingerprint or header.total != self.array.size:
+                if isinstance(message.data, Parcel):
+                    message.data.discard()
                 calls = {header.sender: "sends " + describe(header.mark, header.place)}
                 calls[self._owner.rank] = "receives " + str(self.call)
                 detail = "a message and its receiver differ in dtype or shape"
                 self.complete(None, CollectiveMismatch(calls, detail))
                 return
+        if isinstance(message.data, Parcel):
+            message.data.land(self.array, lambda: self.complete(header.sender))
+            return
         message.copy(self.array[header.offset : header.offset + size])
         self._filled += size
         if self._filled == self.array.size:
@@ -52,12 +60,16 @@ class Receive(Work):
         return self._ended
 
     def _finish(self, timeout: float | None) -> None:
+        if self._ended:
+            return
         limit = self._deadline if timeout is None else clock.Deadline(timeout, f"waiting for {self.call}")
         missing = () if self.src is None else (f"rank {self.src}",)
-        while not self._ended:
-            if not self._owner.progress(limit.remaining(SLICE)) and not self._ended:
-                self._owner.watch_for(self.src)
-                limit.check(missing)
+        with self._owner.attending:
+            while not self._ended:
+                if not self._owner.progress(limit.remaining(SLICE)) and not self._ended:
+                    self._owner.watch_for(self.src)
+                if not self._ended:
+                    limit.check(missing)
 
 
 class Send(Work):
@@ -66,28 +78,33 @@ class Send(Work):
     def __init__(self, owner: PointToPoint, call: Call, dst: int, tickets: list, limit: float):
         super().__init__(call.name)
         self.dst, self._owner, self._tickets = dst, owner, tickets
-        self._deadline = clock.Deadline(limit, call)
+        if tickets:
+            self._deadline = clock.Deadline(limit, call)
         self.is_completed()
 
     def is_completed(self) -> bool:
-        if not self._ended and all(ticket.done for ticket in self._tickets):
+        if not self._ended and (not self._tickets or all(ticket.done for ticket in self._tickets)):
             self.complete()
         return self._ended
 
     def _finish(self, timeout: float | None) -> None:
+        if self._ended:
+            return
         limit = self._deadline if timeout is None else clock.Deadline(timeout, f"waiting for {self.name}")
-        while not self.is_completed():
-            if not self._owner.progress(0.0):  # whoever sends to us may wait for that before it receives
+        with self._owner.attending:
+            while not self.is_completed():
                 ticket = next((ticket for ticket in self._tickets if not ticket.done), None)
-                if ticket is not None:
-                    self._owner.mailbox.mail.wait_ticket(ticket, limit.remaining(SLICE))
+                moved = ticket is None or self._owner.progress_sending(ticket, limit.remaining(SLICE))
                 if not self.is_completed():
-                    self._owner.watch_for(self.dst)
+                    if not moved:
+                        self._owner.watch_for(self.dst)
                     limit.check((f"rank {self.dst}",))
 
 
 class PointToPoint:
     """The messages of one rank. Threads may share it."""
+
+    attending: Any = contextlib.nullcontext()  # entered by whoever waits
 
     def __init__(
         self,
@@ -134,6 +151,13 @@ class PointToPoint:
                 self.mailbox.keep()
             return came
 
+    def progress_sending(self, ticket: Any, seconds: float) -> bool:
+        """`progress`, but without waiting; if nothing comes, wait for the ticket of a send."""
+        if self.progress(0.0):  # whoever sends to us may wait for that before it receives
+            return True
+        self.mailbox.mail.wait_ticket(ticket, seconds)
+        return False
+
     def _fresh(self, header: Header) -> bool:
         """False for a message that has come before: a sender's numbers, and its offsets within one, only grow."""
         if header.kind == DATA:
@@ -146,9 +170,7 @@ class PointToPoint:
     def _match(self) -> bool:
         moved = False
         while (notice := self.mailbox.pop(lambda h: h.kind == GOODBYE)) is not None:
-            self._gone[notice.header.sender] = notice.header.place.decode(errors="replace")
-        while (notice := self.mailbox.pop(lambda h: h.kind == NONSENSE)) is not None:
-            self._senseless[notice.header.sender] = notice.header.place.decode()
+            self._note(notice.header)
         for work in list(self._posted):
             while not work._ended and (message := self.mailbox.pop(work.wants)) is not None:
                 work.accept(message)
@@ -156,6 +178,13 @@ class PointToPoint:
             if work._ended:
                 self._posted.remove(work)
         return moved
+
+    def _note(self, header: Header) -> None:
+        """Remember what a message that is none for a receive says."""
+        if header.kind == GOODBYE:
+            self._gone[header.sender] = header.place.decode(errors="replace")
+        elif header.kind == NONSENSE:
+            self._senseless[header.sender] = header.place.decode()
 
     def watch_for(self, src: int | None) -> None:
         """Raise if `src` (None: anyone) cannot send any more."""
@@ -192,5 +221,6 @@ class PointToPoint:
         """Close the mail; posted receives fail."""
         self.mailbox.close()
         for work in self._posted:
-            work.complete(None, GroupClosed("the group was closed"))
+            if not work.ended:
+                work.complete(None, GroupClosed("the group was closed"))
         self._posted.clear()

@@ -178,13 +178,16 @@ class TcpMail(Mail):
                 header = wire.decode(self.token, head, payload.size, self.size)
                 if header.sender != inbox.peer:
                     raise MessageError(f"a message of rank {header.sender} from rank {inbox.peer}")
-                self._came.append(Message(header, payload))
+                self._hand_on(header, payload)
         except MessageError as error:  # what follows cannot be understood any more
             self._drop()
             inbox.ended = True
             self._came.append(self._nonsense(inbox, error))
         if inbox.ended:
             self._poll.unregister(inbox.sock)
+
+    def _hand_on(self, header: Header, payload: np.ndarray) -> None:
+        self._came.append(Message(header, payload))
 
     def _nonsense(self, inbox: Inbox, error: MessageError) -> Message:
         """What tells whoever waits for a rank that it sent what is no message."""
@@ -257,12 +260,16 @@ class TcpMail(Mail):
 
     def settle(self) -> None:
         limit = clock.Deadline(LINGER / 1000, "the last messages")
-        messages = [out for (_, use), out in list(self._outgoing.items()) if use == MESSAGES]
-        while any(out.parts for out in messages) and limit.remaining():
+        last = self._last()
+        while any(out.parts for out in last) and limit.remaining():
             with self._sending:
-                moved = sum(out.push() for out in messages)
+                moved = sum(out.push() for out in last)
             if not moved:
                 clock.sleep(PAUSE)
+
+    def _last(self) -> list[Outgoing]:
+        """The connections to which `settle` gives a moment."""
+        return [out for (_, use), out in list(self._outgoing.items()) if use == MESSAGES]
 
     def close(self) -> None:
         self.settle()

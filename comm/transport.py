@@ -39,7 +39,7 @@ class Message(NamedTuple):
     """A header and its payload, as flat uint8, or what copies that."""
 
     header: Header
-    data: np.ndarray | Distant
+    data: np.ndarray | Distant | Any  # Any: a Parcel
 
     def copy(self, out: np.ndarray) -> None:
         """Put the payload into `out`."""
@@ -289,6 +289,14 @@ class Mailbox:
     def waiting(self) -> bool:
         """True if messages have arrived that nobody has taken."""
         return bool(self._arrived)
+
+    def kept(self) -> int:
+        """Bytes of the messages that have arrived and nobody has taken, as far as they are here."""
+        return sum(getattr(message.data, "kept", message.data.size) for message in self._arrived)
+
+    def put(self, message: Message) -> None:
+        """Keep a message that nobody wants yet."""
+        self._arrived.append(message)
 
     def has(self, wanted: Callable[[Header], bool]) -> bool:
         """True if a message that is `wanted` has arrived."""

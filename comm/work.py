@@ -44,6 +44,11 @@ class Work:
         finally:
             ended()
 
+    @property
+    def ended(self) -> bool:
+        """`is_completed`, as far as it is known without doing anything for it."""
+        return self._ended
+
     def is_completed(self) -> bool:
         """True once the operation has ended, well or not. Does not wait."""
         return self._ended

@@ -78,13 +78,18 @@ for size in (10, 100_000, 3_000_000):
     total = np.full(size, rank + 1.0, np.float32)
     group.all_reduce(total)
     assert (total == n * (n + 1) / 2).all()
+    work = group.irecv(total, rank ^ 1)
+    group.send(np.full(size, rank, np.float32), rank ^ 1)
+    work.wait()
+    assert (total == rank ^ 1).all()
 mail = (group._engine.everyone if hasattr(group._engine, "everyone") else group._engine).mailbox.mail
 print(f"rank {rank} sums over {group.kind} as {type(group._engine).__name__}, reached at {mail.address}", flush=True)
 print(type(mail).__name__, flush=True)
 if len(sys.argv) > 5:
     try:
-        while True:
+        while sys.argv[5] == "on":
             group.all_reduce(total)
+        group.recv(total, rank ^ 1)
     except comm.CommError as error:
         print(f"{type(error).__name__}: {error}", flush=True)
 group.close()
@@ -178,9 +183,10 @@ def test_no_secret_no_network(hosts):
     assert "SecurityError" in finish(ranks)[0]
 
 
+@pytest.mark.parametrize("act", ["on", "receive"])
 @pytest.mark.parametrize("secret", ["s" * 32, None], ids=["encrypted", "open"])
-def test_cut_link(hosts, secret):
-    ranks = start(hosts, [0, 1], "on", secret=secret)
+def test_cut_link(hosts, secret, act):
+    ranks = start(hosts, [0, 1], act, secret=secret)
     try:
         first = [rank.stdout.readline() for rank in ranks]
         sh("ip", "-n", hosts[1][0], "link", "set", hosts[1][1], "down")
