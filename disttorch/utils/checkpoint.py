@@ -93,8 +93,8 @@ class _Enough(Exception):
 class _Block:
     """What the nodes of one checkpointed call saved: by number, to be computed again when the first is read."""
 
-    def __init__(self, function: Callable, args: tuple, preserve: bool, context: Any, checked: bool):
-        self._function, self._context, self._checked = function, context, checked
+    def __init__(self, function: Callable, args: tuple, preserve: bool, context: Any, checked: bool, early_stop: bool):
+        self._function, self._context, self._checked, self._early_stop = function, context, checked, early_stop
         self._state, self._dtypes = random.get_rng_state() if preserve else None, autocasting.dtypes
         self._args = [None if isinstance(a, Tensor) else a for a in args]
         self._places = [i for i, a in enumerate(args) if isinstance(a, Tensor)]
@@ -121,7 +121,7 @@ class _Block:
             for manager in (*as_before, saved_tensors_hooks(self._keep, lambda t: t)):
                 stack.enter_context(manager)
             self._function(*args)
-        if len(self._again) < len(self._saved):
+        if len(self._again) != len(self._saved):
             raise CheckpointError(
                 "torch.utils.checkpoint: A different number of tensors was saved during the original forward and "
                 f"recomputation.\nNumber of tensors saved during forward: {len(self._saved)}\n"
@@ -130,14 +130,15 @@ class _Block:
 
     def _keep(self, t: Tensor) -> Tensor:
         number, kept = len(self._again), t.detach()
-        if self._checked and (now := (t.shape, t.dtype, t.device)) != self._saved[number]:
+        before = self._saved[number] if number < len(self._saved) else None
+        if self._checked and before and (now := (t.shape, t.dtype, t.device)) != before:
             raise CheckpointError(
                 "torch.utils.checkpoint: Recomputed values for the following tensors have different metadata than "
-                f"during the forward pass.\ntensor at position {number}:\nsaved metadata: {self._saved[number]}\n"
+                f"during the forward pass.\ntensor at position {number}:\nsaved metadata: {before}\n"
                 f"recomputed metadata: {now}"
             )
         self._again[number] = kept
-        if len(self._again) == len(self._saved):
+        if self._early_stop and len(self._again) == len(self._saved):
             raise _Enough
         return kept
 
@@ -149,6 +150,7 @@ def checkpoint(
     context_fn: Callable[[], tuple] | None = None,
     determinism_check: str = "default",
     debug: bool = False,
+    early_stop: bool = True,
     preserve_rng_state: bool = True,
     **kwargs: Any,
 ) -> Any:
@@ -157,9 +159,9 @@ def checkpoint(
     use_reentrant: compute its gradients in a backward of its own, one level deep, as older programs want; at least one
     input tensor, or a parameter that the function uses, must then require a gradient. preserve_rng_state: dropout and
     the like draw the same numbers again. context_fn: gives two context managers, for the forward and for the time it is
-    computed again. determinism_check: "default", or "none" to let the shapes and dtypes differ then. debug is without
-    effect. Raises ValueError for options that do not go together; in backward, CheckpointError if the function saves
-    something else than the first time.
+    computed again. determinism_check: "default", or "none" to let the shapes and dtypes differ then. early_stop: go no
+    further than is needed then. debug is without effect. Raises ValueError for options that do not go together; in
+    backward, CheckpointError if the function saves something else than the first time.
     """
     if determinism_check not in ("default", "none"):
         raise ValueError(f"determinism_check should be one of ['default', 'none'], but got {determinism_check}")
@@ -176,7 +178,7 @@ def checkpoint(
         with forward:
             return function(*args, **kwargs)
     named = lambda *given: function(*given, **kwargs)  # noqa: E731
-    block = _Block(named, args, preserve_rng_state, again, determinism_check == "default")
+    block = _Block(named, args, preserve_rng_state, again, determinism_check == "default", early_stop)
     with forward, saved_tensors_hooks(block.pack, block.unpack):
         return function(*args, **kwargs)
 

@@ -121,6 +121,8 @@ def test_a_block_is_computed_no_further_than_needed():
 
     checkpoint(block, x, use_reentrant=False).sum().backward()
     assert seen == ["begun", "ended", "begun"]
+    checkpoint(block, x, use_reentrant=False, early_stop=False).sum().backward()
+    assert seen[3:] == ["begun", "ended", "begun", "ended"]
 
 
 def test_a_block_that_changes_is_refused():
@@ -139,6 +141,9 @@ def test_a_block_that_changes_is_refused():
 
     with pytest.raises(CheckpointError, match="have different metadata than during the forward pass"):
         checkpoint(shorter, x, use_reentrant=False).sum().backward()
+    calls[:] = [1]
+    with pytest.raises(CheckpointError, match=r"(?s)forward: 1.*recomputation: 2\."):
+        checkpoint(other, x, use_reentrant=False, early_stop=False).sum().backward()
     with pytest.raises(ValueError, match="determinism_check should be one of"):
         checkpoint(shorter, x, use_reentrant=False, determinism_check="bogus")
     with pytest.raises(ValueError, match="only supported when use_reentrant=False"):
