@@ -11,9 +11,12 @@ import numpy as np
 
 from .. import dtypes
 from ..autograd.op import Op
+from ..kernels.blas import is_finite
+from ..kernels.hushing import hushed
 from .arguments import need_tensor
 from .byte_resampling import resampled_bytes
 
+LARGE, DENSE = 1 << 14, 64  # elements from which, and an axis's for each tap up to which, a product is quickest
 KEYS_CUBIC = -0.75  # the slope of bicubic interpolation's kernel; -0.5 with antialiasing (Keys, 1981)
 
 
@@ -22,7 +25,15 @@ class Table:
 
     def __init__(self, size: int, index, weight):
         self.size, self.index, self.weight = size, index, weight  # (out, taps) both; weight None: one tap of weight 1
-        self._transposed = None
+        self._transposed = self._matrix = None
+
+    def matrix(self, dtype):
+        """The weights as (out, size)."""
+        if self._matrix is None or self._matrix.dtype != dtype:
+            matrix = np.zeros((len(self.index), self.size))
+            np.add.at(matrix, (np.arange(len(self.index))[:, None], self.index), self.weight)
+            self._matrix = matrix.astype(dtype)
+        return self._matrix
 
     def transposed(self) -> "Table":
         """For each input element, the outputs that it goes into."""
@@ -41,9 +52,20 @@ class Table:
         return self._transposed
 
 
+def _is_plain(x) -> bool:
+    """Whether a product with zeros is 0 in it: finite floats in an array as BLAS takes it."""
+    return type(x) is np.ndarray and x.dtype == np.float32 and x.flags.c_contiguous and is_finite(x)
+
+
+@hushed
 def _resampled(x, axis, table):
     if table.weight is None:
         return np.take(x, table.index[:, 0], axis)
+    if x.size >= LARGE and table.size <= DENSE * table.index.shape[1] and _is_plain(x):
+        if axis == x.ndim - 1:
+            return np.matmul(x.reshape(-1, table.size), table.matrix(x.dtype).T).reshape(*x.shape[:-1], -1)
+        planes = np.matmul(table.matrix(x.dtype), x.reshape(math.prod(x.shape[:axis]), table.size, -1))
+        return planes.reshape(*x.shape[:axis], -1, *x.shape[axis + 1 :])
     shape = (-1, *(1,) * (x.ndim - 1 - axis))
     weight = table.weight.astype(x.dtype)
     y = np.take(x, table.index[:, 0], axis) * weight[:, 0].reshape(shape)
