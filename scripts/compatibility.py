@@ -83,7 +83,8 @@ DIFFERENT = """
 - **`DistributedDataParallel`** names a parameter that gets no gradient in the very backward, PyTorch in the next
   forward (or never). Gradients are views of their buckets with every setting. A static graph may return dataclasses,
   and may begin in `no_sync`. Reentrant checkpoints give parameters their gradients even if no input requires one, and
-  take keyword arguments; `checkpoint` without `use_reentrant` is not reentrant.
+  take keyword arguments; `checkpoint` without `use_reentrant` is not reentrant. A rank without batches in `Join([model,
+  optimizer])` updates its share of a ZeroRedundancyOptimizer by the others' average, PyTorch's by its last gradient.
 - **`DistributedSampler`** counts epochs by itself until the program calls `set_epoch`.
 - **`hub.load`** reads a local folder (`source="local"`) and runs no code from the network.
 - **vmap** calls the function once for each entry.

@@ -166,6 +166,39 @@ def averaged_flat(_, bucket):
     return done
 
 
+@pytest.mark.parametrize(
+    ("answer", "got"), [(lambda b: torch.zeros(3), "a tensor of 3"), (lambda b: [b.buffer()], "list")]
+)
+def test_a_hook_that_answers_something_else_is_refused(answer, got):
+    def hook(_, bucket):
+        done = Future()
+        done.set_result(answer(bucket))
+        return done
+
+    def body(rank):
+        ddp = DistributedDataParallel(nn.Linear(2, 2))
+        ddp.register_comm_hook(None, hook)
+        with pytest.raises(RuntimeError, match=f"a tensor of the bucket's 6 elements, but got {got}"):
+            ddp(torch.ones(1, 2)).sum().backward()
+
+    run_ranks(2, body)
+
+
+def test_a_hook_may_answer_in_another_shape():
+    def hook(_, bucket):
+        done = Future()
+        done.set_result(bucket.buffer().reshape(3, 2) * 2)
+        return done
+
+    def body(rank):
+        ddp = DistributedDataParallel(nn.Linear(2, 2))
+        ddp.register_comm_hook(None, hook)
+        ddp(torch.ones(1, 2)).sum().backward()
+        return ddp.module.weight.grad.tolist()
+
+    assert run_ranks(2, body) == [[[2, 2], [2, 2]]] * 2
+
+
 @pytest.mark.parametrize("hook", [averaged_flat, default_hooks.allreduce_hook])
 def test_a_hook_finds_no_gaps_between_gradients(hook):
     def body(rank):

@@ -291,9 +291,13 @@ class Reducer:
         futures, self._futures = self._futures, []
         for bucket, future in zip(self.buckets, futures, strict=True):
             value = future.wait()
+            size = bucket.buffer._data.size
+            if not isinstance(value, Tensor) or value._data.size != size:
+                got = f"a tensor of {value._data.size}" if isinstance(value, Tensor) else type(value).__name__
+                self._fail(f"callback must return a Future of a tensor of the bucket's {size} elements, but got {got}")
             if value._data is not bucket.buffer._data:
                 with scope(bucket.device):
-                    bucket.buffer._data[...] = value._data
+                    bucket.buffer._data[...] = value._data.reshape(-1)
             bucket.changed()
 
     def shadow(self) -> None:
