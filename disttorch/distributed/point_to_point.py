@@ -13,6 +13,13 @@ def _check_other(group: ProcessGroup, peer: int | None, name: str) -> None:
         raise ValueError(f"Invalid {name} rank: {name} rank should not be the same as the rank of the current process.")
 
 
+def _nonnegative(tag: Any) -> int:
+    number = integer(tag, "tag", "an int")
+    if number < 0:
+        raise RuntimeError(f"Tag must be nonnegative, got {number}")
+    return number
+
+
 def isend(tensor, dst=None, group=None, tag=0, group_dst=None):
     """Start sending; leave `tensor` alone until the handle's `wait()`."""
     check_tensor(tensor, "tensor")
@@ -21,7 +28,7 @@ def isend(tensor, dst=None, group=None, tag=0, group_dst=None):
     g, loan = resolve(group), _Loan()
     peer = root_of(g, dst, group_dst, "dst")
     _check_other(g, peer, "destination")
-    number = integer(tag, "tag", "an int")
+    number = _nonnegative(tag)
     return Work([g.comm.isend(loan.read(tensor, "tensor"), peer, number)], loan.settle)
 
 
@@ -33,7 +40,7 @@ def irecv(tensor, src=None, group=None, tag=0, group_src=None):
     g, loan = resolve(group), _Loan()
     peer = None if src is None and group_src is None else root_of(g, src, group_src, "src")
     _check_other(g, peer, "source")
-    number = integer(tag, "tag", "an int")
+    number = _nonnegative(tag)
     return Work([g.comm.irecv(loan.write(tensor, "tensor", fresh=True), peer, number)], loan.settle)
 
 
@@ -90,7 +97,8 @@ def batch_isend_irecv(p2p_op_list: Sequence[P2POp]) -> list[Work]:
     """Start several sends and receives of one group; a handle for each, none outside the group. What a rank sends to
     itself is taken by its receives from itself, in order; ValueError if these are not as many.
     """
-    if not p2p_op_list or not all(isinstance(p, P2POp) for p in p2p_op_list):
+    listed = isinstance(p2p_op_list, list | tuple)
+    if not listed or not p2p_op_list or not all(isinstance(p, P2POp) for p in p2p_op_list):
         raise ValueError("Invalid ``p2p_op_list``. Each op is expected to be of type ``torch.distributed.P2POp``.")
     if any(p.group != p2p_op_list[0].group for p in p2p_op_list):
         raise ValueError("All ops need to use the same group.")

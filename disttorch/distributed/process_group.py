@@ -199,7 +199,7 @@ def get_process_group_ranks(group: ProcessGroup | None = None) -> list[int]:
 def get_global_rank(group: ProcessGroup, group_rank: int) -> int:
     """The number in the job of the group's rank `group_rank`."""
     ranks = resolve(group).ranks
-    if not 0 <= group_rank < len(ranks):
+    if group_rank not in range(len(ranks)):
         raise ValueError(f"Group rank {group_rank} is not part of group {group}")
     return ranks[group_rank]
 

@@ -114,6 +114,10 @@ def test_roots_and_tags():
             dist.broadcast(ONE, group_src=disttorch.ones(2))
         with pytest.raises(TypeError, match="tag must be an int, got str"):
             dist.isend(ONE, 1 - rank, tag="a")
+        with pytest.raises(RuntimeError, match="Tag must be nonnegative, got -1"):
+            dist.irecv(ONE, 1 - rank, tag=-1)
+        with pytest.raises(ValueError, match="Group rank None is not part of group"):
+            dist.get_global_rank(dist.group.WORLD, None)
         x = disttorch.full((2,), float(rank))
         dist.broadcast(x, np.int64(1))
         dist.broadcast(x, disttorch.tensor(1))
@@ -172,6 +176,9 @@ def test_messages_are_checked_as_they_are_described():
         with pytest.raises(ValueError, match="Can't specify both"):
             dist.P2POp(dist.isend, ONE, 1, None, 0, 1)
         message = dist.P2POp(dist.isend, ONE, group=pair, group_peer=0)
+        for none in (message, [], None, [message, 1]):
+            with pytest.raises(ValueError, match="Invalid ``p2p_op_list``"):
+                dist.batch_isend_irecv(none)
         assert (message.peer, message.group_peer, message.group, message.tag) == (1, 0, pair, 0)
         assert repr(message).startswith(f"P2POp(isend pg={pair.group_name}, group_src={1 - rank}, group_dst=0,")
 
