@@ -11,7 +11,7 @@ from .dims import axes, axis
 from .matmul import kernels_of
 from .named import named, pair, with_node
 from .pointwise import hushed
-from .reduction import _reduce, _spread
+from .reduction import LONG, _reduce, _spread, is_short, row_extremes
 from .scatter import _along, _gather, _take_along
 
 FEW = 1 << 10  # elements below which NumPy's methods find an extreme's place the fastest
@@ -33,6 +33,9 @@ def _extreme_forward(function, ufunc):
     reduce = hushed(ufunc.reduce)
 
     def forward(a, dim, keepdim):
+        if a.size >= LONG and is_short(a, dim):
+            found = hushed(row_extremes)(ufunc, a)
+            return found[..., None] if keepdim else found
         if a.size and type(a) is np.ndarray and a.dtype.kind in "fiu":
             return reduce(a, dim if a.ndim else None, None, None, keepdim and a.ndim > 0)
         if a.size == 0 and any(a.shape[d] == 0 for d in dim):

@@ -12,6 +12,7 @@ from ..autograd.inplace import write
 from ..autograd.mode import mode
 from ..autograd.op import Op
 from ..autograd.variable import wrap
+from ..kernels.portable.blocks import BLOCK
 from ..kernels.portable.precision import in_float32
 from .arguments import need_tensor
 from .arithmetic import conj
@@ -63,6 +64,15 @@ def row_sums(a, keepdim):
     """Sums over the last axis."""
     sums = a.reshape(-1, a.shape[-1]) @ np.ones(a.shape[-1], a.dtype)
     return sums.reshape((*a.shape[:-1], 1) if keepdim else a.shape[:-1])
+
+
+def row_extremes(ufunc, a):
+    """Largest or smallest elements (np.maximum, np.minimum) of the last axis, of blocks of rows turned into columns."""
+    rows = a.reshape(-1, a.shape[-1])
+    found, step = np.empty(len(rows), a.dtype), max(1, BLOCK // a.shape[-1])
+    for i in range(0, len(rows), step):
+        ufunc.reduce(np.ascontiguousarray(rows[i : i + step].T), axis=0, out=found[i : i + step])
+    return found.reshape(a.shape[:-1])
 
 
 def _total(a, axis, keepdims, dtype):
@@ -324,12 +334,23 @@ def logsumexp(input, dim, keepdim=False, *, out=None):
     return write(out, _logsumexp(x, axes(dim, x._data.ndim), keepdim))
 
 
+@hushed
+def _row_logsumexp(a):
+    top = row_extremes(np.maximum, a)
+    top[~np.isfinite(top)] = 0
+    less = a - top[..., None]
+    return np.log(row_sums(np.exp(less, out=less), False)) + top
+
+
 @in_float32
 def _logsumexp_forward(a, dim, keepdim):
     if a.ndim == 0:
         if a.dtype.kind == "c":  # a logarithm's imaginary part lies between -pi and pi
             return np.asarray(a.real + np.log(np.exp(a.imag * 1j)), a.dtype)
         return a.copy()
+    if a.size >= LONG and is_short(a, dim):
+        found = _row_logsumexp(a)
+        return found[..., None] if keepdim else found
     with np.errstate(all="ignore"):
         top = np.max(a.real, axis=dim, keepdims=True, initial=-np.inf)
         top = np.where(np.isfinite(top), top, 0).astype(a.real.dtype)

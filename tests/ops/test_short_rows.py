@@ -49,3 +49,14 @@ def test_gradients_with_and_without_a_graph_of_their_own(name):
     assert torch.allclose(plain, again, rtol=1e-6)
     small = torch.linspace(-2, 3, 12, dtype=torch.float64).reshape(3, 4).requires_grad_()
     assert torch.autograd.gradgradcheck(lambda x: reduce(name, x), (small,))
+
+
+@pytest.mark.parametrize("name", ["amax", "amin", "logsumexp"])
+@pytest.mark.parametrize("keepdim", [False, True])
+def test_extremes_and_logsumexp_of_many_short_rows(name, keepdim):
+    x = np.random.default_rng(0).standard_normal((4, LONG // 4, 10)).astype(np.float32) * 20
+    x[0, 0, 3], x[0, 1, 9], x[0, 2] = np.nan, np.inf, -np.inf
+    found = getattr(torch.from_numpy(x), name)(-1, keepdim)
+    wide = getattr(torch.from_numpy(x.astype(np.float64)), name)(-1, keepdim)  # without blocks
+    assert found.shape == wide.shape
+    np.testing.assert_allclose(found.numpy(), wide.numpy(), rtol=1e-6)
