@@ -335,3 +335,10 @@ def test_huber_and_smooth_l1_at_their_bounds_and_beyond(loss):
         expected = disttorch.tensor([0.0, 0.0625, 1.0, 1.0, 2.0, 2.0, math.inf, math.inf, math.nan])
     assert value[:-1].tolist() == expected[:-1].tolist()
     assert value[-1].isnan()
+
+
+@pytest.mark.parametrize("loss", [F.mse_loss, F.smooth_l1_loss, F.huber_loss])
+def test_losses_of_single_numbers_have_gradients(loss):
+    x = tensor(0.5).requires_grad_()
+    loss(x, tensor(0.0)).backward()
+    assert x.grad.item() == (1.0 if loss is F.mse_loss else 0.5)
