@@ -37,6 +37,11 @@ class _Flags:
         vars(self._switches).update(self._before)
 
 
+def flags_frozen() -> bool:
+    """Whether switches can be set inside `flags()` alone: never here."""
+    return False
+
+
 def _cuda() -> bool:
     from ..devices import device_count
 
