@@ -20,6 +20,7 @@ from .arguments import outside, root_of
 from .process_group import resolve
 
 _TENSOR, _TUPLE, _COMPLEX, _PICKLED, _ARRAY, _VALUE = 1, 2, 3, 4, 5, 6
+_BY_NAME: dict[str, dtype] = {d.name: d for d in ALL}
 _PLAIN_ARRAYS = "?biufcSUmM"  # kinds of NumPy's own element types, but objects and records
 _VALUES: dict[str, tuple[type, Callable[[Any], Any], Callable[[Any], Any]]] = {
     # by name: a type, a value of it as plainer ones, and back
@@ -35,7 +36,6 @@ _VALUES: dict[str, tuple[type, Callable[[Any], Any], Callable[[Any], Any]]] = {
     "device": (device, str, device),
 }
 _pickling: bool | None = None
-_BY_NAME = {d.name: d for d in ALL}
 
 
 def allow_pickle(allow: bool = True) -> None:

@@ -149,9 +149,10 @@ def resolve(group: ProcessGroup | None) -> ProcessGroup:
         if isinstance(group, int) and group == GroupMember.NON_GROUP_MEMBER:
             raise ValueError("Invalid process group specified: this rank is not a member of the group")
         raise ValueError(f"Invalid process group specified: {group!r} is none; new_group() makes one")
-    if world().default is None:
+    default = world().default
+    if default is None:
         raise ValueError("Default process group has not been initialized, please make sure to call init_process_group.")
-    return world().default
+    return default
 
 
 def is_initialized() -> bool:
