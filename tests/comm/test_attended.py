@@ -279,7 +279,7 @@ def test_a_closed_group_leaves_nothing():
 
 def last_message(group):
     """What was sent just before its sender leaves comes, long or short."""
-    size = 2_000_000
+    size = 300_000
     if group.rank == 0:
         inner = group.split([0, 1])
         inner.isend(noise(1, size), 1)
