@@ -77,12 +77,15 @@ class Store:
     # What follows from these
 
     def queue_pop(self, key: str, block: bool = True) -> bytes:
-        """Take the first value out of a queue, waiting for one. QueueEmpty if there is none and `block` is False."""
+        """Take the first value out of a queue, waiting for one. QueueEmpty if there is none and `block` is False, or
+        where the key has a value that is no queue.
+        """
         deadline = clock.Deadline(self.patience, WAITING)
         while (value := self._queue_take(key)) is None:
-            if not block:
+            if not block or deadline.remaining() == 0:
                 raise QueueEmpty("queue is empty")
-            self.wait([key], deadline.remaining())
+            if self.multi_get([key], deadline.remaining())[0]:  # a value, not a queue, is what the key has
+                raise QueueEmpty("queue is empty")
         return value
 
     def num_keys(self) -> int:

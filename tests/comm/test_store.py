@@ -228,3 +228,14 @@ def test_keys_and_numbers_of_other_types_are_refused(tmp_path):
             assert not store.check(["n"])
             assert not store.check(["a"])
     filed.close()
+
+
+def test_a_key_with_a_value_is_no_queue():
+    with comm.StoreServer() as server, contextlib.closing(comm.StoreClient("127.0.0.1", server.port)) as client:
+        for store in (client, comm.HashStore(), comm.PrefixStore("p", client)):
+            store.set_timeout(5)
+            store.set("k", b"v")
+            with pytest.raises(comm.QueueEmpty):
+                store.queue_pop("k")
+            store.queue_push("k", b"first")
+            assert store.queue_pop("k") == b"first"
