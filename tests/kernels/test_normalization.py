@@ -90,6 +90,13 @@ def test_group_norm_backward(kernels, rng, shape, groups, affine):
     assert_close(only_gb[2], gb)
 
 
+def test_group_norm_backward_of_no_sample(kernels):
+    x, none = np.zeros((0, 4), np.float32), np.zeros((0, 2), np.float32)
+    gx, gw, gb = kernels.group_norm_backward(x, x, 2, None, none, none, EPS)
+    assert gx.shape == (0, 4)
+    assert gw.tolist() == gb.tolist() == [0, 0, 0, 0]
+
+
 def softmax(x, axis):
     e = np.exp(x - x.max(axis=axis, keepdims=True))
     return e / e.sum(axis=axis, keepdims=True)

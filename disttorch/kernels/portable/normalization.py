@@ -4,6 +4,8 @@
 takes them back.
 """
 
+from math import prod
+
 from disttorch.kernels.hushing import hushed
 from disttorch.kernels.portable.blocks import BLOCK
 from disttorch.kernels.portable.precision import in_float32
@@ -95,7 +97,7 @@ class Normalization:
         xp = self.xp
         samples, channels = x.shape[:2]
         each = channels // groups
-        g_rows, rows = (xp.ascontiguousarray(a).reshape(samples * channels, -1) for a in (g, x))
+        g_rows, rows = (xp.ascontiguousarray(a).reshape(samples * channels, prod(x.shape[2:])) for a in (g, x))
         mean = xp.repeat(mean.reshape(-1), each)[:, None]
         rstd = 1 / xp.sqrt(var.reshape(samples, groups, 1) + var.dtype.type(eps))
         by_g, by_x = self._sums(g_rows, rows, mean)
