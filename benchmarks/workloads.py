@@ -6,6 +6,8 @@ import argparse
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from architectures import densenet, efficientnet, graph_convolution, group_norms, mobilenet, unet
+
 
 class Workload(NamedTuple):
     """`build(torch)` gives (model, inputs, targets, loss function); wanted: PyTorch's time over ours, by the project's
@@ -249,6 +251,14 @@ def _classifier(
     return build
 
 
+def _segmenter(network: Callable, *shape: int) -> Callable:
+    def build(torch: Any):
+        y = torch.randint(0, 2, (shape[0], *shape[2:]))
+        return network(torch), torch.randn(*shape), y, torch.nn.functional.cross_entropy
+
+    return build
+
+
 def _to_noise(network: Callable, inputs: tuple, outputs: tuple) -> Callable:
     def build(torch: Any):
         return network(torch), torch.randn(*inputs), torch.rand(*outputs), torch.nn.functional.mse_loss
@@ -274,6 +284,12 @@ MORE = {  # at or above 1.0
     "dcgan": Workload(_to_noise(dcgan, (16, 64, 1, 1), (16, 3, 32, 32)), 1.0, 1),
     "autoencoder": Workload(_to_noise(autoencoder, (64, 784), (64, 784)), 1.0, 20),
     "resnet50-64px": Workload(_classifier(resnet50, 4, 3, 64, 64), 1.0, 1),
+    "mobilenet": Workload(_classifier(mobilenet, 16, 3, 64, 64), 1.0, 1),
+    "efficientnet": Workload(_classifier(efficientnet, 16, 3, 64, 64), 1.0, 1),
+    "densenet": Workload(_classifier(densenet, 16, 3, 32, 32), 1.0, 1),
+    "unet": Workload(_segmenter(unet, 4, 3, 64, 64), 1.0, 1),
+    "group-norms": Workload(_classifier(group_norms, 16, 3, 32, 32), 1.0, 1),
+    "graph": Workload(_classifier(graph_convolution, 1000, 64), 1.0, 2),
 }
 ALL = {**WORKLOADS, **MORE}
 
