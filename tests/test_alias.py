@@ -84,8 +84,8 @@ def test_files_of_distributions_gradient_scaling_and_batches():
     from torch.serialization import DEFAULT_PROTOCOL
     from torch.utils.data._utils.collate import np_str_obj_array_pattern
     print(Beta is torch.distributions.Beta, Normal is torch.distributions.Normal, DEFAULT_PROTOCOL, end=" ")
-    print(torch.amp.grad_scaler.GradScaler is torch.amp.GradScaler, bool(np_str_obj_array_pattern.search("<U3")), end=" ")
-    print(torch.backends.flags_frozen())
+    print(torch.amp.grad_scaler.GradScaler is torch.amp.GradScaler, end=" ")
+    print(bool(np_str_obj_array_pattern.search("<U3")), torch.backends.flags_frozen())
     """
     assert run(code) == "True True 2 True True False"
 
