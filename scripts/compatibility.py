@@ -66,7 +66,7 @@ DIFFERENT = """
   other classes need pickle, which can run code where it arrives, so every rank must ask for it:
   `distributed.allow_pickle()`, or `DISTTORCH_ALLOW_PICKLE=1`. A rank has one device, so methods of process groups take
   lists of one tensor. A process group written in Python serves tensors of all devices, as tensors in host memory, and
-  gets averages as sums of what was divided before. The gradient of a weight that is not may be contiguous.
+  gets averages as sums of what was divided before. The gradient of a weight that is not contiguous may be.
 - **Calls that do not fit** (random programs of collectives, messages, groups and stores were compared with Gloo):
   where Gloo waits for its timeout, ends the process, reads memory that is not there or returns what was in it
   (shapes, dtypes, lengths of lists or split sizes that differ between ranks), an exception is raised. Roots outside
