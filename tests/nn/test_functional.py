@@ -337,7 +337,7 @@ def test_huber_and_smooth_l1_at_their_bounds_and_beyond(loss):
     assert value[-1].isnan()
 
 
-@pytest.mark.parametrize("loss, slope", [("mse_loss", 1.0), ("smooth_l1_loss", 0.5), ("huber_loss", 0.5)])
+@pytest.mark.parametrize(("loss", "slope"), [("mse_loss", 1.0), ("smooth_l1_loss", 0.5), ("huber_loss", 0.5)])
 def test_losses_of_single_numbers_have_gradients(loss, slope):
     x = tensor(0.5).requires_grad_()
     getattr(F, loss)(x, tensor(0.0)).backward()
