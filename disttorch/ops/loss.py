@@ -108,7 +108,7 @@ def _coefficients(x, target, weight, ignore_index, reduction):
 
 def _chosen(shape, index):
     """Where in the flattened log-probabilities (N, C, *S) those of the classes `index` (N, *S) stand."""
-    return positions(np, shape, 1, np.expand_dims(index, 1)).squeeze(1)
+    return positions(kernels_of(index).xp, shape, 1, np.expand_dims(index, 1)).squeeze(1)
 
 
 @in_float32

@@ -124,7 +124,7 @@ def _place_along(x, dim, index, src):
 def _add_along(x, dim, index, src):
     from ..kernels import for_device
 
-    out = np.array(x, order="C")
+    out = x.copy(order="C")
     at = index if index.ndim else index.reshape(1)
     src = np.broadcast_to(_trim(src, index).reshape(at.shape) if src.ndim else src, at.shape)
     for_device("cpu" if isinstance(out, np.ndarray) else "cuda").scatter_add(np.atleast_1d(out), dim, at, src)
