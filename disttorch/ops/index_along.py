@@ -55,7 +55,7 @@ def _slots(dim, index):
 def _index_added(x, dim, index, source):
     if x.ndim == 0:
         return (x + source.sum()).astype(x.dtype)
-    out = np.array(x, order="C")
+    out = x.copy(order="C")
     source = source if source.ndim == x.ndim else source.reshape((*x.shape[:dim], 1, *x.shape[dim + 1 :]))
     _add_along(out, dim, index, source)
     return out

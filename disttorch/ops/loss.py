@@ -120,7 +120,7 @@ def _nll_forward(x, target, weight, ignore_index, reduction):
         loss = np.add.reduce(loss)
         return np.asarray(loss / x.dtype.type(target.size) if reduction == "mean" else loss, x.dtype)
     index, coefficient, total = _coefficients(x, target, weight, ignore_index, reduction)
-    loss = -np.ascontiguousarray(x).reshape(-1).take(_chosen(x.shape, index)) * coefficient
+    loss = -x.reshape(-1).take(_chosen(x.shape, index)) * coefficient
     if ignore_index is not None:
         loss[target == ignore_index] = 0
     if reduction == "none":
