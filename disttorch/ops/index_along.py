@@ -72,8 +72,8 @@ def _add_along(out, dim, index, source):
         beside = index.reshape([-1 if k == dim else 1 for k in range(out.ndim)])
         kernels.scatter_add(out, dim, np.broadcast_to(beside, source.shape), source)
     else:
-        rows = np.ascontiguousarray(np.moveaxis(out, dim, 0))
-        kernels.index_add(rows, index, np.ascontiguousarray(np.moveaxis(source, dim, 0)))
+        rows = np.moveaxis(out, dim, 0).copy(order="C")
+        kernels.index_add(rows, index, np.moveaxis(source, dim, 0).copy(order="C"))
         out[...] = np.moveaxis(rows, 0, dim)
 
 
