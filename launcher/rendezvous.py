@@ -22,7 +22,7 @@ from .worker import Place
 LEAVE_TIMEOUT = 5.0  # seconds that a node may take to tell how it ended, beyond the time to stop its workers
 REACTION = 0.25  # seconds before the limit of heartbeats at which a silent node is given up; workers say so before
 TRY = 0.5  # seconds of one attempt at what another node may not be ready for
-ANSWER = 6.0  # seconds that what listens at node 0's port may not answer until its secret counts as another
+ANSWER = 6.0  # seconds that node 0's port may be taken by what does not answer until it counts as another program's
 
 T = TypeVar("T")
 
@@ -63,11 +63,8 @@ class Rendezvous:
         require_secret(config.nnodes, self._loopback)
         if config.node_rank == 0:
             self._serve()
-        elif config.node_rank is None and _is_here(config.master_addr):
-            with suppress(UsageError):  # another node of this machine was first
-                self._serve()
-        if self._server is None:
-            self._connect()
+        else:
+            self._meet(may_serve=config.node_rank is None and _is_here(config.master_addr))
         if config.node_rank is None:
             self.node_rank = self.ask(lambda store: store.add("launcher/arrivals", 1)) - 1
             if self.node_rank >= config.nnodes:
@@ -199,33 +196,53 @@ class Rendezvous:
             self.key_file = key_file(self._port)
             leave_secret(self.key_file, self.secret)
 
-    def _connect(self) -> None:
-        """Find the store of a launcher that may start later than this one."""
+    def _meet(self, may_serve: bool) -> None:
+        """Find the store of a launcher that may start later than this one; where one may, serve it if nobody does.
+
+        Both are tried until one of them works: of two that bind a port in the same microsecond, both may be refused.
+        """
         host, port, seconds = self._config.master_addr, self._port, self._config.join_timeout
         limit = monotonic() + seconds
-        refused = 0.0  # since when something listens there that does not answer
+        taken = 0.0  # since when the port is, and not by node 0
         while monotonic() < limit:
             self._stop_if_interrupted()
-            secret = given_secret() or (find_secret(key_file(port)) if self._loopback else None)
-            if secret is None:
-                sleep(TRY / 10)
-                continue
-            try:
-                self._client = StoreClient(host, port, TRY, secret=secret.encode())
-            except StoreTimeout:
-                refused = (refused or monotonic()) if _listens(host, port) else 0.0
-                if refused and monotonic() - refused > ANSWER:
-                    raise RendezvousError(
-                        f"what listens at {host}:{port} (--master-addr, --master-port) does not accept this machine's "
-                        f"{SECRET_VARIABLE}: is it the same on node 0?"
-                    ) from None
-                continue
-            self._client.patience = self._patience
-            self.secret = secret
-            return
+            refusal: UsageError | None = None
+            if may_serve:
+                try:
+                    return self._serve()
+                except UsageError as error:
+                    refusal = error
+            if self._connect():
+                return
+            listens = _listens(host, port)
+            taken = (taken or monotonic()) if listens or refusal else 0.0
+            if taken and monotonic() - taken > ANSWER:
+                raise self._stranger() if listens or refusal is None else refusal
         raise RendezvousError(
             f"node 0 did not answer at {host}:{port} within {seconds:g} s (--master-addr, --master-port; does it run?)"
         )
+
+    def _connect(self) -> bool:
+        """Try to reach the store that another launcher serves."""
+        secret = given_secret() or (find_secret(key_file(self._port)) if self._loopback else None)
+        if secret is None:
+            sleep(TRY / 10)
+            return False
+        try:
+            self._client = StoreClient(self._config.master_addr, self._port, TRY, secret=secret.encode())
+        except StoreTimeout:
+            return False
+        self._client.patience = self._patience
+        self.secret = secret
+        return True
+
+    def _stranger(self) -> RendezvousError:
+        where = f"{self._config.master_addr}:{self._port} (--master-addr, --master-port)"
+        if given_secret():
+            return RendezvousError(
+                f"what listens at {where} does not accept this machine's {SECRET_VARIABLE}: is it the same on node 0?"
+            )
+        return RendezvousError(f"what listens at {where} is no launcher of this user's: choose another port")
 
     def ask(self, request: Callable[[StoreClient], T]) -> T:
         """One request to the store; the node that serves it asks itself."""

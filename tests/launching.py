@@ -1,12 +1,14 @@
 """Real launches for tests: tiny scripts, a hard limit on each, and a look at what is left of them."""
 
 import os
+import random
 import signal
+import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 LIMIT = 30.0  # seconds that any one launch may take
@@ -38,6 +40,15 @@ def launch(*args: object, cwd: Path | None = None, **changes: str) -> subprocess
         errors="surrogateescape",
         stdin=subprocess.DEVNULL,
     )
+
+
+def free_port() -> int:
+    """A port of 127.0.0.1 that nothing has, below those that the system hands out to whoever asks for any."""
+    while True:
+        port = random.randrange(20000, 32000)
+        with socket.socket() as trial, suppress(OSError):
+            trial.bind(("127.0.0.1", port))
+            return port
 
 
 @contextmanager

@@ -1,7 +1,6 @@
 """init_process_group's ways of meeting, and the stores."""
 
 import os
-import socket
 import threading
 from datetime import timedelta
 
@@ -13,12 +12,7 @@ import disttorch.distributed as dist
 import spawned
 from disttorch import multiprocessing as mp
 from disttorch.distributed import rank_scope
-
-
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
+from launching import free_port
 
 
 def meet(n, **settings):

@@ -6,8 +6,12 @@ import threading
 
 import pytest
 from disttorch.comm import StoreClient, StoreTimeout
+from disttorch.launcher import rendezvous
+from disttorch.launcher.config import LaunchConfig
+from disttorch.launcher.errors import RendezvousError, UsageError
+from disttorch.launcher.rendezvous import Rendezvous
 
-from launching import assert_gone, launch, launching, pids_in, wait_for, write
+from launching import assert_gone, free_port, launch, launching, pids_in, wait_for, write
 
 SHOW = "import os; print(*(os.environ[n] for n in 'RANK LOCAL_RANK GROUP_RANK WORLD_SIZE LOCAL_WORLD_SIZE'.split()))"
 SLEEP = """
@@ -19,8 +23,7 @@ time.sleep(1000)
 
 @pytest.fixture
 def port():
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        return free.getsockname()[1]
+    return free_port()
 
 
 def launch_all(*commands: list[object]):
@@ -55,6 +58,29 @@ def test_nodes_by_arrival(tmp_path, port):
     done = launch_all(node, node)
     assert [one.returncode for one in done] == [0, 0], done[0].stderr + done[1].stderr
     assert sorted(one.stdout for one in done) == ["[rank0]: 0 0 0 2 1\n", "[rank1]: 1 0 1 2 1\n"]
+
+
+def test_a_port_that_is_free_again_serves_nodes_by_arrival(tmp_path, port):
+    script = write(tmp_path, SHOW)
+    node = ["--nnodes", 2, "--rdzv-backend", "c10d", "--rdzv-endpoint", f"localhost:{port}", script]
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", port))
+        threading.Timer(1.5, other.close).start()
+        done = launch_all(node, node)
+    assert [one.returncode for one in done] == [0, 0], done[0].stderr + done[1].stderr
+
+
+@pytest.mark.parametrize("listening", [False, True])
+def test_a_port_of_another_program_is_named(port, monkeypatch, listening):
+    monkeypatch.setattr(rendezvous, "ANSWER", 0.3)
+    config = LaunchConfig("train.py", nnodes=2, node_rank=None, master_port=port)
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", port))
+        if listening:
+            other.listen()
+        said = "no launcher of this user's: choose another port" if listening else "cannot be had: Address already in"
+        with pytest.raises((RendezvousError, UsageError), match=f"{port}.*{said}"):
+            Rendezvous(config, lambda: False).open()
 
 
 def test_a_failure_ends_all_nodes_and_restarts_all(tmp_path, port):
