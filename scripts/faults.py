@@ -38,7 +38,7 @@ def main() -> int:
     parser.add_argument("--first", type=int, default=0, help="number of the first fault to run")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--jobs", type=int, default=2, help="faults at a time")
-    parser.add_argument("--only", type=int, nargs="*", help="run these faults, and show their output")
+    parser.add_argument("--only", type=int, nargs="*", help="run these faults, and show the output of all")
     options = parser.parse_args()
     faults = draw(options.seed, max([options.count, *(n + 1 for n in options.only or [])]))
     faults = [fault for fault in faults if fault.number in options.only] if options.only else faults[options.first :]
@@ -47,10 +47,11 @@ def main() -> int:
     wrong, times = 0, {}
     with ThreadPoolExecutor(options.jobs) as pool:
         for fault, outcome in zip(faults, pool.map(strike, faults), strict=True):
+            odd = bool(outcome.wrong or outcome.leftovers)
             print(row(fault, outcome), flush=True)
-            if options.only:
-                print(outcome.output)
-            wrong += bool(outcome.wrong or outcome.leftovers)
+            if odd or options.only:
+                print(outcome.output, flush=True)
+            wrong += odd
             for rank, (_, seconds) in outcome.reports.items():
                 times.setdefault((fault.kind, fault.limit(rank)), []).append(seconds)
     for (kind, limit), found in sorted(times.items()):
