@@ -3,16 +3,16 @@
 import numpy as np
 
 from ..autograd.variable import Tensor
-from .elementwise import Elementwise, average_square, lerp
+from .elementwise import WAYS, Elementwise, average_square, lerp
 from .optimizer import check, check_lr, check_ways, number
 
 
 def _check(lr, betas, eps, weight_decay):
     check_lr(lr)
-    check("epsilon value", eps, eps >= 0)
+    check("epsilon value", eps, eps >= 0.0)
     for i, beta in enumerate(betas):
         check(f"beta parameter at index {i}", beta, 0 <= number(beta) < 1)
-    check("weight_decay value", weight_decay, number(weight_decay) >= 0)
+    check("weight_decay value", weight_decay, number(weight_decay) >= 0.0)
 
 
 def _check_tensors(lr, betas, foreach: bool):
@@ -36,6 +36,8 @@ class Adam(Elementwise):
 
     With `decoupled_weight_decay` weights shrink by lr · weight_decay instead of adding to the gradient (AdamW).
     """
+
+    later: dict = {"amsgrad": False} | WAYS | {"capturable": False, "decoupled_weight_decay": False, "fused": None}
 
     def __init__(
         self, params, lr=1e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=0, amsgrad=False, *, foreach=None,
@@ -98,6 +100,8 @@ class Adamax(Elementwise):
     u = max(beta2 · u, |g| + eps);   p = p - lr / (1 - beta1^t) · m / u
     """
 
+    later = WAYS | {"capturable": False}
+
     def __init__(
         self, params, lr=2e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=0, foreach=None, *, maximize=False,
         differentiable=False, capturable=False,
@@ -135,12 +139,14 @@ class NAdam(Elementwise):
     mu_t = beta1 · (1 - 0.96^(t · momentum_decay) / 2)
     """
 
+    later = WAYS | {"capturable": False, "decoupled_weight_decay": False}
+
     def __init__(
         self, params, lr=2e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=0, momentum_decay=4e-3,
         decoupled_weight_decay=False, *, foreach=None, maximize=False, capturable=False, differentiable=False,
     ):  # fmt: skip
         _check(lr, betas, eps, weight_decay)
-        check("momentum_decay value", momentum_decay, momentum_decay >= 0)
+        check("momentum_decay value", momentum_decay, momentum_decay >= 0.0)
         defaults = {
             "lr": lr, "betas": tuple(betas), "eps": eps, "weight_decay": weight_decay, "momentum_decay": momentum_decay,
             "decoupled_weight_decay": decoupled_weight_decay, "maximize": maximize, "foreach": foreach,
@@ -181,6 +187,8 @@ class NAdam(Elementwise):
 
 class RAdam(Elementwise):
     """Rectified Adam (Liu et al., 2020): plain momentum until the running mean of squares can be trusted."""
+
+    later = WAYS | {"capturable": False, "decoupled_weight_decay": False}
 
     def __init__(
         self, params, lr=1e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=0, decoupled_weight_decay=False, *,

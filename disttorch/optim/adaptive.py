@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from .elementwise import Elementwise, average_square, lerp
+from .elementwise import WAYS, Elementwise, average_square, lerp
 from .optimizer import check, check_lr, check_ways, number
 
 
@@ -12,15 +12,17 @@ class Adagrad(Elementwise):
     s = s + g²;   p = p - lr / (1 + (t - 1) · lr_decay) · g / (sqrt(s) + eps)
     """
 
+    later = WAYS | {"fused": None}
+
     def __init__(
         self, params, lr=1e-2, lr_decay=0, weight_decay=0, initial_accumulator_value=0, eps=1e-10, foreach=None, *,
         maximize=False, differentiable=False, fused=None,
     ):  # fmt: skip
         check_lr(lr)
-        check("lr_decay value", lr_decay, lr_decay >= 0)
-        check("weight_decay value", weight_decay, weight_decay >= 0)
-        check("initial_accumulator_value value", initial_accumulator_value, initial_accumulator_value >= 0)
-        check("epsilon value", eps, eps >= 0)
+        check("lr_decay value", lr_decay, lr_decay >= 0.0)
+        check("weight_decay value", weight_decay, weight_decay >= 0.0)
+        check("initial_accumulator_value value", initial_accumulator_value, initial_accumulator_value >= 0.0)
+        check("epsilon value", eps, eps >= 0.0)
         check_ways(foreach, fused, differentiable)
         defaults = {
             "lr": lr, "lr_decay": lr_decay, "eps": eps, "weight_decay": weight_decay,
@@ -36,7 +38,7 @@ class Adagrad(Elementwise):
         """The state is ready to be shared with forked processes: nothing to do."""
 
     def slots(self, group):
-        return {"sum": group["initial_accumulator_value"]}
+        return {"sum": self.defaults["initial_accumulator_value"]}
 
     def rule(self, group, step, scalars, fresh):
         eps, size = group["eps"], number(group["lr"]) / (1 + (step - 1) * group["lr_decay"])
@@ -56,14 +58,16 @@ class Adagrad(Elementwise):
 class Adadelta(Elementwise):
     """Adadelta (Zeiler, 2012): steps of the size that past steps had, per root mean square of the gradient."""
 
+    later = WAYS | {"capturable": False}
+
     def __init__(
         self, params, lr=1.0, rho=0.9, eps=1e-6, weight_decay=0, foreach=None, *, capturable=False, maximize=False,
         differentiable=False,
     ):  # fmt: skip
         check_lr(lr)
         check("rho value", rho, 0 <= rho <= 1)
-        check("epsilon value", eps, eps >= 0)
-        check("weight_decay value", weight_decay, weight_decay >= 0)
+        check("epsilon value", eps, eps >= 0.0)
+        check("weight_decay value", weight_decay, weight_decay >= 0.0)
         defaults = {
             "lr": lr, "rho": rho, "eps": eps, "weight_decay": weight_decay, "maximize": maximize,
             "capturable": capturable, "foreach": foreach, "differentiable": differentiable,
@@ -97,15 +101,17 @@ class RMSprop(Elementwise):
     v = alpha · v + (1 - alpha) · g²;   p = p - lr · g / (sqrt(v) + eps), through a momentum buffer if there is momentum
     """
 
+    later: dict = {"momentum": 0, "centered": False} | WAYS | {"capturable": False}
+
     def __init__(
         self, params, lr=1e-2, alpha=0.99, eps=1e-8, weight_decay=0, momentum=0, centered=False, capturable=False,
         foreach=None, maximize=False, differentiable=False,
     ):  # fmt: skip
         check_lr(lr)
-        check("epsilon value", eps, eps >= 0)
-        check("momentum value", momentum, momentum >= 0)
-        check("weight_decay value", weight_decay, weight_decay >= 0)
-        check("alpha value", alpha, alpha >= 0)
+        check("epsilon value", eps, eps >= 0.0)
+        check("momentum value", momentum, momentum >= 0.0)
+        check("weight_decay value", weight_decay, weight_decay >= 0.0)
+        check("alpha value", alpha, alpha >= 0.0)
         defaults = {
             "lr": lr, "momentum": momentum, "alpha": alpha, "eps": eps, "centered": centered,
             "weight_decay": weight_decay, "capturable": capturable, "foreach": foreach, "maximize": maximize,
@@ -151,6 +157,8 @@ class RMSprop(Elementwise):
 class Rprop(Elementwise):
     """Resilient backpropagation (Riedmiller and Braun, 1993): step sizes that follow the gradient's changes of sign."""
 
+    later = WAYS | {"capturable": False}
+
     def __init__(
         self, params, lr=1e-2, etas=(0.5, 1.2), step_sizes=(1e-6, 50), *, capturable=False, foreach=None,
         maximize=False, differentiable=False,
@@ -176,6 +184,6 @@ class Rprop(Elementwise):
             np.clip(size, low, high, out=size)
             previous[...] = g
             previous[back] = 0
-            p -= np.sign(previous) * size
+            p -= (previous > 0) * size - (previous < 0) * size  # not sign(): that of NaN is to be 0
 
         return update

@@ -21,6 +21,7 @@ from .optimizer import Optimizer, evaluate, number
 
 BLOCK = 1 << 16  # elements: the arrays of 256 KB that a rule reads and makes fit the second-level cache
 MANY = 12  # blocks: below, waking another thread costs more than it saves
+WAYS = {"foreach": None, "maximize": False, "differentiable": False}  # what older checkpoints lack
 SMALL = 1 << 13  # elements: below, an operation's start costs more than gathering and putting back
 
 

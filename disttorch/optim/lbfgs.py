@@ -161,6 +161,8 @@ class _Memory:
         return q
 
     def save(self, state: dict) -> None:
+        if self.d is None:  # max_iter is 0
+            return
         tensors = lambda arrays: [wrap(a, self.device) for a in arrays]  # noqa: E731
         state.update(
             d=wrap(self.d, self.device), t=self.step_size, old_dirs=tensors(self.dirs), old_stps=tensors(self.steps),

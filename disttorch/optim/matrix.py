@@ -1,6 +1,7 @@
 """Optimizers that look at a parameter as a matrix: Adafactor and Muon."""
 
 from math import sqrt
+from typing import ClassVar
 
 import numpy as np
 
@@ -16,6 +17,7 @@ class _PerMatrix(Optimizer):
     """Steps one parameter after the other; a subclass gives `update(p, g, state, group)` on tensors' arrays."""
 
     @no_grad()
+    @np.errstate(all="ignore")
     def step(self, closure=None):
         """Change the parameters that have gradients, once. Returns the closure's value."""
         loss = evaluate(closure)
@@ -46,18 +48,20 @@ class Adafactor(_PerMatrix):
     scale)
     """
 
+    later: ClassVar[dict] = {"foreach": None}
+
     def __init__(
         self, params, lr=1e-2, beta2_decay=-0.8, eps=(None, 1e-3), d=1.0, weight_decay=0.0, *, foreach=None,
         maximize=False,
     ):  # fmt: skip
         if isinstance(lr, Tensor) and lr._data.size != 1:
             raise ValueError("Tensor lr must be 1-element")
-        check("lr", lr, number(lr) >= 0, f"Learning rate should be >= 0 but is: {lr}")
+        check("lr", lr, number(lr) >= 0.0, f"Learning rate should be >= 0 but is: {lr}")
         check("beta2_decay", beta2_decay, beta2_decay <= 0, f"beta2_decay should be <= 0 but is: {beta2_decay}")
-        check("eps", eps, eps[0] is None or eps[0] >= 0, f"epsilon1 should be >= 0 but is: {eps[0]}")
-        check("eps", eps, eps[1] >= 0, f"epsilon2 should be >= 0 but is: {eps[1]}")
+        check("eps", eps, eps[0] is None or eps[0] >= 0.0, f"epsilon1 should be >= 0 but is: {eps[0]}")
+        check("eps", eps, eps[1] >= 0.0, f"epsilon2 should be >= 0 but is: {eps[1]}")
         check("d", d, d >= 1, f"Clipping threshold d should be >= 1 but is: {d}")
-        check("weight_decay", weight_decay, weight_decay >= 0, f"weight_decay should be >= 0 but is: {weight_decay}")
+        check("weight_decay", weight_decay, weight_decay >= 0.0, f"weight_decay should be >= 0 but is: {weight_decay}")
         defaults = {
             "lr": lr, "beta2_decay": beta2_decay, "eps": eps, "d": d, "weight_decay": weight_decay, "foreach": foreach,
             "maximize": maximize,
@@ -115,9 +119,9 @@ class Muon(_PerMatrix):
     ):  # fmt: skip
         if isinstance(lr, Tensor) and lr._data.size != 1:
             raise ValueError("Tensor lr must be 1-element")
-        check("lr", lr, number(lr) >= 0, f"Learning rate should be >= 0 but is: {lr}")
-        check("momentum", momentum, momentum >= 0, f"momentum should be >= 0 but is: {momentum}")
-        check("weight_decay", weight_decay, weight_decay >= 0, f"weight decay should be >= 0 but is: {weight_decay}")
+        check("lr", lr, number(lr) >= 0.0, f"Learning rate should be >= 0 but is: {lr}")
+        check("momentum", momentum, momentum >= 0.0, f"momentum should be >= 0 but is: {momentum}")
+        check("weight_decay", weight_decay, weight_decay >= 0.0, f"weight decay should be >= 0 but is: {weight_decay}")
         check(
             "adjust_lr_fn", adjust_lr_fn, adjust_lr_fn in (None, "original", "match_rms_adamw"),
             f"Adjust learning rate function {adjust_lr_fn} is not supported",
@@ -143,6 +147,8 @@ class Muon(_PerMatrix):
 
     def update(self, p, g, state, group):
         lr, momentum = number(group["lr"]), group["momentum"]
+        if g.ndim != 2:
+            raise ValueError("Param gradient must be a 2D matrix")
         if "momentum_buffer" not in state:
             state["momentum_buffer"] = _zeros(p, g.shape)
         buffer = state["momentum_buffer"]._data

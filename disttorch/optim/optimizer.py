@@ -6,6 +6,7 @@ from collections import OrderedDict, defaultdict
 from collections.abc import Iterable
 from copy import deepcopy
 from itertools import chain
+from typing import ClassVar
 
 import numpy as np
 
@@ -88,6 +89,8 @@ class Optimizer:
     are results of operations, one tensor in two groups.
     """
 
+    later: ClassVar[dict] = {}  # settings that checkpoints from before they existed lack, and their values then
+
     def __init__(self, params, defaults: dict):
         self._init_hooks()
         self.defaults = defaults
@@ -122,6 +125,9 @@ class Optimizer:
         if not hasattr(self, "_step_pre_hooks"):
             self._init_hooks()
         self.__dict__.update(state)
+        for group in self.param_groups:
+            for name, value in self.later.items():
+                group.setdefault(name, value)
 
     def __repr__(self):
         lines = [type(self).__name__ + " ("]
@@ -248,7 +254,9 @@ class Optimizer:
 
     # -- hooks --------------------------------------------------------------------------------------------------------
     def register_step_pre_hook(self, hook):
-        """`hook(optimizer, args, kwargs)` before each step; it may return new (args, kwargs)."""
+        """`hook(optimizer, args, kwargs)` before each step, args[0] being the optimizer too; it may return new (args,
+        kwargs).
+        """
         return register(self._step_pre_hooks, hook)
 
     def register_step_post_hook(self, hook):
@@ -285,9 +293,10 @@ def _with_hooks(step):
         return step
 
     @functools.wraps(step)
-    def hooked(self, *args, **kwargs):
+    def hooked(*args, **kwargs):  # the hooks see the optimizer in `args`, too
+        self = args[0]
         if "_step_pre_hooks" not in vars(self):  # a wrapper of an optimizer that is none itself
-            return step(self, *args, **kwargs)
+            return step(*args, **kwargs)
         for hook in chain(_global_pre_hooks.values(), self._step_pre_hooks.values()):
             result = hook(self, args, kwargs)
             if result is not None:
@@ -296,7 +305,7 @@ def _with_hooks(step):
                         f"{step} must return None or a tuple of (new_args, new_kwargs), but got {result}."
                     )
                 args, kwargs = result
-        out = step(self, *args, **kwargs)
+        out = step(*args, **kwargs)
         self._steps_taken += 1
         for hook in chain(self._step_post_hooks.values(), _global_post_hooks.values()):
             hook(self, args, kwargs)

@@ -1,8 +1,10 @@
 """Gradient descent: SGD with momentum, and averaged SGD."""
 
+from typing import ClassVar
+
 from ..ops.matmul import kernels_of
 from .differentiable import Traced
-from .elementwise import Elementwise
+from .elementwise import WAYS, Elementwise
 from .optimizer import check, check_lr, check_ways, number
 
 
@@ -18,6 +20,14 @@ class SGD(Elementwise):
     counted = False
     block = 1 << 18  # three arrays of 1 MB, for each thread
     threads_inside = True
+
+    later: ClassVar[dict] = {
+        "nesterov": False,
+        "maximize": False,
+        "foreach": None,
+        "differentiable": False,
+        "fused": False,
+    }
 
     def __init__(
         self, params, lr=1e-3, momentum=0, dampening=0, weight_decay=0, nesterov=False, *, maximize=False, foreach=None,
@@ -61,6 +71,8 @@ class ASGD(Elementwise):
 
     eta = lr / (1 + lambd · lr · step)^alpha; averaging begins at step t0.
     """
+
+    later = WAYS | {"capturable": False}
 
     def __init__(
         self, params, lr=1e-2, lambd=1e-4, alpha=0.75, t0=1e6, weight_decay=0, foreach=None, maximize=False,

@@ -357,3 +357,70 @@ def test_a_wrapper_that_is_no_optimizer_itself():
     parameter.grad = disttorch.ones(1)
     Wrapped(disttorch.optim.SGD([parameter], lr=0.5)).step()
     assert parameter.item() == 0.5
+
+
+def test_hooks_see_the_optimizer_among_the_arguments():
+    p, seen = made([(2,)])[0], []
+    optimizer = optim.SGD([p], lr=0.1)
+    optimizer.register_step_pre_hook(lambda o, args, kwargs: ((*args, lambda: 7.0), kwargs))
+    optimizer.register_step_post_hook(lambda o, args, kwargs: seen.append((args[0] is o, len(args))))
+    assert optimizer.step() == 7.0
+    assert seen == [(True, 2)]
+
+
+def test_checkpoints_that_lack_later_settings():
+    settings = {
+        optim.SGD: ["nesterov", "maximize", "foreach", "differentiable", "fused"],
+        optim.Adam: ["amsgrad", "maximize", "foreach", "capturable", "differentiable", "fused"],
+        optim.RMSprop: ["momentum", "centered", "maximize", "foreach", "capturable", "differentiable"],
+        optim.NAdam: ["decoupled_weight_decay", "maximize", "foreach", "capturable", "differentiable"],
+    }
+    for make, later in settings.items():
+        p = made([(2,)])[0]
+        optimizer = make([p])
+        old = optimizer.state_dict()
+        for name in later:
+            del old["param_groups"][0][name]
+        optimizer.load_state_dict(old)
+        assert set(later) <= set(optimizer.param_groups[0])
+        give_gradients([p], 1)
+        optimizer.step()
+
+
+def test_adagrads_first_sums_are_the_optimizers_and_no_groups():
+    p, q = made([(2,), (2,)])
+    optimizer = optim.Adagrad([{"params": [p], "initial_accumulator_value": 1.0}, {"params": [q]}])
+    assert optimizer.state[p]["sum"].tolist() == [0.0, 0.0]
+
+
+def test_rprop_stays_where_the_gradient_is_nan():
+    p = disttorch.ones(2, requires_grad=True)
+    optimizer = optim.Rprop([p], lr=0.5)
+    p.grad = disttorch.tensor([float("nan"), 1.0])
+    optimizer.step()
+    assert p.tolist() == [1.0, 0.5]
+
+
+def test_lbfgs_without_iterations_has_a_state_dict():
+    p = disttorch.ones(2, 2, dtype=disttorch.float64, requires_grad=True)
+    optimizer = optim.LBFGS([p], max_iter=0)
+    optimizer.step(quartic(p))
+    assert optimizer.state_dict()["state"][0]["n_iter"] == 0
+
+
+def test_adafactor_overflows_in_silence(recwarn):
+    p = disttorch.ones(2, 2, dtype=disttorch.float16, requires_grad=True)
+    optimizer = optim.Adafactor([p])
+    p.grad = disttorch.full((2, 2), 6e4, dtype=disttorch.float16)
+    optimizer.step()
+    assert not recwarn.list
+
+
+def test_muon_refuses_parameters_that_became_no_matrices():
+    p = disttorch.ones(2, 2, requires_grad=True)
+    optimizer = optim.Muon([p])
+    q = disttorch.ones(2, requires_grad=True)
+    optimizer.add_param_group({"params": [q]})
+    q.grad = disttorch.ones(2)
+    with pytest.raises(ValueError, match="Param gradient must be a 2D matrix"):
+        optimizer.step()
