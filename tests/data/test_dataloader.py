@@ -20,6 +20,7 @@ from disttorch.utils.data import (
     Subset,
     TensorDataset,
     get_worker_info,
+    workers,
 )
 
 Point = namedtuple("Point", "x y")
@@ -216,12 +217,20 @@ def test_killed_worker_is_noticed():
     assert multiprocessing.active_children() == []
 
 
-def test_timeout():
+def test_timeout(monkeypatch):
+    monkeypatch.setattr(workers, "PATIENCE", 0.1)  # the worker sleeps: it will be terminated
     with pytest.raises(RuntimeError, match=r"DataLoader timed out after 0\.2 seconds"):
         next(iter(DataLoader(Slow(), num_workers=1, timeout=0.2)))
-    for child in multiprocessing.active_children():
-        child.kill()  # it sleeps: not worth the wait
-        child.join()
+    assert multiprocessing.active_children() == []
+
+
+@pytest.mark.deadline(20)
+def test_workers_end_though_younger_processes_have_inherited_their_connections(monkeypatch):
+    monkeypatch.setattr(workers, "PATIENCE", 1000)
+    first, second = (iter(DataLoader(Squares(), num_workers=2, multiprocessing_context="fork")) for _ in range(2))
+    first._shutdown_workers()
+    assert len(multiprocessing.active_children()) == 2
+    second._shutdown_workers()
 
 
 def test_given_up_iteration_leaves_no_process():

@@ -90,7 +90,7 @@ class _Text(str):
         return str(self)
 
 
-# Messages to the worker: ("batch", task, indices, returned blocks), ("again", returned blocks), None for the end.
+# Messages to the worker: ("batch", task, indices, returned blocks), ("again", returned blocks).
 # Messages to the main process: (kind, task, sizes of new blocks), these blocks' files, the pickled payload; the kinds:
 BATCH, FAILURE, END, AGAIN = "batch", "failure", "end", "again"
 
@@ -120,7 +120,8 @@ def _serve(job: Job, connection, lender: Lender):
     except Exception as e:
         failure = Failure(e, f"in DataLoader worker process {job.id}")
     ended = False
-    while (message := connection.recv()) is not None:
+    while True:
+        message = connection.recv()
         lender.given_back(message[-1])
         kind = message[0]
         if kind == AGAIN:

@@ -4,6 +4,7 @@ import contextlib
 import multiprocessing
 import os
 import pickle
+import socket
 import sys
 import weakref
 from collections import deque
@@ -161,8 +162,8 @@ def _stop(links: list[_Link], owner: int):
     if os.getpid() != owner:  # a forked process has inherited the iterator, not the workers
         return
     for link in links:
-        with contextlib.suppress(OSError):
-            link.connection.close()
+        with contextlib.suppress(OSError), link.connection as ours, socket.socket(fileno=os.dup(ours.fileno())) as end:
+            end.shutdown(socket.SHUT_RDWR)  # younger forked processes have inherited this end, and keep it open
     for link in links:
         link.process.join(PATIENCE)
         for end in (link.process.terminate, link.process.kill):
