@@ -95,3 +95,11 @@ def test_norms():
     assert linalg.norm(m, float("inf")).item() == 4.0
     assert linalg.vector_norm(m, 0).item() == 2.0
     assert m.norm(1, dim=0).tolist() == [3.0, 4.0]
+
+
+def test_a_product_may_be_added_to_its_own_factor():
+    """PyTorch's result depends on the processor: some of its kernels read what they have written."""
+    for factor in (lambda x: x, disttorch.Tensor.t):
+        x = disttorch.arange(16.0).reshape(4, 4)
+        expected = x + factor(x) @ x
+        assert disttorch.equal(x.addmm_(factor(x), x), expected)
