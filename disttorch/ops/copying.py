@@ -9,7 +9,7 @@ from ..autograd.op import Op
 from ..autograd.sweep import sum_to
 from ..autograd.variable import Tensor, alias, counter, wrap
 from ..devices import META, device, resolve, scope, to_device
-from ..layouts import channels_last, channels_last_3d, contiguous_format, preserve_format
+from ..layouts import asked, channels_last, channels_last_3d, contiguous_format, preserve_format
 from .arguments import need_tensor
 from .dims import sizes
 from .pointwise import cast_array, no_gradient
@@ -26,10 +26,11 @@ def _need_rank(input, memory_format) -> None:
     rank, name = (4, "channels_last") if memory_format is channels_last else (5, "channels_last_3d")
     if input._data.ndim != rank:
         raise RuntimeError(f"required rank {rank} tensor to use {name} format")
+    asked.add(memory_format)
 
 
 _clone = _Copy("CloneBackward0", lambda x, order: x.copy(order), x=lambda g: g)
-_channels_last = Op(
+channels_last_copy = Op(
     "CloneBackward0", lambda x: np.moveaxis(np.ascontiguousarray(np.moveaxis(x, 1, -1)), -1, 1), x=lambda g: g
 )
 
@@ -39,7 +40,7 @@ def clone(input, *, memory_format=None):
     need_tensor(input, "clone", "input", 1)
     if memory_format in (channels_last, channels_last_3d):
         _need_rank(input, memory_format)
-        return _channels_last(input)
+        return channels_last_copy(input)
     return _clone(input, "C" if memory_format == contiguous_format or 0 in input._data.strides else "K")
 
 
@@ -47,7 +48,7 @@ def contiguous(input, memory_format=contiguous_format):
     """The tensor itself if its memory is laid out row by row (or in the format given), else a copy that is."""
     if memory_format in (channels_last, channels_last_3d):
         _need_rank(input, memory_format)
-        return input if np.moveaxis(input._data, 1, -1).flags.c_contiguous else _channels_last(input)
+        return input if np.moveaxis(input._data, 1, -1).flags.c_contiguous else channels_last_copy(input)
     return input if input._data.flags.c_contiguous else _clone(input, "C")
 
 

@@ -9,6 +9,7 @@ from .. import dtypes, meta
 from ..autograd.inplace import write
 from ..autograd.variable import Tensor, wrap
 from ..devices import META, namespace, resolve, scope
+from ..layouts import asked, by_kernel
 from .arguments import need_tensor
 from .copying import channels_last, channels_last_3d, contiguous_format, preserve_format
 from .fill import NUMBERS, element
@@ -141,6 +142,7 @@ def _laid_out(shape, memory_format):
         return EMPTY
     if len(shape) != rank:
         raise RuntimeError(f"required rank {rank} tensor to use {memory_format.removeprefix('torch.')} format")
+    asked.add(memory_format)
     return lambda xp, shape, np_type: xp.moveaxis(xp.empty((shape[0], *shape[2:], shape[1]), np_type), -1, 1)
 
 
@@ -222,7 +224,7 @@ def like(name, input, make, dtype, layout, device, requires_grad, memory_format=
     shape, data = input._data.shape, input._data
     if memory_format in (channels_last, channels_last_3d):
         fresh = _laid_out(shape, memory_format)
-    elif memory_format == contiguous_format or data.flags.c_contiguous or not _dense(data):
+    elif memory_format == contiguous_format or data.flags.c_contiguous or not _dense(data) or by_kernel(input):
         fresh = EMPTY
     else:
         order = sorted(range(data.ndim), key=lambda i: -data.strides[i])

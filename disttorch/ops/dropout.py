@@ -8,7 +8,9 @@ from ..autograd.op import Op
 from ..autograd.variable import Tensor, wrap
 from ..devices import scope
 from ..dtypes import SCALAR_NAMES, bool_
+from ..layouts import by_kernel
 from .arguments import need_tensor
+from .copying import channels_last_copy
 from .creation import empty_like
 from .fill import bernoulli_
 from .matmul import kernels_of
@@ -26,10 +28,11 @@ def _check(p):
 
 
 def _mask(input, shape, p: float) -> Tensor:
-    """Booleans: True (kept) with probability 1 - p; one for each element in the order in which they lie in memory."""
+    """Booleans: True (kept) with probability 1 - p; one for each element in PyTorch's order in memory."""
     where = input.device
     if shape == input._data.shape and not input._data.flags.c_contiguous:
-        return bernoulli_(empty_like(input, dtype=bool_), 1.0 - p)
+        keep = bernoulli_(empty_like(input, dtype=bool_), 1.0 - p)
+        return channels_last_copy(keep) if by_kernel(input) else keep
     stream = random.stream(None, where)
     with scope(where):
         return wrap(sampling.bernoulli(stream, shape, 1.0 - p), where)

@@ -231,3 +231,25 @@ def test_old_loss_settings_are_warned_of():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert nn.MSELoss()(torch.ones(2), torch.zeros(2)).item() == 1
+
+
+def test_state_of_lazy_modules_says_what_waits_for_its_shape():
+    waiting = nn.Sequential(nn.LazyLinear(3))
+    state = waiting.state_dict()
+    assert type(state["0.weight"]) is nn.UninitializedParameter
+    nn.Sequential(nn.LazyLinear(3)).load_state_dict(state)
+    with pytest.raises(RuntimeError, match="Can't access the shape of an uninitialized parameter"):
+        nn.Sequential(nn.Linear(2, 3)).load_state_dict(state)
+
+
+def test_backward_hooks_of_modules_whose_inputs_need_no_gradient_are_warned_of():
+    m = nn.Linear(2, 2)
+    m.register_full_backward_pre_hook(lambda m, g: None)
+    with pytest.warns(UserWarning, match="Full backward hook is firing"):
+        m(torch.ones(1, 2)).sum().backward()
+
+
+def test_a_dictionary_joined_with_a_parameter_dict_stays_one():
+    joined = {"a": 1} | nn.ParameterDict({"b": torch.ones(1)})
+    assert type(joined) is dict
+    assert list(joined) == ["a", "b"]

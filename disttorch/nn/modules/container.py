@@ -420,7 +420,7 @@ class ParameterDict(Module):
         return made
 
     def __ror__(self, other):
-        made = ParameterDict(other)
+        made = other.copy()
         made.update(self)
         return made
 

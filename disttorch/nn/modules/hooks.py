@@ -323,13 +323,12 @@ class _BackwardWatch:
         return tuple(passed[i] for i in where)
 
     def _without_gradient_inputs(self):
-        if self.hooks:
-            warnings.warn(
-                "Full backward hook is firing when gradients are computed with respect to module outputs since no "
-                "inputs require gradients. See https://docs.pytorch.org/docs/main/generated/torch.nn.Module.html"
-                "#torch.nn.Module.register_full_backward_hook for more details.",
-                stacklevel=2,
-            )
+        warnings.warn(
+            "Full backward hook is firing when gradients are computed with respect to module outputs since no "
+            "inputs require gradients. See https://docs.pytorch.org/docs/main/generated/torch.nn.Module.html"
+            "#torch.nn.Module.register_full_backward_hook for more details.",
+            stacklevel=2,
+        )
         for hook in self.hooks:
             changed = hook(self.module, (None,) * self.count_in, self.grad_outputs)
             if changed is not None and not (isinstance(changed, tuple) and all(c is None for c in changed)):

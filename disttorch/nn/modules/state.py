@@ -78,7 +78,7 @@ class State:
     def _save_to_state_dict(self, destination, prefix, keep_vars):
         """This module's own part; subclasses may add to it."""
         for name, t in self._own_state().items():
-            destination[prefix + name] = t if keep_vars else t.detach()
+            destination[prefix + name] = t if keep_vars or is_lazy(t) else t.detach()
         if self._has_own("get_extra_state"):
             destination[prefix + EXTRA_STATE] = self.get_extra_state()
 
@@ -175,9 +175,9 @@ def _load_one(module, name: str, target: Tensor, key: str, value, assign: bool) 
             f"received {type(value)}"
         )
     if not is_lazy(target):
-        if target.ndim == 0 and value._data.shape == (1,):
+        if target.ndim == 0 and value.shape == (1,):
             value = value[0]
-        if value._data.shape != target._data.shape:
+        if value.shape != target.shape:
             return (
                 f"size mismatch for {key}: copying a param with shape {value.shape} from checkpoint, the shape in "
                 f"current model is {target.shape}."
