@@ -38,8 +38,9 @@ Normalisation; mean and var (biased) are (C,), or x's leading shape for layer_no
     batch_norm_backward(g, x, weight, mean, var, eps, training=True, needs=(True, True, True)) -> (gx, gw, gb)
     layer_norm_forward(x, dims, weight, bias, eps) -> (y, mean, var)
     layer_norm_backward(g, x, dims, weight, mean, var, eps, needs=(True, True, True)) -> (gx, gw, gb)
+    group_norm_forward(x, groups, weight, bias, eps) -> (y, mean, var)     over each sample's groups of channels:
+        statistics (N, groups); weight and bias (C,)
     group_norm_backward(g, x, groups, weight, mean, var, eps, needs=(True, True, True)) -> (gx, gw, gb)
-        of layer_norm over each sample's groups of channels, (N, groups) statistics; weight (C,)
     softmax_forward(x, axis) -> y;         softmax_backward(g, y, axis) -> gx
     log_softmax_forward(x, axis) -> y;     log_softmax_backward(g, y, axis) -> gx
 Cross-entropy; logits (N, C, *S), target int (N, *S); loss is 0-d, or (N, *S) for reduction "none"

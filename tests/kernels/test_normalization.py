@@ -3,6 +3,8 @@
 import numpy as np
 import pytest
 
+from disttorch.kernels import set_num_threads
+
 from .conftest import assert_close, channels_last, normal, numeric_gradient
 
 EPS = 1e-3
@@ -66,28 +68,53 @@ def test_layer_norm(kernels, rng, dims, affine):
     assert_close(gb, numeric_gradient(lambda v: layer_norm(x64, dims, w64, v), b64, g), 1e-3)
 
 
-@pytest.mark.parametrize("shape", [(3, 4, 5), (2, 6, 1, 3), (2, 4), (1, 2, 7, 9)])
-@pytest.mark.parametrize("groups", [1, 2])
+GROUPED = [(3, 4, 5), (2, 6, 1, 3), (2, 4), (1, 2, 7, 9), (2, 4, 4, 5), (2, 32, 8, 8), (1, 6, 20, 20)]
+
+
+@pytest.mark.parametrize("shape", GROUPED)
+@pytest.mark.parametrize("groups", [1, 2, None])
 @pytest.mark.parametrize("affine", [True, False])
-def test_group_norm_backward(kernels, rng, shape, groups, affine):
-    x, g, c = normal(rng, *shape) * 2 + 1, normal(rng, *shape), shape[1]
-    weight = normal(rng, c) if affine else None
-    x64, w64, b64 = x.astype(float), weight.astype(float) if affine else np.ones(c), np.zeros(c)
-
-    def group_norm(x, weight, bias):
-        rows = layer_norm(x.reshape(shape[0], groups, -1), 1, 1, 0).reshape(shape)
-        per_channel = (-1, *(1,) * (len(shape) - 2))
-        return rows * weight.reshape(per_channel) + bias.reshape(per_channel)
-
-    rows = x.reshape(shape[0], groups, -1)
-    mean, var = rows.mean(axis=2), rows.var(axis=2)
-    gx, gw, gb = kernels.group_norm_backward(g, x, groups, weight, mean, var, EPS)
-    assert_close(gx, numeric_gradient(lambda v: group_norm(v, w64, b64), x64, g), 1e-3)
-    assert_close(gw, numeric_gradient(lambda v: group_norm(x64, v, b64), w64, g), 1e-3)
-    assert_close(gb, numeric_gradient(lambda v: group_norm(x64, w64, v), b64, g), 1e-3)
-    only_gb = kernels.group_norm_backward(g, x, groups, weight, mean, var, EPS, (False, False, True))
+@pytest.mark.parametrize("layout", [np.asarray, channels_last])
+def test_group_norm(kernels, rng, shape, groups, affine, layout):
+    x, g, c = normal(rng, *shape) * 2 + 1, normal(rng, *shape) + 1, shape[1]
+    groups = groups or c
+    weight, bias = (normal(rng, c), normal(rng, c)) if affine else (None, None)
+    per_channel = (-1, *(1,) * (len(shape) - 2))
+    w64 = (weight.astype(float) if affine else np.ones(c)).reshape(per_channel)
+    rows = x.astype(float).reshape(shape[0], groups, -1)
+    normal64 = layer_norm(rows, 1, 1, 0).reshape(shape)
+    y, mean, var = kernels.group_norm_forward(layout(x), groups, weight, bias, EPS)
+    assert_close(y, normal64 * w64 + (bias.reshape(per_channel) if affine else 0))
+    assert_close(mean, rows.mean(axis=2))
+    assert_close(var, rows.var(axis=2))
+    others = (0, *range(2, x.ndim))
+    gx, gw, gb = kernels.group_norm_backward(layout(g), layout(x), groups, weight, mean, var, EPS)
+    assert_close(gw, (g * normal64).sum(axis=others), 1e-3)
+    assert_close(gb, g.astype(float).sum(axis=others), 1e-3)
+    assert gx.shape == shape
+    for _ in range(3):  # the slope along a direction; element by element would take minutes
+        along = rng.standard_normal(rows.shape) * 1e-5
+        up, down = (layer_norm(rows + sign * along, 1, 1, 0).reshape(shape) for sign in (1, -1))
+        slope, size = ((up - down) * w64 * g).sum() / 2e-5, np.linalg.norm(gx)
+        assert abs((gx * (along * 1e5).reshape(shape)).sum() - slope) < 1e-4 * (1 + size)
+    only_gb = kernels.group_norm_backward(g, layout(x), groups, weight, mean, var, EPS, (False, False, True))
     assert only_gb[:2] == (None, None)
     assert_close(only_gb[2], gb)
+
+
+def test_group_norm_has_the_same_bits_with_one_thread_and_with_two(onednn, rng, two_threads):
+    for shape, groups in (((2, 16, 128, 128), 4), ((2, 16, 128, 128), 16), ((1, 64, 64, 64), 8)):
+        x, g = normal(rng, *shape), normal(rng, *shape)
+        weight, bias = normal(rng, shape[1]), normal(rng, shape[1])
+        for layout in (np.asarray, channels_last):
+            results = []
+            for count in (1, 2):
+                set_num_threads(count)
+                y, mean, var = onednn.group_norm_forward(layout(x), groups, weight, bias, EPS)
+                back = onednn.group_norm_backward(layout(g), layout(x), groups, weight, mean, var, EPS)
+                results.append((y, mean, var, *back))
+            for one, two in zip(*results, strict=True):
+                assert np.array_equal(one, two)
 
 
 def test_group_norm_backward_of_no_sample(kernels):

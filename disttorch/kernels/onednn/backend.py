@@ -8,6 +8,7 @@ from disttorch.kernels.onednn.activation import Activation
 from disttorch.kernels.onednn.attention import Attention
 from disttorch.kernels.onednn.convolution import Convolution
 from disttorch.kernels.onednn.encoder import Encoder
+from disttorch.kernels.onednn.groups import GroupNorm
 from disttorch.kernels.onednn.gru import GRU
 from disttorch.kernels.onednn.linear import Linear
 from disttorch.kernels.onednn.normalization import Normalization
@@ -19,7 +20,18 @@ from disttorch.kernels.portable import Portable
 
 
 class OneDNN(
-    Convolution, Pooling, Linear, Attention, Encoder, Normalization, Activation, Recurrent, GRU, Updating, Portable
+    Convolution,
+    Pooling,
+    Linear,
+    Attention,
+    Encoder,
+    Normalization,
+    GroupNorm,
+    Activation,
+    Recurrent,
+    GRU,
+    Updating,
+    Portable,
 ):
     name = "onednn"
 

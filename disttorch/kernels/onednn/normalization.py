@@ -32,11 +32,11 @@ class Normalization:
         training = mean is None
         if training:
             mean, var = np.empty(x.shape[1], FLOAT), np.empty(x.shape[1], FLOAT)
-        flags = _flags(weight, bias) | (0 if training else dnnl.GLOBAL_STATS)
-        arrays = [x4, y, *map(np.ascontiguousarray, (mean, var)), *_present(weight, bias)]
+        flags = flags_of(weight, bias) | (0 if training else dnnl.GLOBAL_STATS)
+        arrays = [x4, y, *map(np.ascontiguousarray, (mean, var)), *present(weight, bias)]
         key = ("batch_norm", x4.shape, x4.strides, eps, flags)
         try:
-            self.engine.run(key, lambda plan: _batch_forward(plan, x4, eps, flags), *arrays)
+            self.engine.run(key, lambda plan: batch_forward(plan, x4, eps, flags), *arrays)
         except Unsupported:
             return super().batch_norm_forward(x, weight, bias, eps, *((None, None) if training else (mean, var)))
         return _without_axes(y, x), mean, var
@@ -53,7 +53,7 @@ class Normalization:
         arrays = (g4, x4, gx, *map(np.ascontiguousarray, (mean, var)), scale, gw, gb)
         key = ("batch_norm_backward", g4.strides, x4.shape, x4.strides, eps, flags)
         try:
-            self.engine.run(key, lambda plan: _batch_backward(plan, g4, x4, eps, flags), *arrays)
+            self.engine.run(key, lambda plan: batch_backward(plan, g4, x4, eps, flags), *arrays)
         except Unsupported:
             return super().batch_norm_backward(g, x, weight, mean, var, eps, training, needs)
         return _without_axes(gx, x), gw if needs[1] else None, gb if needs[2] else None
@@ -64,8 +64,8 @@ class Normalization:
         rows, leading = _rows(x, dims)
         y = np.empty(rows.shape, FLOAT)
         mean, var = np.empty(leading, FLOAT), np.empty(leading, FLOAT)
-        flags = _flags(weight, bias)
-        arrays = (rows, y, mean, var, *_present(weight, bias))
+        flags = flags_of(weight, bias)
+        arrays = (rows, y, mean, var, *present(weight, bias))
         key = ("layer_norm", rows.shape, eps, flags)
         self.engine.run(key, lambda plan: _layer_forward(plan, rows.shape, eps, flags), *arrays)
         return y if dims == 1 == x.ndim - 1 else y.reshape(x.shape), mean, var
@@ -174,11 +174,11 @@ def _last_axis(x, axis):
     return x.dtype is FLOAT and x.ndim and x.size and axis in (-1, x.ndim - 1)
 
 
-def _present(*vectors):
+def present(*vectors):
     return [np.ascontiguousarray(v) for v in vectors if v is not None]
 
 
-def _flags(weight, bias):
+def flags_of(weight, bias):
     return (0 if weight is None else dnnl.SCALE_FLAG) | (0 if bias is None else dnnl.SHIFT_FLAG)
 
 
@@ -202,7 +202,7 @@ def _rows(x, dims):
 # ---- plans
 
 
-def _batch_forward(plan, x, eps, flags):
+def batch_forward(plan, x, eps, flags):
     source = plan.array(plan.layout(x.shape, strides_of(x.shape, x.strides, channels_last(x.shape))))
     layout = plan.layout(x.shape, channels_last(x.shape))
     vector = plan.layout(x.shape[1:2], (1,))
@@ -220,7 +220,7 @@ def _batch_forward(plan, x, eps, flags):
     plan.step(desc, arguments)
 
 
-def _batch_backward(plan, g, x, eps, flags):
+def batch_backward(plan, g, x, eps, flags):
     gradient, source = (
         plan.array(plan.layout(a.shape, strides_of(a.shape, a.strides, channels_last(a.shape)))) for a in (g, x)
     )

@@ -89,29 +89,33 @@ class Normalization:
             gx *= rstd
         return gx, gw, gb
 
+    @in_float32(rounded=1)
+    def group_norm_forward(self, x, groups, weight, bias, eps):
+        rows = x.reshape(x.shape[0], groups, prod(x.shape[1:]) // groups)
+        y, mean, var = self.layer_norm_forward(rows, 1, None, None, eps)
+        y, shape = y.reshape(x.shape), _channel_axes(x)[1]
+        if weight is not None:
+            y *= weight.reshape(shape)
+        if bias is not None:
+            y += bias.reshape(shape)
+        return y, mean, var
+
     @in_float32
     def group_norm_backward(self, g, x, groups, weight, mean, var, eps, needs=(True, True, True)):
-        """As layer norm's, each group a row. All comes from two sums per sample and channel: of g, and of g times the
-        centred x.
-        """
         xp = self.xp
         samples, channels = x.shape[:2]
         each = channels // groups
         g_rows, rows = (xp.ascontiguousarray(a).reshape(samples * channels, prod(x.shape[2:])) for a in (g, x))
         mean = xp.repeat(mean.reshape(-1), each)[:, None]
-        rstd = 1 / xp.sqrt(var.reshape(samples, groups, 1) + var.dtype.type(eps))
-        by_g, by_x = self._sums(g_rows, rows, mean)
-        along = (samples, groups, each)
-        by_g, by_x = by_g.reshape(along), by_x.reshape(along) * rstd
-        gw = by_x.sum(axis=0).reshape(-1) if needs[1] else None
-        gb = by_g.sum(axis=0).reshape(-1) if needs[2] else None
+        rstd = xp.repeat(1 / xp.sqrt(var + var.dtype.type(eps)), each, axis=1)
+        by_g, by_x = (a.reshape(samples, channels) for a in self._sums(g_rows, rows, mean))
+        by_x = by_x * rstd
+        gw = by_x.sum(axis=0) if needs[1] else None
+        gb = by_g.sum(axis=0) if needs[2] else None
         if not needs[0]:
             return None, gw, gb
-        scale = rstd if weight is None else rstd * weight.reshape(1, groups, each)
-        count = each * rows.shape[1]
-        of_x = (by_x * scale).sum(axis=2, keepdims=True) * rstd / -count
-        of_1 = (by_g * scale).sum(axis=2, keepdims=True) / -count
-        of_g, of_x, of_1 = (xp.broadcast_to(a, along).reshape(-1, 1).astype(rows.dtype) for a in (scale, of_x, of_1))
+        of_g, of_x, of_1 = self._of_groups(by_g, by_x, groups, weight, rstd, rows.shape[1])
+        of_g, of_x, of_1 = (a.reshape(-1, 1).astype(rows.dtype) for a in (of_g, of_x * rstd, of_1))
         gx = xp.empty_like(rows)
         for at in _blocks(rows):
             block = gx[at]
@@ -120,6 +124,19 @@ class Normalization:
             block += of_1[at]
             block += g_rows[at] * of_g[at]
         return gx.reshape(x.shape), gw, gb
+
+    def _of_groups(self, by_g, by_x, groups, weight, rstd, size):
+        """Group norm's gradient is of_g * g + of_x * x_hat + of_1, x_hat the normalised x: these three, (N, C), from
+        the sums of g and of g * x_hat over a channel's `size` elements. Layer norm's formula, each group a row.
+        """
+        scale = rstd if weight is None else rstd * weight
+        samples, channels = scale.shape
+        each = channels // groups
+        of_x, of_1 = (
+            self.xp.repeat((a * scale).reshape(samples, groups, each).sum(axis=2) / -(each * size), each, axis=1)
+            for a in (by_x, by_g)
+        )
+        return scale, of_x, of_1
 
     def _sums(self, g, x, mean):
         """The sums of the rows of g, and of g * (x - mean)."""
