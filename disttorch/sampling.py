@@ -7,7 +7,7 @@ and leaves the stream where PyTorch leaves it. On a stream of a real CUDA device
 numbers differ from PyTorch's.
 """
 
-from math import cos, exp, floor, lgamma, log, log1p, pi, prod, sin, sqrt
+from math import ceil, cos, exp, floor, lgamma, log, log1p, pi, prod, sin, sqrt
 
 import numpy as np
 
@@ -20,6 +20,7 @@ WIDE = 1 << 28  # ranges from here on take 64 random bits
 FEW = 32  # numbers for which Python's own functions are quicker than NumPy's
 _LOWER_53 = (1 << 53) - 1
 _LOWER_24, _TINY = np.uint32((1 << 24) - 1), np.float32(2.0**-24)
+_MASK, _UNIT = np.asarray(_LOWER_24), np.asarray(2.0**-24)  # for few numbers: as operands half the price
 CHUNK = 1 << 14  # numbers drawn at a time, so that they are still in the cache when they are scaled
 
 
@@ -31,10 +32,18 @@ def digits(dtype) -> int:
 def words64(stream, n: int):
     """`n` words of 64 bits: the first 32 drawn are the upper ones."""
     pairs = stream.words(2 * n).view(np.uint64)
-    upper = pairs << stream.xp.uint64(32)
-    pairs >>= stream.xp.uint64(32)
+    half = stream.xp.uint64(32)
+    upper = pairs << half
+    pairs >>= half
     pairs |= upper
     return pairs
+
+
+def _words53(stream, n: int):
+    """The lower 53 bits of `n` words of 64 bits, as uint64."""
+    bits = words64(stream, n)
+    bits &= stream.xp.uint64(_LOWER_53)
+    return bits
 
 
 def doubles(stream, n: int, x=None):
@@ -42,9 +51,7 @@ def doubles(stream, n: int, x=None):
     x = stream.xp.empty(n, np.float64) if x is None else x
     for i in range(0, n, CHUNK):
         part = x[i : i + CHUNK]
-        bits = words64(stream, part.size)
-        bits &= stream.xp.uint64((1 << 53) - 1)
-        part[...] = bits.view(np.int64)
+        part[...] = _words53(stream, part.size).view(np.int64)
         part *= 2.0**-53
     return x
 
@@ -52,7 +59,7 @@ def doubles(stream, n: int, x=None):
 def floats(stream, n: int, x=None):
     """`n` numbers from [0, 1), multiples of 2^-24 (float32), in the vector `x` if given."""
     if n < FEW and stream.xp is np:  # in float64, in which nothing is rounded
-        few = np.multiply(np.bitwise_and(stream.words(n), _LOWER_24), _TINY, dtype=np.float64)
+        few = (stream.words(n) & _MASK) * _UNIT
         if x is None:
             return few.astype(np.float32)
         x[...] = few
@@ -72,13 +79,13 @@ def uniform(stream, shape, dtype, low: float = 0.0, high: float = 1.0):
     if dtype.kind == "c":
         parts = uniform(stream, (*shape, 2), real_of(dtype), low, high)
         return parts.view(dtype).reshape(shape)
-    x = stream.xp.empty(shape, np.float64 if dtype.itemsize == 8 else np.float32)
-    numbers = x.reshape(-1)
+    x = (doubles if dtype.itemsize == 8 else floats)(stream, prod(shape))
+    if low != 0 or high != 1:
+        a, b = (low, high) if dtype.itemsize == 8 else (np.float32(low), np.float32(high))
+        _fused(x, b - a, a)
+    x = x.reshape(shape)
     if dtype.itemsize == 8:
-        _fused(doubles(stream, x.size, numbers), high - low, low)
         return x
-    a, b = np.float32(low), np.float32(high)
-    _fused(floats(stream, x.size, numbers), b - a, a)
     x = x.astype(dtype, copy=False)
     if dtype.itemsize == 2:  # rounding may have reached the upper end, which is not to be had
         x[x == dtype.type(high)] = dtype.type(low)
@@ -215,6 +222,8 @@ def integers(stream, shape, dtype, low: int, high: int):
         divisor = stream.xp.asarray(span, np.uint64 if wide else np.uint32)
         if span & (span - 1) == 0:
             x &= divisor - x.dtype.type(1)
+        elif n < FEW:
+            x %= divisor
         else:  # the remainder: NumPy divides by a number much faster than it takes remainders
             x -= x // divisor * divisor
     x = x.astype(np.int64, copy=False) if x.itemsize == 4 else x.view(np.int64)
@@ -253,7 +262,11 @@ def bernoulli(stream, shape, p):
     """Booleans, True with probability `p`: a float, or an array of `shape` (float32 draws unless it is float64)."""
     n = prod(shape)
     if isinstance(p, float):
-        return (doubles(stream, n) < p).reshape(shape)
+        below, drawn = stream.xp.uint64(ceil(p * 2.0**53)), stream.xp.empty(n, np.bool_)
+        for i in range(0, n, CHUNK):
+            part = drawn[i : i + CHUNK]
+            stream.xp.less(_words53(stream, part.size), below, out=part)
+        return drawn.reshape(shape)
     draw = doubles if p.dtype == np.float64 else floats
     return draw(stream, n).reshape(shape) < p.astype(np.float64)
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from .. import dtypes
-from .variable import InferenceCounter, Tensor, accumulator_of, counter, wrap
+from .variable import InferenceCounter, Tensor, accumulator_of, wrap
 
 FREED = object()  # stands for saved values after backward
 _hook_ids = itertools.count()
@@ -131,8 +131,10 @@ class SavedOutput(Saved):
 
     def __init__(self, t: Tensor, nr: int = 0):
         self.data, self.device, self.nr = t._data, t.device, nr
-        self.counter = counter(t)
-        self.version = self.counter[0]
+        if t._counter is None:
+            t._counter = [0]
+        self.counter = t._counter
+        self.version = t._counter[0]
 
     def unpack(self, node: Node) -> Tensor:
         if self.counter[0] != self.version:

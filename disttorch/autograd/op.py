@@ -140,12 +140,12 @@ class Op:
         needs += bit
         node.plan = plan = self._plans.get(needs) or self._plan(needs)
         metas: list = []
-        for nr, out in enumerate(outs):
+        for out in outs:
             data = out._data
             np_type = data.dtype
-            metas.append((data.shape, np_type, out.device))
             if np_type.kind in "fcV":
-                out._rg, out._node, out._nr = True, node, nr
+                out._rg, out._node, out._nr = True, node, len(metas)
+            metas.append((data.shape, np_type, out.device))
         node.metas = metas
         node.saved = saved = []
         if plan.keep:

@@ -207,7 +207,9 @@ def mark_view(out: Tensor, parent: Tensor, function, args: tuple) -> Tensor:
     # A detached tensor's views have no part in its source's graph.
     root = parent if parent._view is None else parent._root
     out._root, out._view, out._root_node = root, (parent, function, args), root._node
-    out._counter = counter(root)
+    if root._counter is None:
+        root._counter = [0]
+    out._counter = root._counter
     return out
 
 

@@ -20,7 +20,7 @@ LARGE = 1 << 16  # elements from which threads may share an addition
 def _plus(a, b, out=None):
     if type(a) is np.ndarray and a.size >= LARGE:
         return for_device("cpu").add(a, b, out)
-    return np.add(a, b, out=out)
+    return np.add(a, b, out)
 
 
 # A gradient that comes out broadcast is summed to its input's shape by the sweep.

@@ -6,6 +6,7 @@ import itertools
 import numpy as np
 
 from .. import meta
+from ..autograd.inplace import write
 from ..autograd.op import Op
 from ..autograd.variable import Tensor, wrap
 from ..dtypes import FROM_NUMPY, SCALAR_NAMES, bool_
@@ -75,8 +76,6 @@ not_equal, less, less_equal, greater, greater_equal = ne, lt, le, gt, ge
 
 def where(condition, input=None, other=None, *, out=None):
     """`input` where `condition` holds, else `other`; with the condition alone, the indices of its true elements."""
-    from ..autograd.inplace import write
-
     need_tensor(condition, "where", "condition", 1)
     if input is None and other is None:
         from .masks import nonzero
@@ -109,8 +108,6 @@ def _alike(condition, x, y) -> bool:
 
 
 def _name(t):
-    from ..dtypes import SCALAR_NAMES
-
     return SCALAR_NAMES[t.dtype]
 
 

@@ -133,6 +133,8 @@ def _check_dtypes(input, weight, bias):
 
 
 def _setting(value, name, n):
+    if type(value) is int:
+        return (value,) * n
     found = repeated(value, n)
     if found is None:
         raise RuntimeError(

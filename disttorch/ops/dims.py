@@ -37,7 +37,10 @@ def sizes(args, named=None) -> tuple:
         args = (named,)
     if len(args) == 1 and type(args[0]) is not int and isinstance(args[0], (tuple, Sequence, Tensor)):
         args = args[0]
-    return tuple([a if type(a) is int else operator.index(a) for a in args])
+    for a in args:
+        if type(a) is not int:
+            return tuple(map(operator.index, args))
+    return tuple(args)
 
 
 def axes(dim, ndim: int) -> tuple:
@@ -60,7 +63,7 @@ def axis(dim: int, ndim: int) -> int:
     """`dim` as a non-negative int; IndexError (PyTorch's text) if there is no such dimension. 0-dimensional tensors
     have dim 0.
     """
-    if not hasattr(dim, "__index__"):
+    if type(dim) is not int and not hasattr(dim, "__index__"):
         raise TypeError(f"argument 'dim' must be int, not {type(dim).__name__}")
     size = ndim or 1
     if not -size <= dim < size:

@@ -6,6 +6,7 @@ from ..autograd.mode import no_grad
 from ..autograd.op import Op
 from ..autograd.variable import Tensor, counter, wrap
 from ..kernels.portable.precision import is_narrow
+from ..kernels.portable.scatter import are_within
 from .arguments import need_tensor
 from .matmul import kernels_of
 
@@ -46,8 +47,8 @@ def _check(indices, weight, function):
 
 
 def _check_range(data, rows):
-    """IndexError for an index outside of the table; as unsigned, a negative one is a large one."""
-    if data.size and int(data.view(f"u{data.itemsize}").max()) >= rows:
+    """IndexError for an index outside of the table."""
+    if not are_within(data, rows):
         raise IndexError("index out of range in self")
 
 

@@ -2,6 +2,7 @@
 them.
 """
 
+import functools
 import math
 import warnings
 
@@ -60,22 +61,34 @@ def element(value, d: dtypes.dtype):
         value = value._data.item()
     if d is dtypes.bool_:
         return d.np.type(value)
-    bad = f"value cannot be converted to type {C_NAMES[d.name]} without overflow"
-    if isinstance(value, complex | np.complexfloating) and not d.is_complex:
+    if isinstance(value, (complex, np.complexfloating)) and not d.is_complex:
         if value.imag:
-            raise RuntimeError(bad)
+            raise _overflow(d)
         value = value.real
     if d.category == dtypes.INTEGER:
         if not math.isfinite(value):
-            raise RuntimeError(bad)
+            raise _overflow(d)
         value, bits = int(value), 8 * d.itemsize
         top = 1 << (bits - 1 if d.is_signed else bits)
         if not -top <= value < top:
-            raise RuntimeError(bad)
+            raise _overflow(d)
         return d.np.type(value if d.is_signed else value % top)
-    if d.category == dtypes.FLOATING and math.isfinite(value) and abs(value) > dtypes.finfo(d).max:
-        raise RuntimeError(bad)
+    if d.category == dtypes.FLOATING and math.isfinite(value) and abs(value) > limits(d)[1]:
+        raise _overflow(d)
     return d.np.type(value)
+
+
+def _overflow(d: dtypes.dtype) -> RuntimeError:
+    return RuntimeError(f"value cannot be converted to type {C_NAMES[d.name]} without overflow")
+
+
+@functools.cache
+def limits(d: dtypes.dtype) -> tuple:
+    """The least and the largest number of a dtype that is not complex."""
+    if d is dtypes.bool_:
+        return 0, 1
+    info = dtypes.finfo(d) if d.is_floating_point else dtypes.iinfo(d)
+    return info.min, info.max
 
 
 def _overwrite(self: Tensor, op: Op, make) -> Tensor:
@@ -295,11 +308,8 @@ def integer_bounds(d: dtypes.dtype, low: int, high: int | None) -> tuple[int, in
     """[low, high) as `d` can hold it; RuntimeError (PyTorch's texts) if it cannot."""
     if d.is_complex:
         raise RuntimeError("check_random_bounds handles only integral, floating-point and boolean types")
-    if d.is_floating_point:
-        info, bits = dtypes.finfo(d), sampling.digits(d.np)
-        least, most = info.min, info.max
-    else:
-        least, most = (0, 1) if d is dtypes.bool_ else (dtypes.iinfo(d).min, dtypes.iinfo(d).max)
+    least, most = limits(d)
+    bits = sampling.digits(d.np) if d.is_floating_point else 0
     if high is None:
         if low == -(1 << 63):
             return low, 1 << 63

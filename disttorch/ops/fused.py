@@ -2,7 +2,7 @@
 means.
 """
 
-from ..autograd.variable import wrap
+from ..autograd.variable import Tensor, wrap
 from ..devices import META, scope
 from ..kernels import for_device
 from .shape import alias_view
@@ -14,7 +14,7 @@ def fused(kernel: str, *args):
     The first argument is a tensor, on whose device all are.
     """
     where = args[0].device
-    arrays = [getattr(a, "_data", a) for a in args]
+    arrays = [a._data if isinstance(a, Tensor) else a for a in args]
     if where.host or where is META:
         result = getattr(for_device("cpu"), kernel)(*arrays)
     else:

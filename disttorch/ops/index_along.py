@@ -7,11 +7,11 @@ import numpy as np
 from ..autograd.inplace import check_apart, write
 from ..autograd.op import Op
 from ..autograd.variable import Tensor
+from ..kernels.portable.scatter import are_within
 from .dims import axis
 from .pointwise import scalar_name
 
 NARROW = 16  # elements that lie together, up to which they are added one by one instead of as rows
-_UNSIGNED = {4: np.dtype(np.uint32), 8: np.dtype(np.uint64)}
 
 
 def check_index(index, name):
@@ -21,8 +21,7 @@ def check_index(index, name):
 
 def check_range(index, size, dim, error=RuntimeError):
     data = index._data
-    # read as unsigned, a negative index is a large one
-    if data.size and int(data.view(_UNSIGNED[data.itemsize]).max()) >= size:
+    if not are_within(data, size):
         bad = data[(data < 0) | (data >= size)].flat[0]
         raise error(f"index {int(bad)} is out of bounds for dimension {dim} with size {size}")
 
@@ -41,8 +40,7 @@ def index_select(input, dim, index, *, out=None):
         raise IndexError("index_select(): Index is supposed to be a vector")
     check_index(index, "index_select")
     size = input._data.shape[d] if input._data.ndim else 1
-    data = index._data
-    if data.size and not (data.min() >= 0 and data.max() < size):
+    if not are_within(index._data, size):
         raise IndexError("index out of range in self")
     check_apart(out, input, index)
     return write(out, _index_select(input, d, index.reshape(-1)))

@@ -9,7 +9,7 @@ from ..autograd.op import Op
 from ..autograd.variable import Tensor, wrap
 from ..dtypes import SCALAR_NAMES
 from ..kernels.portable.precision import in_float32
-from ..kernels.portable.scatter import positions
+from ..kernels.portable.scatter import are_within, positions
 from .arguments import need_floating, need_tensor
 from .dims import axis
 from .fused import fused
@@ -41,17 +41,11 @@ def reduced(loss: Tensor, reduction: str) -> Tensor:
 
 
 # -- negative log-likelihood of classes -------------------------------------------------------------------------------
-_UNSIGNED = {1: np.dtype(np.uint8), 8: np.dtype(np.uint64)}
-
-
 def _index_to_ignore(data, classes, ignore_index):
-    """`ignore_index`, or None where no target is ignored; IndexError for a class that is not there.
-
-    Read as unsigned, a negative class is a large one.
-    """
+    """`ignore_index`, or None where no target is ignored; IndexError for a class that is not there."""
     if not data.size:
         return ignore_index
-    if int(np.maximum.reduce(data.view(_UNSIGNED[data.itemsize]), axis=None)) < classes:
+    if are_within(data, classes):
         return None if ignore_index < 0 or ignore_index >= classes else ignore_index
     bad = data[((data < 0) | (data >= classes)) & (data != ignore_index)]
     if bad.size:

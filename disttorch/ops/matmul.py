@@ -46,7 +46,7 @@ def _c(t):
 
 
 def _same_dtype(a, b):
-    if a.dtype is not b.dtype:
+    if a._data.dtype != b._data.dtype:
         names = {
             "float32": "float",
             "float64": "double",

@@ -140,6 +140,8 @@ def refuse_operands(name: str, x, y, numbers: str):
 
 def broadcast_error(a: tuple, b: tuple) -> RuntimeError | None:
     """PyTorch's complaint about two shapes that do not broadcast, or None if they do."""
+    if a == b:
+        return None
     for i in range(-1, -min(len(a), len(b)) - 1, -1):
         if a[i] != b[i] and a[i] != 1 and b[i] != 1:
             at = max(len(a), len(b)) + i

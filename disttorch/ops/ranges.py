@@ -11,7 +11,11 @@ from .creation import as_dtype, created
 
 
 def _numbers(*values) -> list:
-    return [v._data.item() if isinstance(v, Tensor) else v.item() if isinstance(v, np.generic) else v for v in values]
+    return [v if type(v) in (int, float) else _number(v) for v in values]
+
+
+def _number(v):
+    return v._data.item() if isinstance(v, Tensor) else v.item() if isinstance(v, np.generic) else v
 
 
 def arange(
@@ -30,7 +34,8 @@ def arange(
     start, end, step = _numbers(start, end, step)
     d = as_dtype("arange", dtype) or (out.dtype if out is not None else None)
     if d is None:
-        d = dtypes.get_default_dtype() if any(isinstance(v, float) for v in (start, end, step)) else dtypes.int64
+        whole = isinstance(start, int) and isinstance(end, int) and isinstance(step, int)
+        d = dtypes.int64 if whole else dtypes.get_default_dtype()
     _check_range(start, end, step)
     if d.category == dtypes.INTEGER:
         start, end, step = int(start), int(end), int(step)

@@ -42,11 +42,14 @@ def infer_shape(shape: tuple, size: int) -> tuple:
 
 def _reshaped(input, shape: tuple):
     """`input` in a shape that may have one -1."""
-    if input.device.host and min(shape, default=0) >= -1:
+    if input.device.host:
         try:
-            return _reshape(input, shape)
+            out = _reshape(input, shape)
         except ValueError:  # it does not fit: what follows says so in PyTorch's words
             pass
+        else:
+            if out._data.shape == shape or min(shape) == -1:  # NumPy takes any negative number for -1
+                return out
     return _reshape(input, infer_shape(shape, input._data.size))
 
 
@@ -180,6 +183,15 @@ _transpose = ViewOp("TransposeBackward0", lambda x, a, b: x.swapaxes(a, b), x=la
 _t = ViewOp("TBackward0", lambda x: x.T, x=lambda g: _t(g))
 
 
+@functools.lru_cache(1024)
+def _order(dims: tuple) -> tuple:
+    """The order that an argument of `permute` means, each dimension as a non-negative int."""
+    order = tuple([axis(d, len(dims)) for d in dims])
+    if len(set(order)) != len(order):
+        raise RuntimeError("permute(): duplicate dims are not allowed.")
+    return order
+
+
 def permute(input, *args, dims=None):
     """The dimensions in another order."""
     need_tensor(input, "permute", "input", 1)
@@ -189,11 +201,7 @@ def permute(input, *args, dims=None):
             "permute(sparse_coo): number of dimensions in the tensor input does not match the length of the desired "
             f"ordering of dimensions i.e. input.dim() = {input._data.ndim} is not equal to len(dims) = {len(dims)}"
         )
-    if sorted(dims) != [*range(len(dims))]:
-        dims = tuple([axis(d, len(dims)) for d in dims])
-        if len(set(dims)) != len(dims):
-            raise RuntimeError("permute(): duplicate dims are not allowed.")
-    return _permute(input, dims)
+    return _permute(input, _order(dims))
 
 
 def transpose(input, dim0, dim1):
@@ -265,7 +273,7 @@ def squeeze(input, dim=None):
     """Without the dimensions of size 1 (all of them, or those named)."""
     need_tensor(input, "squeeze", "input", 1)
     shape = input._data.shape
-    dims = tuple(range(len(shape))) if dim is None else axes(dim, len(shape)) if dim not in ((), []) else ()
+    dims = range(len(shape)) if dim is None else axes(dim, len(shape)) if dim not in ((), []) else ()
     return _squeeze(input, tuple([d for d in dims if shape[d] == 1]) if 1 in shape else ())
 
 
@@ -283,8 +291,10 @@ def _expanded(x, shape):
         return x[...]
     if type(x) is np.ndarray and x.flags.c_contiguous and x.dtype.kind != "V" and x.size:
         new = len(shape) - x.ndim
-        steps = [0 if own != n else step for own, step, n in zip(x.shape, x.strides, shape[new:], strict=True)]
-        return np.ndarray(shape, x.dtype, x, 0, (*(0,) * new, *steps))
+        steps = x.strides
+        if shape[new:] != x.shape:
+            steps = tuple([0 if own != n else s for own, s, n in zip(x.shape, steps, shape[new:], strict=True)])
+        return np.ndarray(shape, x.dtype, x, 0, (0,) * new + steps)
     out = np.broadcast_to(x, shape)
     if isinstance(out, np.ndarray):
         out.flags.writeable = x.flags.writeable
@@ -304,6 +314,13 @@ def expand(input, *args, size=None, implicit=False):
             f"expand({_type(input)}{{{list(have)}}}, size={list(shape)}): the number of sizes provided ({len(shape)}) "
             f"must be greater or equal to the number of dimensions in the tensor ({len(have)})"
         )
+    if shape[extra:] != have or -1 in shape:
+        shape = _full_size(input, shape, have, extra)
+    return _expand(input, shape)
+
+
+def _full_size(input, shape, have, extra) -> tuple:
+    """`shape`, the argument of `expand`, with a size for each -1. have: the tensor's own; extra: how many it lacks."""
     full = []
     for i, s in enumerate(shape):
         h = have[i - extra] if i >= extra else None
@@ -320,7 +337,7 @@ def expand(input, *args, size=None, implicit=False):
                 f"{i}.  Target sizes: {list(shape)}.  Tensor sizes: {list(have)}"
             )
         full.append(s)
-    return _expand(input, tuple(full))
+    return tuple(full)
 
 
 def _type(t) -> str:

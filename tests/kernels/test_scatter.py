@@ -1,6 +1,8 @@
 import numpy as np
 import pytest
 
+from disttorch.kernels.portable.scatter import HANDFUL, are_within
+
 from .conftest import assert_close, normal
 
 
@@ -44,3 +46,16 @@ def test_scatter_add(kernels, rng, axis, shape):
     np.add.at(expected, tuple(at), source)
     kernels.scatter_add(target, axis, index, source)
     assert_close(target, expected)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int32, np.int64])
+@pytest.mark.parametrize("count", [2, HANDFUL, HANDFUL + 1])
+def test_indices_within_a_size(dtype, count):
+    indices = np.zeros((1, count), dtype)
+    indices[0, -1] = 4
+    assert are_within(indices, 5)
+    assert not are_within(indices, 4)
+    if np.issubdtype(dtype, np.signedinteger):
+        assert not are_within(-indices, 5)
+    assert are_within(indices[:, :0], 0)
+    assert not are_within(indices[0, -1:].reshape(()), 4)

@@ -135,6 +135,7 @@ def _mirrored(w_shape, geometry):
     return None if max(stride) > 1 or max(dilation) > 1 or min(around) < 0 else (stride, around, dilation, groups)
 
 
+@lru_cache(1024)
 def _work(y_shape, w_shape):
     """Multiplications of a convolution."""
     return prod(y_shape) * prod(w_shape[1:])

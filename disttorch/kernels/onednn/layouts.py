@@ -1,5 +1,6 @@
 """Shapes and strides as oneDNN wants them: in elements, without the arbitrary strides of axes of length 1."""
 
+from functools import lru_cache
 from math import prod
 
 import numpy as np
@@ -56,5 +57,9 @@ def is_packed(x):
 
 def empty_channels_last(shape):
     """An empty float32 array (N, C, *S), channels last in memory."""
-    n, c, *spatial = shape
-    return np.empty((n, *spatial, c), FLOAT).transpose(TO_CHANNELS_FIRST[len(shape)])
+    return np.ndarray(shape, FLOAT, strides=_bytes_channels_last(shape))
+
+
+@lru_cache(1024)
+def _bytes_channels_last(shape):
+    return tuple([FLOAT.itemsize * step for step in channels_last(shape)])
