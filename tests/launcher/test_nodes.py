@@ -6,10 +6,11 @@ import threading
 
 import pytest
 from disttorch.comm import StoreClient, StoreTimeout
+from disttorch.comm.liveness import HEARTBEAT_LIMIT
 from disttorch.launcher import rendezvous
 from disttorch.launcher.config import LaunchConfig
 from disttorch.launcher.errors import RendezvousError, UsageError
-from disttorch.launcher.rendezvous import Rendezvous
+from disttorch.launcher.rendezvous import REACTION, Rendezvous
 
 from launching import assert_gone, free_port, launch, launching, pids_in, wait_for, write
 
@@ -105,7 +106,8 @@ print("second try")
     ("end", "said"),
     [(signal.SIGINT, "disttorch: node 1 was stopped by SIGINT"), (signal.SIGKILL, "disttorch: node 1 is lost")],
 )
-def test_the_end_of_one_node_ends_the_others(tmp_path, port, end, said):
+def test_the_end_of_one_node_ends_the_others(tmp_path, port, monkeypatch, end, said):
+    monkeypatch.setenv("DISTTORCH_HEARTBEAT_LIMIT", "2")
     script = write(tmp_path, SLEEP)
     args = ["--nnodes", 2, "--master-port", port, "--nproc-per-node", 1]
     with launching(*args, "--node-rank", 0, script, tmp_path) as first:
@@ -117,30 +119,21 @@ def test_the_end_of_one_node_ends_the_others(tmp_path, port, end, said):
         assert errors.startswith(said), errors
         assert first.returncode == 1
     assert_gone(pids)
-
-
-def test_the_limit_of_heartbeats_is_also_that_of_silent_nodes(tmp_path, port, monkeypatch):
-    monkeypatch.setenv("DISTTORCH_HEARTBEAT_LIMIT", "2")
-    script = write(tmp_path, SLEEP)
-    args = ["--nnodes", 2, "--master-port", port, "--nproc-per-node", 1]
-    with launching(*args, "--node-rank", 0, script, tmp_path) as first:
-        with launching(*args, "--node-rank", 1, script, tmp_path) as second:
-            pids_in(tmp_path, 2)
-            second.kill()
-            second.communicate(timeout=20)
-        _, errors = first.communicate(timeout=20)
-    silent = float(errors.partition("silent for ")[2].partition(" s")[0])
-    assert 1.75 <= silent < 4, errors
+    if end == signal.SIGKILL:
+        silent = float(errors.partition("silent for ")[2].partition(" s")[0])
+        assert 1.75 <= silent < HEARTBEAT_LIMIT - REACTION, errors  # what is set, not what is usual
 
 
 def test_a_failure_here_is_told_though_the_other_node_is_lost(tmp_path, port):
-    script = write(tmp_path, SLEEP.replace("time.sleep(1000)", "time.sleep(2)\nraise ValueError('rank 1 is gone')"))
+    fail = "while not os.path.exists(f'{sys.argv[1]}/fail'): time.sleep(0.01)\nraise ValueError('rank 1 is gone')"
+    script = write(tmp_path, SLEEP.replace("time.sleep(1000)", fail))
     args = ["--nnodes", 2, "--master-port", port, "--nproc-per-node", 1, "--shutdown-timeout", 0.5]
     with launching(*args, "--node-rank", 0, script, tmp_path) as first:
         with launching(*args, "--node-rank", 1, script, tmp_path) as second:
             pids = pids_in(tmp_path, 2)
             second.kill()
             second.communicate(timeout=20)
+        (tmp_path / "fail").touch()
         _, errors = first.communicate(timeout=20)
         assert first.returncode == 1
     report, _, end = errors.rpartition("disttorch: ")
@@ -174,16 +167,18 @@ def test_nodes_are_not_waited_for_after_an_interrupt(tmp_path, port, scratch, ra
     assert job.returncode == 128 + signal.SIGINT
 
 
-def test_another_secret_is_no_way_in(tmp_path, port, scratch):
+def test_another_secret_is_no_way_in(tmp_path, port, scratch, monkeypatch):
     script = write(tmp_path, SLEEP)
-    args = ["--nnodes", 2, "--master-port", port]
-    with launching(*args, "--node-rank", 0, script, tmp_path) as first:
+    with launching("--nnodes", 2, "--master-port", port, "--node-rank", 0, script, tmp_path) as first:
         wait_for(lambda: list(scratch.glob("*.key")), "the store to be served")
         with pytest.raises(StoreTimeout):
             StoreClient("127.0.0.1", port, timeout=1.0, secret=b"0123456789abcdef")
-        second = launch(*args, "--node-rank", 1, script, tmp_path, DISTTORCH_JOB_SECRET="0123456789abcdef")
-        assert second.returncode == 1
-        assert "does not accept this machine's DISTTORCH_JOB_SECRET: is it the same on node 0?" in second.stderr
+        monkeypatch.setattr(rendezvous, "ANSWER", 0.3)
+        monkeypatch.setenv("DISTTORCH_JOB_SECRET", "0123456789abcdef")
+        config = LaunchConfig("train.py", nnodes=2, node_rank=1, master_port=port)
+        said = "does not accept this machine's DISTTORCH_JOB_SECRET: is it the same on node 0"
+        with pytest.raises(RendezvousError, match=said):
+            Rendezvous(config, lambda: False).open()
         first.terminate()
         first.communicate(timeout=20)
 
