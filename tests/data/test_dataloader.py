@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections import namedtuple
+from collections import defaultdict, namedtuple
 
 import numpy as np
 import pytest
@@ -302,7 +302,14 @@ def test_objects_of_all_kinds_pass_from_workers():
     assert (found["none"], found["indices"]) == (None, [0, 1, 2])
 
 
-def test_pin_memory_reaches_into_batches():
+@pytest.fixture
+def a_device():
+    torch.devices.simulate(1)
+    yield
+    torch.devices.simulate(None)
+
+
+def test_pin_memory_reaches_into_batches(a_device):
     class Pinnable:
         pinned = False
 
@@ -312,6 +319,17 @@ def test_pin_memory_reaches_into_batches():
 
     loader = DataLoader(range(2), pin_memory=True, collate_fn=lambda b: {"a": [Pinnable()], "t": torch.ones(1)})
     assert all(b["a"][0].pinned for b in loader)
+
+
+def test_pinned_batches_keep_their_classes(a_device):
+    batch = defaultdict(list, a=torch.ones(1))
+    (pinned,) = DataLoader([0], pin_memory=True, collate_fn=lambda _: batch)
+    assert (type(pinned), pinned.default_factory, pinned["a"].item()) == (defaultdict, list, 1)
+
+
+def test_pin_memory_without_a_device_is_told_of():
+    with pytest.warns(UserWarning, match="no accelerator is found, then device pinned memory won't be used"):
+        assert len(list(DataLoader(range(2), pin_memory=True))) == 2
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from multiprocessing.context import BaseContext
 from typing import Generic, TypeVar
 
+from ...devices import device_count
 from .collate import default_collate, default_convert
 from .dataset import Dataset, IterableDataset
 from .fetch import fetcher
@@ -220,6 +221,13 @@ class _BaseDataLoaderIter:
         self._loader, self._count = loader, 0
         self._said_length = loader._said_length
         self._length = loader._index_sampler
+        self._pins = loader.pin_memory and device_count() > 0
+        if loader.pin_memory and not self._pins:
+            warnings.warn(
+                "'pin_memory' argument is set as true but no accelerator is found, then device pinned memory won't be "
+                "used.",
+                stacklevel=3,
+            )
 
     def __iter__(self):
         return self
@@ -229,7 +237,7 @@ class _BaseDataLoaderIter:
 
     def __next__(self):
         batch = self._next()
-        if self._loader.pin_memory:
+        if self._pins:
             from .workers import pinned
 
             batch = pinned(batch)

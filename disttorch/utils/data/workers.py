@@ -1,6 +1,7 @@
 """A DataLoader's iteration with worker processes: batches are asked for in advance, and given out in order."""
 
 import contextlib
+import copy
 import multiprocessing
 import os
 import pickle
@@ -185,5 +186,7 @@ def pinned(batch):
     if isinstance(batch, tuple | list):
         return type(batch)(map(pinned, batch))
     if isinstance(batch, dict):
-        return type(batch)((k, pinned(v)) for k, v in batch.items())
+        made = copy.copy(batch)  # of its own class, whatever that is made from
+        made.update((k, pinned(v)) for k, v in batch.items())
+        return made
     return batch
