@@ -66,8 +66,9 @@ class AttendedPointToPoint(PointToPoint):
         mail: ParcelMail,
         watch: Callable[[], None],
         departed: Callable[[int], CommError | None] | None = None,
+        here: int = -1,
     ):
-        super().__init__(rank, size, mail, watch, departed)
+        super().__init__(rank, size, mail, watch, departed, here)
         self._mail = mail
         self.attending: Presence = Presence(self._lock, self._hand_over)
         self._sleeps_on: Set[int] | None = None  # the file descriptors that wake the thread; None: it is awake

@@ -24,14 +24,37 @@ class CommError(RuntimeError):
 
 
 class PeerLost(CommError):
-    """Rank `rank` on `host` is gone: silent for `silent_for` seconds, last seen doing `last_op`; `reason` says how."""
+    """Rank `rank` on `host` is gone: silent for `silent_for` seconds, last seen doing `last_op`; `reason` says how.
 
-    def __init__(self, rank: int, host: str = "?", silent_for: float = 0.0, last_op: str = "", reason: str = ""):
-        super().__init__(rank, host, silent_for, last_op, reason)
+    teller: the rank that has lost its connection with it, where that is all that is known to be gone; else -1.
+    """
+
+    def __init__(
+        self,
+        rank: int,
+        host: str = "?",
+        silent_for: float = 0.0,
+        last_op: str = "",
+        reason: str = "",
+        teller: int = -1,
+    ):
+        super().__init__(rank, host, silent_for, last_op, reason, teller)
         self.rank, self.host, self.silent_for, self.last_op, self.reason = rank, host, silent_for, last_op, reason
+        self.teller = teller
 
     def __reduce__(self):
-        return type(self), (self.rank, self.host, self.silent_for, self.last_op, self.reason)
+        return type(self), self.fields
+
+    @property
+    def fields(self) -> tuple:
+        """The constructor's arguments, as they are by now."""
+        return self.rank, self.host, self.silent_for, self.last_op, self.reason, self.teller
+
+    def seen_by(self, rank: int) -> PeerLost:
+        """The same for `rank`: for the lost one itself, who has lost its connection with it is lost."""
+        if rank != self.rank or self.teller < 0:
+            return self
+        return PeerLost(self.teller, "?", 0.0, "", self.reason, rank)
 
     def __str__(self) -> str:
         text = f"rank {self.rank} on host {self.host} is lost: {self.reason or 'no sign of life'}"
@@ -136,25 +159,26 @@ def last_words(error: BaseException) -> str:
     on.
     """
     if isinstance(error, PeerLost):
-        fields = (error.rank, error.host, error.silent_for, error.last_op, error.reason)  # as they are by now
-        return f"{PeerLost.__name__}: {FIELD.join(map(str, fields))}"
+        return f"{PeerLost.__name__}: {FIELD.join(map(str, error.fields))}"
     if isinstance(error, DeadlineExceeded) and error.missing:
         return f"{DeadlineExceeded.__name__}: {FIELD.join(map(str, (error.what, error.limit, *error.missing)))}"
     return f"{type(error).__name__}: {error}"
 
 
-def departed(rank: int, words: str) -> CommError:
+def departed(rank: int, words: str, here: int = -1) -> CommError:
     """The error of waiting for a rank that left the group, whose last `words` are "" or those of `last_words`.
 
-    If it left because another rank was lost, left or did not come, that one is named: it is the cause on every rank.
+    If it left because another rank was lost, left or did not come, that one is named: it is the cause on every rank. If
+    that is this one, its peer is. here: this rank's number in the job.
     """
     name, _, text = words.partition(": ")
     if name == CollectiveMismatch.__name__:
         return CollectiveMismatch({}, text)
     if name == PeerLost.__name__:
         lost, *fields = text.split(FIELD)
-        if lost.isdecimal() and len(fields) == 4 and fields[1].replace(".", "", 1).isdecimal():
-            return PeerLost(int(lost), fields[0], float(fields[1]), fields[2], fields[3])
+        if lost.isdecimal() and len(fields) == 5 and fields[1].replace(".", "", 1).isdecimal():
+            teller = int(fields[4]) if fields[4].isdecimal() else -1
+            return PeerLost(int(lost), fields[0], float(fields[1]), fields[2], fields[3], teller).seen_by(here)
     if name == DeadlineExceeded.__name__ and text.count(FIELD) > 1:
         what, limit, *missing = text.split(FIELD)
         if limit.replace(".", "", 1).isdecimal():

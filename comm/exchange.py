@@ -47,10 +47,17 @@ TELL = 0.8  # seconds in which the ranks of a mismatch tell one another their ca
 class MessageEngine:
     """Every collective of a group over one mailbox. Each method takes the call, its deadline, and flat arrays."""
 
-    def __init__(self, rank: int, size: int, mailbox: Mailbox, names: list[int] | None = None):
-        """names: the ranks' numbers in errors, where these are a part of a group."""
+    def __init__(
+        self,
+        rank: int,
+        size: int,
+        mailbox: Mailbox,
+        names: list[int] | None = None,
+        here: int = -1,
+    ):
+        """names: the ranks' numbers in errors, where these are a part of a group; here: this rank's in the job."""
         self.rank, self.size, self.mailbox = rank, size, mailbox
-        self.names = names or list(range(size))
+        self.names, self._here = names or list(range(size)), here
         self._number = 0
         self._others = [peer for peer in range(size) if peer != rank]
         self._behind = [(rank + step) % size for step in range(1, size)]  # neighbours first, to spread the load
@@ -405,7 +412,7 @@ class MessageEngine:
 
     def _departed(self, peer: int) -> CommError:
         self.mailbox.watch()
-        return departed(self.names[peer], self._gone[peer])
+        return departed(self.names[peer], self._gone[peer], self._here)
 
     def _mismatch(self, call: Call, header: Header) -> CollectiveMismatch:
         """The error that names every rank's call, once `header` has shown that they differ."""

@@ -63,10 +63,16 @@ def forget_deaths(store: Store) -> None:
     base.delete_key(NOTICES)
 
 
-def quick_store(store: Store) -> Store:
-    """The store below all PrefixStores, over a connection on which nobody waits for keys."""
+def quick_store(store: Store, limit: float = HEARTBEAT_LIMIT) -> Store:
+    """The store below all PrefixStores, over a connection on which nobody waits for keys.
+
+    limit: seconds in which the connection must be there: one that is lost on the way is asked for again after a second.
+    """
     base, _ = rooted(store)
-    return base.fresh(ANSWER)
+    quick = base.fresh(limit)
+    if quick is not base:
+        quick.patience = ANSWER
+    return quick
 
 
 def check_notices(quick: Store, rank: int, size: int) -> None:
@@ -109,6 +115,8 @@ class Monitor:
         self._processes = {os.pidfd_open(pid): peer for peer, pid in enumerate(pids) if pid and peer != rank}
         self._wake_read, self._wake_write = os.pipe()
         self._stop = self._leaving = False
+        self._out_of_reach: tuple[int, str] | None = None  # a rank, and how its connection with this one failed
+        self._looks: list[Callable[[], bool]] = []
         self._silent_store = False  # whether it did not answer the last time
         self._all_left = clock.Event()
         self._turn(0)
@@ -118,6 +126,17 @@ class Monitor:
         """Raise PeerLost if a rank is known to be gone."""
         if self.lost is not None:
             raise PeerLost(*self.lost.__reduce__()[1])
+
+    def inspect(self, look: Callable[[], bool]) -> None:
+        """Call `look` with every beat for as long as it returns True."""
+        self._looks.append(look)
+
+    def lose(self, rank: int, how: str) -> None:
+        """The connection between `rank` and this one has failed, which `how` says: the next beat tells all. From any
+        thread.
+        """
+        if self._out_of_reach is None:
+            self._out_of_reach = rank, how
 
     def close(self, patience: float = 0.0) -> None:
         """Stop watching, and tell the others that this silence is meant. Idempotent.
@@ -158,6 +177,10 @@ class Monitor:
             except StoreError as error:
                 self._silent_store = True
                 self._miss_store(error)
+            for look in list(self._looks):
+                if not look():
+                    self._looks.remove(look)
+            self._miss_connection()
             if self.lost is not None or len(self._left) == len(self._heard):
                 self._all_left.set()
         self._say_goodbye()
@@ -165,7 +188,8 @@ class Monitor:
     def _note_end(self, peer: int) -> None:
         """A rank's process has ended: it is lost, unless it took its leave."""
         if not self._has_left(peer):
-            self._report(PeerLost(peer, self.hosts[peer], 0.0, self._said(peer), "its process ended"))
+            with contextlib.suppress(StoreError):
+                self._miss(PeerLost(peer, self.hosts[peer], 0.0, self._said(peer), "its process ended"))
 
     def _turn(self, number: int) -> None:
         """One beat: tell of this rank, and hear of those that it watches and of whom others miss."""
@@ -180,8 +204,10 @@ class Monitor:
         self._answered = now
         self._read_notices(notices)
         for fields in _unpacked(lost):
-            gone = PeerLost(*fields)
-            if gone.rank == self.rank:
+            gone = PeerLost(*fields).seen_by(self.rank)
+            if gone.rank != self.rank:
+                gone.host = self.hosts[gone.rank]
+            else:
                 gone.reason = "the others heard nothing of it, which is this rank itself, and gave it up"
             self._report(gone)
         for peer, beat in zip(watched, beats, strict=True):
@@ -228,11 +254,20 @@ class Monitor:
             self._heard[peer] = (beat, clock.now())
         return beat == LEFT
 
+    def _miss_connection(self) -> None:
+        if self._out_of_reach is None or self.lost is not None:
+            return
+        rank, how = self._out_of_reach
+        one, other = (f"rank {end} on host {self.hosts[end]}" for end in sorted((rank, self.rank)))
+        how = f"the connection between {one} and {other} {how}"
+        with contextlib.suppress(StoreError):
+            self._miss(PeerLost(rank, self.hosts[rank], 0.0, self._said(rank), how, self.rank))
+
     def _miss(self, lost: PeerLost) -> None:
         """Report a rank, to all others as well."""
         if self.lost is None:
-            self._store.append(f"{self._prefix}lost", msgpack.packb(list(lost.args)))
-        self._report(lost)
+            self._report(lost)
+            self._store.append(f"{self._prefix}lost", msgpack.packb(lost.fields))
 
     def _miss_store(self, error: StoreError) -> None:
         silent = clock.now() - self._answered

@@ -33,11 +33,11 @@ from .rings import RingMail, rings_size
 from .solo import SoloEngine
 from .store import PrefixStore, Store, rooted
 from .tcp import TcpMail
-from .transport import Mail, Mailbox, ThreadMail, ZmqMail
+from .transport import Mail, Mailbox, SocketMail, ThreadMail
 from .wire import TOKEN
+from .zeromq import ZmqMail
 
 TRANSPORTS = ("auto", "inproc", "ipc", "tcp")
-SocketMail = ZmqMail | TcpMail
 PAUSE = 0.3  # seconds between two looks at who is alive while the ranks come together
 HOST_VARIABLE = "DISTTORCH_HOST_ID"  # overrides what `host_identity` finds, to test several hosts on one
 
@@ -167,23 +167,25 @@ class _Meeting:
     """One rank's way into a group."""
 
     def __init__(
-        self, store, rank, size, timeout, transport, heartbeat_limit, secret, address, parent=None, members=None
+        self, store, rank, size, timeout, transport, heartbeat_limit, secret, address, origin=None, members=None
     ):
-        """parent, members: the group that this one is made from, and the ranks' numbers there."""
+        """origin, members: the meeting of the group that this one is made from, and the ranks' numbers there."""
         self.store, self.rank, self.size, self.timeout, self.transport = store, rank, size, timeout, transport
         self.heartbeat_limit, self.secret, self.address = heartbeat_limit, secret or security.job_secret(), address
-        self.parent: Group | None = parent
+        self.parent: Group | None = origin and origin.made
         self.members: list[int] = members or list(range(size))
+        self._numbers: list[int] = [origin._numbers[rank] for rank in members] if origin else self.members  # in the job
         self.limit = clock.Deadline(timeout, "meeting the other ranks")
         self.made: Group | None = None
         self._prefix = rooted(store)[1]
         self._undo = contextlib.ExitStack()  # what is to be closed if the ranks do not come together
         self._check: Callable[[], None]  # raises if a rank is known to be gone
-        if parent is None:
-            self._quick = liveness.quick_store(store)
+        self._monitor: Monitor = origin and origin._monitor
+        if self.parent is None:
+            self._quick = liveness.quick_store(store, heartbeat_limit)
             self._check = self._check_notices
         else:
-            self._check = parent.watch
+            self._check = self.parent.watch
 
     def group(self) -> Group:
         with self._undo:
@@ -201,7 +203,9 @@ class _Meeting:
         kind = self._choose()
         if kind == "inproc":
             return self._meet_threads()
-        monitor = self._watchman()
+        if self.parent is None:
+            self._monitor = self._watchman()
+        here = self._numbers[self.rank]
         engine: Any
         mails: Sequence[Mail]
         departed = allocate = None
@@ -213,17 +217,19 @@ class _Meeting:
             hosts = self._hosts() if self.transport == "auto" else []
             grouped = 1 < len(hosts) < self.size
             mails = sockets = self._mails("messages", "collectives", *["leaders"] * grouped)
-            everyone = MessageEngine(self.rank, self.size, Mailbox(mails[1], self._watch))
+            for mail in sockets[:2]:
+                self._look_after(mail, range(self.size))
+            everyone = MessageEngine(self.rank, self.size, Mailbox(mails[1], self._watch), here=here)
             engine = self._hierarchy(hosts, sockets[2], everyone) if grouped else everyone
         p2p: PointToPoint
         if isinstance(messages := mails[0], ParcelMail):
-            p2p = AttendedPointToPoint(self.rank, self.size, messages, self._watch, departed)
+            p2p = AttendedPointToPoint(self.rank, self.size, messages, self._watch, departed, here)
         else:
-            p2p = PointToPoint(self.rank, self.size, messages, self._watch, departed)
+            p2p = PointToPoint(self.rank, self.size, messages, self._watch, departed, here)
         self.made = Group(
             self.rank, self.size, [card.host for card in self.cards], engine, p2p, kind=kind, timeout=self.timeout,
             watch=self._check, split=self._split, allocate=allocate,
-            on_close=monitor.close if monitor is not None else lambda patience: None,
+            on_close=self._monitor.close if self.parent is None else lambda patience: None,
         )  # fmt: skip
         self._undo.pop_all()
         return self.made
@@ -307,9 +313,10 @@ class _Meeting:
     def _mail(self, purpose: str, host: str, secret: bytes | None) -> SocketMail:
         mail: SocketMail
         if secret is not None:
-            mail = ZmqMail(self.rank, self.size, self.token, host, secret)
+            mail = ZmqMail(self.rank, self.size, self.token, host, secret, self.heartbeat_limit)
         else:
-            mail = (ParcelMail if purpose == "messages" else TcpMail)(self.rank, self.size, self.token, host)
+            made = ParcelMail if purpose == "messages" else TcpMail
+            mail = made(self.rank, self.size, self.token, host, self.heartbeat_limit)
         self._undo.callback(mail.close)
         return mail
 
@@ -321,8 +328,9 @@ class _Meeting:
         if self.rank == mine[0]:
             places, names = ([whose[rank] for rank in firsts] for whose in (mail.peers, mail.names))
             mail.meet(firsts.index(self.rank), places, names)
+            self._look_after(mail, firsts)
             mailbox = Mailbox(mail, self._watch)
-            leaders = MessageEngine(mail.rank, len(hosts), mailbox, firsts)
+            leaders = MessageEngine(mail.rank, len(hosts), mailbox, firsts, self._numbers[self.rank])
         else:
             mail.close()
         return HierarchicalEngine(self.rank, hosts, local, leaders, everyone)
@@ -360,10 +368,13 @@ class _Meeting:
         found = (self.parent.departed(self.members[rank]) for rank in ranks if rank != self.rank)
         return [error for error in found if error is not None]
 
-    def _watchman(self) -> Monitor | None:
-        """The thread that watches this world; a sub-group relies on its parent's."""
-        if self.parent is not None:
-            return None
+    def _look_after(self, mail: SocketMail, ranks: Sequence[int]) -> None:
+        """Count as lost who comes out of reach of a mail by which all say goodbye. ranks: its ranks' numbers here."""
+        mail.lose = lambda peer, how: self._monitor.lose(self._numbers[ranks[peer]], how)
+        self._monitor.inspect(mail.inspect)
+
+    def _watchman(self) -> Monitor:
+        """The thread that watches this world, its sub-groups too."""
         mine = self.cards[self.rank].identity
         pids = [card.pid if card.identity == mine and sys.platform == "linux" else 0 for card in self.cards]
         hosts = [card.host for card in self.cards]
@@ -396,5 +407,5 @@ class _Meeting:
         store = PrefixStore(f"split{number}/{'-'.join(map(str, ranks))}", self.store)
         return _Meeting(
             store, ranks.index(self.rank), len(ranks), self.timeout, self.transport, self.heartbeat_limit, self.secret,
-            self.address, self.made, ranks,
+            self.address, self, ranks,
         ).group()  # fmt: skip

@@ -113,9 +113,12 @@ class PointToPoint:
         mail: Mail,
         watch: Callable[[], None],
         departed: Callable[[int], CommError | None] | None = None,
+        here: int = -1,
     ):
-        """departed: tells why a rank will send no more; without it, ranks that leave say so by message."""
-        self.rank, self.size, self._departed_elsewhere = rank, size, departed
+        """departed: tells why a rank will send no more; without it, ranks that leave say so by message; here: this
+        rank's number in the job.
+        """
+        self.rank, self.size, self._departed_elsewhere, self._here = rank, size, departed, here
         self.mailbox = Mailbox(mail, watch, self._fresh)
         self._latest: dict[int, tuple[int, int]] = {}  # sender -> number and offset of its last message
         self._lock = clock.RLock()
@@ -205,7 +208,7 @@ class PointToPoint:
     def _departed(self, peer: int) -> CommError | None:
         if self._departed_elsewhere is not None:
             return self._departed_elsewhere(peer)
-        return departed(peer, self._gone[peer]) if peer in self._gone else None
+        return departed(peer, self._gone[peer], self._here) if peer in self._gone else None
 
     def leave(self, words: str = "") -> None:
         """Tell the others that this rank sends no more, unless they see that elsewhere."""

@@ -14,6 +14,7 @@ import numpy as np
 
 from . import clock
 from .errors import MessageError
+from .liveness import HEARTBEAT_LIMIT
 from .streams import GULP, Outgoing
 from .tcp import LOOK, TcpMail
 from .transport import Message
@@ -71,11 +72,10 @@ class Parcel:
 class ParcelMail(TcpMail):
     """What waits is apart from what moves, so that several threads may wait, and one move while another sends."""
 
-    def __init__(self, rank: int, size: int, token: bytes, host: str = "127.0.0.1"):
-        super().__init__(rank, size, token, host)
+    def __init__(self, rank: int, size: int, token: bytes, host: str = "127.0.0.1", silence: float = HEARTBEAT_LIMIT):
+        super().__init__(rank, size, token, host, silence)
         self._coming: dict[int, deque[Parcel]] = {}  # by sender, in the order in which their bytes come
         self._latest: dict[int, int] = {}  # number of the last message of each rank
-        self._closed = False
 
     def receive(self, seconds: float) -> Message | None:
         """A message that `move` has taken in; does not wait."""
@@ -170,8 +170,3 @@ class ParcelMail(TcpMail):
 
     def _last(self) -> list[Outgoing]:
         return list(self._outgoing.values())
-
-    def close(self) -> None:
-        with self._receiving:
-            self._closed = True
-        super().close()

@@ -12,12 +12,15 @@ import struct
 from collections import deque
 from collections.abc import Callable, Sequence
 
+from .lines import Line, keep_alive, reason
 from .wire import TOKEN
 
 GULP = 1 << 20  # bytes sent or received at a time: by turns, so that what goes through the kernel stays in the cache
 BUFFER = 4 << 20  # bytes that may lie unread in the kernel: left to itself it takes so many that they leave the cache
+BACKLOG = 4096  # connections that may wait for a rank which does something else
 STRANGERS = 64  # connections that have not yet shown the token; when more come, the oldest are closed
 MESSAGES, ARRAYS = 0, 1  # what a connection is for
+USES = ("messages", "arrays")
 _WHO = struct.Struct("<IB")  # rank and use
 _HELLO = TOKEN + _WHO.size  # bytes
 Place = tuple[str, int]  # address and port
@@ -28,7 +31,8 @@ class Outgoing:
 
     def __init__(self, place: Place, hello: bytes):
         self.sock = _socket(place[0])
-        self.broken = False  # whether the other side has gone, or was never reached
+        self.broken = ""  # how it ended: the other side has gone, or was never reached
+        self._line = Line()
         self.sent = 0  # bytes, `hello` included
         self._queued = 0
         self.parts: deque[memoryview] = deque()  # what waits to be sent
@@ -36,8 +40,8 @@ class Outgoing:
             self.sock.connect(place)
         except BlockingIOError:
             pass  # under way; what is sent waits for it
-        except OSError:
-            self.broken = True
+        except OSError as error:
+            self.broken = reason(error)
         self.add(memoryview(hello))
 
     def add(self, part: memoryview) -> int:
@@ -77,9 +81,13 @@ class Outgoing:
             return self.sock.sendmsg(parts)
         except BlockingIOError:
             return 0
-        except OSError:
-            self.broken = True
+        except OSError as error:
+            self.broken = reason(error)
             return 0
+
+    def failure(self, silence: float) -> str:
+        """How it failed, if it has; see Line."""
+        return self.broken or self._line.failure(self.sock, silence)
 
 
 class StreamTicket:
@@ -96,24 +104,26 @@ class StreamTicket:
     def lost(self) -> bool:
         """True if it will never be done."""
         broken = self._stream.broken or (self._message is not None and self._message.lost)
-        return broken and not self.done
+        return bool(broken) and not self.done
 
 
 class Door:
     """Where the other ranks' connections come in.
 
-    token: the group's, which every connection must begin with; host: the address of this rank to listen at; drop:
+    token: the group's, which every connection must begin with; host: the address of this rank to listen at; silence:
+    seconds after which the kernel ends a connection whose other end has become unreachable, but 3 at least; drop:
     called for every one that is turned away.
     """
 
-    def __init__(self, token: bytes, host: str, drop: Callable[[], None]):
+    def __init__(self, token: bytes, host: str, silence: float, drop: Callable[[], None]):
         self.token, self._drop = token, drop
         self._seen: set[tuple[int, int]] = set()  # who has come, for which use
         self._strangers: list[tuple[socket.socket, bytearray]] = []
         self._listener = _socket(host)
         self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, BUFFER)  # of what it accepts, too
+        keep_alive(self._listener, silence)  # and what it accepts
         self._listener.bind((host, 0))
-        self._listener.listen()
+        self._listener.listen(BACKLOG)
         self.place: Place = (host, self._listener.getsockname()[1])
 
     def hello(self, rank: int, use: int) -> bytes:

@@ -17,9 +17,11 @@ import numpy as np
 
 from . import clock, wire
 from .errors import MessageError
-from .streams import ARRAYS, GULP, MESSAGES, Door, Outgoing, Place, StreamTicket
-from .transport import LINGER, Mail, Message
-from .wire import MAX_HEADER, NONSENSE, Header
+from .lines import ended, reason
+from .liveness import HEARTBEAT_LIMIT
+from .streams import ARRAYS, GULP, MESSAGES, USES, Door, Outgoing, Place, StreamTicket
+from .transport import LINGER, PATIENCE, Message, SocketMail
+from .wire import GOODBYE, MAX_HEADER, NONSENSE, Header
 
 LOOK = 2e-4  # seconds that a rank looks for a message before it sleeps: to be woken takes longer than most messages
 STREAMED = 128 << 10  # bytes of an array up to which it goes in a message
@@ -33,7 +35,7 @@ class Inbox:
 
     def __init__(self, peer: int, sock: socket.socket):
         self.peer, self.sock = peer, sock
-        self.ended = False
+        self.ended = ""  # how, once it has
         self._room = memoryview(bytearray(2 * LONGEST))
         self._filled = 0
 
@@ -43,9 +45,10 @@ class Inbox:
             count = self.sock.recv_into(self._room[self._filled :])
         except BlockingIOError:
             return
-        except OSError:  # cut off
-            count = 0
-        self.ended = not count
+        except OSError as error:  # cut off
+            count, self.ended = 0, reason(error)
+        if not count:
+            self.ended = self.ended or "ended"
         self._filled += count
         at, filled = 0, self._filled
         while filled - at >= _FRAME.size:
@@ -63,17 +66,15 @@ class Inbox:
         self._filled = filled - at
 
 
-class TcpMail(Mail):
-    """For one thread at a time, but for `leave` and `close` of its engine.
+class TcpMail(SocketMail):
+    """For one thread at a time, but for `leave` and `close` of its engine, and `inspect`.
 
-    host: the address of this rank to listen at.
+    host: the address of this rank to listen at; silence: seconds after which a connection counts as cut.
     """
 
-    def __init__(self, rank: int, size: int, token: bytes, host: str = "127.0.0.1"):
-        self.rank, self.size, self.token = rank, size, token
-        self.peers: list[str] = []  # every rank's address, once they are known
-        self.names: list[str] = []
-        self._door = Door(token, host, self._drop)
+    def __init__(self, rank: int, size: int, token: bytes, host: str = "127.0.0.1", silence: float = HEARTBEAT_LIMIT):
+        super().__init__(rank, size, token, silence)
+        self._door = Door(token, host, silence, self._drop)
         self.address = f"tcp://{f'[{host}]' if ':' in host else host}:{self._door.place[1]}"
         self._sending, self._receiving = clock.Lock(), clock.Lock()
         self._outgoing: dict[tuple[int, int], Outgoing] = {}  # by rank and use
@@ -84,10 +85,6 @@ class TcpMail(Mail):
         self._poll = select.poll()  # for messages, and for who comes
         self._at_door: set[int] = set()  # file descriptors of who is not known yet
         self._admit()
-
-    def meet(self, rank: int, peers: list[str], names: list[str]) -> None:
-        """Be number `rank` of those who are reached at these addresses; before anything is sent. names: for errors."""
-        self.rank, self.size, self.peers, self.names = rank, len(peers), peers, names
 
     def _drop(self) -> None:
         """Count a connection turned away, or a message that is none."""
@@ -110,6 +107,8 @@ class TcpMail(Mail):
 
     def _post(self, peer: int, header: Header, data: np.ndarray | None = None) -> StreamTicket | None:
         """Send one message, which is copied; a ticket if the kernel does not take it at once."""
+        if header.kind == GOODBYE:
+            self._parted.add(peer)
         head = wire.encode(self.token, header)
         payload = b"" if data is None else data.data
         with self._sending:
@@ -181,12 +180,17 @@ class TcpMail(Mail):
                 self._hand_on(header, payload)
         except MessageError as error:  # what follows cannot be understood any more
             self._drop()
-            inbox.ended = True
+            inbox.ended = "was misused"
             self._came.append(self._nonsense(inbox, error))
+        else:
+            if inbox.ended:
+                self._out_of_reach(inbox.peer, _failed(MESSAGES, inbox.ended))
         if inbox.ended:
             self._poll.unregister(inbox.sock)
 
     def _hand_on(self, header: Header, payload: np.ndarray) -> None:
+        if header.kind == GOODBYE:
+            self._parted.add(header.sender)
         self._came.append(Message(header, payload))
 
     def _nonsense(self, inbox: Inbox, error: MessageError) -> Message:
@@ -230,10 +234,13 @@ class TcpMail(Mail):
             count = sock.recv_into(room)
         except BlockingIOError:
             return 0
-        except OSError:  # cut off
-            count = 0
+        except OSError as error:  # cut off
+            self._ended.add(peer)
+            self._out_of_reach(peer, _failed(ARRAYS, reason(error)))
+            return 0
         if not count:
             self._ended.add(peer)
+            self._suspect(peer, _failed(ARRAYS, "ended"))
         return count
 
     def drained(self, peer: int) -> bool:
@@ -258,6 +265,31 @@ class TcpMail(Mail):
                 self._admit()
         return bool(came)
 
+    # Who is out of reach
+
+    def _failures(self) -> Iterator[tuple[int, str]]:
+        for (peer, use), out in list(self._outgoing.items()):
+            if how := out.failure(PATIENCE * self._silence):
+                yield peer, _failed(use, how)
+        incoming = [(inbox.peer, MESSAGES, inbox.sock) for inbox in list(self._inboxes.values()) if not inbox.ended]
+        incoming += [(peer, ARRAYS, sock) for peer, sock in list(self._streams.items()) if peer not in self._ended]
+        for peer, use, sock in incoming:
+            if how := ended(sock):
+                yield peer, _failed(use, how)
+
+    def _unread(self, peer: int) -> bool:
+        if self._receiving.acquire(blocking=False):  # else somebody takes in what comes
+            try:
+                if not self._closed:
+                    self._admit()
+            finally:
+                self._receiving.release()
+        inbox = next((inbox for inbox in list(self._inboxes.values()) if inbox.peer == peer), None)
+        try:
+            return inbox is not None and not inbox.ended and bool(inbox.sock.recv(1, socket.MSG_PEEK))
+        except OSError:
+            return False
+
     def settle(self) -> None:
         limit = clock.Deadline(LINGER / 1000, "the last messages")
         last = self._last()
@@ -272,6 +304,8 @@ class TcpMail(Mail):
         return [out for (_, use), out in list(self._outgoing.items()) if use == MESSAGES]
 
     def close(self) -> None:
+        with self._receiving:
+            self._closed = True
         self.settle()
         with self._sending, self._receiving:
             for sock in (
@@ -281,6 +315,10 @@ class TcpMail(Mail):
             ):
                 sock.close()
             self._door.close()
+
+
+def _failed(use: int, how: str) -> str:
+    return f"for {USES[use]} {how}"
 
 
 def _place(address: str) -> Place:

@@ -1,4 +1,4 @@
-"""Carrying messages from one rank to another, between threads or by ZeroMQ tcp, behind one interface.
+"""Carrying messages from one rank to another, between threads or processes, behind one interface.
 
 A `Mail` sends without waiting (the payload must stay unchanged until the ticket is done) and receives in the order of
 each sender. `Mailbox` adds the matching: wait for the next message of a certain rank and tag.
@@ -6,26 +6,20 @@ each sender. `Mailbox` adds the matching: wait for the next message of a certain
 
 from __future__ import annotations
 
-import contextlib
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from disttorch.kernels.memory import keep_freed_blocks
-
-from . import clock, security, wire
-from .errors import MessageError
-from .wire import PIECE, SEALED_PIECE, Header
+from . import clock
+from .wire import PIECE, Header
 
 SLICE = 0.05  # seconds waited between two looks at the deadline and at who is alive
-COPY_BELOW = 128 << 10  # bytes; a smaller payload is copied, because following a zero-copy send costs more
 LINGER = 200  # milliseconds that a closing rank gives its last messages to leave
-ENVELOPE = 1024  # bytes that encryption may add to a message
-INWARD, OUTWARD = 1, 2  # the thread of ZeroMQ's that receives and the one that sends, as bits: both copy all the time
-RECEIVE_QUEUE = 16  # messages per sender that may lie unread before the sender's side holds back
+PATIENCE = 0.6  # of the limit of silence, for which what was sent may stay unanswered
+GRACE = 1.0  # seconds that a farewell may be late, which comes another way than the end that it explains
 
 
 class Distant(NamedTuple):
@@ -128,97 +122,52 @@ class ThreadMail(Mail):
 _EMPTY = np.empty(0, np.uint8)
 
 
-class ZmqMail(Mail):
-    """Mail over ZeroMQ tcp: one bound socket that hears all peers, one connected socket for each peer written to.
+class SocketMail(Mail):
+    """Mail between processes."""
 
-    host: the address of this rank to bind; secret: encrypt with CURVE keys derived from it, or None.
-    """
+    address: str  # where this rank is reached
 
-    def __init__(self, rank: int, size: int, token: bytes, host: str = "127.0.0.1", secret: bytes | None = None):
-        import zmq
-
-        keep_freed_blocks()  # ZeroMQ asks for a new one for every piece that comes
-        self._zmq = zmq
-        self.piece = PIECE if secret is None else SEALED_PIECE
-        self.rank, self.size, self.token, self._secret = rank, size, token, secret
+    def __init__(self, rank: int, size: int, token: bytes, silence: float):
+        self.rank, self.size, self.token, self._silence = rank, size, token, silence
         self.peers: list[str] = []  # every rank's address, once they are known
         self.names: list[str] = []
-        self._context = zmq.Context(io_threads=2)
-        self._outs: dict[int, Any] = {}
-        self._sending, self._receiving = clock.Lock(), clock.Lock()
-        self._inbox = self._context.socket(zmq.PULL)
-        self._inbox.setsockopt(zmq.LINGER, 0)
-        self._inbox.setsockopt(zmq.AFFINITY, INWARD)
-        self._inbox.setsockopt(zmq.RCVHWM, RECEIVE_QUEUE)
-        self._inbox.setsockopt(zmq.MAXMSGSIZE, PIECE + ENVELOPE)
-        self._inbox.setsockopt(zmq.RCVBUF, 4 << 20)
-        self._inbox.setsockopt(zmq.IPV6, int(":" in host))
-        security.secure_server(self._inbox, secret)
-        self._inbox.bind(f"tcp://{f'[{host}]' if ':' in host else host}:*")
-        self.address = self._inbox.getsockopt_string(zmq.LAST_ENDPOINT)
+        self.lose: Callable[[int, str], None] = lambda peer, how: None  # told who is out of reach; by any thread
+        self._parted: set[int] = set()  # ranks that have said goodbye to this one, or this one to them
+        self._suspects: dict[int, tuple[float, str]] = {}  # ranks that may be out of reach: since when, and why
+        self._closed = False
 
     def meet(self, rank: int, peers: list[str], names: list[str]) -> None:
         """Be number `rank` of those who are reached at these addresses; before anything is sent. names: for errors."""
         self.rank, self.size, self.peers, self.names = rank, len(peers), peers, names
 
-    def _out(self, peer: int):
-        sock = self._outs.get(peer)
-        if sock is None:
-            zmq = self._zmq
-            sock = self._context.socket(zmq.PUSH)
-            sock.setsockopt(zmq.LINGER, 0)
-            sock.setsockopt(zmq.AFFINITY, OUTWARD)
-            sock.setsockopt(zmq.SNDHWM, 0)  # never block: what waits is the caller's array, or bounded by COPY_BELOW
-            sock.setsockopt(zmq.SNDBUF, 4 << 20)
-            sock.setsockopt(zmq.IPV6, int("[" in self.peers[peer]))
-            sock.copy_threshold = 0
-            security.secure_client(sock, self._secret)
-            sock.connect(self.peers[peer])
-            self._outs[peer] = sock
-        return sock
+    def inspect(self) -> bool:
+        """Tell `lose` of ranks that have come out of reach; False once this mail is closed.
 
-    def send(self, peer: int, header: Header, data: np.ndarray | None = None) -> Any:
-        return self._post(peer, header, data)
+        For one thread, beside those that send and receive.
+        """
+        for peer, how in self._failures():
+            self._suspect(peer, how)
+        for peer, (since, how) in list(self._suspects.items()):
+            if clock.now() - since > GRACE and not self._unread(peer):
+                self._out_of_reach(peer, how)
+        return not self._closed
 
-    def _post(self, peer: int, header: Header, data: np.ndarray | None = None) -> Any:
-        """Send one message."""
-        with self._sending:
-            sock = self._out(peer)
-            head = wire.encode(self.token, header)
-            if data is None or not data.size:
-                sock.send(head)
-                return None
-            sock.send(head, self._zmq.SNDMORE)
-            if data.nbytes < COPY_BELOW:
-                sock.send(data)
-                return None
-            return sock.send(data, copy=False, track=True)
+    @abstractmethod
+    def _failures(self) -> Iterator[tuple[int, str]]:
+        """Connections that have failed: with whom, and how."""
 
-    def receive(self, seconds: float) -> Message | None:
-        with self._receiving:
-            if not self._zmq.zmq_poll([(self._inbox, self._zmq.POLLIN)], int(seconds * 1000)):
-                return None
-            head = last = self._inbox.recv(copy=False)
-            data, extra = None, 0
-            while last.more:
-                data = last = self._inbox.recv(copy=False)
-                extra += 1
-        try:
-            if extra > 1:
-                raise MessageError(f"{extra + 1} frames")
-            payload = _EMPTY if data is None else np.frombuffer(data.buffer, np.uint8)
-            return Message(wire.decode(self.token, head.bytes, payload.size, self.size), payload)
-        except MessageError:
-            self.dropped += 1
-            return None
+    @abstractmethod
+    def _unread(self, peer: int) -> bool:
+        """Whether something has come from `peer` that nobody has taken in: perhaps its farewell."""
 
-    def wait_ticket(self, ticket: Any, seconds: float) -> None:
-        with contextlib.suppress(self._zmq.NotDone):
-            ticket.wait(seconds)
+    def _suspect(self, peer: int, how: str) -> None:
+        """A connection with `peer` has failed, or ended because one of the two ranks has left."""
+        self._suspects.setdefault(peer, (clock.now(), how))
 
-    def close(self) -> None:
-        with self._sending, self._receiving:
-            self._context.destroy(linger=LINGER)
+    def _out_of_reach(self, peer: int, how: str) -> None:
+        """A connection with `peer` has failed, unless they have said goodbye: no farewell will explain it any more."""
+        if peer not in self._parted and not self._closed:
+            self.lose(peer, how)
 
 
 class Mailbox:

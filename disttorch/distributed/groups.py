@@ -2,15 +2,18 @@
 
 import atexit
 import os
+import time
 from datetime import timedelta
 from typing import Any
 
-from ..comm import PrefixStore, connect
-from ..comm.liveness import heartbeat_limit
+from ..comm import PeerLost, PrefixStore, connect
+from ..comm.liveness import BEAT, heartbeat_limit
 from .arguments import integer
 from .backends import BackendOptions, check_backend, plugin
 from .meeting import rendezvous
 from .process_group import CommGroup, GroupMember, ProcessGroup, resolve, seconds, world
+
+HEARD = 2 * BEAT  # seconds in which the others read in this rank's store who is lost, before it goes
 
 
 def init_process_group(
@@ -63,7 +66,9 @@ def init_process_group(
         attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
         meeting = PrefixStore(f"world/{attempt}/{me.made}/{group_name}", store)
         made = _join(name, meeting, rank, list(range(world_size)), limit, pg_options)
-    except BaseException:
+    except BaseException as error:
+        if isinstance(error, PeerLost) and _serves(owned):
+            time.sleep(HEARD)
         _close(owned)
         raise
     made._name(made.ranks, name, "default_pg", store)
@@ -106,9 +111,12 @@ def _leave_at_exit(me) -> None:
 
 def _leave(me) -> None:
     """Close the default group. The rank that serves the store stays while the others need it to see who is alive."""
-    serves = any(getattr(thing, "serves", False) for thing in me.owned)
-    me.default.comm.close(heartbeat_limit() if serves else 0.0)
+    me.default.comm.close(heartbeat_limit() if _serves(me.owned) else 0.0)
     _close(me.owned)
+
+
+def _serves(owned: list) -> bool:
+    return any(getattr(thing, "serves", False) for thing in owned)
 
 
 def _close(owned: list) -> None:

@@ -15,8 +15,8 @@ import pytest
 import zmq
 from disttorch.comm import security, wire
 from disttorch.comm.testing import run_ranks
-from disttorch.comm.transport import ZmqMail
 from disttorch.comm.wire import DATA, Header
+from disttorch.comm.zeromq import ZmqMail
 
 from disttorch import comm
 

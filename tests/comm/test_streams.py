@@ -17,8 +17,8 @@ from disttorch.comm import wire
 from disttorch.comm.streams import ARRAYS, MESSAGES, STRANGERS
 from disttorch.comm.tcp import STREAMED, TcpMail
 from disttorch.comm.testing import Died, run_ranks
-from disttorch.comm.transport import ZmqMail
 from disttorch.comm.wire import DATA, MAX_HEADER, TOKEN, Header
+from disttorch.comm.zeromq import ZmqMail
 
 from disttorch import comm
 

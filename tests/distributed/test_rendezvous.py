@@ -2,16 +2,18 @@
 
 import os
 import threading
+import time
 from datetime import timedelta
 
 import pytest
-from disttorch.comm import StoreServer
+from disttorch.comm import PeerLost, StoreClient, StoreServer
 
 import disttorch
 import disttorch.distributed as dist
 import spawned
 from disttorch import multiprocessing as mp
-from disttorch.distributed import rank_scope
+from disttorch.distributed import groups, rank_scope
+from disttorch.distributed.groups import HEARD
 from launching import free_port
 
 
@@ -77,9 +79,11 @@ def test_processes_meet(where):
 
 
 def test_a_group_can_be_made_again():
-    port = free_port()
+    ports: set[int] = set()
+    while len(ports) < 2:
+        ports.add(free_port())
     out = disttorch.zeros(2).share_memory_()
-    mp.start_processes(spawned.meet_twice, (port, out), nprocs=2, start_method="fork")
+    mp.start_processes(spawned.meet_twice, (list(ports), out), nprocs=2, start_method="fork")
     assert out.tolist() == [2, 2]
 
 
@@ -119,6 +123,34 @@ def test_ranks_that_do_not_come_are_named():
             init_method=f"tcp://127.0.0.1:{free_port()}", rank=0, world_size=2, timeout=timedelta(seconds=1)
         )
     assert "1 s" in str(caught.value) or "1.0 s" in str(caught.value)
+
+
+def test_the_store_stays_until_the_others_know_who_is_lost(monkeypatch):
+    """Rank 0, which has seen a rank die while all came together, does not take the news with it."""
+
+    def lose(name, store, *_):
+        store.set("news", b"rank 1 is lost")
+        raise PeerLost(1)
+
+    monkeypatch.setattr(groups, "_join", lose)
+    port, news = free_port(), []
+
+    def other():
+        store = StoreClient("127.0.0.1", port, 20.0)
+        store.multi_get(["world/0/1//news"], 20.0)
+        store.patience = 1.0
+        for _ in range(3):
+            time.sleep(HEARD / 10)  # a beat later
+            news.append(store.get("world/0/1//news"))
+        store.close()
+
+    with rank_scope():
+        thread = threading.Thread(target=other)
+        thread.start()
+        with pytest.raises(PeerLost):
+            dist.init_process_group(rank=0, world_size=2, init_method=f"tcp://127.0.0.1:{port}")
+    thread.join(30)
+    assert news == [b"rank 1 is lost"] * 3
 
 
 def test_twice_is_an_error():
