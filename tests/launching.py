@@ -43,9 +43,12 @@ def launch(*args: object, cwd: Path | None = None, **changes: str) -> subprocess
 
 
 def free_port() -> int:
-    """A port of 127.0.0.1 that nothing has, below those that the system hands out to whoever asks for any."""
+    """A port of 127.0.0.1 that nothing has, below those that the system hands out to whoever asks for any.
+
+    Drawn without the seed that every test sets: tests that run at the same time would all get the same one.
+    """
     while True:
-        port = random.randrange(20000, 32000)
+        port = random.SystemRandom().randrange(20000, 32000)
         with socket.socket() as trial, suppress(OSError):
             trial.bind(("127.0.0.1", port))
             return port

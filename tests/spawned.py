@@ -46,10 +46,10 @@ def meet(rank, where, port, out):
     dist.destroy_process_group()
 
 
-def meet_twice(rank, port, out):
+def meet_twice(rank, ports, out):
     dist = disttorch.distributed
-    for i in range(2):
-        dist.init_process_group(init_method=f"tcp://127.0.0.1:{port + i}", rank=rank, world_size=2)
+    for port in ports:
+        dist.init_process_group(init_method=f"tcp://127.0.0.1:{port}", rank=rank, world_size=2)
         x = disttorch.ones(1)
         dist.all_reduce(x)
         dist.destroy_process_group()

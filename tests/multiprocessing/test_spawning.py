@@ -73,16 +73,18 @@ def test_without_join_the_caller_waits():
     assert started.join() is True
 
 
-def ignore_terminate(i):
+def ignore_terminate(i, ignored):
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     if i == 0:
-        time.sleep(0.5)
+        ignored.wait()
         sys.exit(3)
+    ignored.set()
     time.sleep(60)
 
 
 def test_a_process_that_does_not_end_is_killed():
-    started = mp.start_processes(ignore_terminate, nprocs=2, join=False, start_method="fork")
+    ignored = mp.get_context("fork").Event()
+    started = mp.start_processes(ignore_terminate, (ignored,), nprocs=2, join=False, start_method="fork")
     with pytest.raises(mp.ProcessExitedException):
         started.join(grace_period=0.2)
     assert started.processes[1].exitcode == -signal.SIGKILL
