@@ -6,6 +6,7 @@ waits for keys is answered when they appear. Where the job has a secret (`securi
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Callable, Iterable
 
@@ -19,6 +20,7 @@ from .store import DEFAULT_TIMEOUT, Store, Table, as_amount, as_bytes, as_key, a
 MAX_MESSAGE = 64 << 20  # bytes; a larger request ends its sender's connection
 POLL = 100  # milliseconds between two looks at expired waits
 TRY_AGAIN = 1.0  # seconds a client waits for an answer beyond the request's own limit
+TURN = 5.0  # seconds at most of a wait for keys, after which the server must say that it is still there
 ANSWER = 10.0  # seconds at most that the answer to a request may take which waits for nothing
 _LIMITS = {"max_bin_len": MAX_MESSAGE, "max_str_len": 4096, "max_array_len": 1 << 20, "max_map_len": 0}
 
@@ -170,6 +172,10 @@ def _bind_address(host: str) -> str:
     return f"[{host}]" if ":" in host else ("127.0.0.1" if host == "localhost" else host)
 
 
+class KeysMissing(StoreTimeout):
+    """The server's answer to a wait that has ended without the keys."""
+
+
 class StoreClient(Store):
     """A connection to a StoreServer; threads may share it, each request in flight has a socket of its own.
 
@@ -214,13 +220,14 @@ class StoreClient(Store):
         sock.connect(f"tcp://{f'[{self.host}]' if ':' in self.host else self.host}:{self.port}")
         return sock
 
-    def _request(self, command: str, *arguments, limit: float | None = None):
+    def _request(self, command: str, *arguments, limit: float | None = None, more: float = 0.0):
+        """more: seconds beyond `limit`, after which the server itself answers."""
         limit = min(self.patience, ANSWER) if limit is None else limit
         self._number = number = self._number + 1
         sock = self._socket()
         try:
             sock.send(msgpack.packb([number, command, *arguments]))
-            deadline = clock.Deadline(limit + (TRY_AGAIN if command == "wait" else 0), command)
+            deadline = clock.Deadline(limit + more, command)
             while sock.poll(int(deadline.remaining() * 1000)):
                 answered, ok, result = msgpack.unpackb(sock.recv(), **_LIMITS)
                 if answered == number:
@@ -236,15 +243,22 @@ class StoreClient(Store):
         if ok:
             return result
         if command == "wait":
-            raise StoreTimeout(WAITING, limit, tuple(result))
+            raise KeysMissing(WAITING, limit, tuple(result))
         raise StoreError(result)
 
     def set(self, key: str, value: bytes) -> None:
         self._request("set", as_key(key), as_bytes(value))
 
     def multi_get(self, keys: Iterable[str], timeout: float | None = None) -> list[bytes]:
-        limit = self.patience if timeout is None else timeout
-        return self._request("wait", as_keys(keys), limit, limit=limit)
+        keys, limit = as_keys(keys), self.patience if timeout is None else timeout
+        deadline = clock.Deadline(limit, WAITING)
+        while (left := deadline.remaining()) > TURN:
+            with contextlib.suppress(KeysMissing):
+                return self._request("wait", keys, TURN, limit=TURN, more=ANSWER)
+        try:
+            return self._request("wait", keys, left, limit=left, more=TRY_AGAIN)
+        except KeysMissing as error:
+            raise StoreTimeout(WAITING, limit, error.missing) from None
 
     def exchange(self, key: str, value: bytes, keys: Iterable[str]) -> list[bytes]:
         return self._request("exchange", as_key(key), as_bytes(value), as_keys(keys))

@@ -9,6 +9,7 @@ import time
 import msgpack
 import pytest
 import zmq
+from disttorch.comm import store_server
 
 from disttorch import comm
 
@@ -122,6 +123,28 @@ def test_wait_ends_at_its_deadline_and_names_the_keys(store):
     with pytest.raises(comm.StoreTimeout, match=r"wait timeout after 200ms, keys: .*absent"):
         store.wait(["there", "absent"], 0.2)
     assert time.monotonic() - start >= 0.2
+
+
+def test_a_long_wait_takes_turns(monkeypatch):
+    monkeypatch.setattr(store_server, "TURN", 0.1)
+    with comm.StoreServer() as server, contextlib.closing(comm.StoreClient("127.0.0.1", server.port)) as client:
+        threading.Timer(0.5, client.set, ("late", b"1")).start()
+        assert client.multi_get(["late"], 20.0) == [b"1"]
+        with pytest.raises(comm.StoreTimeout, match="wait timeout after 450ms, keys: /never"):
+            client.multi_get(["late", "never"], 0.45)
+
+
+def test_a_server_that_goes_is_missed_by_who_waits(monkeypatch):
+    monkeypatch.setattr(store_server, "TURN", 0.2)
+    monkeypatch.setattr(store_server, "ANSWER", 0.5)
+    server = comm.StoreServer()
+    with contextlib.closing(comm.StoreClient("127.0.0.1", server.port)) as client:
+        threading.Timer(0.5, server.close).start()
+        began = time.monotonic()
+        with pytest.raises(comm.StoreTimeout, match="did not answer: wait"):
+            client.multi_get(["never"], 60.0)
+        assert time.monotonic() - began < 20
+    server.close()
 
 
 def test_values_must_be_bytes(store):
