@@ -24,6 +24,7 @@ HEARTBEAT_VARIABLE = "DISTTORCH_HEARTBEAT_LIMIT"  # sets another limit for the w
 BEAT = 0.25  # seconds between two beats, which also bounds how late a notice is heard; less where the limit is short
 BEATS = 20  # at least so many in the time of the limit
 MARGIN = 5  # beats by which silence is noticed before the limit, so that everyone knows by then
+HEARD = 4 * BEAT  # seconds in which all others read in a store who is lost, before it goes with the rank that serves it
 WATCHED = 3  # how many of the ranks behind it, of those that are still there, each rank listens to
 NOTICES = "disttorch/deaths"
 ANSWER = 1.0  # seconds that the store may take to answer while ranks come together
@@ -118,7 +119,7 @@ class Monitor:
         self._out_of_reach: tuple[int, str] | None = None  # a rank, and how its connection with this one failed
         self._looks: list[Callable[[], bool]] = []
         self._silent_store = False  # whether it did not answer the last time
-        self._all_left = clock.Event()
+        self._all_left, self._enough = clock.Event(), clock.Event()  # but for the lost one; or one is lost
         self._turn(0)
         self._thread = clock.spawn(self._run, f"liveness:{rank}")
 
@@ -141,14 +142,16 @@ class Monitor:
     def close(self, patience: float = 0.0) -> None:
         """Stop watching, and tell the others that this silence is meant. Idempotent.
 
-        patience: seconds in which the others may leave as well, unless one of them is lost.
+        patience: seconds in which the others may leave as well; at most HEARD where one of them is lost.
         """
         if self._stop:
             return
-        if patience and self.lost is None:
+        if patience:
             self._leaving = True
             os.write(self._wake_write, b"x")
-            self._all_left.wait(patience)
+            self._enough.wait(patience)
+            if self.lost is not None:
+                self._all_left.wait(HEARD)
         self._stop = True
         os.write(self._wake_write, b"x")
         self._thread.join()
@@ -181,8 +184,10 @@ class Monitor:
                 if not look():
                     self._looks.remove(look)
             self._miss_connection()
-            if self.lost is not None or len(self._left) == len(self._heard):
+            if len(self._left) >= len(self._heard) - (self.lost is not None):
                 self._all_left.set()
+            if self.lost is not None or self._all_left.is_set():
+                self._enough.set()
         self._say_goodbye()
 
     def _note_end(self, peer: int) -> None:

@@ -7,13 +7,11 @@ from datetime import timedelta
 from typing import Any
 
 from ..comm import PeerLost, PrefixStore, connect
-from ..comm.liveness import BEAT, heartbeat_limit
+from ..comm.liveness import HEARD, heartbeat_limit
 from .arguments import integer
 from .backends import BackendOptions, check_backend, plugin
 from .meeting import rendezvous
 from .process_group import CommGroup, GroupMember, ProcessGroup, resolve, seconds, world
-
-HEARD = 2 * BEAT  # seconds in which the others read in this rank's store who is lost, before it goes
 
 
 def init_process_group(

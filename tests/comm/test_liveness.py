@@ -5,7 +5,7 @@ import sys
 import time
 
 import pytest
-from disttorch.comm.liveness import ANSWER, HEARTBEAT_LIMIT, Monitor, quick_store
+from disttorch.comm.liveness import ANSWER, HEARD, HEARTBEAT_LIMIT, Monitor, quick_store
 
 from disttorch import comm
 
@@ -55,6 +55,17 @@ def test_a_cut_connection_is_known_at_both_ends_and_elsewhere(watch):
     assert [monitor.lost.rank for monitor in monitors] == [2, 2, 1]
     between = "the connection between rank 1 on host host1 and rank 2 on host host2 "
     assert {monitor.lost.reason for monitor in monitors} == {between + "for arrays ended"}
+
+
+def test_who_serves_the_store_stays_until_the_others_have_heard(watch):
+    """Of a rank that is lost, which will not leave."""
+    monitors = watch([0, 0, 0])
+    monitors[0].lose(2, "ended")
+    assert until(lambda: monitors[0].lost is not None)
+    began = time.monotonic()
+    monitors[0].close(patience=60.0)
+    assert HEARD / 2 < time.monotonic() - began < 10
+    assert monitors[1].lost.rank == 2
 
 
 def test_connections_are_looked_at_until_they_are_closed(watch):
