@@ -10,7 +10,7 @@ import numpy as np
 
 from . import clock
 from .call import Call, describe
-from .errors import CollectiveMismatch, CommError, GroupClosed, MessageError, departed
+from .errors import CollectiveMismatch, CommError, GroupClosed, MessageError, departed, last_words
 from .parcels import Parcel
 from .transport import SLICE, Mail, Mailbox, Message
 from .wire import DATA, GOODBYE, MAX_WORDS, NONSENSE, Header
@@ -183,11 +183,13 @@ class PointToPoint:
         return moved
 
     def _note(self, header: Header) -> None:
-        """Remember what a message that is none for a receive says."""
+        """Remember what a message that is none for a receive says; tell who talks nonsense that nobody listens."""
         if header.kind == GOODBYE:
             self._gone[header.sender] = header.place.decode(errors="replace")
         elif header.kind == NONSENSE:
-            self._senseless[header.sender] = header.place.decode()
+            self._senseless[header.sender] = text = header.place.decode()
+            words = last_words(MessageError(text)).encode()[:MAX_WORDS]
+            self.mailbox.mail.send(header.sender, Header(GOODBYE, self.rank, 0, place=words))
 
     def watch_for(self, src: int | None) -> None:
         """Raise if `src` (None: anyone) cannot send any more."""

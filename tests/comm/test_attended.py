@@ -305,8 +305,9 @@ def nonsense_between_messages(group):
         mail = group._p2p._mail
         with mail._sending:
             mail._out(0, MESSAGES).post(b"GET / HTTP/1.1\r\n\r\n")
+        error = caught(lambda: group.send(np.ones(LONG), 0))
         group.barrier()
-        return None
+        return type(error).__name__, "rank 1 on host " in str(error)
     got = np.empty(3)
     group.recv(got, 1)
     errors = [caught(lambda src=src: group.recv(got, src)) for src in (1, None)]
@@ -314,8 +315,9 @@ def nonsense_between_messages(group):
     return [(type(error).__name__, "rank 1 on host " in str(error)) for error in errors], got.sum()
 
 
-def test_nonsense_is_raised_by_who_receives():
-    assert run_ranks(2, nonsense_between_messages, "tcp")[0] == ([("MessageError", True)] * 2, 3.0)
+def test_nonsense_is_raised_at_both_ends():
+    error = "MessageError", True
+    assert run_ranks(2, nonsense_between_messages, "tcp") == [([error] * 2, 3.0), error]
 
 
 TOKEN = b"t" * wire.TOKEN
