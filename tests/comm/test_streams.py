@@ -46,6 +46,14 @@ def place(mail):
     return "127.0.0.1", int(mail.address.rpartition(":")[2])
 
 
+def until_lost(mail, ticket):
+    limit = time.monotonic() + SECONDS
+    while not ticket.lost and time.monotonic() < limit:
+        mail.wait_ticket(ticket, 0.05)
+    assert ticket.lost
+    assert not ticket.done
+
+
 def noise(rank, size):
     return np.random.default_rng(rank).integers(0, 256, size, np.uint8)
 
@@ -229,23 +237,22 @@ def test_a_message_may_come_slowly(ends):
 
 def test_a_trickle_does_not_outlast_the_limit(ends):
     """Waits look at their deadlines even where something always moves."""
-    done = threading.Event()
+    begun, done = threading.Event(), threading.Event()
 
     def trickle():
         with socket.create_connection(place(ends[0]), SECONDS) as slow:
             slow.sendall(hello(1))
             while not done.wait(0.01):
                 slow.sendall(b"a")
+                begun.set()
 
     thread = threading.Thread(target=trickle)
     thread.start()
-    began = time.monotonic()
+    assert begun.wait(SECONDS)
     came = ends[0].draw(1, np.empty(1_000_000, np.uint8), 0.3)
-    took = time.monotonic() - began
     done.set()
     thread.join(SECONDS)
     assert 0 < came < 1000
-    assert took < 5
 
 
 def test_ends(ends):
@@ -254,9 +261,7 @@ def test_ends(ends):
     assert not ticket.done
     ends[1].draw(0, np.empty(1000, np.uint8), SECONDS)
     ends[1].close()
-    ends[0].wait_ticket(ticket, 1.0)
-    assert ticket.lost
-    assert not ticket.done
+    until_lost(ends[0], ticket)
     assert stream(ends[0], 1, noise(0, 10)).lost
     began = time.monotonic()
     ends[0].wait_ticket(ticket, 0.1)
@@ -291,8 +296,7 @@ def test_what_was_sent_before_the_end_comes(ends):
 def test_nobody_listens(ends):
     ends[1].close()
     ticket = stream(ends[0], 1, noise(0, 10))
-    ends[0].wait_ticket(ticket, 1.0)
-    assert ticket.lost
+    until_lost(ends[0], ticket)
     ends[0].send(1, Header(DATA, 0, 1))
 
 

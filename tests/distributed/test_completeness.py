@@ -11,6 +11,7 @@ import disttorch.distributed as dist
 from disttorch import nn
 from disttorch.distributed import run_ranks
 from disttorch.distributed.objects import dumps, loads
+from launching import wait_for
 
 
 def t(*values):
@@ -38,8 +39,8 @@ def test_several_tensors_at_once():
 
 
 @pytest.mark.parametrize("kind", ["threads", "tcp"])
-def test_a_monitored_barrier_names_who_is_missing(kind):
-    for found in run_ranks(3, misses, kind, timeout=30):
+def test_a_monitored_barrier_names_who_is_missing(kind, tmp_path):
+    for found in run_ranks(3, misses, kind, timeout=30, args=(tmp_path,)):
         assert found in (None, "[Rank 0]: Ranks 1, 2 failed to pass monitoredBarrier in 300 ms")
 
 
@@ -50,8 +51,8 @@ def caught(function, *args, **kwargs):
 
 
 @pytest.mark.parametrize("kind", ["threads", "tcp"])
-def test_a_monitored_barrier_says_on_every_rank_who_failed(kind):
-    first, second, _ = run_ranks(3, one_misses, kind, timeout=30)
+def test_a_monitored_barrier_says_on_every_rank_who_failed(kind, tmp_path):
+    first, second, _ = run_ranks(3, one_misses, kind, timeout=30, args=(tmp_path,))
     assert first == "[Rank 0]: Rank 2 failed to pass monitoredBarrier in 300 ms"
     assert second.startswith(
         "Rank 1 successfully reached monitoredBarrier, but received errors while waiting for send/recv from rank 0. "
@@ -60,33 +61,44 @@ def test_a_monitored_barrier_says_on_every_rank_who_failed(kind):
     assert "Rank 2 failed to pass monitoredBarrier" in second
 
 
-def stays_away(seconds):
+def stays_away(folder, waiting):
     """What a rank does that does not come, and that has not left when the others stop waiting."""
-    time.sleep(seconds)
+    wait_for(lambda: len(list(folder.iterdir())) == waiting, f"{waiting} ranks that have stopped waiting")
 
 
-def one_misses(rank):
-    return stays_away(2) if rank == 2 else caught(dist.monitored_barrier, timeout=timedelta(seconds=0.3))
+def given_up(folder, rank, function, *args, **kwargs):
+    """What `function` raised; who stays away learns that it did."""
+    text = caught(function, *args, **kwargs)
+    (folder / str(rank)).touch()
+    return text
+
+
+def one_misses(rank, folder):
+    if rank == 2:
+        return stays_away(folder, 2)
+    return given_up(folder, rank, dist.monitored_barrier, timeout=timedelta(seconds=0.3))
 
 
 @pytest.mark.parametrize("kind", ["threads", "tcp"])
 @pytest.mark.parametrize("limit", [0, -2])
-def test_a_monitored_barrier_without_time(kind, limit):
-    first, _ = run_ranks(2, no_time, kind, timeout=30, args=(limit,))
+def test_a_monitored_barrier_without_time(kind, limit, tmp_path):
+    first, _ = run_ranks(2, no_time, kind, timeout=30, args=(limit, tmp_path))
     assert first.startswith(f"Rank 0 timed out in monitoredBarrier after {1000 * limit} ms.")
 
 
-def no_time(rank, limit):
-    return stays_away(1) if rank else caught(dist.monitored_barrier, timeout=timedelta(seconds=limit))
+def no_time(rank, limit, folder):
+    if rank:
+        return stays_away(folder, 1)
+    return given_up(folder, rank, dist.monitored_barrier, timeout=timedelta(seconds=limit))
 
 
-def test_a_barrier_with_a_timeout_meets_one_without():
+def test_a_barrier_with_a_timeout_meets_one_without(tmp_path):
     def body(rank):
         dist.barrier(timeout=timedelta(seconds=10)) if rank else dist.barrier()
         dist.barrier(timeout=10, async_op=True).wait()
         with pytest.raises(TypeError, match=r"Expected timeout argument to be of type datetime\.timedelta, got soon"):
             dist.barrier(timeout="soon")
-        return stays_away(1) if rank else caught(dist.barrier, timeout=0.3)
+        return stays_away(tmp_path, 1) if rank else given_up(tmp_path, rank, dist.barrier, timeout=0.3)
 
     first, _ = run_ranks(2, body, timeout=30)
     assert first == "barrier did not finish within 0.3 s; still waiting for rank 1 (the limit is the timeout argument)"
@@ -94,14 +106,16 @@ def test_a_barrier_with_a_timeout_meets_one_without():
 
 def test_a_function_that_takes_too_long_is_named():
     def waits(rank):
-        stays_away(1)
+        time.sleep(1)
 
     with pytest.raises(dist.DistError, match=r"^waits on 2 threads did not finish within 0\.2 s"):
         run_ranks(2, waits, timeout=0.2)
 
 
-def misses(rank):
-    return stays_away(1) if rank else caught(dist.monitored_barrier, timeout=0.3, wait_all_ranks=True)
+def misses(rank, folder):
+    if rank:
+        return stays_away(folder, 1)
+    return given_up(folder, rank, dist.monitored_barrier, timeout=0.3, wait_all_ranks=True)
 
 
 def test_groups_made_by_their_members_alone():

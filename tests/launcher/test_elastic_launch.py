@@ -11,6 +11,7 @@ from disttorch.distributed.elastic.multiprocessing import DefaultLogsSpecs, Sign
 from disttorch.distributed.elastic.multiprocessing.errors import ChildFailedError
 from disttorch.distributed.launcher.api import LaunchConfig, _get_entrypoint_name, elastic_launch
 from launched import fail, on_second_try, summed
+from launching import pids_in
 
 METHODS = pytest.mark.parametrize("start_method", ["spawn", "fork"])
 
@@ -55,11 +56,17 @@ def test_a_program_and_its_logs(tmp_path):
     assert log.read_text() == "default_role job\n"
 
 
-def test_a_signal_ends_the_job():
-    threading.Timer(2.0, os.kill, (os.getpid(), signal.SIGTERM)).start()
+def test_a_signal_ends_the_job(tmp_path):
+    def send():
+        pids_in(tmp_path, 2)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    sender = threading.Thread(target=send)
+    sender.start()
     with pytest.raises(SignalException) as caught:
-        elastic_launch(config(shutdown_timeout=1), "sleep")("30")
+        elastic_launch(config(shutdown_timeout=1), "sh")("-c", f"echo $$ > {tmp_path}/$RANK.pid; exec sleep 30")
     assert caught.value.sigval == signal.SIGTERM
+    sender.join()
 
 
 @pytest.mark.parametrize(
