@@ -3,6 +3,7 @@
 from multiprocessing.reduction import DupFd, ForkingPickler
 
 from ..autograd.variable import Tensor, wrap
+from ..dtypes import FROM_NUMPY
 from .memory import SharedMemory, array, attach, find, share
 
 
@@ -49,6 +50,7 @@ def _attached(handle: DupFd) -> SharedMemory:
 
 
 def _rebuild(memory: SharedMemory, place: tuple, requires_grad: bool) -> Tensor:
-    t = wrap(array(memory, *place))
+    kind, *where = place
+    t = wrap(array(memory, FROM_NUMPY[kind].np, *where))  # kernels look for the very object that stands for the dtype
     t._rg = requires_grad
     return t

@@ -110,7 +110,7 @@ def linear(input, weight, bias=None):
 
 
 def _unusual_linear(input, weight, bias):
-    """A weight that is a vector, a bias to be broadcast, or an error."""
+    """A weight that is a vector, a bias to be broadcast, equal dtypes that are two objects, or an error."""
     x, w = input._data, weight._data
     if not x.ndim or not w.ndim:
         raise RuntimeError(f"both arguments to linear need to be at least 1D, but they are {x.ndim}D and {w.ndim}D")
@@ -132,9 +132,10 @@ def _unusual_linear(input, weight, bias):
             raise RuntimeError("mat1 and mat2 must have the same dtype, but got {} and {}".format(*names))
         names = [C_NAMES[t.dtype.name] for t in (input, weight)]
         raise RuntimeError("expected m1 and m2 to have the same dtype, but got: {} != {}".format(*names))
-    if bias is None:
+    if w.ndim == 1:
         return matmul(input, weight)
-    return _linear_plain(input, weight, None) + bias.expand(*x.shape[:-1], w.shape[0])
+    y = _linear_plain(input, weight, None)
+    return y if bias is None else y + bias.expand(*x.shape[:-1], w.shape[0])
 
 
 def bilinear(input1, input2, weight, bias=None):

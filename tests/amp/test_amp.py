@@ -1,5 +1,7 @@
 """Mixed precision: what autocast casts, and how the scaler scales."""
 
+import pickle
+
 import pytest
 
 import disttorch
@@ -148,3 +150,60 @@ def test_a_scaler_that_has_scaled_nothing():
             call()
     with pytest.raises(AssertionError, match=r"^Attempted update but"):
         scaler.update()
+
+
+@pytest.fixture
+def trained():
+    """(scaler, optimizer) after a backward."""
+    p = nn.Parameter(disttorch.ones(2))
+    scaler = GradScaler("cpu", init_scale=4.0)
+    scaler.scale(p.sum()).backward()
+    return scaler, disttorch.optim.SGD([p], 0.1)
+
+
+def test_the_order_of_a_scalers_calls(trained):
+    scaler, optimizer = trained
+    scaler.step(optimizer)
+    with pytest.raises(RuntimeError, match=r"step\(\) has already been called since the last update\(\)"):
+        scaler.step(optimizer)
+    with pytest.raises(RuntimeError, match=r"unscale_\(\) is being called after step\(\)"):
+        scaler.unscale_(optimizer)
+    with pytest.raises(AssertionError, match="may only be pickled at the beginning of an iteration"):
+        pickle.dumps(scaler)
+    scaler.update()
+    assert pickle.loads(pickle.dumps(scaler)).get_scale() == 4
+    with pytest.raises(AssertionError, match="No inf checks were recorded prior to update"):
+        scaler.update()
+    with pytest.raises(RuntimeError, match="Closure use is not currently supported"):
+        scaler.step(optimizer, closure=lambda: None)
+    with pytest.raises(ValueError, match="outputs must be a Tensor or an iterable of Tensors"):
+        scaler.scale(3)
+
+
+def test_a_scaler_wants_gradients_that_are_wider_than_float16(trained):
+    scaler, _ = trained
+    p = nn.Parameter(disttorch.ones(2, dtype=disttorch.float16))
+    optimizer = disttorch.optim.SGD([p], 0.1)
+    with pytest.raises(AssertionError, match="No inf checks were recorded for this optimizer"):
+        scaler.step(optimizer)
+    scaler.update(2.0)
+    p.grad = disttorch.ones(2, dtype=disttorch.float16)
+    with pytest.raises(ValueError, match="Attempting to unscale FP16 gradients"):
+        scaler.unscale_(optimizer)
+
+
+def test_a_scalers_settings_can_be_changed(trained):
+    scaler, optimizer = trained
+    scaler.set_growth_factor(3.0)
+    scaler.set_backoff_factor(0.25)
+    scaler.set_growth_interval(1)
+    scaler.step(optimizer)
+    scaler.update()
+    assert (scaler.get_scale(), scaler.get_backoff_factor()) == (12, 0.25)
+
+
+def test_a_scaler_for_a_device_that_is_not_there_is_disabled():
+    with pytest.warns(UserWarning, match="CUDA is not available"):
+        scaler = GradScaler()
+    assert not scaler.is_enabled()
+    assert scaler.get_scale() == 1

@@ -4,6 +4,7 @@ import gc
 import os
 import pickle
 from multiprocessing import resource_sharer
+from multiprocessing.reduction import ForkingPickler
 
 import pytest
 
@@ -168,3 +169,9 @@ def test_strategies():
 def test_modules_as_arguments_of_spawn():
     models = nn.Linear(2, 2), nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2))
     mp.spawn(spawned.check_tied, args=(models[0], models[0].weight, models[1]), nprocs=2)
+
+
+def test_what_arrives_has_the_dtype_that_kernels_look_for():
+    t = disttorch.ones(3).share_memory_()
+    arrived = pickle.loads(ForkingPickler.dumps(t))
+    assert arrived._data.dtype is t._data.dtype

@@ -253,3 +253,10 @@ def test_a_dictionary_joined_with_a_parameter_dict_stays_one():
     joined = {"a": 1} | nn.ParameterDict({"b": torch.ones(1)})
     assert type(joined) is dict
     assert list(joined) == ["a", "b"]
+
+
+def test_a_pickled_layer_without_bias_computes_the_same():
+    layer, x = nn.Linear(3, 3, bias=False), torch.randn(2, 3)
+    assert torch.equal(pickle.loads(pickle.dumps(layer))(x), layer(x))
+    lstm = nn.LSTM(3, 4, proj_size=2)
+    assert torch.allclose(pickle.loads(pickle.dumps(lstm))(x)[0], lstm(x)[0])
