@@ -163,8 +163,8 @@ def test_an_interrupt_lets_workers_finish_their_business(tmp_path):
         tmp_path,
         """
 import os, sys, time
-with open(f"{sys.argv[1]}/{os.environ['RANK']}.pid", "w") as file: file.write(f"{os.getpid()}\\n")
 try:
+    with open(f"{sys.argv[1]}/{os.environ['RANK']}.pid", "w") as file: file.write(f"{os.getpid()}\\n")
     time.sleep(1000)
 finally:
     print("saved")
