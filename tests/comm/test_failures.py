@@ -12,6 +12,7 @@ from disttorch.comm import errors
 from disttorch.comm.testing import Died, run_ranks
 
 from disttorch import comm
+from launching import wait_for
 
 KINDS = ["threads", "processes", "tcp"]
 
@@ -21,6 +22,15 @@ def caught(run):
     with pytest.raises(comm.CommError) as info:
         run()
     return info.value
+
+
+def tell(folder, rank):
+    (folder / str(rank)).touch()
+
+
+def until_told(folder, count):
+    """Wait until so many ranks are as far; in a way that needs no group."""
+    wait_for(lambda: len(list(folder.iterdir())) == count, f"{count} ranks that tell")
 
 
 CALLS = {
@@ -108,11 +118,12 @@ def test_message_mismatch(kind):
     assert "rank 1: receives message(float64[4]) at" in text
 
 
-def dies(group, how, blocked_in, allocated):
+def dies(group, how, blocked_in, allocated, folder):
     group.barrier()
     if group.rank == 1:
-        time.sleep(0.1)  # let its last messages leave
+        until_told(folder, 2)  # its last messages have come
         os.kill(os.getpid(), how)
+    tell(folder, group.rank)
     array = group.allocate(500_000) if allocated else np.ones(500_000)
     into = np.ones(3)
     run = {
@@ -127,8 +138,8 @@ def dies(group, how, blocked_in, allocated):
 
 @pytest.mark.parametrize("kind", ["processes", "tcp"])
 @pytest.mark.parametrize("blocked_in", ["all_reduce", "broadcast", "recv", "async"])
-def test_a_killed_rank_is_named_on_all_others(kind, blocked_in):
-    results = run_ranks(3, dies, kind, args=(signal.SIGKILL, blocked_in, True), may_die=[1])
+def test_a_killed_rank_is_named_on_all_others(kind, blocked_in, tmp_path):
+    results = run_ranks(3, dies, kind, args=(signal.SIGKILL, blocked_in, True, tmp_path), may_die=[1])
     assert isinstance(results[1], Died)
     assert results[1].exitcode == -signal.SIGKILL
     for error in (results[0], results[2]):
@@ -137,76 +148,81 @@ def test_a_killed_rank_is_named_on_all_others(kind, blocked_in):
         assert "barrier() at" in error.last_op
 
 
-def stops(group):
+def stops(group, came, noticed):
     """Rank 1 stops; rank 0 lets it go on once all others have noticed."""
     pids = group.all_gather_object(os.getpid())
     if group.rank == 1:
-        time.sleep(0.1)  # let its last messages leave
+        until_told(came, 2)
         os.kill(os.getpid(), signal.SIGSTOP)
         return None
+    tell(came, group.rank)
     error = caught(lambda: group.all_reduce(np.ones(3)))
+    tell(noticed, group.rank)
     if group.rank == 0:
-        time.sleep(0.5)
+        until_told(noticed, 2)
         os.kill(pids[1], signal.SIGCONT)
     return error
 
 
 @pytest.mark.parametrize("kind", ["processes", "tcp"])
-def test_a_stopped_rank_is_named_within_the_heartbeat_limit(kind):
-    results = run_ranks(3, stops, kind, heartbeat_limit=2.0)
+def test_a_stopped_rank_is_named_within_the_heartbeat_limit(kind, tmp_path):
+    folders = tmp_path / "came", tmp_path / "noticed"
+    for folder in folders:
+        folder.mkdir()
+    results = run_ranks(3, stops, kind, args=folders, heartbeat_limit=2.0)
     for error in (results[0], results[2]):
         assert isinstance(error, comm.PeerLost), error
         assert error.rank == 1
         assert error.silent_for > 1.5
 
 
-def told(group, port):
+def told(group, port, folder):
     if group.rank == 1:
         store = comm.StoreClient("127.0.0.1", port)
         comm.notify_death(store, 2, "killed by SIGKILL (exit code -9)")
         store.close()
     if group.rank == 2:
-        time.sleep(2)
+        until_told(folder, 2)
         return None
-    return caught(group.barrier)
+    error = caught(group.barrier)
+    tell(folder, group.rank)
+    return error
 
 
-def test_the_launchers_notice_is_heard():
+def test_the_launchers_notice_is_heard(tmp_path):
     """Rank 2 lives, but the launcher says that it does not."""
     with comm.StoreServer() as server:
-        results = run_ranks(3, _own_store, "tcp", args=(server.port,))
+        results = run_ranks(3, _own_store, "tcp", args=(server.port, tmp_path))
     for error in results[:2]:
         assert isinstance(error, comm.PeerLost), error
         assert error.rank == 2
         assert "SIGKILL" in str(error)
 
 
-def _own_store(group, port):
+def _own_store(group, port, folder):
     store = comm.StoreClient("127.0.0.1", port)
     with comm.connect(comm.PrefixStore("world", store), group.rank, group.size, timeout=20) as inner:
-        outcome = told(inner, port)
+        outcome = told(inner, port, folder)
     store.close()
     return outcome
 
 
-def late(group):
+def late(group, folder):
+    group.timeout = 0.4
     if group.rank == 1:
-        time.sleep(1.0)
+        until_told(folder, 1)
         return None
-    return caught(lambda: group.all_reduce(np.ones(3)))
+    error = caught(lambda: group.all_reduce(np.ones(3)))
+    tell(folder, 0)
+    return error
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_deadline_names_who_is_missing(kind):
-    error = run_ranks(2, _short, kind)[0]
+def test_deadline_names_who_is_missing(kind, tmp_path):
+    error = run_ranks(2, late, kind, args=(tmp_path,))[0]
     assert isinstance(error, comm.DeadlineExceeded)
     assert error.missing == ("rank 1",)
     assert "all_reduce did not finish within 0.4 s; still waiting for rank 1" in str(error)
-
-
-def _short(group):
-    group.timeout = 0.4
-    return late(group)
 
 
 def leaves(group):
