@@ -233,16 +233,26 @@ def custom_fwd(fwd=None, *, device_type: str = "cuda", cast_inputs: dtypes.dtype
         return functools.partial(custom_fwd, device_type=device_type, cast_inputs=cast_inputs)
 
     @functools.wraps(fwd)
-    def forward(*args, **kwargs):
-        if cast_inputs is None or device_type not in state.dtypes:
-            return fwd(*args, **kwargs)
+    def forward(ctx, *args, **kwargs):
+        on = is_autocast_enabled(device_type)
+        ctx._autocast = {"dtype": get_autocast_dtype(device_type), "enabled": on and cast_inputs is None}
+        if cast_inputs is None or not on:
+            return fwd(ctx, *args, **kwargs)
         to = {device_type: cast_inputs}
         with autocast(device_type, enabled=False):
-            return fwd(*[_cast(a, to) for a in args], **{k: _cast(v, to) for k, v in kwargs.items()})
+            return fwd(ctx, *[_cast(a, to) for a in args], **{k: _cast(v, to) for k, v in kwargs.items()})
 
     return forward
 
 
 def custom_bwd(bwd=None, *, device_type: str = "cuda"):
-    """Decorates a Function's backward."""
-    return functools.partial(custom_bwd, device_type=device_type) if bwd is None else bwd
+    """Decorates a Function's backward, which runs under the autocast that `custom_fwd` found."""
+    if bwd is None:
+        return functools.partial(custom_bwd, device_type=device_type)
+
+    @functools.wraps(bwd)
+    def backward(ctx, *args, **kwargs):
+        with autocast(device_type, **ctx._autocast):
+            return bwd(ctx, *args, **kwargs)
+
+    return backward

@@ -4,6 +4,8 @@ import codecs
 from collections import Counter, OrderedDict, defaultdict
 from typing import Any
 
+import numpy as np
+
 from .. import devices, dtypes, meta
 from ..autograd.variable import Tensor, wrap
 from ..ops.shape import Size
@@ -36,7 +38,10 @@ def rebuild_tensor(
             f"a tensor of size {list(size)} and strides {list(stride)} does not fit its storage of "
             f"{array.size} elements"
         )
-    if all(size):
+    if all(size) and isinstance(array, np.ndarray) and storage.device is not devices.META:
+        strides = tuple([st * array.itemsize for st in stride])
+        data = np.ndarray(tuple(size), array.dtype, array.view(np.uint8), offset * array.itemsize, strides)
+    elif all(size):
         view = devices.namespace(storage.device).lib.stride_tricks.as_strided
         data = view(array[offset:], tuple(size), tuple(st * array.itemsize for st in stride))
     else:

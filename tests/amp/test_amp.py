@@ -6,7 +6,7 @@ import pytest
 
 import disttorch
 from disttorch import nn
-from disttorch.amp import GradScaler, autocast
+from disttorch.amp import GradScaler, autocast, custom_bwd, custom_fwd
 
 
 def test_products_run_in_16_bits():
@@ -207,3 +207,41 @@ def test_a_scaler_for_a_device_that_is_not_there_is_disabled():
         scaler = GradScaler()
     assert not scaler.is_enabled()
     assert scaler.get_scale() == 1
+
+
+def test_a_functions_backward_runs_under_the_autocast_of_its_forward():
+    class Product(disttorch.autograd.Function):
+        @staticmethod
+        @custom_fwd(device_type="cpu")
+        def forward(ctx, a, b):
+            ctx.save_for_backward(b)
+            return a @ b
+
+        @staticmethod
+        @custom_bwd(device_type="cpu")
+        def backward(ctx, g):
+            (b,) = ctx.saved_tensors
+            return g @ b.t(), None  # bfloat16 and float32
+
+    a = disttorch.ones(2, 2, requires_grad=True)
+    with autocast("cpu"):
+        inside = Product.apply(a, disttorch.ones(2, 2))
+    inside.sum().backward()
+    assert a.grad.tolist() == [[2, 2], [2, 2]]
+    outside = Product.apply(a, disttorch.ones(2, 2))
+    with autocast("cpu"):
+        g = disttorch.autograd.grad(outside.sum(), a)[0]
+    assert g.dtype is disttorch.float32
+
+
+def test_inputs_are_cast_where_autocast_is_on():
+    class Kinds(disttorch.autograd.Function):
+        @staticmethod
+        @custom_fwd(device_type="cpu", cast_inputs=disttorch.bfloat16)
+        def forward(ctx, a):
+            return a * 1
+
+    a = disttorch.ones(2)
+    assert Kinds.apply(a).dtype is disttorch.float32
+    with autocast("cpu"):
+        assert Kinds.apply(a).dtype is disttorch.bfloat16

@@ -68,6 +68,20 @@ def test_views_still_share_their_memory():
     assert back[2][0, 2] == 42
 
 
+def test_loaded_views_have_one_storage():
+    base = disttorch.arange(12.0).reshape(3, 4)
+    views = [base.t(), base[1:, ::2]]
+    for _ in range(2):  # saved again, they still have
+        file = io.BytesIO()
+        disttorch.save(views, file)
+        file.seek(0)
+        views = disttorch.load(file)
+        assert views[1].storage_offset() == 4
+        assert len({v.untyped_storage().data_ptr() for v in views}) == 1
+    views[0].fill_(7)
+    assert views[1].tolist() == [[7, 7], [7, 7]]
+
+
 def test_the_same_tensor_is_the_same_afterwards():
     t = disttorch.ones(2)
     back = through([t, t])
