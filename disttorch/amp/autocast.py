@@ -15,7 +15,8 @@ from ..devices import device, device_count
 
 class _State(threading.local):
     dtypes: ClassVar[dict] = {}  # device type -> the dtype of products there, where autocast is on
-    chosen: ClassVar[dict] = {}  # device type -> what set_autocast_dtype has said
+    chosen: ClassVar[dict] = {}  # device type -> the dtype of its last `autocast` or set_autocast_dtype, on or off
+    cache = True  # what `cache_enabled` last said; casts are not kept from one call to the next here
 
 
 state = _State()
@@ -90,16 +91,18 @@ class autocast:
             )
             enabled = False
         self.device, self.fast_dtype, self._enabled = device_type, dtype, enabled
+        self._cache_enabled = state.cache if cache_enabled is None else cache_enabled
 
     def __enter__(self):
         _install()
-        self._before = state.dtypes
+        self._before = state.dtypes, state.chosen, state.cache
         others = {kind: d for kind, d in state.dtypes.items() if kind != self.device}
         state.dtypes = {**others, self.device: self.fast_dtype} if self._enabled else others
+        state.chosen, state.cache = {**state.chosen, self.device: self.fast_dtype}, self._cache_enabled
         return self
 
     def __exit__(self, *exc):
-        state.dtypes = self._before
+        state.dtypes, state.chosen, state.cache = self._before
 
     def __call__(self, function):
         @functools.wraps(function)
@@ -186,7 +189,7 @@ def get_autocast_dtype(device_type: str) -> dtypes.dtype:
     """The dtype of products inside `autocast(device_type)`; RuntimeError where there is no autocast."""
     if device_type not in _DEFAULT:
         raise RuntimeError(f"unsupported device type for autocast get_autocast_dtype(): {device_type}")
-    return state.dtypes.get(device_type) or state.chosen.get(device_type, _DEFAULT[device_type])
+    return state.chosen.get(device_type, _DEFAULT[device_type])
 
 
 def set_autocast_dtype(device_type: str, dtype: dtypes.dtype) -> None:
@@ -219,8 +222,8 @@ def get_autocast_gpu_dtype() -> dtypes.dtype:
 
 
 def is_autocast_cache_enabled() -> bool:
-    """Casts are not kept from one call to the next here; True, as PyTorch says unless told otherwise."""
-    return True
+    """What `autocast(cache_enabled=)` says; casts are not kept from one call to the next here."""
+    return state.cache
 
 
 def clear_autocast_cache() -> None:

@@ -245,3 +245,15 @@ def test_inputs_are_cast_where_autocast_is_on():
     assert Kinds.apply(a).dtype is disttorch.float32
     with autocast("cpu"):
         assert Kinds.apply(a).dtype is disttorch.bfloat16
+
+
+def test_regions_inside_take_the_dtype_of_those_around():
+    a = disttorch.ones(2, 2)
+    with autocast("cpu", dtype=disttorch.float16, cache_enabled=False):
+        assert not disttorch.is_autocast_cache_enabled()
+        with autocast("cpu", enabled=False):
+            assert disttorch.get_autocast_dtype("cpu") is disttorch.float16
+            with autocast("cpu"):
+                assert (a @ a).dtype is disttorch.float16
+    assert disttorch.get_autocast_dtype("cpu") is disttorch.bfloat16
+    assert disttorch.is_autocast_cache_enabled()

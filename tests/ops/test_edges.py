@@ -1,6 +1,8 @@
 """Operations on unusual tensors: in another order in memory, of no dimensions, of bytes, of 16 bits, with NaN."""
 
 import math
+import subprocess
+import sys
 
 import pytest
 
@@ -87,3 +89,13 @@ def test_repeats_alone():
         disttorch.stack([])
     with pytest.raises(IndexError, match="index 5 is out of bounds for dimension 0 with size 3"):
         disttorch.zeros(3).index_fill_(0, disttorch.tensor([5]), 1)
+
+
+def test_numpy_warns_no_program_of_infinities():
+    program = (
+        "import disttorch as T\n"
+        "big, inf = T.full((2, 2), 3e38), T.full((2,), float('inf'))\n"
+        "big.square(), big @ big, inf - inf, inf * 0, inf.cumsum(0), T.lerp(inf, -inf, 0.5), big.half()\n"
+    )
+    done = subprocess.run([sys.executable, "-W", "error", "-c", program], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (0, "")
