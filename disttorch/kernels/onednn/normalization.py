@@ -95,6 +95,8 @@ class Normalization:
     def softmax_forward(self, x, axis):
         if not _last_axis(x, axis):
             return super().softmax_forward(x, axis)
+        if x.size <= HANDFUL and (total := _log_sum(x)) is not None:
+            return np.exp(np.subtract(x, total)).astype(FLOAT)
         rows = np.ascontiguousarray(x).reshape(-1, x.shape[-1])
         if not isfinite(np.maximum.reduce(rows, axis=None)):  # oneDNN does not carry NaN and inf to the whole row
             return super().softmax_forward(x, axis)
@@ -103,13 +105,16 @@ class Normalization:
         self.engine.run(key, lambda plan: _softmax(plan, dnnl.SOFTMAX, rows.shape), rows, y)
         return y.reshape(x.shape)
 
-    @hushed
     def log_softmax_forward(self, x, axis):
-        """In blocks that stay in the cache, sums as products: oneDNN's own logarithm is off by up to 4e-6."""
         if not _last_axis(x, axis):
             return super().log_softmax_forward(x, axis)
         if x.size <= HANDFUL and (total := _log_sum(x)) is not None:
             return np.subtract(x, total, np.empty(x.shape, FLOAT), casting="same_kind")
+        return self._log_softmax_in_blocks(x)
+
+    @hushed
+    def _log_softmax_in_blocks(self, x):
+        """In blocks that stay in the cache, sums as products: oneDNN's own logarithm is off by up to 4e-6."""
         rows = np.ascontiguousarray(x).reshape(-1, x.shape[-1])
         y, ones = np.empty(rows.shape, FLOAT), np.ones(rows.shape[1], FLOAT)
         step = max(1, IN_CACHE // rows.shape[1])
@@ -144,7 +149,7 @@ class Normalization:
         return super().log_softmax_backward(g, y, axis) if gx is None else gx
 
     def _softmax_backward(self, algorithm, g, y, axis):
-        if not (_last_axis(y, axis) and g.dtype is FLOAT):
+        if y.size <= HANDFUL or not (_last_axis(y, axis) and g.dtype is FLOAT):
             return None
         g_rows, rows = (np.ascontiguousarray(a).reshape(-1, a.shape[-1]) for a in (g, y))
         gx = np.empty(rows.shape, FLOAT)
@@ -156,11 +161,11 @@ class Normalization:
         return gx.reshape(y.shape)
 
 
-@hushed
 def _log_sum(x):
-    """The logarithm of the sum of exponentials over the last axis, which stays, in float64; None if not finite."""
-    total = np.logaddexp.reduce(x, -1, np.float64, None, True)
-    return total if isfinite(sum(total.ravel().tolist())) else None
+    """The logarithm of the sum of exponentials over the last axis, which stays, in float64; None if x is not finite."""
+    if not isfinite(sum(x.ravel().tolist())):
+        return None
+    return np.logaddexp.reduce(x, -1, np.float64, None, True)
 
 
 def _largest(rows):

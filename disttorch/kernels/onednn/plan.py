@@ -171,7 +171,8 @@ class Plan:
         self._arrays = []  # memories of the arguments of run(), in order
         self._handles, self._addresses = [], []  # theirs; where the arguments last lay
         self._temporaries = []  # (memory, offset in the thread's buffer)
-        self._steps = []  # (primitive, number of arguments, arguments)
+        self._steps = []  # (primitive, number of arguments, where these lie)
+        self._tables = []  # the arguments of each
         self._layouts, self._descs = [], []
         self._size, self._base = 0, 0
 
@@ -193,6 +194,7 @@ class Plan:
         memory = Memory(self.engine, layout)
         self._arrays.append(memory)
         self._handles.append(memory.handle)
+        self._addresses.append(None)
         return memory
 
     def temporary(self, layout):
@@ -260,7 +262,8 @@ class Plan:
         if scratchpad and self.size(scratchpad):
             arguments = {**arguments, dnnl.SCRATCHPAD: self.temporary(scratchpad)}
         table = (_Argument * len(arguments))(*((arg, memory.handle) for arg, memory in arguments.items()))
-        self._steps.append((primitive, len(arguments), table))
+        self._tables.append(table)
+        self._steps.append((primitive.value, len(arguments), ctypes.addressof(table)))
 
     # ---- running
 
@@ -269,8 +272,9 @@ class Plan:
         enter_thread(self.threads)
         addresses = [_at(id(array) + DATA_OFFSET).value for array in arrays]
         if addresses != self._addresses:  # in small networks they often are where they were in the step before
-            for handle, where in zip(self._handles, addresses, strict=True):
-                set_handle(handle, where)
+            for handle, where, before in zip(self._handles, addresses, self._addresses, strict=True):
+                if where != before:
+                    set_handle(handle, where)
             self._addresses = addresses
         if self._size:
             base = engine.scratch(self._size)

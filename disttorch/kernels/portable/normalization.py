@@ -161,7 +161,7 @@ class Normalization:
     @in_float32
     def softmax_backward(self, g, y, axis):
         gx = g * y
-        gx -= y * gx.sum(axis=axis, keepdims=True)
+        gx -= y * self.xp.add.reduce(gx, axis=axis, keepdims=True)
         return gx
 
     @in_float32
@@ -183,7 +183,7 @@ class Normalization:
 
     @in_float32
     def log_softmax_backward(self, g, y, axis):
-        return g - self.xp.exp(y) * g.sum(axis=axis, keepdims=True)
+        return g - self.xp.exp(y) * self.xp.add.reduce(g, axis=axis, keepdims=True)
 
     @hushed
     def _shifted(self, x, axis):
