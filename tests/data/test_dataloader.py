@@ -23,6 +23,7 @@ from disttorch.utils.data import (
     workers,
 )
 
+pytestmark = pytest.mark.filterwarnings("ignore:This DataLoader will create")  # on one core
 Point = namedtuple("Point", "x y")
 
 

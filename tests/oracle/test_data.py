@@ -10,7 +10,8 @@ import disttorch.utils.data as ours
 
 torch = pytest.importorskip("torch")
 theirs = pytest.importorskip("torch.utils.data")
-pytestmark = pytest.mark.oracle
+
+pytestmark = [pytest.mark.oracle, pytest.mark.filterwarnings("ignore:This DataLoader will create")]  # on one core
 
 X = np.arange(103 * 12, dtype=np.float32).reshape(103, 3, 4)
 LOADERS = [
