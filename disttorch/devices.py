@@ -203,7 +203,7 @@ def resolve(where=None) -> device:
         where = _current.default
         if where is None:
             return CPU
-    d = device(where)
+    d = where if isinstance(where, device) else device(where)
     if d.type == "cpu":
         return CPU
     if d.type == "meta":

@@ -232,15 +232,14 @@ def like(name, input, make, dtype, layout, device, requires_grad, memory_format=
         fresh = lambda xp, shape, np_type: xp.empty([shape[i] for i in order], np_type).transpose(inverse)  # noqa: E731
     if memory_format not in (None, preserve_format, contiguous_format, channels_last, channels_last_3d):
         raise RuntimeError(f"unsupported memory format {memory_format}")
-    out = created(
-        name, shape, fresh, None, as_dtype(name, dtype) or input.dtype, layout, device or input.device, False
-    )  # fmt: skip
+    d = as_dtype(name, dtype) or input.dtype
+    out = created(name, shape, fresh, None, d, layout, device or input.device, requires_grad)
     if make is not None and out.device.host:
         out._data.fill(make)
     elif make is not None and out.device is not META:
         with scope(out.device):
             out._data[...] = make
-    return leaf(out, requires_grad)
+    return out
 
 
 def _dense(data) -> bool:

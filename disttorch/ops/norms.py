@@ -92,8 +92,8 @@ def vector_norm(x, ord=2, dim=None, keepdim=False, *, dtype=None, out=None):
         raise RuntimeError("linalg.vector_norm: Expected a non-complex scalar as the order of norm.")
     ord = float(ord)
     dims = axes(dim, x._data.ndim)
-    empty = [d for d in dims if x._data.ndim and x._data.shape[d] == 0]
-    if empty and (ord < 0 or ord == math.inf):
+    bounded = ord < 0 or ord == math.inf
+    if bounded and (empty := [d for d in dims if x._data.ndim and x._data.shape[d] == 0]):
         if dim is None or dim == ():
             raise RuntimeError(
                 f"linalg.vector_norm cannot compute the {ord:g} norm on an empty tensor because the operation does not "

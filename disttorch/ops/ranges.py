@@ -46,7 +46,7 @@ def arange(
         count = math.ceil((end - start) / step)
 
     def make(xp, shape, np_type):
-        if start == 0 and step == 1 and np_type == np.int64:
+        if start == 0 and step == 1 and d is dtypes.int64:
             return xp.arange(count)
         if np_type.kind == "i" or np_type.kind == "u":
             return (start + step * xp.arange(count)).astype(np_type)

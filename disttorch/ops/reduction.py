@@ -119,7 +119,7 @@ def nansum(input, dim=None, keepdim=False, *, dtype=None, out=None):
 
 
 def _count(shape, dims) -> int:
-    return math.prod([shape[d] for d in dims]) if shape else 1
+    return math.prod(shape if len(dims) == len(shape) else [shape[d] for d in dims]) if shape else 1
 
 
 def _average(a, axis, keepdims, dtype=None):
