@@ -9,7 +9,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -18,6 +17,9 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from launching import free_port
 from plan import MEETING, SOON, Fault
 
 HERE = Path(__file__).resolve().parent
@@ -103,8 +105,7 @@ def _hosts(fault: Fault) -> Iterator[list[tuple[str, str]]]:
 def _start(fault: Fault, folder: Path, hosts: list, environment: dict, output) -> list[subprocess.Popen]:
     """The job: a process for each rank, or a launcher for each host."""
     address = "10.211.0.1" if hosts else "127.0.0.1"
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = str(free.getsockname()[1])
+    port = str(free_port())
     script = [str(HERE / "training.py"), str(folder)]
 
     def popen(host: int, command: list[str], **more: str) -> subprocess.Popen:
