@@ -19,8 +19,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from launching import free_port
 from plan import MEETING, SOON, Fault
+
+from launching import free_port
 
 HERE = Path(__file__).resolve().parent
 LIMIT = 45.0  # seconds after which a job counts as hanging
