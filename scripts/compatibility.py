@@ -46,7 +46,10 @@ DIFFERENT = """
   live there. On `meta`, what does not go element by element finds its shape by computing on zeros, and refuses more
   than 16,777,216 elements.
 - **Random numbers** on the CPU are PyTorch's, bit for bit (float64 logarithms and cosines may differ in the last bit).
-  Simulated devices draw as the CPU does, real ones as Philox with numbers of their own.
+  Simulated devices draw as the CPU does, real ones as Philox with numbers of their own. Masks and samples in the shape
+  of a tensor come in the order in which PyTorch's would lie: that of rows where a kernel chose channels-last by itself,
+  that of memory once the program has asked for channels-last. It is not known of views that permute a kernel's result
+  (`conv(x).flatten(2).transpose(1, 2)`), of transposed sequences after an operation, and of `linear` of those.
 - **Results** agree to rounding: sums are added in another order. Gradients of samples of `Beta` and `Dirichlet` are
   those of the gamma samples they are made of: unbiased, but not PyTorch's estimate.
 - **Layouts.** Results of convolutions, pooling and batch normalisation are channels-last in memory, and results of
@@ -58,6 +61,9 @@ DIFFERENT = """
   are changed outside. Views from `inference_mode` are inference tensors. Pieces of `split`, `chunk` and `unbind` can be
   read after their base was changed in place, where PyTorch raises.
 - **Differentiable SGD** with momentum follows the gradient through the first buffer too; PyTorch detaches that one.
+- **Optimizers** leave gradients as they are, where PyTorch's SGD with `nesterov` and `foreach=True`, Muon in bfloat16
+  and `GradScaler` with `fused=True` change or scale them. A loaded state is a copy, PyTorch's the very tensors where the
+  dtype fits. `capturable=True` is taken on the CPU too. 16-bit parameters are stepped in float32 and rounded at the end.
 - **Files** are PyTorch's zip format both ways; the format from before version 1.6 is read too. `load` without
   `weights_only=False` reads tensors and plain containers only.
 - **`torch.distributed`** runs on ZeroMQ and shared memory; "gloo" and "nccl" name it too, for tensors of any device.
