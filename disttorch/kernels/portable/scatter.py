@@ -42,7 +42,8 @@ class Scatter:
         self.xp.add.at(target.reshape(-1), at.reshape(-1), source.reshape(-1))
 
     def _add_rows(self, target, indices, rows, empty=False):
-        """Indices that occur as often are distinct places: the sums of their rows are put there by one scatter.
+        """The k-th rows of all indices that occur so often are added at once; what few indices have beyond that, index
+        by index. The sums are put in their places by one scatter.
 
         empty: target is all zeros, to which nothing need be added.
         """
@@ -54,18 +55,20 @@ class Scatter:
         ordered = indices[order]
         starts = xp.flatnonzero(xp.concatenate([xp.ones(1, bool), ordered[1:] != ordered[:-1]]))
         counts = xp.diff(starts, append=indices.size)
-        for count in xp.flatnonzero(xp.bincount(counts)).tolist():
-            first = starts[counts == count]
-            if len(first) < count:
-                total = xp.stack([rows[order[at : at + count]].sum(axis=0) for at in first.tolist()])
-            else:
-                total = rows.take(order[first], axis=0)
-                for k in range(1, count):
-                    total += rows.take(order[first + k], axis=0)
-            if empty:
-                target[ordered[first]] = total
-            else:
-                target[ordered[first]] += total
+        most = xp.argsort(-counts, kind="stable")  # those that occur most come first
+        starts, counts = starts[most], counts[most]
+        total = rows.take(order[starts], axis=0)
+        longer = xp.bincount(counts)[::-1].cumsum()[::-1]  # how many indices occur as often and more
+        for k, n in enumerate(longer[2:].tolist(), 1):
+            if n <= k:
+                for i, (start, count) in enumerate(zip(starts[:n].tolist(), counts[:n].tolist(), strict=True)):
+                    total[i] += rows[order[start + k : start + count]].sum(axis=0)
+                break
+            total[:n] += rows.take(order[starts[:n] + k], axis=0)
+        if empty:
+            target[ordered[starts]] = total
+        else:
+            target[ordered[starts]] += total
 
 
 def are_within(indices, size):
