@@ -54,6 +54,9 @@ try:
         group.recv(total, 0)
     elif act == "send":
         group.send(np.ones(20_000_000, np.float32), 1)
+    elif act == "late":
+        time.sleep(SLEEP * rank)
+        group.all_reduce(np.ones(20_000_000, np.float32))
     else:
         while True:
             group.all_reduce(total)
@@ -175,6 +178,13 @@ def test_a_port_that_is_never_reached(spaces, job, secret):
     ranks, ports = job("join", secret)
     drop(spaces, ports[1]["collectives"])
     check(finish(ranks), "was not answered", LATE)
+
+
+@pytest.mark.parametrize("secret", SECRETS.values(), ids=SECRETS)
+def test_who_comes_late_is_not_lost(job, secret):
+    """Rank 1 takes nothing in for longer than the heartbeat limit, while rank 0 sends more than the kernels hold."""
+    ranks, _ = job("late", secret)
+    assert [name for name, *_ in finish(ranks)] == ["NoneType"] * 2
 
 
 def loses_one(group, mail, use, end, inner):
