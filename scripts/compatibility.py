@@ -49,7 +49,8 @@ DIFFERENT = """
   Simulated devices draw as the CPU does, real ones as Philox with numbers of their own. Masks and samples in the shape
   of a tensor come in the order in which PyTorch's would lie: that of rows where a kernel chose channels-last by itself,
   that of memory once the program has asked for channels-last. It is not known of views that permute a kernel's result
-  (`conv(x).flatten(2).transpose(1, 2)`), of transposed sequences after an operation, and of `linear` of those.
+  (`conv(x).flatten(2).transpose(1, 2)`), of transposed sequences after an operation, and of `linear` of those; in-place
+  draws (`conv(x).normal_()`) follow memory.
 - **Results** agree to rounding: sums are added in another order. Gradients of samples of `Beta` and `Dirichlet` are
   those of the gamma samples they are made of: unbiased, but not PyTorch's estimate.
 - **Layouts.** Results of convolutions, pooling and batch normalisation are channels-last in memory, and results of
@@ -62,8 +63,9 @@ DIFFERENT = """
   read after their base was changed in place, where PyTorch raises.
 - **Differentiable SGD** with momentum follows the gradient through the first buffer too; PyTorch detaches that one.
 - **Optimizers** leave gradients as they are, where PyTorch's SGD with `nesterov` and `foreach=True`, Muon in bfloat16
-  and `GradScaler` with `fused=True` change or scale them. A loaded state is a copy, PyTorch's the very tensors where the
-  dtype fits. `capturable=True` is taken on the CPU too. 16-bit parameters are stepped in float32 and rounded at the end.
+  and `GradScaler` with `fused=True` change or scale them. A loaded state is a copy, PyTorch's the very tensors where
+  the dtype fits. `capturable=True` is taken on the CPU too. Parameters of 16 bits are stepped in float32, and rounded
+  at the end.
 - **Files** are PyTorch's zip format both ways; the format from before version 1.6 is read too. `load` without
   `weights_only=False` reads tensors and plain containers only.
 - **`torch.distributed`** runs on ZeroMQ and shared memory; "gloo" and "nccl" name it too, for tensors of any device.
