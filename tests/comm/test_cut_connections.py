@@ -160,7 +160,8 @@ def check(ends, use, limit):
         assert seconds < limit, text
 
 
-CASES = [("on", "collectives"), ("receive", "messages"), ("receive", "collectives"), ("send", "messages")]
+CASES = [("on", "collectives"), ("receive", "messages")]
+CASES += [pytest.param(*case, marks=pytest.mark.slow) for case in (("receive", "collectives"), ("send", "messages"))]
 
 
 @pytest.mark.parametrize("secret", SECRETS.values(), ids=SECRETS)
