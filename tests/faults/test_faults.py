@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))  # the harness's files are scripts, started by their paths
-from plan import Fault, draw
+from plan import STEPS, Fault, draw
 from strike import strike
 
 SHORT = {"heartbeat": 2.0, "loader": "", "delay": 0.0}
@@ -18,6 +18,7 @@ FAULTS = [
     Fault(3, "stop", "shared memory", 2, False, 0, "backward", 5, **SHORT),
     Fault(4, "stop", "tcp", 3, True, 2, "start-up", 5, **SHORT),
     Fault(5, "cut", "network", 2, False, 1, "backward", 5, **SHORT),
+    Fault(6, "kill", "shared memory", 2, False, 1, "checkpoint", STEPS - 1, **SHORT | {"delay": 0.5}),
 ]
 
 

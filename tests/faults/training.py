@@ -20,6 +20,7 @@ rank = int(os.environ["RANK"])
 os.environ["DISTTORCH_HEARTBEAT_LIMIT"] = str(fault.heartbeat)
 if fault.layout in ("tcp", "hierarchical"):
     os.environ["DISTTORCH_HOST_ID"] = f"host {fault.host(rank)}"
+coming: list[threading.Timer] = []  # the fault, once its moment has come
 
 
 def note(what: str, **more: object) -> None:
@@ -44,7 +45,8 @@ def moment(name: str, step: int) -> None:
     """A moment of the training has come: the fault's?"""
     if rank == fault.victim and (name, step) == (fault.moment, fault.step if name in STEPPED else -1):
         if fault.delay:
-            threading.Timer(fault.delay, act).start()
+            coming.append(threading.Timer(fault.delay, act))
+            coming[-1].start()
         else:
             act()
 
@@ -78,6 +80,8 @@ def train() -> None:
             if rank == 0:
                 torch.save(net.state_dict(), folder / "checkpoint")
             dist.barrier()
+    for timer in coming:
+        timer.join()  # a busy machine may be late with it, and no fault strikes what has ended
     moment("shutdown", -1)
     dist.barrier()
     dist.destroy_process_group()
