@@ -129,7 +129,7 @@ def dot(input, tensor, *, out=None):
             f"inconsistent tensor size, expected tensor [{input._data.size}] and src [{tensor._data.size}] to have the "
             f"same number of elements, but got {input._data.size} and {tensor._data.size} elements respectively"
         )
-    if input.dtype is not tensor.dtype:
+    if input._data.dtype != tensor._data.dtype:
         raise RuntimeError(
             f"dot : expected both vectors to have same dtype, but found {dtypes.SCALAR_NAMES[input.dtype]} and "
             f"{dtypes.SCALAR_NAMES[tensor.dtype]}"

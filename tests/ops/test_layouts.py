@@ -75,3 +75,11 @@ def test_what_is_refused():
         with pytest.raises(RuntimeError, match="required rank 4 tensor to use channels_last format"):
             change(memory_format=T.channels_last)
     assert not x.is_contiguous(memory_format=T.channels_last)
+
+
+@pytest.mark.parametrize("n", [3, 40, 80])  # masks chosen by putmask, by bits, and NumPy's own triangles
+def test_triangles_of_a_transpose_are_contiguous(n):
+    x = T.randn(n, n).t()
+    for triangle, whole in ((x.tril(), np.tril(x.numpy())), (x.triu(), np.triu(x.numpy()))):
+        assert triangle.is_contiguous()
+        assert np.array_equal(triangle.numpy(), whole)
