@@ -73,6 +73,14 @@ ALL = (
     complex128,
 )
 FROM_NUMPY = {d.np: d for d in ALL}
+
+
+def as_kernels_know(array):
+    """The array with the very dtype object that kernels look for: one that came in a pickle has an equal one."""
+    own = FROM_NUMPY.get(array.dtype)
+    return array if own is None or array.dtype is own.np else array.view(own.np)
+
+
 _BARE = (uint16, uint32, uint64)  # PyTorch promotes these to floating dtypes alone
 SCALAR_NAMES = {  # the names that PyTorch's error texts use
     bool_: "Bool", uint8: "Byte", int8: "Char", int16: "Short", int32: "Int", int64: "Long",

@@ -404,6 +404,6 @@ def _as_tensor(value, like: Tensor) -> Tensor:
 def _rebuild(kind: type | None, data, where: str, requires_grad: bool):
     kind = Tensor if kind is None else kind
     out = kind.__new__(kind)
-    t = ops.to(wrap(data), device=where)
+    t = ops.to(wrap(dtypes.as_kernels_know(data)), device=where)
     out._data, out.device, out._rg = t._data, t.device, requires_grad
     return out

@@ -3,7 +3,7 @@
 from multiprocessing.reduction import DupFd, ForkingPickler
 
 from ..autograd.variable import Tensor, wrap
-from ..dtypes import FROM_NUMPY
+from ..dtypes import as_kernels_know
 from .memory import SharedMemory, array, attach, find, share
 
 
@@ -50,7 +50,6 @@ def _attached(handle: DupFd) -> SharedMemory:
 
 
 def _rebuild(memory: SharedMemory, place: tuple, requires_grad: bool) -> Tensor:
-    kind, *where = place
-    t = wrap(array(memory, FROM_NUMPY[kind].np, *where))  # kernels look for the very object that stands for the dtype
+    t = wrap(as_kernels_know(array(memory, *place)))
     t._rg = requires_grad
     return t

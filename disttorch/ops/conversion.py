@@ -77,7 +77,7 @@ def _of_numpy(data, d):
             "uint32, uint16, uint8, and bool."
         )
     if d is None or d is own:
-        return array
+        return dtypes.as_kernels_know(array)
     with np.errstate(all="ignore"):
         return (array.real if own.is_complex and not d.is_complex else array).astype(d.np)
 

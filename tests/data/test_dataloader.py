@@ -328,6 +328,13 @@ def test_pinned_batches_keep_their_classes(a_device):
     assert (type(pinned), pinned.default_factory, pinned["a"].item()) == (defaultdict, list, 1)
 
 
+@pytest.mark.parametrize("n", [3, 30_000])  # in the message, in shared memory
+def test_batches_of_workers_have_the_dtypes_that_kernels_look_for(n):
+    loader = DataLoader([torch.ones(n)] * 2, batch_size=2, num_workers=1)
+    (batch,) = loader
+    assert batch._data.dtype is torch.ones(1)._data.dtype
+
+
 def test_pin_memory_without_a_device_is_told_of():
     with pytest.warns(UserWarning, match="no accelerator is found, then device pinned memory won't be used"):
         assert len(list(DataLoader(range(2), pin_memory=True))) == 2

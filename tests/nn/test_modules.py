@@ -257,6 +257,9 @@ def test_a_dictionary_joined_with_a_parameter_dict_stays_one():
 
 def test_a_pickled_layer_without_bias_computes_the_same():
     layer, x = nn.Linear(3, 3, bias=False), torch.randn(2, 3)
-    assert torch.equal(pickle.loads(pickle.dumps(layer))(x), layer(x))
+    again = pickle.loads(pickle.dumps(layer))
+    assert torch.equal(again(x), layer(x))
+    assert again.weight._data.dtype is x._data.dtype  # by this kernels know it
+    assert torch.from_numpy(pickle.loads(pickle.dumps(x.numpy())))._data.dtype is x._data.dtype
     lstm = nn.LSTM(3, 4, proj_size=2)
     assert torch.allclose(pickle.loads(pickle.dumps(lstm))(x)[0], lstm(x)[0])

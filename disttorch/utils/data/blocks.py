@@ -15,6 +15,7 @@ import numpy as np
 
 from ...autograd.variable import Tensor, wrap
 from ...devices import CPU
+from ...dtypes import as_kernels_know
 
 SMALL = 4096  # bytes; a smaller array is cheaper to send than to share
 MOST = 64  # blocks of a worker: a program that keeps all batches must not run out of file descriptors
@@ -153,5 +154,5 @@ class _Unpickler(pickle.Unpickler):
 
     def persistent_load(self, reference):
         number, shape, np_type, is_tensor = reference
-        array = self.borrower.array(number, shape, np_type)
+        array = as_kernels_know(self.borrower.array(number, shape, np_type))
         return wrap(array) if is_tensor else array
