@@ -321,8 +321,6 @@ class TensorMethods:
         return out
 
     def __reduce_ex__(self, protocol):
-        if self.grad_fn is not None:
-            raise RuntimeError("Only graph leaves can be pickled: use detach() first.")
         kind = None if type(self) is Tensor else type(self)  # by name, pickle would look for it in torch
         return (_rebuild, (kind, self.cpu()._data, str(self.device), self._rg))
 

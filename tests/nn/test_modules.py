@@ -263,3 +263,13 @@ def test_a_pickled_layer_without_bias_computes_the_same():
     assert torch.from_numpy(pickle.loads(pickle.dumps(x.numpy())))._data.dtype is x._data.dtype
     lstm = nn.LSTM(3, 4, proj_size=2)
     assert torch.allclose(pickle.loads(pickle.dumps(lstm))(x)[0], lstm(x)[0])
+
+
+def test_modules_whose_weight_is_a_result_can_be_pickled():
+    layer, x = nn.utils.spectral_norm(nn.Linear(3, 2)).eval(), torch.randn(2, 3)
+    layer(x)
+    assert layer.weight.grad_fn is not None
+    again = pickle.loads(pickle.dumps(layer))
+    assert again.weight.is_leaf
+    assert again.weight.requires_grad
+    assert torch.equal(again(x), layer(x))
