@@ -6,7 +6,6 @@ import numpy as np
 
 from ..autograd.inplace import write
 from ..autograd.op import Op, ViewOp
-from ..kernels.portable.masking import chosen, kept
 from .arguments import need_tensor
 from .dims import axis
 from .reduction import total
@@ -119,15 +118,11 @@ def _is_small(x) -> bool:
 
 
 def _lower(x, k):
-    if not _is_small(x):
-        return np.tril(x, k)
-    return kept(np.ascontiguousarray(x), _below(*x.shape[-2:], k))
+    return np.where(_below(*x.shape[-2:], k), x, np.zeros((), x.dtype)) if _is_small(x) else np.tril(x, k)
 
 
 def _upper(x, k):
-    if not _is_small(x):
-        return np.triu(x, k)
-    return chosen(_below(*x.shape[-2:], k - 1), np.zeros((), x.dtype), np.ascontiguousarray(x))
+    return np.where(_below(*x.shape[-2:], k - 1), np.zeros((), x.dtype), x) if _is_small(x) else np.triu(x, k)
 
 
 _tril = Op("TrilBackward0", _lower, params=("x", "k"), x=lambda g, k: _tril(g, k))

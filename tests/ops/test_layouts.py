@@ -77,7 +77,7 @@ def test_what_is_refused():
     assert not x.is_contiguous(memory_format=T.channels_last)
 
 
-@pytest.mark.parametrize("n", [3, 40, 80])  # masks chosen by putmask, by bits, and NumPy's own triangles
+@pytest.mark.parametrize("n", [3, 80])  # by a mask that is kept, and by NumPy's own functions
 def test_triangles_of_a_transpose_are_contiguous(n):
     x = T.randn(n, n).t()
     for triangle, whole in ((x.tril(), np.tril(x.numpy())), (x.triu(), np.triu(x.numpy()))):
