@@ -2,6 +2,7 @@
 
 import math
 import weakref
+from copy import deepcopy
 
 import numpy as np
 
@@ -12,7 +13,9 @@ from .autograd.mode import mode, no_grad
 from .autograd.node import register
 from .autograd.variable import Tensor, counter, wrap
 from .devices import CPU, META
+from .dispatch import DisableTorchFunctionSubclass, converted, disabled_torch_function, get_default_nowrap_functions
 from .ops.dims import Size, entry_of, sizes
+from .ops.shape import alias_view
 
 
 class TensorMethods:
@@ -29,6 +32,40 @@ class TensorMethods:
 
     def __init__(self, *args, **kwargs):
         pass
+
+    # -- its class ----------------------------------------------------------------------------------------------------
+    def __init_subclass__(cls, **kwargs):
+        super(Tensor, cls).__init_subclass__(**kwargs)
+        if cls.__torch_function__ is not disabled_torch_function:
+            from .overrides import install
+
+            install()
+
+    @classmethod
+    def __torch_function__(cls, func, types, args=(), kwargs=None):
+        """Carry out `func` and make its results tensors of this class; NotImplemented beside classes that it does not
+        derive from.
+        """
+        if not all(issubclass(cls, kind) for kind in types):
+            return NotImplemented
+        result = disabled_torch_function(func, types, args, kwargs)
+        return result if func in get_default_nowrap_functions() else converted(result, cls)
+
+    def as_subclass(self, cls):
+        """A view of the tensor that is of the class `cls`, which derives from Tensor; nothing calls its constructor."""
+        if not (isinstance(cls, type) and issubclass(cls, Tensor)):
+            raise TypeError(f"as_subclass(): argument 'cls' must be a class that derives from Tensor, not {cls}")
+        with DisableTorchFunctionSubclass():
+            made = alias_view(self)
+            made.__class__ = cls
+        return made
+
+    @staticmethod
+    def _make_subclass(cls, data, require_grad=False):
+        """A leaf of the class `cls` that shares the memory of `data`."""
+        made = data.detach().as_subclass(cls)
+        made.requires_grad = require_grad
+        return made
 
     # -- what it is ---------------------------------------------------------------------------------------------------
     @property
@@ -308,21 +345,18 @@ class TensorMethods:
         if id(self) in memo:
             return memo[id(self)]
         with no_grad():
-            out = type(self).__new__(type(self))
-            out._data, out.device, out._rg = self.detach().clone()._data, self.device, self._rg
+            out = wrap(self.detach().clone()._data, self.device, type(self))
+            out._rg = self._rg
             memo[id(self)] = out
             if self._grad is not None:
                 out._grad = self._grad.clone()
-            for key, value in self.__dict__.items():
-                if not key.startswith("_") and key not in ("device",):
-                    from copy import deepcopy
-
-                    out.__dict__[key] = deepcopy(value, memo)
+            for key, value in attributes_of(self).items():
+                out.__dict__[key] = deepcopy(value, memo)
         return out
 
     def __reduce_ex__(self, protocol):
         kind = None if type(self) is Tensor else type(self)  # by name, pickle would look for it in torch
-        return (_rebuild, (kind, self.cpu()._data, str(self.device), self._rg))
+        return (_rebuild, (kind, self.cpu()._data, str(self.device), self._rg), attributes_of(self) or None)
 
     def split(self, split_size, dim=0):
         """Parts of `split_size` entries along `dim`, or of the sizes in a list."""
@@ -399,9 +433,13 @@ def _as_tensor(value, like: Tensor) -> Tensor:
     return value if isinstance(value, Tensor) else ops.tensor(value, device=like.device)
 
 
+def attributes_of(t: Tensor) -> dict:
+    """What a program has hung on the tensor."""
+    return {key: value for key, value in t.__dict__.items() if not key.startswith("_") and key != "device"}
+
+
 def _rebuild(kind: type | None, data, where: str, requires_grad: bool):
-    kind = Tensor if kind is None else kind
-    out = kind.__new__(kind)
     t = ops.to(wrap(dtypes.as_kernels_know(data)), device=where)
-    out._data, out.device, out._rg = t._data, t.device, requires_grad
+    out = wrap(t._data, t.device, kind or Tensor)
+    out._rg = requires_grad
     return out

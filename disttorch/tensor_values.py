@@ -5,6 +5,7 @@ import numpy as np
 from . import ops
 from .autograd.variable import Tensor
 from .devices import CPU, META, to_device
+from .dispatch import takes_over
 
 
 class TensorValues:
@@ -96,7 +97,7 @@ class TensorValues:
     def __repr__(self, *, tensor_contents=None):
         from .printing import tensor_repr
 
-        return tensor_repr(self)
+        return tensor_repr(self, type(self).__name__ if takes_over(self) else "tensor")
 
     def __format__(self, spec):
         if self._data.ndim == 0 and type(self) is Tensor and self.device is not META:

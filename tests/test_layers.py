@@ -22,7 +22,7 @@ meta
 constants devices dtypes layouts streams
 kernels
 cephes sampling
-autograd
+autograd dispatch
 random
 ops
 tensors tensor_methods tensor_values typed printing storage multiprocessing
@@ -41,6 +41,11 @@ FLOORS = [[f"disttorch.{room}".rstrip(".") for room in line.split()] for line in
 UPWARD = {
     ("disttorch.autograd.gradients", "disttorch.ops"),  # gradients of batched gradients are stacked
     ("disttorch.amp.autocast", "disttorch"),  # its casts stand in front of the names that users call
+    ("disttorch.tensor_methods", "disttorch.overrides"),  # a first subclass of Tensor brings them in
+    ("disttorch.overrides", "disttorch"),  # and they stand where the casts do
+    ("disttorch.overrides", "disttorch.nn"),
+    ("disttorch.overrides", "disttorch.nn.functional"),
+    ("disttorch.overrides", "disttorch.nn.init"),
     ("disttorch.multiprocessing.sending", "disttorch.nn.parameter"),  # parameters are sent as tensors are
     ("disttorch.utils.data.distributed", "disttorch.distributed"),  # the rank, where none is given
 }

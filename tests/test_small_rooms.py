@@ -1,4 +1,4 @@
-"""Rooms that are a few functions each: jit, compiler, hub, sparse, futures, overrides, pytree, storage."""
+"""Rooms that are a few functions each: jit, compiler, hub, sparse, futures, pytree, storage."""
 
 import hashlib
 import http.server
@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import disttorch
-from disttorch import compiler, futures, hub, jit, nn, overrides, sparse
+from disttorch import compiler, futures, hub, jit, nn, sparse
 from disttorch.utils import _pytree
 
 
@@ -171,22 +171,7 @@ def test_a_future_from_another_thread():
     thread.join()
 
 
-# -- overrides and trees ----------------------------------------------------------------------------------------------
-def test_overrides():
-    class Mine:
-        @classmethod
-        def __torch_function__(cls, function, types, args=(), kwargs=None):
-            return function.__name__, types, args
-
-    assert overrides.is_tensor_like(disttorch.ones(1))
-    assert overrides.is_tensor_like(Mine())
-    assert not overrides.has_torch_function((disttorch.ones(1), 2))
-    assert overrides.has_torch_function_variadic(1, Mine())
-    assert overrides.handle_torch_function(len, (1, Mine()), "x") == ("len", (int, Mine), ("x",))
-    with pytest.raises(TypeError, match="no implementation found"):
-        overrides.handle_torch_function(len, (1,), "x")
-
-
+# -- trees -------------------------------------------------------------------------------------------------------------
 def test_trees():
     from collections import OrderedDict, namedtuple
 
@@ -318,14 +303,6 @@ def test_a_callback_at_the_end_of_backward():
     assert seen == [[2.0, 2.0]]
     with pytest.raises(RuntimeError, match="Final callbacks can only be installed during backward pass"):
         Variable._execution_engine.queue_callback(seen.clear)
-
-
-def test_a_function_mode_says_that_it_has_no_effect():
-    class Mode(overrides.TorchFunctionMode):
-        pass
-
-    with pytest.warns(UserWarning, match="Mode has no effect"), Mode():
-        assert disttorch.ones(1).item() == 1.0
 
 
 def test_records_of_a_file(tmp_path):

@@ -4,6 +4,10 @@ from importlib import import_module
 
 _TensorMeta = type  # the class of the class Tensor
 _ROOMS = ("_distributed_c10d", "_nn")
+_DISPATCH = {
+    "DisableTorchFunctionSubclass": "DisableTorchFunctionSubclass",
+    "_disabled_torch_function_impl": "disabled_torch_function",
+}
 
 
 def _cuda_isInBadFork() -> bool:
@@ -18,4 +22,6 @@ def _log_api_usage_once(event: str) -> None:
 def __getattr__(name: str):
     if name in _ROOMS:
         return import_module(f".{name}", __name__)
+    if name in _DISPATCH:
+        return getattr(import_module("..dispatch", __name__), _DISPATCH[name])
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..autograd.variable import Tensor, wrap
+from ..dispatch import disabled_torch_function
 from ..ops import cat, chunk, empty
 from . import collectives as c
 from .device_mesh import DeviceMesh
@@ -45,6 +46,7 @@ class AsyncCollectiveTensor(Tensor):
     """
 
     __slots__ = ()
+    __torch_function__ = staticmethod(disabled_torch_function)
 
     @property
     def _data(self) -> Any:  # type: ignore[override]

@@ -1,7 +1,9 @@
 """Parameter and Buffer: tensors that a Module registers when they are assigned to it."""
 
 from ..autograd.variable import Tensor, wrap
+from ..dispatch import disabled_torch_function
 from ..ops.creation import empty
+from ..tensor_methods import attributes_of
 
 
 class Parameter(Tensor):
@@ -10,6 +12,8 @@ class Parameter(Tensor):
     It shares the memory of `data` (None: no elements) and is a leaf; it requires a gradient unless told otherwise, also
     inside `no_grad`. RuntimeError if `data` is neither floating nor complex and a gradient is required.
     """
+
+    __torch_function__ = staticmethod(disabled_torch_function)
 
     def __new__(cls, data: Tensor | None = None, requires_grad: bool = True):
         if data is None:
@@ -31,7 +35,7 @@ class Parameter(Tensor):
         return "Parameter containing:\n" + super().__repr__()
 
     def __reduce_ex__(self, protocol):
-        return (_rebuild, (type(self), self.data, self.requires_grad, _attributes(self)))
+        return (_rebuild, (type(self), self.data, self.requires_grad, attributes_of(self)))
 
 
 class Buffer(Tensor):
@@ -39,6 +43,8 @@ class Buffer(Tensor):
 
     `persistent` says whether it is part of the module's `state_dict`.
     """
+
+    __torch_function__ = staticmethod(disabled_torch_function)
 
     def __new__(cls, data: Tensor | None = None, *, persistent: bool = True):
         self = _sharing(cls, empty(0) if data is None else data)
@@ -60,11 +66,6 @@ def _sharing(cls, data: Tensor) -> Tensor:
 
 def _copied(t: Tensor) -> Tensor:
     return t.data.clone()
-
-
-def _attributes(t: Tensor) -> dict:
-    """What a program has hung on the tensor."""
-    return {k: v for k, v in t.__dict__.items() if not k.startswith("_") and k != "device"}
 
 
 def _rebuild(cls, data: Tensor, requires_grad: bool, attributes: dict):
@@ -125,6 +126,7 @@ class UninitializedBuffer(_Uninitialized, Tensor):
     """A buffer whose shape a lazy module learns from its first input."""
 
     _becomes = Tensor
+    __torch_function__ = staticmethod(disabled_torch_function)
 
     def __new__(cls, requires_grad=False, device=None, dtype=None, persistent=True):
         self = _sharing(cls, empty(0, device=device, dtype=dtype))

@@ -1,6 +1,7 @@
 """Where recorders hear the program: functions that are timed while somebody listens, unchanged while nobody does."""
 
 import functools
+import inspect
 import sys
 from collections.abc import Callable
 from types import FunctionType
@@ -63,7 +64,7 @@ class FunctionPoints:
             for owner in (Tensor, sys.modules[__name__.partition(".")[0]]):
                 for name, function in vars(owner).items():
                     if isinstance(function, FunctionType) and (name in DIRECT or hasattr(function, "op")):
-                        text = f"aten::{function.__name__}"
+                        text = f"aten::{inspect.unwrap(function).__name__}"
                         self._points.append(Point(self.kind, owner, name, lambda *_, text=text, **__: text))
         for point in self._points:
             point.add(recorder)

@@ -46,7 +46,12 @@ def _activation(given):
     return getattr(F, given)
 
 
-_FUSED = {F.relu: "relu", F.gelu: "gelu"}  # activations that a linear layer can apply itself
+_FUSED = {"relu": F.relu, "gelu": F.gelu}  # activations that a linear layer can apply itself
+
+
+def _fused(activation) -> str | None:
+    """The activation's name if it is one of those, or what `overrides` has put in front of them since."""
+    return next((name for name, plain in _FUSED.items() if activation in (plain, getattr(F, name))), None)
 
 
 def _is_plain(module: Module, kind: type = Linear) -> bool:
@@ -94,7 +99,7 @@ class _Layer(Module):
         return dropout(found[0])
 
     def _feed_forward(self, x):
-        fused, first = _FUSED.get(self.activation), self.linear1
+        fused, first = _fused(self.activation), self.linear1
         if fused is not None and _is_plain(first):
             inner = linear_activated(x, first.weight, first.bias, fused)
         else:
@@ -129,7 +134,7 @@ class TransformerEncoderLayer(_Layer):
             part = getattr(self, name)
             if part.training or not _is_plain(part, kind):
                 return None
-        attention, norm1, norm2, activation = self.self_attn, self.norm1, self.norm2, _FUSED.get(self.activation)
+        attention, norm1, norm2, activation = self.self_attn, self.norm1, self.norm2, _fused(self.activation)
         if attention.bias_k is not None or attention.add_zero_attn or norm1.eps != norm2.eps or activation is None:
             return None
         weights = [
