@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import struct
+import sys
 
 from . import clock
 
@@ -24,9 +25,9 @@ def keep_alive(sock: socket.socket, silence: float) -> None:
     """Have the kernel ask, where a connection is idle, whether the other end is still there."""
     step = keepalive_step(silence)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, step)
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, step)
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, PROBES)
+    for name, value in (("TCP_KEEPIDLE", step), ("TCP_KEEPINTVL", step), ("TCP_KEEPCNT", PROBES)):
+        if hasattr(socket, name):  # not everywhere but on Linux
+            sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
 
 
 def reason(error: OSError) -> str:
@@ -67,7 +68,9 @@ class Line:
 
 
 def _inspect(sock: socket.socket) -> tuple[int, ...]:
-    """See _INFO; zeros if the connection has been closed here."""
+    """See _INFO; zeros if the connection has been closed here, and on systems other than Linux."""
+    if sys.platform != "linux":
+        return 0, 0, 0
     try:
         info = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _INFO.size)
     except OSError:

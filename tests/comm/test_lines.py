@@ -3,6 +3,7 @@
 import contextlib
 import socket
 import struct
+import sys
 import time
 
 import pytest
@@ -85,3 +86,13 @@ def test_probes_end_before_the_limit(ends, silence, step):
     assert ends[0].getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
     assert (idle, interval, keepalive_step(silence)) == (step, step, step)
     assert idle + count * interval <= max(silence, 3)
+
+
+def test_systems_that_do_not_tell(ends, monkeypatch):
+    monkeypatch.setattr(sys, "platform", "darwin")
+    for name in ("TCP_INFO", "TCP_KEEPIDLE"):
+        monkeypatch.delattr(socket, name)
+    keep_alive(ends[0], 5.0)
+    assert ends[0].getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+    ends[1].close()
+    assert (Line().failure(ends[0], 0.0), ended(ends[0])) == ("", "")
