@@ -15,10 +15,9 @@ from .call import Call
 from .clock import Deadline
 from .reduction import block_length, reduce_into
 from .showing import SMALL, Look, Showing
-from .windows import DistantWindow, Window
+from .windows import PIECE, DistantWindow, Window, copy_in_pieces
 
 TOGETHER = 64  # elements that are not parted: two ranks do not write to one cache line
-PIECE = 256 << 10  # bytes that are copied to several places at a time: they stay in the second-level cache
 RATE = 6.0  # bytes of all ranks' arrays that one rank reduces in a nanosecond, about
 
 
@@ -196,7 +195,7 @@ class DirectEngine(Showing):
         def take(look: Look, low: int, high: int) -> None:
             for peer, out in enumerate(outputs):
                 if peer == dst:
-                    out[low:high] = array[low:high]
+                    copy_in_pieces(out[low:high], array[low:high])
                 else:
                     look(peer, 0).copy(out[low:high])
 

@@ -8,6 +8,8 @@ import numpy as np
 
 from .memory import read_from, write_to
 
+PIECE = 256 << 10  # bytes of a copy: a piece that goes to several places stays in the second-level cache
+
 
 class Window:
     """An array that this rank sees where it lies."""
@@ -24,11 +26,23 @@ class Window:
 
     def copy(self, out: np.ndarray, low: int = 0) -> None:
         """Fill `out` with the elements from `low` on."""
-        out[...] = self.array[low : low + out.size]
+        copy_in_pieces(out, self.array[low : low + out.size])
 
     def put(self, low: int, block: np.ndarray) -> None:
         """Write `block` over the elements from `low` on."""
-        self.array[low : low + block.size] = block
+        copy_in_pieces(self.array[low : low + block.size], block)
+
+
+def copy_in_pieces(target: np.ndarray, source: np.ndarray) -> None:
+    """Copy an array of one dimension, a long one in pieces: as a whole it would go past the caches, which takes longer
+    where the last of them would hold it.
+    """
+    if target.nbytes <= PIECE:
+        target[...] = source
+        return
+    step = PIECE // target.itemsize
+    for low in range(0, target.size, step):
+        target[low : low + step] = source[low : low + step]
 
 
 class DistantWindow:
