@@ -26,7 +26,7 @@ OPERATORS = {
     "__gt__": "gt", "__ge__": "ge", "__rand__": "bitwise_and", "__ror__": "bitwise_or", "__rxor__": "bitwise_xor",
     "__rtruediv__": "__rdiv__", "__iadd__": "add_", "__isub__": "sub_", "__imul__": "mul_", "__itruediv__": "div_",
 }  # fmt: skip
-ASIDE = ("__new__", "__init__", "__hash__")
+ASIDE = ("__new__", "__init__", "__hash__", "as_subclass")  # methods that are not handed over
 
 
 def is_tensor_like(inp: Any) -> bool:
@@ -128,9 +128,11 @@ def _install_methods(public: dict[Callable, Callable]) -> None:
     for name, plain in list(vars(Tensor).items()):
         if isinstance(plain, property):
             setattr(Tensor, name, dispatch.dispatched_property(plain))
-        elif isinstance(plain, FunctionType) and name[0] != "_":
+        elif not isinstance(plain, FunctionType) or name in ASIDE:
+            continue
+        elif name[0] != "_":
             setattr(Tensor, name, public.get(plain) or _named(dispatch.dispatched(plain), name))
-        elif isinstance(plain, FunctionType) and name[:2] == "__" and name not in ASIDE:
+        elif name[:2] == "__":
             setattr(Tensor, name, _named(dispatch.dispatched(plain), name))
     for name, told in OPERATORS.items():
         plain = getattr(Tensor, name).__wrapped__

@@ -13,7 +13,7 @@ from .autograd.mode import mode, no_grad
 from .autograd.node import register
 from .autograd.variable import Tensor, counter, wrap
 from .devices import CPU, META
-from .dispatch import DisableTorchFunctionSubclass, converted, disabled_torch_function, get_default_nowrap_functions
+from .dispatch import converted, disabled_torch_function, get_default_nowrap_functions
 from .ops.dims import Size, entry_of, sizes
 from .ops.shape import alias_view
 
@@ -55,9 +55,8 @@ class TensorMethods:
         """A view of the tensor that is of the class `cls`, which derives from Tensor; nothing calls its constructor."""
         if not (isinstance(cls, type) and issubclass(cls, Tensor)):
             raise TypeError(f"as_subclass(): argument 'cls' must be a class that derives from Tensor, not {cls}")
-        with DisableTorchFunctionSubclass():
-            made = alias_view(self)
-            made.__class__ = cls
+        made = alias_view(self)
+        made.__class__ = cls
         return made
 
     @staticmethod

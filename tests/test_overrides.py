@@ -66,6 +66,7 @@ def test_results_have_the_class_of_the_arguments():
     assert type(plain) is Tensor
     with pytest.warns(UserWarning, match="To copy construct from a tensor"):
         assert type(disttorch.tensor(x)) is Tensor
+    assert type(x.as_subclass(Tensor)) is Tensor
     assert type(x.max(0)).__name__ == "max"
     assert x.shape == (2, 3)
     assert x.tolist() == [[1, 2, 3], [4, 5, 6]]
