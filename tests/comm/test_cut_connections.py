@@ -84,7 +84,8 @@ def spaces():
         if any(sh("ip", "netns", "add", name).returncode for name in names):
             pytest.skip("network namespaces need root")
         router = names[2]
-        sh("ip", "netns", "exec", router, "sysctl", "-w", "net.ipv4.ip_forward=1")
+        if sh("ip", "netns", "exec", router, "sh", "-c", "echo 1 > /proc/sys/net/ipv4/ip_forward").returncode:
+            pytest.skip("this system lets no namespace forward")
         for number, (name, address) in enumerate(zip(names, HOSTS, strict=False), 1):
             sh("ip", "-n", name, "link", "set", "lo", "up")
             cable = ["link", "add", f"v{tag}{number}", "netns", name, "type", "veth", "peer", f"w{tag}{number}"]
