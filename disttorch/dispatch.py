@@ -77,9 +77,10 @@ def hand_over(function: Callable, taking: list, args: tuple, kwargs: dict) -> An
         result = value.__torch_function__(function, types, args, kwargs)
         if result is not NotImplemented:
             return result
+    home = getattr(function, "__module__", Tensor.__module__)  # a property's `__get__` has none
     raise TypeError(
-        f"no implementation found for '{function.__module__}.{function.__name__}' on types that implement "
-        f"__torch_function__: {list(types)}"
+        f"no implementation found for '{home}.{function.__name__}' on types that implement __torch_function__: "
+        f"{list(types)}"
     )
 
 

@@ -137,6 +137,10 @@ def test_a_class_may_decline():
 
     with pytest.raises(TypeError, match=r"no implementation found for '.*add' on types that implement .*Closed"):
         of(Closed) + 1
+    with pytest.raises(
+        TypeError, match=r"no implementation found for 'torch.__get__' on types that implement .*Closed"
+    ):
+        _ = of(Closed).shape
     assert type(of(Base) + of(Derived)) is Derived
     with pytest.raises(TypeError, match=r"no implementation found .*Base.*Stranger"):
         of(Base) + of(Stranger)

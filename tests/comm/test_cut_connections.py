@@ -10,7 +10,6 @@ import socket
 import subprocess
 import sys
 import time
-import uuid
 
 import numpy as np
 import pytest
@@ -19,6 +18,7 @@ from disttorch.comm.streams import ARRAYS, MESSAGES
 from disttorch.comm.testing import run_ranks
 
 from disttorch import comm
+from namespaces import namespaces, sh
 
 HOSTS = ("10.211.1.2", "10.211.2.2")
 SILENCE = 4.0  # seconds: the heartbeat limit
@@ -71,23 +71,14 @@ if server:
 """.replace("SLEEP", str(SILENCE + 2))
 
 
-def sh(*command):
-    return subprocess.run(command, capture_output=True, text=True, timeout=20)
-
-
 @pytest.fixture
 def spaces():
     """Two hosts' namespaces and the one between them."""
-    tag = uuid.uuid4().hex[:6]
-    names = [f"dt{tag}{end}" for end in "abr"]
-    try:
-        if any(sh("ip", "netns", "add", name).returncode for name in names):
-            pytest.skip("network namespaces need root")
-        router = names[2]
+    with namespaces("abr") as names:
+        router, tag = names[2], names[2][2:-1]
         if sh("ip", "netns", "exec", router, "sh", "-c", "echo 1 > /proc/sys/net/ipv4/ip_forward").returncode:
             pytest.skip("this system lets no namespace forward")
         for number, (name, address) in enumerate(zip(names, HOSTS, strict=False), 1):
-            sh("ip", "-n", name, "link", "set", "lo", "up")
             cable = ["link", "add", f"v{tag}{number}", "netns", name, "type", "veth", "peer", f"w{tag}{number}"]
             if sh("ip", *cable, "netns", router).returncode:
                 pytest.skip("this kernel has no veth")
@@ -96,9 +87,6 @@ def spaces():
                 sh("ip", "-n", space, "link", "set", link, "up")
             sh("ip", "-n", name, "route", "add", "default", "via", gateway(address))
         yield names
-    finally:
-        for name in names:
-            sh("ip", "netns", "del", name)
 
 
 def gateway(address):

@@ -4,13 +4,13 @@ import os
 import signal
 import subprocess
 import sys
-import uuid
 from pathlib import Path
 
 import pytest
 from disttorch.comm.interfaces import own_address, wanted_interface
 
 from disttorch import comm
+from namespaces import namespaces, sh
 
 NAMES = ["lo", "eth0", "eth1", "ib0", "docker0"]
 
@@ -50,9 +50,8 @@ with two_hosts() as hosts:
 
 def test_a_killed_benchmark_leaves_no_hosts():
     """SIGTERM: it removes its namespaces; SIGKILL: the next one does."""
-    if sh("ip", "netns", "add", "dtprobe").returncode:
-        pytest.skip("network namespaces need root")
-    sh("ip", "netns", "del", "dtprobe")
+    with namespaces("a"):
+        pass  # they can be made here
     benchmarks = str(Path(__file__).parents[2] / "benchmarks")
     command = [sys.executable, "-c", CABLE, benchmarks]
     made = []
@@ -100,44 +99,19 @@ if server:
 """
 
 
-def sh(*command):
-    return subprocess.run(command, capture_output=True, text=True, timeout=20)
-
-
 @pytest.fixture
 def hosts():
     """Two namespaces with addresses 10.200.0.1 and .2, joined by a veth pair."""
-    tag = uuid.uuid4().hex[:6]
-    spaces = [f"dt{tag}{side}" for side in "ab"]
-    try:
-        for index, space in enumerate(spaces):
-            if sh("ip", "netns", "add", space).returncode:
-                pytest.skip("network namespaces need root")
-            sh("ip", "-n", space, "link", "set", "lo", "up")
-            if index:
-                sh(
-                    "ip",
-                    "link",
-                    "add",
-                    f"v{tag}a",
-                    "netns",
-                    spaces[0],
-                    "type",
-                    "veth",
-                    "peer",
-                    f"v{tag}b",
-                    "netns",
-                    space,
-                )
-        for index, space in enumerate(spaces):
-            link = f"v{tag}{'ab'[index]}"
+    with namespaces("ab") as spaces:
+        links = [f"v{space}" for space in spaces]
+        if sh(
+            "ip", "link", "add", links[0], "netns", spaces[0], "type", "veth", "peer", links[1], "netns", spaces[1]
+        ).returncode:
+            pytest.skip("this kernel has no veth")
+        for index, (space, link) in enumerate(zip(spaces, links, strict=True)):
             sh("ip", "-n", space, "addr", "add", f"10.200.0.{index + 1}/24", "dev", link)
-            if sh("ip", "-n", space, "link", "set", link, "up").returncode:
-                pytest.skip("this kernel has no veth")
-        yield [(space, f"v{tag}{'ab'[index]}") for index, space in enumerate(spaces)]
-    finally:
-        for space in spaces:
-            sh("ip", "netns", "del", space)
+            sh("ip", "-n", space, "link", "set", link, "up")
+        yield list(zip(spaces, links, strict=True))
 
 
 def start(hosts, places, *more, secret="s" * 32):
