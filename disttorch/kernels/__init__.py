@@ -47,6 +47,8 @@ Cross-entropy; logits (N, C, *S), target int (N, *S); loss is 0-d, or (N, *S) fo
     cross_entropy_forward(logits, target, weight=None, ignore_index=-100, reduction="mean", label_smoothing=0.0)
         -> (loss, saved)
     cross_entropy_backward(g, saved) -> gradient of the logits
+Losses of differences, reduced
+    difference_backward(g, x, y, bound=None) -> g * (x - y), g 0-d; x - y is first held within ±bound, and is not NaN
 Elementwise
     add(a, b, out=None) -> a + b, in `out` (which may be a or b) if given
     multiply_add(y, x, c): y = y * x + c in place, rounded once; vectors of float32; x, c also numbers that it holds

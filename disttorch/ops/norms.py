@@ -7,7 +7,7 @@ import numpy as np
 from .. import dtypes
 from ..autograd.inplace import write
 from ..autograd.op import Op
-from ..kernels.portable.blocks import sum_of_squares
+from ..kernels.portable.blocks import sum_of_products
 from .arguments import need_tensor
 from .decomposition import svdvals
 from .dims import axes
@@ -20,7 +20,7 @@ from .reduction import _spread, total
 def _length(a, order, dim, keepdim):
     if order == 2 and type(a) is np.ndarray and a.dtype.kind == "f" and a.itemsize > 2:
         if len(dim) == a.ndim and not keepdim:
-            return np.asarray(np.sqrt(sum_of_squares(a)))
+            return np.asarray(np.sqrt(sum_of_products(a, a)))
         return np.asarray(np.sqrt(total(np.multiply(a, a), dim, keepdim and a.ndim > 0)))
     kind = a.real.dtype if a.dtype.kind == "c" else a.dtype
     size = np.abs(a.astype(np.float32) if a.dtype.itemsize == 2 else a)

@@ -7,13 +7,13 @@ import numpy as np
 
 from ..autograd.mode import mode
 from ..autograd.op import Op
-from ..autograd.variable import wrap
 from ..dtypes import FLOATING, SCALAR_NAMES
-from ..kernels.portable.blocks import in_blocks, summed_in_blocks
+from ..kernels.portable.blocks import in_blocks, sum_of_products, summed_in_blocks
 from ..kernels.portable.precision import is_narrow
 from .activation import logsigmoid
 from .arguments import need_floating, need_tensor
 from .comparison import where
+from .fused import fused
 from .loss import check_reduction, legacy, reduced
 from .pointwise import hushed, result_dtype
 from .shape import broadcast_tensors
@@ -42,8 +42,14 @@ def _pair(input, target, name, kernel=None, warn=True):
     return input, target
 
 
-def _reducing(forward):
-    """`forward(x, y, *settings)` element by element, then reduced: (x, y, reduction, *settings) -> loss."""
+def _reducing(forward, total=None):
+    """`forward(x, y, *settings)` element by element, then reduced: (x, y, reduction, *settings) -> loss.
+
+    total(x, y, *settings): the sum of what forward gives, for NumPy's arrays, where that is to be had in fewer passes.
+    """
+
+    def added(x, y, *settings):
+        return np.add.reduce(forward(x, y, *settings), axis=None)
 
     @hushed
     def function(x, y, reduction, *settings):
@@ -51,8 +57,9 @@ def _reducing(forward):
             return function(x.astype(np.float32), y.astype(np.float32), reduction, *settings).astype(x.dtype)
         if reduction == "none":
             return in_blocks(lambda x, y: forward(x, y, *settings), x, y)
-        total = summed_in_blocks(lambda x, y: forward(x, y, *settings), x, y)
-        return np.asarray(total / total.dtype.type(x.size) if reduction == "mean" else total)
+        summed = total if total is not None and type(x) is np.ndarray else added
+        loss = summed_in_blocks(lambda x, y: summed(x, y, *settings), x, y)
+        return np.asarray(loss / loss.dtype.type(x.size) if reduction == "mean" else loss)
 
     return function
 
@@ -62,10 +69,11 @@ def _share(g, x, reduction):
     return g / x._data.size if reduction == "mean" else g
 
 
-@hushed
-def _at_once(formula, x, y):
-    """A gradient that nobody records."""
-    return wrap(np.asarray(in_blocks(formula, x._data, y._data)), x.device)
+def _scaled_difference(g, x, y, bound=None):
+    """g * (x - y) with x - y held within ±bound, at once where nobody records and g is one number; else None."""
+    if mode.grad or g._data.ndim or is_narrow(x._data.dtype) or not x.device.host:
+        return None
+    return fused("difference_backward", g, x, y, bound)
 
 
 def _weighted(loss, weight, input):
@@ -75,9 +83,14 @@ def _weighted(loss, weight, input):
 
 
 # -- distances --------------------------------------------------------------------------------------------------------
+def _sum_of_squares(x, y):
+    difference = x - y
+    return sum_of_products(difference, difference)
+
+
 _mse = Op(
     "MseLossBackward0",
-    _reducing(lambda x, y: np.square(x - y)),
+    _reducing(lambda x, y: np.square(x - y), _sum_of_squares),
     params=("x", "y", "reduction"),
     x=lambda g, x, y, reduction: _mse_rule(g, x, y, reduction),
     y=lambda g, x, y, reduction: _mse_rule(g, y, x, reduction),
@@ -86,9 +99,8 @@ _mse = Op(
 
 def _mse_rule(g, x, y, reduction):
     times = _share(g, x, reduction) * 2
-    if mode.grad or g._data.ndim or is_narrow(x._data.dtype) or not x.device.host:
-        return (x - y) * times
-    return _at_once(lambda x, y: (x - y) * times._data, x, y)
+    made = _scaled_difference(times, x, y)
+    return (x - y) * times if made is None else made
 
 
 def mse_loss(input, target, size_average=None, reduce=None, reduction="mean", weight=None):
@@ -144,26 +156,34 @@ def _huber_forward(x, y, delta):
     return d
 
 
+def _huber_sum(x, y, delta):
+    """The same of signed differences, summed: both sums are positive, the first at least twice the second."""
+    d = x - y
+    near = d.clip(-delta, delta)
+    return sum_of_products(near, d) - sum_of_products(near, near) * d.dtype.type(0.5)
+
+
 def _smooth_l1_forward(x, y, beta):
     return _huber_forward(x, y, beta) * x.dtype.type(1 / beta)
 
 
-def _clipped_rule(g, x, y, reduction, bound, scale):
-    """(x - y) within the bounds, times `scale` and the loss's gradient."""
-    if mode.grad or g._data.ndim or is_narrow(x._data.dtype) or not x.device.host:
-        return (x - y).clamp(-bound, bound) * (_share(g, x, reduction) * scale)
-    times = _share(g, x, reduction)._data * x._data.dtype.type(scale)
+def _smooth_l1_sum(x, y, beta):
+    return _huber_sum(x, y, beta) * x.dtype.type(1 / beta)
 
-    low, high = x._data.dtype.type(-bound), x._data.dtype.type(bound)
-    return _at_once(lambda x, y: np.maximum(np.minimum(x - y, high), low) * times, x, y)
+
+def _clipped_rule(g, x, y, out, reduction, bound, scale):
+    """(x - y) within the bounds, times `scale` and the loss's gradient."""
+    times = _share(g, x, reduction) * scale
+    made = _scaled_difference(times, x, y, bound) if np.isfinite(out._data).all() else None
+    return (x - y).clamp(-bound, bound) * times if made is None else made
 
 
 _smooth_l1 = Op(
     "SmoothL1LossBackward0",
-    _reducing(_smooth_l1_forward),
+    _reducing(_smooth_l1_forward, _smooth_l1_sum),
     params=("x", "y", "reduction", "beta"),
-    x=lambda g, x, y, reduction, beta: _clipped_rule(g, x, y, reduction, beta, 1 / beta),
-    y=lambda g, x, y, reduction, beta: _clipped_rule(g, y, x, reduction, beta, 1 / beta),
+    x=lambda g, x, y, out, reduction, beta: _clipped_rule(g, x, y, out, reduction, beta, 1 / beta),
+    y=lambda g, x, y, out, reduction, beta: _clipped_rule(g, y, x, out, reduction, beta, 1 / beta),
 )
 
 
@@ -180,10 +200,10 @@ def smooth_l1_loss(input, target, size_average=None, reduce=None, reduction="mea
 
 _huber = Op(
     "HuberLossBackward0",
-    _reducing(_huber_forward),
+    _reducing(_huber_forward, _huber_sum),
     params=("x", "y", "reduction", "delta"),
-    x=lambda g, x, y, reduction, delta: _clipped_rule(g, x, y, reduction, delta, 1),
-    y=lambda g, x, y, reduction, delta: _clipped_rule(g, y, x, reduction, delta, 1),
+    x=lambda g, x, y, out, reduction, delta: _clipped_rule(g, x, y, out, reduction, delta, 1),
+    y=lambda g, x, y, out, reduction, delta: _clipped_rule(g, y, x, out, reduction, delta, 1),
 )
 
 

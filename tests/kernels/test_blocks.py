@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from disttorch.kernels.portable.blocks import BLOCK, UNSHARED, in_blocks, sum_of_squares, summed_in_blocks
+from disttorch.kernels.portable.blocks import BLOCK, UNSHARED, in_blocks, sum_of_products, summed_in_blocks
 
 
 @pytest.mark.parametrize("size", [0, 5, 2 * BLOCK + 1, 3 * BLOCK])
@@ -9,7 +9,7 @@ def test_blocks_give_what_the_whole_gives(rng, size):
     x, y = rng.standard_normal((2, size)).astype(np.float32)
     assert (in_blocks(lambda x, y: x * y + 1, x, y) == x * y + 1).all()
     assert in_blocks(np.square, x).dtype == np.float32
-    np.testing.assert_allclose(summed_in_blocks(np.square, x), np.square(x.astype(float)).sum(), rtol=1e-5)
+    np.testing.assert_allclose(summed_in_blocks(np.vdot, x, y), np.vdot(x.astype(float), y), rtol=1e-4, atol=1e-4)
 
 
 def test_arrays_that_lie_in_pieces_are_taken_whole(rng):
@@ -19,7 +19,8 @@ def test_arrays_that_lie_in_pieces_are_taken_whole(rng):
 
 
 @pytest.mark.parametrize("shape", [(), (0,), (3, 5), (UNSHARED,), (3, UNSHARED + 7)])
-def test_sum_of_squares(rng, shape):
-    x = np.asarray(rng.standard_normal(shape), np.float32)
-    for a in (x, x.T, x[..., ::2] if shape else x):
-        np.testing.assert_allclose(sum_of_squares(a), np.square(a.astype(float)).sum(), rtol=1e-6)
+def test_sum_of_products(rng, shape):
+    x, y = (np.asarray(rng.standard_normal(shape), np.float32) for _ in range(2))
+    for a, b in ((x, y), (x.T, y.T), (x[..., ::2], y[..., ::2]) if shape else (x, x)):
+        np.testing.assert_allclose(sum_of_products(a, b), (a.astype(float) * b).sum(), rtol=1e-4, atol=1e-4)
+        np.testing.assert_allclose(sum_of_products(a, a), np.square(a.astype(float)).sum(), rtol=1e-6)

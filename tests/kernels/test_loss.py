@@ -61,3 +61,16 @@ def test_logarithms_are_exact(kernels, rng, shape):
     loss, _ = kernels.cross_entropy_forward(x, target, ignore_index=None, reduction="none")
     np.testing.assert_allclose(loss, -exact[np.arange(shape[0]), target], atol=2e-6)
     assert abs((loss + exact[np.arange(shape[0]), target]).mean()) < 3e-7
+
+
+@pytest.mark.parametrize("shape", [(), (0,), (3, 5), (70, 1000)])
+@pytest.mark.parametrize("bound", [None, 0.75])
+def test_difference_backward(kernels, rng, shape, bound):
+    x, y = (np.asarray(normal(rng, *shape), np.float32) for _ in range(2))
+    if x.size:
+        x.flat[0], y.flat[-1] = np.inf, np.inf if bound is None and x.size > 1 else 0
+    expected = x.astype(float) - y
+    expected = (expected if bound is None else expected.clip(-bound, bound)) * 1.5
+    for a, b, e in ((x, y, expected), (x.T, y.T, expected.T)):
+        found = kernels.difference_backward(np.asarray(1.5, np.float32), a, b, bound)
+        np.testing.assert_allclose(found, e, rtol=1e-6)

@@ -337,6 +337,18 @@ def test_huber_and_smooth_l1_at_their_bounds_and_beyond(loss):
     assert value[-1].isnan()
 
 
+@pytest.mark.parametrize("loss", ["mse_loss", "smooth_l1_loss", "huber_loss"])
+def test_losses_carry_nan_and_infinities_to_their_gradients(loss):
+    x, y = disttorch.ones(3000).requires_grad_(), disttorch.zeros(3000)
+    y[1:3] = tensor([math.inf, math.nan])
+    value = getattr(F, loss)(x, y, reduction="sum")
+    (grad,) = disttorch.autograd.grad(value, x)
+    assert value.isnan()
+    assert grad[1] == (-math.inf if loss == "mse_loss" else -1)
+    assert grad[2].isnan()
+    assert getattr(F, loss)(x[:2], y[:2]) == math.inf
+
+
 @pytest.mark.parametrize(("loss", "slope"), [("mse_loss", 1.0), ("smooth_l1_loss", 0.5), ("huber_loss", 0.5)])
 def test_losses_of_single_numbers_have_gradients(loss, slope):
     x = tensor(0.5).requires_grad_()

@@ -7,7 +7,7 @@ import numpy as np
 
 from disttorch.kernels.blas import is_finite
 from disttorch.kernels.onednn import binding as dnnl
-from disttorch.kernels.onednn.layouts import FLOAT
+from disttorch.kernels.onednn.layouts import FLOAT, are_floats
 
 SMALL = 2048  # elements below which a function that NumPy has is quicker there
 SATURATED = 17.5  # softplus(x) is x in float32 from here on
@@ -60,6 +60,13 @@ class Eltwise:
         gx = self._backward(algorithm, algorithm, g, x, 1, *numbers)
         return None if gx is None or (finite & RESULT and not is_finite(gx)) else gx
 
+    def difference_backward(self, g, x, y, bound=None):
+        if not are_floats(g, x, y) or x.size < SMALL or not (x.flags.c_contiguous and y.flags.c_contiguous):
+            return super().difference_backward(g, x, y, bound)
+        gx, key = np.empty(x.shape, FLOAT), ("difference", x.size, bound)
+        self.engine.run(key, lambda plan: _difference(plan, x.size, bound), x, y, g, gx)
+        return gx
+
     def _forward(self, algorithm, x, least=SMALL, alpha=0.0, beta=0.0):
         """None where NumPy is the one to use: for other dtypes, and for fewer than `least` elements."""
         if x.dtype is not FLOAT or x.size < least:
@@ -109,3 +116,18 @@ def _backward(plan, algorithm, forward, size, alpha, beta):
     desc = plan.describe("eltwise_backward", algorithm, layout, layout, layout, alpha, beta, hint)
     data = dnnl.DST if algorithm >= dnnl.RELU_FROM_DST else dnnl.SRC
     plan.step(desc, {dnnl.DIFF_DST: plan.array(layout), data: plan.array(layout), dnnl.DIFF_SRC: plan.array(layout)})
+
+
+def _difference(plan, size, bound):
+    lib, layout, number = plan.lib, plan.layout((size,), (1,)), plan.layout((1,), (1,))
+
+    def append(functions):
+        clipped = bound is not None and lib.dnnl_post_ops_append_eltwise(functions, dnnl.CLIP, -bound, bound)
+        return clipped or lib.dnnl_post_ops_append_binary(functions, dnnl.MUL, number)
+
+    after = plan.engine.attributes_with(append)
+    desc = plan.describe("binary", dnnl.SUB, layout, layout, layout, attributes=after)
+    lib.dnnl_primitive_attr_destroy(after)  # the descriptor has a copy
+    factor = dnnl.AFTERWARDS_SRC_1 if bound is None else dnnl.THEN_SRC_1
+    names = {dnnl.SRC: layout, dnnl.SRC_1: layout, factor: number, dnnl.DST: layout}
+    plan.step(desc, {name: plan.array(each) for name, each in names.items()})

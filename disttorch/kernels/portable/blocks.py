@@ -18,24 +18,21 @@ def in_blocks(function, *arrays):
     return out
 
 
-def summed_in_blocks(function, *arrays):
-    """The sum of all elements of function(*arrays)."""
+def summed_in_blocks(total, *arrays):
+    """total(*arrays), for a function that sums over all elements of arrays of one shape."""
     parts = _parts(arrays)
     if parts is None:
-        return np.add.reduce(function(*arrays), axis=None)
-    sums = [np.add.reduce(function(*part), axis=None) for _, *part in parts]
-    return np.add.reduce(np.array(sums), axis=None)
+        return total(*arrays)
+    return np.add.reduce(np.array([total(*part) for _, *part in parts]), axis=None)
 
 
-def sum_of_squares(a):
-    """That of a NumPy array of float32 or float64: dot products, in one pass."""
-    flat = a.ravel("K")
-    whole = flat.size - flat.size % UNSHARED
-    rest = flat[whole:]
-    total = np.dot(rest, rest)
+def sum_of_products(a, b):
+    """That of two NumPy arrays of float32 or float64 that lie alike: dot products, in one pass."""
+    a, b = a.ravel("K"), b.ravel("K")
+    whole = a.size - a.size % UNSHARED
+    total = np.dot(a[whole:], b[whole:])
     if whole:
-        rows = flat[:whole].reshape(-1, UNSHARED)
-        total += np.add.reduce(np.vecdot(rows, rows))
+        total += np.add.reduce(np.vecdot(a[:whole].reshape(-1, UNSHARED), b[:whole].reshape(-1, UNSHARED)))
     return total
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 
 from disttorch.kernels.hushing import hushed
-from disttorch.kernels.portable.blocks import BLOCK
+from disttorch.kernels.portable.blocks import BLOCK, in_blocks
 from disttorch.kernels.portable.precision import in_float32
 from disttorch.kernels.portable.scatter import positions
 
@@ -50,6 +50,13 @@ class Loss:
                 divisor = coefficient.sum()
                 loss = _divide(loss, divisor)
         return xp.asarray(loss), (log_prob, at, coefficient, kept, smooth, label_smoothing, divisor, logits.shape)
+
+    @hushed
+    def difference_backward(self, g, x, y, bound=None):
+        """g * (x - y), the difference first held within ±bound; g 0-d. Where there is a bound, x - y has no NaN."""
+        if bound is None:
+            return in_blocks(lambda x, y: (x - y) * g, x, y)
+        return in_blocks(lambda x, y: (x - y).clip(-bound, bound) * g, x, y)
 
     @hushed
     def _planes_softmax_and_log(self, logits, target):
