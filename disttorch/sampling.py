@@ -7,7 +7,7 @@ and leaves the stream where PyTorch leaves it. On a stream of a real CUDA device
 numbers differ from PyTorch's.
 """
 
-from math import ceil, cos, exp, floor, lgamma, log, log1p, pi, prod, sin, sqrt
+from math import ceil, cos, exp, floor, inf, lgamma, log, log1p, pi, prod, sin, sqrt
 
 import numpy as np
 
@@ -350,6 +350,66 @@ def _poisson(rate: float, draw) -> int:
             continue
         if log(v) + log(inverse_alpha) - log(a / (us * us) + b) <= -rate + k * log(rate) - lgamma(k + 1):
             return k
+
+
+def binomial(stream, counts, probs):
+    """An array of numbers of successes in `counts` trials of `probs`, arrays of one shape and dtype on the host."""
+    draws = _Draws(stream)
+    pairs = zip(counts.reshape(-1), probs.reshape(-1), strict=True)
+    drawn = [_binomial(n, p, draws) for n, p in pairs]
+    draws.close()
+    return np.array(drawn, counts.dtype).reshape(counts.shape)
+
+
+def _binomial(n, p, draw):
+    if n <= 0 or p <= 0:
+        return 0
+    if p >= 1:
+        return n
+    if not p <= 0.5:
+        return n - _binomial_of_half(n, 1 - p, draw) if p > 0.5 else np.nan
+    return _binomial_of_half(n, p, draw)
+
+
+def _binomial_of_half(n, p, draw):
+    if n * p < 10:  # successes are geometrically many trials apart
+        used, found, per_trial = 0.0, 0, float(np.log1p(-p))
+        while True:
+            u = draw()
+            used += ceil(log(u) / per_trial) if u else inf
+            if used > n:
+                return found
+            found += 1
+    # Transformed rejection: Hörmann (1993), algorithm BTRS.
+    spread, ratio, top = float(np.sqrt(n * p * (1 - p))), float(p / (1 - p)), float(np.floor((n + 1) * p))
+    middle, n, p = float(n * p) + 0.5, float(n), float(p)
+    b = 1.15 + 2.53 * spread
+    a = -0.0873 + 0.0248 * b + 0.01 * p
+    v_r, alpha = 0.92 - 4.2 / b, (2.83 + 5.1 / b) * spread
+    while True:
+        u, v = draw() - 0.5, draw()
+        us = 0.5 - abs(u)
+        k = floor((2 * a / us + b) * u + middle)
+        if not 0 <= k <= n:
+            continue
+        if us >= 0.07 and v <= v_r:
+            return k
+        bound = (
+            (top + 0.5) * log((top + 1) / (ratio * (n - top + 1)))
+            + (n + 1) * log((n - top + 1) / (n - k + 1))
+            + (k + 0.5) * log(ratio * (n - k + 1) / (k + 1))
+            + _stirling_rest(top) + _stirling_rest(n - top) - _stirling_rest(k) - _stirling_rest(n - k)
+        )  # fmt: skip
+        if log(v * alpha / (a / (us * us) + b)) <= bound:
+            return k
+
+
+def _stirling_rest(k: float) -> float:
+    """log k! less Stirling's formula for it."""
+    if k <= 9:
+        return lgamma(k + 1) - (0.5 * log(2 * pi) + (k + 0.5) * log(k + 1) - (k + 1))
+    squared = (k + 1) ** 2
+    return (1 / 12 - (1 / 360 - 1 / 1260 / squared) / squared) / (k + 1)
 
 
 def multinomial(stream, weights, count: int, replacement: bool):

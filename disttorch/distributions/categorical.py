@@ -8,7 +8,8 @@ from ..autograd.mode import no_grad
 from ..autograd.variable import Tensor
 from ..ops.shape import Size
 from . import constraints
-from .distribution import Distribution, LazyParameter, logits_of
+from .distribution import Distribution
+from .utils import lazy_property, probs_to_logits
 
 
 class Categorical(Distribution):
@@ -29,27 +30,30 @@ class Categorical(Distribution):
             self.probs = probs / probs.sum(-1, keepdim=True)
         else:
             self.logits = logits - ops.logsumexp(logits, -1, keepdim=True)
-        self._parameter = given
         self._num_events = given.shape[-1]
         super().__init__(given.shape[:-1], validate_args=validate_args)
 
-    @LazyParameter
+    @lazy_property
     def probs(self) -> Tensor:
         """Probabilities, which add up to 1."""
         return ops.softmax(self.logits, -1)
 
-    @LazyParameter
+    @lazy_property
     def logits(self) -> Tensor:
         """Logarithms of the probabilities."""
-        return logits_of(self.probs)
+        return probs_to_logits(self.probs)
 
     @property
-    def support(self) -> constraints.Constraint:
+    def _param(self) -> Tensor:
+        return self.__dict__["probs" if "probs" in self.__dict__ else "logits"]
+
+    @constraints.dependent_property(is_discrete=True, event_dim=0)
+    def support(self):
         return constraints.integer_interval(0, self._num_events - 1)
 
     @property
     def param_shape(self) -> Size:
-        return self._parameter.shape
+        return self._param.shape
 
     @property
     def mean(self) -> Tensor:
@@ -78,13 +82,8 @@ class Categorical(Distribution):
         return -(self.logits.clamp(min=-3.4e38) * self.probs).sum(-1)
 
     def enumerate_support(self, expand: bool = True) -> Tensor:
-        values = ops.arange(self._num_events, device=self._parameter.device).view((-1,) + (1,) * len(self._batch_shape))
+        values = ops.arange(self._num_events, device=self._param.device).view((-1,) + (1,) * len(self._batch_shape))
         return values.expand((-1, *self._batch_shape)) if expand else values
-
-    def expand(self, batch_shape: Sequence, _instance: Any = None) -> "Categorical":
-        name = "probs" if "probs" in self.__dict__ else "logits"
-        wide = getattr(self, name).expand((*batch_shape, self._num_events))
-        return type(self)(**{name: wide}, validate_args=False)
 
 
 class OneHotCategorical(Distribution):
@@ -92,10 +91,19 @@ class OneHotCategorical(Distribution):
 
     arg_constraints: ClassVar = {"probs": constraints.simplex, "logits": constraints.real_vector}
     support = constraints.one_hot
+    has_enumerate_support = True
 
     def __init__(self, probs: Any = None, logits: Any = None, validate_args: bool | None = None):
         self._categorical = Categorical(probs, logits, validate_args)
         super().__init__(self._categorical.batch_shape, self._categorical.param_shape[-1:], validate_args=validate_args)
+
+    @property
+    def _param(self) -> Tensor:
+        return self._categorical._param
+
+    @property
+    def param_shape(self) -> Size:
+        return self._categorical.param_shape
 
     @property
     def probs(self) -> Tensor:
@@ -131,5 +139,17 @@ class OneHotCategorical(Distribution):
     def entropy(self) -> Tensor:
         return self._categorical.entropy()
 
-    def expand(self, batch_shape: Sequence, _instance: Any = None) -> "OneHotCategorical":
-        return OneHotCategorical(logits=self.logits.expand((*batch_shape, *self.event_shape)), validate_args=False)
+    def enumerate_support(self, expand: bool = True) -> Tensor:
+        n = self.event_shape[0]
+        values = ops.eye(n, dtype=self._param.dtype, device=self._param.device)
+        values = values.view((n, *(1,) * len(self._batch_shape), n))
+        return values.expand((n, *self._batch_shape, n)) if expand else values
+
+
+class OneHotCategoricalStraightThrough(OneHotCategorical):
+    """OneHotCategorical whose samples have the gradients of the probabilities."""
+
+    has_rsample = True
+
+    def rsample(self, sample_shape: Sequence = ()) -> Tensor:
+        return self.sample(sample_shape) + (self.probs - self.probs.detach())

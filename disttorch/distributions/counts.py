@@ -3,49 +3,19 @@
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
-from .. import ops
+from .. import dtypes, ops
 from ..autograd.mode import no_grad
 from ..autograd.variable import Tensor
 from ..ops.pair_losses import binary_cross_entropy_with_logits
 from . import constraints
-from .distribution import (
-    Distribution,
-    ExponentialFamily,
-    LazyParameter,
-    batch_shape_of,
-    broadcast,
-    logits_of,
-)  # fmt: skip
+from .binary import Binary
+from .distribution import Distribution, ExponentialFamily
+from .utils import batch_shape_of, broadcast_all
 
 
-class _Binary:
-    """Parameters as probabilities or as the logarithms of their odds, each from the other."""
-
-    def _take(self, probs: Any, logits: Any) -> tuple:
-        if (probs is None) == (logits is None):
-            raise ValueError("Either `probs` or `logits` must be specified, but not both.")
-        if probs is not None:
-            (self.probs,) = broadcast(probs)
-        else:
-            (self.logits,) = broadcast(logits)
-        self._parameter = self.probs if probs is not None else self.logits
-        return batch_shape_of(probs if probs is not None else logits)
-
-    @LazyParameter
-    def probs(self) -> Tensor:
-        """Probabilities."""
-        return ops.sigmoid(self.logits)
-
-    @LazyParameter
-    def logits(self) -> Tensor:
-        """Logarithms of odds."""
-        return logits_of(self.probs, binary=True)
-
-
-class Bernoulli(_Binary, ExponentialFamily):
+class Bernoulli(Binary, ExponentialFamily):
     """1 with probability `probs` (or odds exp(logits)), else 0."""
 
-    arg_constraints: ClassVar = {"probs": constraints.unit_interval, "logits": constraints.real}
     support = constraints.boolean
     has_enumerate_support = True
 
@@ -64,32 +34,25 @@ class Bernoulli(_Binary, ExponentialFamily):
     def variance(self) -> Tensor:
         return self.probs * (1 - self.probs)
 
-    @property
-    def param_shape(self):
-        return self._parameter.shape
-
     def sample(self, sample_shape: Sequence = ()) -> Tensor:
         with no_grad():
             return ops.bernoulli(self.probs.expand(self._extended_shape(sample_shape)))
 
     def log_prob(self, value: Tensor) -> Tensor:
         self._check_value(value)
-        logits, value = broadcast(self.logits, value)
+        logits, value = broadcast_all(self.logits, value)
         return -binary_cross_entropy_with_logits(logits, value, reduction="none")
 
     def entropy(self) -> Tensor:
         return binary_cross_entropy_with_logits(self.logits, self.probs, reduction="none")
 
     def enumerate_support(self, expand: bool = True) -> Tensor:
-        values = ops.arange(2, dtype=self._parameter.dtype, device=self._parameter.device)
-        values = values.view((-1,) + (1,) * len(self._batch_shape))
-        return values.expand((-1, *self._batch_shape)) if expand else values
+        return self._counted(2, expand)
 
 
-class Geometric(_Binary, Distribution):
+class Geometric(Binary, Distribution):
     """The number of failures before the first success, whose probability is `probs`."""
 
-    arg_constraints: ClassVar = {"probs": constraints.unit_interval, "logits": constraints.real}
     support = constraints.nonnegative_integer
 
     def __init__(self, probs: Any = None, logits: Any = None, validate_args: bool | None = None):
@@ -110,8 +73,6 @@ class Geometric(_Binary, Distribution):
         return (1.0 / self.probs - 1.0) / self.probs
 
     def sample(self, sample_shape: Sequence = ()) -> Tensor:
-        from .. import dtypes
-
         with no_grad():
             u = ops.rand(self._extended_shape(sample_shape), dtype=self.probs.dtype, device=self.probs.device)
             u = u.clamp(min=dtypes.finfo(self.probs.dtype).tiny)
@@ -119,7 +80,7 @@ class Geometric(_Binary, Distribution):
 
     def log_prob(self, value: Tensor) -> Tensor:
         self._check_value(value)
-        value, probs = broadcast(value, self.probs)
+        value, probs = broadcast_all(value, self.probs)
         probs = probs.masked_fill((probs == 1) & (value == 0), 0)
         return value * ops.log1p(-probs) + self.probs.log()
 
@@ -134,7 +95,7 @@ class Poisson(ExponentialFamily):
     support = constraints.nonnegative_integer
 
     def __init__(self, rate: Any, validate_args: bool | None = None):
-        (self.rate,) = broadcast(rate)
+        (self.rate,) = broadcast_all(rate)
         super().__init__(batch_shape_of(rate), validate_args=validate_args)
 
     @property
@@ -153,5 +114,5 @@ class Poisson(ExponentialFamily):
 
     def log_prob(self, value: Tensor) -> Tensor:
         self._check_value(value)
-        rate, value = broadcast(self.rate, value)
+        rate, value = broadcast_all(self.rate, value)
         return value.xlogy(rate) - rate - (value + 1).lgamma()

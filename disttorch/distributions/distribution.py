@@ -1,12 +1,15 @@
 """Distribution: what all distributions have in common."""
 
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
-from .. import dtypes, ops
+from .. import ops
 from ..autograd.mode import no_grad
 from ..autograd.variable import Tensor
 from ..ops.shape import Size
+from .constraints import is_dependent
+from .utils import lazy_property
 
 
 class Distribution:
@@ -17,8 +20,6 @@ class Distribution:
 
     has_rsample = False  # whether samples are differentiable by the parameters
     has_enumerate_support = False
-    arg_constraints: dict = {}  # noqa: RUF012 - each distribution's own table
-    support: Any = None
     _validate_args = __debug__
 
     @staticmethod
@@ -32,13 +33,34 @@ class Distribution:
         self._batch_shape, self._event_shape = Size(batch_shape), Size(event_shape)
         if validate_args is not None:
             self._validate_args = validate_args
-        self._given = [name for name in self.arg_constraints if name in self.__dict__]  # the others derive from them
         if self._validate_args:
             self._check_parameters()
 
+    @property
+    def arg_constraints(self) -> dict[str, Any]:
+        """The constraint of each parameter."""
+        raise NotImplementedError
+
+    @property
+    def support(self) -> Any:
+        """The constraint that samples lie in."""
+        raise NotImplementedError
+
     def _check_parameters(self) -> None:
-        for name in self._given:
-            value, constraint = getattr(self, name), self.arg_constraints[name]
+        try:
+            wanted = self.arg_constraints
+        except NotImplementedError:
+            warnings.warn(
+                f"{type(self)} does not define `arg_constraints`. Please set `arg_constraints = {{}}` or initialize "
+                "the distribution with `validate_args=False` to turn off validation.",
+                stacklevel=3,
+            )
+            return
+        for name, constraint in wanted.items():
+            derived = name not in self.__dict__ and isinstance(getattr(type(self), name), lazy_property)
+            if derived or is_dependent(constraint):
+                continue
+            value = getattr(self, name)
             if not bool(constraint.check(value).all()):
                 raise ValueError(
                     f"Expected parameter {name} ({type(value).__name__} of shape {tuple(value.shape)}) of distribution "
@@ -105,26 +127,52 @@ class Distribution:
         raise NotImplementedError(f"{type(self).__name__} cannot list its values")
 
     def expand(self, batch_shape: Sequence, _instance: Any = None) -> "Distribution":
-        """The distribution with its parameters expanded to a larger batch_shape."""
-        given = {n: getattr(self, n).expand(Size(batch_shape) + self._event_of(n)) for n in self._given}
-        return type(self)(**given, validate_args=False)
+        """The distribution with its parameters expanded to a larger batch_shape, as views."""
+        new = type(self).__new__(type(self)) if _instance is None else _instance
+        old, new._batch_shape = self._batch_shape, Size(batch_shape)
+        for name, value in self.__dict__.items():
+            inner = value.batch_shape if isinstance(value, Distribution) else getattr(value, "shape", None)
+            public = isinstance(value, Tensor) and not name.startswith("_")
+            if (public and inner[: len(old)] == old) or isinstance(value, Distribution):
+                new.__dict__[name] = value.expand(new._batch_shape + inner[len(old) :])
+            else:
+                new.__dict__.setdefault(name, value)
+        return new
 
-    def _event_of(self, name: str) -> Size:
-        """The trailing shape of one parameter that is not the batch's."""
-        depth = self.arg_constraints[name].event_dim
-        shape = getattr(self, name).shape
-        return Size(shape[len(shape) - depth :])
+    def _get_checked_instance(self, cls: type, _instance: Any = None) -> "Distribution":
+        """What a subclass's `expand` fills: `_instance`, or a new one if the class's __init__ is that of `cls`."""
+        if _instance is None and type(self).__init__ is not cls.__init__:
+            raise NotImplementedError(
+                f"Subclass {type(self).__name__} of {cls.__name__} that defines a custom __init__ method must also "
+                "define a custom .expand() method."
+            )
+        return type(self).__new__(type(self)) if _instance is None else _instance
 
     def _extended_shape(self, sample_shape: Sequence = ()) -> Size:
         return Size(sample_shape) + self._batch_shape + self._event_shape
 
     def _check_value(self, value: Tensor) -> None:
-        if not self._validate_args:
-            return
+        if self._validate_args:
+            self._validate_sample(value)
+
+    def _validate_sample(self, value: Tensor) -> None:
         if not isinstance(value, Tensor):
             raise ValueError("The value argument to log_prob must be a Tensor")
-        support = self.support
-        if support is not None and not bool(support.check(value).all()):
+        shape, whole = value.shape, self._batch_shape + self._event_shape
+        if shape[len(shape) - len(self._event_shape) :] != self._event_shape:
+            raise ValueError(f"The right-most size of value must match event_shape: {shape} vs {self._event_shape}.")
+        if any(1 not in (i, j) and i != j for i, j in zip(reversed(shape), reversed(whole), strict=False)):
+            raise ValueError(f"Value is not broadcastable with batch_shape+event_shape: {shape} vs {whole}.")
+        try:
+            support = self.support
+        except NotImplementedError:
+            warnings.warn(
+                f"{type(self)} does not define `support` to enable sample validation. Please initialize the "
+                "distribution with `validate_args=False` to turn off validation.",
+                stacklevel=4,
+            )
+            return
+        if not bool(support.check(value).all()):
             raise ValueError(
                 f"Expected value argument ({type(value).__name__} of shape {tuple(value.shape)}) to be within the "
                 f"support ({support!r}) of the distribution {self!r}, but found invalid values:\n{value}"
@@ -141,48 +189,3 @@ class Distribution:
 
 class ExponentialFamily(Distribution):
     """Distributions whose density is an exponential of their statistics."""
-
-
-def broadcast(*values: Any) -> tuple[Tensor, ...]:
-    """Numbers and tensors as tensors of one shape, numbers in the tensors' dtype."""
-    if not all(isinstance(v, (Tensor, int, float)) for v in values):
-        raise ValueError(
-            "Input arguments must all be instances of Number, torch.Tensor or objects implementing __torch_function__."
-        )
-    like = next((v for v in values if isinstance(v, Tensor)), None)
-    settings = {"dtype": dtypes.get_default_dtype()} if like is None else {"dtype": like.dtype, "device": like.device}
-    return tuple(ops.broadcast_tensors(*[v if isinstance(v, Tensor) else ops.tensor(v, **settings) for v in values]))
-
-
-def batch_shape_of(*values: Any) -> Size:
-    """The batch's shape: none if all parameters were numbers."""
-    tensors = [v for v in values if isinstance(v, Tensor)]
-    return Size(ops.broadcast_shapes(*[t.shape for t in tensors])) if tensors else Size()
-
-
-def clamped(probs: Tensor) -> Tensor:
-    """Probabilities kept one rounding away from 0 and 1, so that their logarithms are finite."""
-    eps = dtypes.finfo(probs.dtype).eps
-    return probs.clamp(min=eps, max=1 - eps)
-
-
-def logits_of(probs: Tensor, binary: bool = False) -> Tensor:
-    """The logarithms of probabilities, or of their odds."""
-    p = clamped(probs)
-    return ops.log(p) - ops.log1p(-p) if binary else ops.log(p)
-
-
-class LazyParameter:
-    """An attribute that is computed from the others when it is first asked for, and then kept."""
-
-    def __init__(self, function: Any):
-        self._function, self.__doc__ = function, function.__doc__
-
-    def __set_name__(self, owner: type, name: str):
-        self._name = name
-
-    def __get__(self, instance: Any, owner: type | None = None) -> Any:
-        if instance is None:
-            return self
-        value = instance.__dict__[self._name] = self._function(instance)
-        return value

@@ -6,8 +6,9 @@ from typing import Any, ClassVar
 from .. import dtypes, ops
 from ..autograd.variable import Tensor
 from . import constraints
-from .distribution import ExponentialFamily, batch_shape_of, broadcast
+from .distribution import ExponentialFamily
 from .gamma_sampling import standard_gamma
+from .utils import batch_shape_of, broadcast_all
 
 
 class Gamma(ExponentialFamily):
@@ -18,7 +19,7 @@ class Gamma(ExponentialFamily):
     has_rsample = True
 
     def __init__(self, concentration: Any, rate: Any, validate_args: bool | None = None):
-        self.concentration, self.rate = broadcast(concentration, rate)
+        self.concentration, self.rate = broadcast_all(concentration, rate)
         super().__init__(batch_shape_of(concentration, rate), validate_args=validate_args)
 
     @property
@@ -59,15 +60,17 @@ class Chi2(Gamma):
     arg_constraints: ClassVar = {"df": constraints.positive}
 
     def __init__(self, df: Any, validate_args: bool | None = None):
-        (self.df,) = broadcast(df)
-        super().__init__(0.5 * self.df, 0.5, validate_args=validate_args)
-        self._batch_shape = batch_shape_of(df)
+        super().__init__(0.5 * df, 0.5, validate_args=validate_args)
+
+    @property
+    def df(self) -> Tensor:
+        return self.concentration * 2
 
 
 class Dirichlet(ExponentialFamily):
     """Vectors (..., K) of positive numbers that add up to 1, by the weights `concentration`."""
 
-    arg_constraints: ClassVar = {"concentration": constraints.positive_vector}
+    arg_constraints: ClassVar = {"concentration": constraints.independent(constraints.positive, 1)}
     support = constraints.simplex
     has_rsample = True
 
@@ -117,7 +120,7 @@ class Beta(ExponentialFamily):
     has_rsample = True
 
     def __init__(self, concentration1: Any, concentration0: Any, validate_args: bool | None = None):
-        self.concentration1, self.concentration0 = broadcast(concentration1, concentration0)
+        self.concentration1, self.concentration0 = broadcast_all(concentration1, concentration0)
         pair = ops.stack([self.concentration1, self.concentration0], -1)
         self._dirichlet = Dirichlet(pair, validate_args=False)
         super().__init__(batch_shape_of(concentration1, concentration0), validate_args=validate_args)

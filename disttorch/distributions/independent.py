@@ -1,14 +1,18 @@
 """Independent: dimensions of the batch taken for dimensions of one event."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import ClassVar
 
 from ..autograd.variable import Tensor
+from . import constraints
 from .distribution import Distribution
+from .utils import sum_rightmost
 
 
 class Independent(Distribution):
     """`base_distribution` whose last batch dimensions are part of the event: their log-probabilities add up."""
+
+    arg_constraints: ClassVar = {}
 
     def __init__(
         self, base_distribution: Distribution, reinterpreted_batch_ndims: int, validate_args: bool | None = None
@@ -26,6 +30,16 @@ class Independent(Distribution):
     @property
     def has_rsample(self) -> bool:
         return self.base_dist.has_rsample
+
+    @property
+    def has_enumerate_support(self) -> bool:
+        return not self.reinterpreted_batch_ndims and self.base_dist.has_enumerate_support
+
+    @constraints.dependent_property
+    def support(self):
+        inner = self.base_dist.support
+        more = self.reinterpreted_batch_ndims
+        return constraints.independent(inner, more) if more else inner
 
     @property
     def mean(self) -> Tensor:
@@ -52,12 +66,12 @@ class Independent(Distribution):
         return self._added(self.base_dist.entropy())
 
     def _added(self, values: Tensor) -> Tensor:
-        n = self.reinterpreted_batch_ndims
-        return values.sum(tuple(range(-n, 0))) if n else values
+        return sum_rightmost(values, self.reinterpreted_batch_ndims)
 
-    def expand(self, batch_shape: Sequence, _instance: Any = None) -> "Independent":
-        inner = self.event_shape[: self.reinterpreted_batch_ndims]
-        return Independent(self.base_dist.expand((*batch_shape, *inner)), self.reinterpreted_batch_ndims)
+    def enumerate_support(self, expand: bool = True) -> Tensor:
+        if self.reinterpreted_batch_ndims:
+            raise NotImplementedError("Enumeration over cartesian product is not implemented")
+        return self.base_dist.enumerate_support(expand=expand)
 
     def __repr__(self):
         return f"Independent({self.base_dist}, {self.reinterpreted_batch_ndims})"

@@ -1,18 +1,25 @@
 """kl_divergence: how far a distribution p is from q, the mean of log p - log q under p."""
 
+import math
 from collections.abc import Callable
 
 from .. import linalg, ops
 from ..autograd.variable import Tensor
+from .binomial import Binomial
 from .categorical import Categorical, OneHotCategorical
+from .cauchy import Cauchy
 from .counts import Bernoulli, Geometric, Poisson
 from .distribution import Distribution
+from .exponential import Exponential
+from .extremes import Gumbel, Pareto
 from .gamma import Beta, Dirichlet, Gamma
+from .half import HalfNormal
 from .independent import Independent
 from .location_scale import Laplace, Normal
 from .multivariate_normal import MultivariateNormal
-from .positive import Exponential, HalfNormal
+from .transformed import TransformedDistribution
 from .uniform import Uniform
+from .utils import euler_constant
 
 _FORMULAS: dict[tuple[type, type], Callable] = {}
 
@@ -59,8 +66,40 @@ def _normals(p, q):
 
 @register_kl(HalfNormal, HalfNormal)
 def _half_normals(p, q):
-    ratio = (p.scale / q.scale).pow(2)
-    return 0.5 * (ratio - 1 - ratio.log())
+    return _normals(p.base_dist, q.base_dist)
+
+
+@register_kl(Cauchy, Cauchy)
+def _cauchys(p, q):
+    return ((p.scale + q.scale).pow(2) + (p.loc - q.loc).pow(2)).log() - (4 * p.scale * q.scale).log()
+
+
+@register_kl(Gumbel, Gumbel)
+def _gumbels(p, q):
+    ratio, shift = p.scale / q.scale, (q.loc - p.loc) / q.scale
+    return ratio * euler_constant - ratio.log() - shift + ops.exp(shift + (1 + ratio).lgamma()) - (1 + euler_constant)
+
+
+@register_kl(Pareto, Pareto)
+def _paretos(p, q):
+    ratio = q.alpha / p.alpha
+    made = q.alpha * (p.scale / q.scale).log() - ratio.log() + ratio - 1
+    return made.masked_fill(p.scale < q.scale, math.inf)
+
+
+@register_kl(Binomial, Binomial)
+def _binomials(p, q):
+    if bool((p.total_count < q.total_count).any()):
+        raise NotImplementedError("KL between Binomials where q.total_count > p.total_count is not implemented")
+    each = p.probs * (p.logits - q.logits) + (-p.probs).log1p() - (-q.probs).log1p()
+    return (p.total_count * each).masked_fill(p.total_count > q.total_count, math.inf)
+
+
+@register_kl(TransformedDistribution, TransformedDistribution)
+def _transformed(p, q):
+    if p.transforms != q.transforms or p.event_shape != q.event_shape:
+        raise NotImplementedError
+    return kl_divergence(p.base_dist, q.base_dist)
 
 
 @register_kl(Laplace, Laplace)
@@ -154,5 +193,5 @@ def _uniforms(p, q):
 @register_kl(Independent, Independent)
 def _independents(p, q):
     if p.reinterpreted_batch_ndims != q.reinterpreted_batch_ndims:
-        raise NotImplementedError("KL between Independent distributions with different reinterpreted_batch_ndims")
+        raise NotImplementedError
     return p._added(kl_divergence(p.base_dist, q.base_dist))

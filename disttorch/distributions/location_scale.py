@@ -1,4 +1,4 @@
-"""Distributions that are shifted and stretched: Normal, LogNormal, Laplace."""
+"""Distributions that are shifted and stretched: Normal, Laplace."""
 
 import math
 from collections.abc import Sequence
@@ -8,10 +8,11 @@ from .. import dtypes, ops
 from ..autograd.mode import no_grad
 from ..autograd.variable import Tensor
 from . import constraints
-from .distribution import Distribution, ExponentialFamily, batch_shape_of, broadcast
+from .distribution import Distribution, ExponentialFamily
+from .utils import batch_shape_of, broadcast_all
 
 
-class _Symmetric(Distribution):
+class Symmetric(Distribution):
     """A distribution around `loc`, as wide as `scale` says."""
 
     arg_constraints: ClassVar = {"loc": constraints.real, "scale": constraints.positive}
@@ -19,7 +20,7 @@ class _Symmetric(Distribution):
     has_rsample = True
 
     def __init__(self, loc: Any, scale: Any, validate_args: bool | None = None):
-        self.loc, self.scale = broadcast(loc, scale)
+        self.loc, self.scale = broadcast_all(loc, scale)
         super().__init__(batch_shape_of(loc, scale), validate_args=validate_args)
 
     @property
@@ -29,7 +30,7 @@ class _Symmetric(Distribution):
     mode = mean
 
 
-class Normal(_Symmetric, ExponentialFamily):
+class Normal(Symmetric, ExponentialFamily):
     """The normal distribution of mean `loc` and standard deviation `scale`."""
 
     @property
@@ -63,51 +64,7 @@ class Normal(_Symmetric, ExponentialFamily):
         return 0.5 + 0.5 * math.log(2 * math.pi) + ops.log(self.scale)
 
 
-class LogNormal(Normal):
-    """exp of a normally distributed number."""
-
-    support = constraints.positive
-
-    @property
-    def mean(self) -> Tensor:
-        return (self.loc + self.scale.pow(2) / 2).exp()
-
-    @property
-    def mode(self) -> Tensor:
-        return (self.loc - self.scale.square()).exp()
-
-    @property
-    def stddev(self) -> Tensor:
-        return self.variance.sqrt()
-
-    @property
-    def variance(self) -> Tensor:
-        squared = self.scale.pow(2)
-        return squared.expm1() * (2 * self.loc + squared).exp()
-
-    def sample(self, sample_shape: Sequence = ()) -> Tensor:
-        with no_grad():
-            return self.rsample(sample_shape)
-
-    def rsample(self, sample_shape: Sequence = ()) -> Tensor:
-        return super().rsample(sample_shape).exp()
-
-    def log_prob(self, value: Tensor) -> Tensor:
-        self._check_value(value)
-        logarithm = value.log()
-        return Normal(self.loc, self.scale, validate_args=False).log_prob(logarithm) - logarithm
-
-    def cdf(self, value: Tensor) -> Tensor:
-        return Normal(self.loc, self.scale, validate_args=False).cdf(value.log())
-
-    def icdf(self, value: Tensor) -> Tensor:
-        return super().icdf(value).exp()
-
-    def entropy(self) -> Tensor:
-        return super().entropy() + self.loc
-
-
-class Laplace(_Symmetric):
+class Laplace(Symmetric):
     """The two-sided exponential distribution around `loc`, of mean absolute deviation `scale`."""
 
     @property

@@ -2,14 +2,15 @@
 
 import math
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from .. import linalg, ops
 from ..autograd.variable import Tensor
 from ..ops.shape import Size
 from . import constraints
-from .distribution import Distribution, LazyParameter
+from .distribution import Distribution
 from .location_scale import standard_normal
+from .utils import lazy_property
 
 
 class MultivariateNormal(Distribution):
@@ -54,16 +55,16 @@ class MultivariateNormal(Distribution):
             eye = ops.eye(loc.shape[-1], dtype=loc.dtype, device=loc.device)
             self._unbroadcasted_scale_tril = linalg.solve_triangular(inverse, eye.expand(inverse.shape), upper=False)
 
-    @LazyParameter
+    @lazy_property
     def scale_tril(self) -> Tensor:
         """The lower triangular factor of the covariance."""
-        return self._unbroadcasted_scale_tril
+        return self._unbroadcasted_scale_tril.expand(self._batch_shape + self._event_shape + self._event_shape)
 
-    @LazyParameter
+    @lazy_property
     def covariance_matrix(self) -> Tensor:
         return self.scale_tril @ self.scale_tril.mT
 
-    @LazyParameter
+    @lazy_property
     def precision_matrix(self) -> Tensor:
         return ops.cholesky_inverse(self.scale_tril)
 
@@ -95,11 +96,3 @@ class MultivariateNormal(Distribution):
 
     def _half_log_det(self) -> Tensor:
         return ops.diagonal(self._unbroadcasted_scale_tril, dim1=-2, dim2=-1).log().sum(-1)
-
-    def expand(self, batch_shape: Sequence, _instance: Any = None) -> "MultivariateNormal":
-        d = self.event_shape[0]
-        return MultivariateNormal(
-            self.loc.expand((*batch_shape, d)),
-            scale_tril=self.scale_tril.expand((*batch_shape, d, d)),
-            validate_args=False,
-        )

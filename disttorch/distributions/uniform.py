@@ -6,7 +6,8 @@ from typing import Any
 from .. import ops
 from ..autograd.variable import Tensor
 from . import constraints
-from .distribution import Distribution, batch_shape_of, broadcast
+from .distribution import Distribution
+from .utils import batch_shape_of, broadcast_all
 
 
 class Uniform(Distribution):
@@ -15,15 +16,15 @@ class Uniform(Distribution):
     has_rsample = True
 
     def __init__(self, low: Any, high: Any, validate_args: bool | None = None):
-        self.low, self.high = broadcast(low, high)
+        self.low, self.high = broadcast_all(low, high)
         super().__init__(batch_shape_of(low, high), validate_args=validate_args)
 
     @property
     def arg_constraints(self) -> dict:
         return {"low": constraints.less_than(self.high), "high": constraints.greater_than(self.low)}
 
-    @property
-    def support(self) -> constraints.Constraint:
+    @constraints.dependent_property(is_discrete=False, event_dim=0)
+    def support(self):
         return constraints.interval(self.low, self.high)
 
     @property

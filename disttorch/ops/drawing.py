@@ -12,7 +12,7 @@ from . import fill
 from .arguments import need_tensor
 from .creation import EMPTY, as_dtype, as_shape, created, empty, empty_like, leaf, sized
 from .pointwise import no_gradient
-from .shape import broadcast_shapes
+from .shape import broadcast_shapes, broadcast_tensors
 
 # By filler: what draws, for which kinds of dtypes, and what it is told besides.
 _SAMPLERS = {
@@ -24,6 +24,7 @@ _SAMPLERS = {
 _bernoulli = Op("BernoulliBackward0", lambda p, new: new, p=no_gradient)
 _normal_by_mean = Op("NormalBackward1", lambda mean, new: new, mean=no_gradient)
 _normal_by_std = Op("NormalBackward2", lambda std, new: new, std=no_gradient)
+_binomial = Op("BinomialBackward0", lambda count, prob, new: new, count=no_gradient, prob=no_gradient)
 _poisson = Op("PoissonBackward0", lambda rate, new: new, rate=no_gradient)
 
 
@@ -181,6 +182,19 @@ def poisson(input, generator=None):
     return _poisson(input, wrap(counts).to(input.device)._data)
 
 
+def binomial(count, prob, generator=None):
+    """The number of successes in `count` trials of probability `prob`, tensors of one floating dtype (broadcast)."""
+    need_tensor(count, "binomial", "count", 1)
+    need_tensor(prob, "binomial", "prob", 2)
+    if count.dtype is not prob.dtype:
+        raise RuntimeError(
+            f"Found dtype {dtypes.SCALAR_NAMES[prob.dtype]} but expected {dtypes.SCALAR_NAMES[count.dtype]}"
+        )
+    n, p = (t.detach().to("cpu")._data for t in broadcast_tensors(count, prob))
+    drawn = sampling.binomial(random.stream(generator, count.device), n, p)
+    return _binomial(count, prob, wrap(drawn).to(count.device)._data)
+
+
 def multinomial(input, num_samples, replacement=False, *, generator=None, out=None):
     """`num_samples` indices (int64) drawn with the weights in `input`, a vector or the rows of a matrix.
 
@@ -214,6 +228,6 @@ def multinomial(input, num_samples, replacement=False, *, generator=None, out=No
 
 
 __all__ = [
-    "bernoulli", "multinomial", "normal", "poisson", "rand", "rand_like", "randint", "randint_like", "randn",
-    "randn_like", "randperm",
+    "bernoulli", "binomial", "multinomial", "normal", "poisson", "rand", "rand_like", "randint", "randint_like",
+    "randn", "randn_like", "randperm",
 ]  # fmt: skip

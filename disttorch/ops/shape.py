@@ -379,7 +379,7 @@ def broadcast_tensors(*tensors):
         if (error := broadcast_error(tensors[0]._data.shape, a._data.shape)) is not None:
             raise error
     shape = broadcast_shapes(*[x._data.shape for x in tensors])
-    return [expand(x, shape) for x in tensors]
+    return tuple(expand(x, shape) for x in tensors)
 
 
 def repeat(input, *args, repeats=None):

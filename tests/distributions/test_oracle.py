@@ -23,6 +23,24 @@ CASES = {  # name -> parameters, a value to ask for
     "Poisson": ([[0.3, 6.0]], [1.0, 4.0]),
     "Categorical": ([[[0.2, 0.5, 0.3], [0.6, 0.3, 0.1]]], [2, 0]),
     "OneHotCategorical": ([[0.2, 0.5, 0.3]], [0.0, 1.0, 0.0]),
+    "Binomial": ([[5.0, 100.0, 7.0], [0.3, 0.4, 0.9]], [2.0, 40.0, 7.0]),
+    "NegativeBinomial": ([[5.0, 2.5], [0.3, 0.9]], [2.0, 4.0]),
+    "Multinomial": ([5, [0.2, 0.5, 0.3]], [2.0, 2.0, 1.0]),
+    "Cauchy": ([[0.5, -1.0], [1.0, 2.5]], [0.3, -2.0]),
+    "HalfCauchy": ([[0.5, 2.0]], [0.3, 2.0]),
+    "StudentT": ([[1.5, 5.0, 0.5], [0.5, -1.0, 0.0], [1.0, 2.0, 3.0]], [0.3, -2.0, 1.0]),
+    "FisherSnedecor": ([[1.5, 5.0], [3.0, 9.0]], [0.3, 2.0]),
+    "InverseGamma": ([[0.5, 3.0], [1.0, 2.5]], [0.3, 2.0]),
+    "Gumbel": ([[0.5, -1.0], [1.0, 2.5]], [0.3, -2.0]),
+    "Weibull": ([[0.5, 1.0], [1.5, 2.5]], [0.3, 2.0]),
+    "Pareto": ([[0.5, 1.0], [1.5, 2.5]], [0.7, 2.0]),
+    "Kumaraswamy": ([[0.5, 3.0], [1.5, 2.5]], [0.3, 0.8]),
+    "LogisticNormal": ([[0.5, -1.0], [1.0, 0.5]], [0.2, 0.5, 0.3]),
+    "RelaxedBernoulli": ([0.7, [0.3, 0.9]], [0.2, 0.5]),
+    "RelaxedOneHotCategorical": ([0.7, [0.2, 0.5, 0.3]], [0.2, 0.5, 0.3]),
+    "OneHotCategoricalStraightThrough": ([[0.2, 0.5, 0.3]], [0.0, 1.0, 0.0]),
+    "VonMises": ([[0.5, -1.0], [1.0, 8.0]], [0.3, 2.0]),
+    "LowRankMultivariateNormal": ([[0.5, -1.0], [[2.0], [0.3]], [0.3, 1.0]], [0.3, 2.0]),
     "MultivariateNormal": ([[0.5, -1.0], [[2.0, 0.3], [0.3, 1.0]]], [0.3, 2.0]),
 }
 
@@ -33,12 +51,31 @@ def checks_on():
     torch.distributions.Distribution.set_default_validate_args(True)
 
 
-NOT_DIFFERENTIABLE = {"Bernoulli", "Geometric", "Poisson", "Categorical", "OneHotCategorical"}
+DIFFERENTIABLE = [name for name in CASES if getattr(torch.distributions, name).has_rsample is not False]
+
+
+def outcome(compute):
+    """What a call gives, or which error: some moments do not exist."""
+    try:
+        return compute()
+    except (NotImplementedError, ValueError) as error:
+        return error
+
+
+def same(compute, ours, theirs, *tolerances):
+    """compute(library, distribution) gives the same values from both, or NotImplementedError from both."""
+    found, wanted = outcome(lambda: compute(disttorch, ours)), outcome(lambda: compute(torch, theirs))
+    assert isinstance(found, Exception) == isinstance(wanted, Exception), (found, wanted)
+    if isinstance(wanted, Exception):
+        assert isinstance(found, type(wanted))
+    else:
+        close(found, wanted, *tolerances)
 
 
 def made(lib, name, dtype="float64", grad=False):
-    parameters = [lib.tensor(p, dtype=getattr(lib, dtype), requires_grad=grad) for p in CASES[name][0]]
-    return parameters, getattr(lib.distributions, name)(*parameters)
+    kind = getattr(lib, dtype)
+    given = [p if isinstance(p, int) else lib.tensor(p, dtype=kind, requires_grad=grad) for p in CASES[name][0]]
+    return [p for p in given if not isinstance(p, int)], getattr(lib.distributions, name)(*given)
 
 
 def close(ours, theirs, rtol=1e-6, atol=1e-8):
@@ -68,17 +105,14 @@ def test_densities_and_moments(name):
         theirs.log_prob(torch.tensor(value, dtype=torch.float64)),
     )
     for moment in ("mean", "variance", "stddev", "mode"):
-        close(getattr(ours, moment), getattr(theirs, moment))
+        same(lambda lib, d, moment=moment: getattr(d, moment), ours, theirs, 1e-5)
     for function in ("cdf", "icdf"):
-        try:
-            wanted = getattr(theirs, function)(torch.tensor([0.25, 0.75], dtype=torch.float64))
-        except (NotImplementedError, ValueError):
-            continue
-        close(getattr(ours, function)(disttorch.tensor([0.25, 0.75], dtype=disttorch.float64)), wanted)
+        same(lambda lib, d, f=function: getattr(d, f)(lib.tensor([0.25, 0.75], dtype=lib.float64)), ours, theirs)
     if name != "Poisson":
-        close(ours.entropy(), theirs.entropy())
-    if name not in {"LogNormal", "HalfNormal", "Chi2", "Beta"}:  # PyTorch's hold another distribution, and show nothing
+        same(lambda lib, d: d.entropy(), ours, theirs)
+    if name not in {"Beta"}:  # PyTorch's holds another distribution, and shows nothing
         assert repr(ours) == repr(theirs)
+    assert (repr(ours.support), ours.has_rsample) == (repr(theirs.support), theirs.has_rsample)
     assert (tuple(ours.batch_shape), tuple(ours.event_shape)) == (tuple(theirs.batch_shape), tuple(theirs.event_shape))
     wide = ours.expand((4, *ours.batch_shape))
     assert tuple(wide.batch_shape) == (4, *ours.batch_shape)
@@ -99,7 +133,7 @@ def test_gradients_of_densities(name):
             close(ours, theirs, 1e-5)
 
 
-@pytest.mark.parametrize("name", sorted(set(CASES) - NOT_DIFFERENTIABLE - {"Beta", "Dirichlet"}))
+@pytest.mark.parametrize("name", sorted(set(DIFFERENTIABLE) - {"Beta", "Dirichlet", "Chi2"}))
 def test_gradients_of_samples(name):
     found = []
     for lib in (disttorch, torch):
@@ -112,16 +146,36 @@ def test_gradients_of_samples(name):
         close(ours, theirs, 2e-3)  # PyTorch's own derivative of a gamma sample is approximate
 
 
-@pytest.mark.parametrize("name", sorted(set(CASES) - {"Chi2", "LogNormal"}))
+@pytest.mark.parametrize("name", sorted(CASES))
 def test_divergences(name):
-    values = []
+    pairs = []
     for lib in (disttorch, torch):
         _, p = made(lib, name)
-        parameters, _ = made(lib, name)
-        flipped = [t if name == "MultivariateNormal" and t.dim() == 2 else t.flip(-1) for t in parameters]
-        q = getattr(lib.distributions, name)(*flipped)
-        values.append(lib.distributions.kl_divergence(p, q))
-    close(*values)
+        counts = [n for n in CASES[name][0] if isinstance(n, int)]
+        parameters = [
+            t.flip(-1) if t.dim() == 1 and not (name == "Binomial" and t[0] == 5) else t for t in made(lib, name)[0]
+        ]
+        pairs.append((p, getattr(lib.distributions, name)(*counts, *parameters)))
+    same(lambda lib, pq: lib.distributions.kl_divergence(*pq), *pairs)
+
+
+PAIRED = ["Bernoulli", "Beta", "Binomial", "Exponential", "Gamma", "Gumbel", "Laplace", "Normal", "Pareto", "Poisson"]
+PAIRED += ["Uniform", "HalfNormal", "Cauchy", "MultivariateNormal", "LowRankMultivariateNormal"]
+
+
+@pytest.mark.parametrize("p", PAIRED)
+@pytest.mark.parametrize("q", PAIRED)
+def test_divergences_between_kinds(p, q):
+    pairs = [
+        [
+            getattr(lib.distributions, n)(
+                *(t if n == "LowRankMultivariateNormal" or t.dim() > 1 else t[:2] for t in made(lib, n)[0])
+            )
+            for n in (p, q)
+        ]
+        for lib in (disttorch, torch)
+    ]
+    same(lambda lib, pq: lib.distributions.kl_divergence(*pq), *pairs, 1e-6)
 
 
 @pytest.mark.parametrize("kind", ["covariance_matrix", "precision_matrix", "scale_tril"])
