@@ -107,9 +107,10 @@ def _install_functions() -> dict[Callable, Callable]:
     from . import fft, functional, linalg, special
     from .nn import functional as nn_functional
     from .nn import init
+    from .nn.modules import rnn
 
     public: dict = {}
-    for room in (disttorch, functional, nn_functional, init, linalg, fft, special):
+    for room in (disttorch, functional, nn_functional, init, linalg, fft, special, rnn):
         makers = OPS if room is disttorch else (OPS, room.__name__)
         for name, plain in list(vars(room).items()):
             if name[0] == "_" or not isinstance(plain, FunctionType) or not plain.__module__.startswith(makers):

@@ -434,7 +434,7 @@ def _as_tensor(value, like: Tensor) -> Tensor:
 
 def attributes_of(t: Tensor) -> dict:
     """What a program has hung on the tensor."""
-    return {key: value for key, value in t.__dict__.items() if not key.startswith("_") and key != "device"}
+    return {key: value for key, value in t.__dict__.items() if not hasattr(Tensor, key)}
 
 
 def _rebuild(kind: type | None, data, where: str, requires_grad: bool):

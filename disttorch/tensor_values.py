@@ -97,7 +97,10 @@ class TensorValues:
     def __repr__(self, *, tensor_contents=None):
         from .printing import tensor_repr
 
-        return tensor_repr(self, type(self).__name__ if takes_over(self) else "tensor")
+        if not takes_over(self):
+            return tensor_repr(self)
+        text = tensor_repr(self, type(self).__name__)
+        return f"Parameter({text})" if "_is_param" in self.__dict__ else text
 
     def __format__(self, spec):
         if self._data.ndim == 0 and type(self) is Tensor and self.device is not META:

@@ -59,8 +59,8 @@ DIFFERENT = """
   must. `view` raises as PyTorch's does where the program itself permuted or cut a contiguous tensor.
 - **Subclasses of Tensor** and `TorchFunctionMode` take functions over; what stands in front of functions for that comes
   with the first of them, so a name that was imported before (`from torch import relu`) is not handed over, nor are
-  classes that are no tensors until then. They are told arguments as the caller gave them, and nothing of `device`. A
-  Parameter of a subclass is a plain one; recurrent layers give plain tensors. `deepcopy` keeps the class.
+  classes that are no tensors until then. They are told arguments as the caller gave them, and nothing of `device`.
+  `deepcopy` keeps the class.
 - **Expanded tensors** refuse `masked_fill_` and `index_fill_`, which PyTorch calls deprecated there, and `tril_`.
 - **Views made in `no_grad`** of what requires gradients say `requires_grad` False, PyTorch's True; both raise when they
   are changed outside. Views from `inference_mode` are inference tensors. Pieces of `split`, `chunk` and `unbind` can be

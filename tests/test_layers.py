@@ -46,6 +46,8 @@ UPWARD = {
     ("disttorch.overrides", "disttorch.nn"),
     ("disttorch.overrides", "disttorch.nn.functional"),
     ("disttorch.overrides", "disttorch.nn.init"),
+    ("disttorch.overrides", "disttorch.nn.modules"),
+    ("disttorch.overrides", "disttorch.nn.modules.rnn"),
     ("disttorch.multiprocessing.sending", "disttorch.nn.parameter"),  # parameters are sent as tensors are
     ("disttorch.utils.data.distributed", "disttorch.distributed"),  # the rank, where none is given
 }

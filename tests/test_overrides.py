@@ -15,7 +15,7 @@ from disttorch import _C, Tensor, fft, functional, linalg, nn, overrides, specia
 from disttorch.autograd import gradients
 from disttorch.nn import functional as F
 
-CHANGED = (disttorch, functional, F, nn.init, linalg, fft, special, Tensor, gradients)
+CHANGED = (disttorch, functional, F, nn.init, linalg, fft, special, nn.modules.rnn, Tensor, gradients)
 
 
 @pytest.fixture(autouse=True)
@@ -28,6 +28,7 @@ def own_dispatch() -> Iterator[None]:
             if vars(place)[name] is not value:
                 setattr(place, name, value)
     overrides.install.cache_clear()
+    overrides.get_default_nowrap_functions.cache_clear()
 
 
 def tagged_class():
@@ -260,3 +261,78 @@ assert not overrides.install.cache_info().currsize
 assert not hasattr(disttorch.add, "__wrapped__")
 """
     subprocess.run([sys.executable, "-c", script], check=True, timeout=60)
+
+
+def test_parameters_and_buffers_of_a_class():
+    """Each keeps its class, and counts as a Parameter or Buffer all the same."""
+
+    class Mine(Tensor):
+        pass
+
+    x = disttorch.arange(6.0).view(2, 3).as_subclass(Mine)
+    model = nn.Linear(3, 2)
+    model.weight = weight = nn.Parameter(x)
+    model.mean = nn.Buffer(x, persistent=False)
+    assert (type(weight), weight.is_leaf, weight.requires_grad) == (Mine, True, True)
+    assert isinstance(weight, nn.Parameter)
+    assert not isinstance(weight, nn.Buffer)
+    assert not isinstance(x, nn.Parameter)
+    assert isinstance(model.mean, nn.Buffer)
+    assert list(dict(model.named_parameters())) == ["weight", "bias"]
+    assert repr(weight) == "Parameter(Mine([[0., 1., 2.],\n      [3., 4., 5.]], requires_grad=True))"
+    made = model(disttorch.ones(4, 3))
+    made.sum().backward()
+    disttorch.optim.SGD(model.parameters(), lr=0.5).step()
+    assert (type(made), type(weight.grad)) == (Mine, Tensor)
+    assert x.tolist() == [[-2, -1, 0], [1, 2, 3]]
+    for other in (copy.deepcopy(model), model.double(), nn.ParameterList([x])):
+        (parameter, *_) = other.parameters()
+        assert type(parameter) is Mine
+        assert isinstance(parameter, nn.Parameter)
+    model.load_state_dict({k: v.clone() for k, v in model.state_dict().items()}, assign=True)
+    assert type(model.weight) is Mine
+    assert isinstance(model.weight, nn.Parameter)
+
+    class Closed(Tensor):
+        @classmethod
+        def __torch_function__(cls, func, types, args=(), kwargs=None):
+            with _C.DisableTorchFunctionSubclass():
+                return func(*args, **(kwargs or {}))
+
+    with pytest.raises(RuntimeError, match="Creating a Parameter from an instance of type Closed requires"):
+        nn.Parameter(disttorch.ones(1).as_subclass(Closed))
+
+
+def test_classes_that_derive_from_parameter():
+    class Mine(nn.Parameter):
+        pass
+
+    mine = Mine(disttorch.zeros(2))
+    mine._scale = 3
+    assert repr(mine) == "Parameter containing:\nParameter(Mine([0., 0.], requires_grad=True))"
+    assert type(copy.deepcopy(mine)) is Mine
+    assert not isinstance(nn.Parameter(disttorch.zeros(1)), Mine)
+
+
+@pytest.mark.parametrize("kind", ["RNN", "LSTM", "GRU"])
+def test_recurrent_layers_keep_the_class(kind):
+    class Mine(Tensor):
+        pass
+
+    x = disttorch.ones(5, 2, 3).as_subclass(Mine)
+    output, states = getattr(nn, kind)(3, 4, num_layers=2)(x)
+    packed, last = getattr(nn, kind)(3, 4)(nn.utils.rnn.pack_padded_sequence(x, [5, 3]))
+    cell = getattr(nn, kind + "Cell")(3, 4)(x[0])
+    made = [output, packed.data]
+    for each in (states, last, cell):
+        made += each if isinstance(each, tuple) else [each]
+    assert [type(t) for t in made] == [Mine] * len(made)
+
+
+def test_copies_keep_private_attributes():
+    class Mine(Tensor):
+        pass
+
+    x = disttorch.ones(2, requires_grad=True).as_subclass(Mine).detach()
+    x._scale = 3
+    assert copy.deepcopy(x)._scale == 3

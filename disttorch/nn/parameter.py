@@ -1,17 +1,31 @@
 """Parameter and Buffer: tensors that a Module registers when they are assigned to it."""
 
 from ..autograd.variable import Tensor, wrap
-from ..dispatch import disabled_torch_function
+from ..dispatch import disabled_torch_function, takes_over
 from ..ops.creation import empty
+from ..printing import tensor_repr
 from ..tensor_methods import attributes_of
 
 
-class Parameter(Tensor):
+class _Marked(type(Tensor)):
+    """The kind of classes whose instances are also tensors of other classes that bear the class's mark."""
+
+    def __instancecheck__(cls, instance):
+        mark = vars(cls).get("_mark")
+        return super().__instancecheck__(instance) or (
+            mark is not None and isinstance(instance, Tensor) and mark in instance.__dict__
+        )
+
+
+class Parameter(Tensor, metaclass=_Marked):
     """A tensor that modules train: assigned to a module, it appears among `parameters()`.
 
     It shares the memory of `data` (None: no elements) and is a leaf; it requires a gradient unless told otherwise, also
-    inside `no_grad`. RuntimeError if `data` is neither floating nor complex and a gradient is required.
+    inside `no_grad`. RuntimeError if `data` is neither floating nor complex and a gradient is required. Of data whose
+    class takes functions over comes a tensor of that class, which is an instance of Parameter, too.
     """
+
+    _mark = "_is_param"
 
     __torch_function__ = staticmethod(disabled_torch_function)
 
@@ -22,6 +36,8 @@ class Parameter(Tensor):
             raise TypeError(f"Parameter data must be a Tensor, not {type(data).__name__}")
         if requires_grad and not (data.dtype.is_floating_point or data.dtype.is_complex):
             raise RuntimeError("Only Tensors of floating point and complex dtype can require gradients")
+        if takes_over(data):
+            return _marked(cls, data, requires_grad)
         self = _sharing(cls, data)
         self.requires_grad = requires_grad
         return self
@@ -32,21 +48,28 @@ class Parameter(Tensor):
         return memo[id(self)]
 
     def __repr__(self):
-        return "Parameter containing:\n" + super().__repr__()
+        plain = type(self) is Parameter
+        text = super().__repr__() if plain else f"Parameter({tensor_repr(self, type(self).__name__)})"
+        return "Parameter containing:\n" + text
 
     def __reduce_ex__(self, protocol):
         return (_rebuild, (type(self), self.data, self.requires_grad, attributes_of(self)))
 
 
-class Buffer(Tensor):
+class Buffer(Tensor, metaclass=_Marked):
     """A tensor that is a module's state without being trained: assigned to a module, it is registered as a buffer.
 
-    `persistent` says whether it is part of the module's `state_dict`.
+    `persistent` says whether it is part of the module's `state_dict`. Classes are kept as by Parameter.
     """
 
+    _mark = "_is_buffer"
     __torch_function__ = staticmethod(disabled_torch_function)
 
     def __new__(cls, data: Tensor | None = None, *, persistent: bool = True):
+        if data is not None and takes_over(data):
+            self = _marked(cls, data, data.requires_grad)
+            self.persistent = persistent
+            return self
         self = _sharing(cls, empty(0) if data is None else data)
         self.persistent = persistent
         self.requires_grad = data is not None and data.requires_grad
@@ -62,6 +85,20 @@ class Buffer(Tensor):
 
 def _sharing(cls, data: Tensor) -> Tensor:
     return wrap(data._data, data.device, cls)
+
+
+def _marked(kind, data: Tensor, requires_grad: bool) -> Tensor:
+    """A leaf of the data's own class that bears the mark of `kind`."""
+    made = data.detach().requires_grad_(requires_grad)
+    if type(made) is not type(data):
+        raise RuntimeError(
+            f"Creating a {kind.__name__} from an instance of type {type(data).__name__} requires that detach() returns "
+            f"an instance of the same type, but return type {type(made).__name__} was found instead. To use the type "
+            f"as a {kind.__name__}, please correct the detach() semantics defined by its __torch_dispatch__() "
+            "implementation."
+        )
+    setattr(made, kind._mark, True)
+    return made
 
 
 def _copied(t: Tensor) -> Tensor:

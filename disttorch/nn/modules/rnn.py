@@ -9,6 +9,7 @@ import numbers
 import warnings
 
 from ... import ops
+from ...ops.recurrent import gru, gru_cell, lstm, lstm_cell, rnn_relu, rnn_relu_cell, rnn_tanh, rnn_tanh_cell
 from .. import init
 from ..parameter import Parameter
 from ..utils.rnn import PackedSequence
@@ -157,7 +158,7 @@ class RNNBase(Module):
                 raise RuntimeError(f"Expected {which} size {shape}, got {list(state.shape)}")
 
     def _compute(self, data, batch_sizes, states: list) -> tuple:
-        function = getattr(ops, self.mode.lower())
+        function = {"LSTM": lstm, "GRU": gru, "RNN_TANH": rnn_tanh, "RNN_RELU": rnn_relu}[self.mode]
         state = tuple(states) if len(states) > 1 else states[0]
         settings = (self._flat_weights, self.bias, self.num_layers, self.dropout, self.training, self.bidirectional)
         if batch_sizes is None:
@@ -331,7 +332,7 @@ class RNNCell(RNNCellBase):
     def forward(self, input, hx=None):
         if self.nonlinearity not in ("tanh", "relu"):
             raise RuntimeError(f"Unknown nonlinearity: {self.nonlinearity}")
-        function = ops.rnn_tanh_cell if self.nonlinearity == "tanh" else ops.rnn_relu_cell
+        function = rnn_tanh_cell if self.nonlinearity == "tanh" else rnn_relu_cell
         return self._step(function, input, None if hx is None else (hx,))
 
 
@@ -342,7 +343,7 @@ class LSTMCell(RNNCellBase):
         super().__init__(input_size, hidden_size, bias, 4, device, dtype)
 
     def forward(self, input, hx=None):
-        return self._step(ops.lstm_cell, input, None if hx is None else tuple(hx))
+        return self._step(lstm_cell, input, None if hx is None else tuple(hx))
 
 
 class GRUCell(RNNCellBase):
@@ -352,4 +353,4 @@ class GRUCell(RNNCellBase):
         super().__init__(input_size, hidden_size, bias, 3, device, dtype)
 
     def forward(self, input, hx=None):
-        return self._step(ops.gru_cell, input, None if hx is None else (hx,))
+        return self._step(gru_cell, input, None if hx is None else (hx,))
