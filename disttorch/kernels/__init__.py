@@ -43,6 +43,7 @@ Normalisation; mean and var (biased) are (C,), or x's leading shape for layer_no
     group_norm_backward(g, x, groups, weight, mean, var, eps, needs=(True, True, True)) -> (gx, gw, gb)
     softmax_forward(x, axis) -> y;         softmax_backward(g, y, axis) -> gx
     log_softmax_forward(x, axis) -> y;     log_softmax_backward(g, y, axis) -> gx
+    row_maxima(x) -> the largest of each row of x (M, C), floats; NaN is
 Cross-entropy; logits (N, C, *S), target int (N, *S); loss is 0-d, or (N, *S) for reduction "none"
     cross_entropy_forward(logits, target, weight=None, ignore_index=-100, reduction="mean", label_smoothing=0.0)
         -> (loss, saved)

@@ -130,7 +130,7 @@ def _nll_spread(g, target, weight, ignore_index, reduction, shape):
     index, coefficient, total = _coefficients(g, target, weight, ignore_index, reduction)
     z = np.zeros_like(g, shape=shape, order="C")
     with np.errstate(all="ignore"):
-        values = -coefficient * (g if total is None else g / total)
+        values = -coefficient * (g if total is None else g / total if total else g * 0)
     z.reshape(-1)[_chosen(shape, index)] = values
     return z
 

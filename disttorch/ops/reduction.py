@@ -12,6 +12,7 @@ from ..autograd.inplace import write
 from ..autograd.mode import mode
 from ..autograd.op import Op
 from ..autograd.variable import wrap
+from ..kernels import for_device
 from ..kernels.portable.blocks import BLOCK
 from ..kernels.portable.precision import in_float32
 from .arguments import need_tensor
@@ -70,8 +71,13 @@ def row_extremes(ufunc, a):
     """Largest or smallest elements (np.maximum, np.minimum) of the last axis, of blocks of rows turned into columns."""
     rows = a.reshape(-1, a.shape[-1])
     found, step = np.empty(len(rows), a.dtype), max(1, BLOCK // a.shape[-1])
+    kernels = for_device("cpu")
     for i in range(0, len(rows), step):
-        ufunc.reduce(np.ascontiguousarray(rows[i : i + step].T), axis=0, out=found[i : i + step])
+        block = rows[i : i + step]
+        if ufunc is np.maximum:
+            found[i : i + step] = kernels.row_maxima(block)
+        else:
+            ufunc.reduce(np.ascontiguousarray(block.T), axis=0, out=found[i : i + step])
     return found.reshape(a.shape[:-1])
 
 

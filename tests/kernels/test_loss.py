@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from .conftest import assert_close, normal, numeric_gradient
+from .conftest import assert_close, channels_last, normal, numeric_gradient
 
 
 def cross_entropy(logits, target, weight, ignore_index, reduction, smoothing):
@@ -47,6 +47,34 @@ def test_ignored_targets_may_be_any_number(kernels, rng):
 def test_mean_of_no_target_is_nan(kernels, rng):
     loss, _ = kernels.cross_entropy_forward(normal(rng, 2, 4), np.array([-100, -100]))
     assert np.isnan(loss)
+
+
+def test_gradient_of_no_target_is_zero(kernels, rng):
+    _, saved = kernels.cross_entropy_forward(normal(rng, 2, 4), np.array([-100, -100]))
+    assert (kernels.cross_entropy_backward(np.asarray(np.float32(1)), saved) == 0).all()
+
+
+@pytest.mark.parametrize("shape", [(3, 4, 5, 6), (2, 70, 9), (2, 5, 9000)])
+@pytest.mark.parametrize("last", [False, True])
+def test_planes_of_targets(kernels, rng, shape, last):
+    """Ignored targets whose logarithms are infinite, a NaN and an infinity; channels last or not."""
+    logits, target = normal(rng, *shape) * 3, rng.integers(0, shape[1], (shape[0], *shape[2:]))
+    target[target == 1] = 255
+    logits[:, 0][target == 255] = -np.inf
+    rows, index = np.moveaxis(logits, 1, -1).reshape(-1, shape[1]), target.reshape(-1)
+    if last:
+        logits = channels_last(logits)
+    loss, saved = kernels.cross_entropy_forward(logits, target, None, 255)
+    wanted, kept = kernels.cross_entropy_forward(rows.astype(float), index, None, 255)
+    np.testing.assert_allclose(loss, wanted, rtol=1e-5)
+    g = np.asarray(np.float32(100))
+    gradient = np.moveaxis(kernels.cross_entropy_backward(g, saved), 1, -1).reshape(rows.shape)
+    np.testing.assert_allclose(gradient, kernels.cross_entropy_backward(g, kept), rtol=1e-4, atol=1e-6)
+    logits[0, 2, 0], logits[1, 2, 1] = np.inf, np.nan
+    loss, _ = kernels.cross_entropy_forward(logits, target % 5, None, None, "none")
+    assert np.isnan(loss[0, 0]).all()
+    assert np.isnan(loss[1, 1]).all()
+    assert np.isnan(loss).sum() == loss[0, 0].size + loss[1, 1].size
 
 
 @pytest.mark.parametrize("shape", [(6, 10), (300, 10), (40, 5000)])

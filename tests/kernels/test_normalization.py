@@ -186,3 +186,11 @@ def test_softmax_is_exact_wherever_the_logits_lie(kernels, rng, shape, offset):
     assert log[0, 0] == -np.inf
     assert np.isfinite(log[0, 1:]).all()
     assert np.isnan(log[1]).all()
+
+
+@pytest.mark.parametrize("shape", [(3, 5), (700, 10), (400, 64), (300, 96), (20, 512)])
+def test_row_maxima(kernels, rng, shape):
+    x = normal(rng, *shape) - 4
+    assert (kernels.row_maxima(x) == x.max(1)).all()
+    x[0, 3], x[1, -1], x[2] = np.nan, np.inf, -np.inf
+    np.testing.assert_array_equal(kernels.row_maxima(x), x.max(1))

@@ -4,6 +4,7 @@ from math import isfinite, prod
 
 import numpy as np
 
+from disttorch.kernels.blas import is_finite
 from disttorch.kernels.hushing import hushed
 from disttorch.kernels.onednn import binding as dnnl
 from disttorch.kernels.onednn.binding import Unsupported
@@ -16,11 +17,14 @@ from disttorch.kernels.onednn.layouts import (
     empty_channels_last,
     strides_of,
 )
+from disttorch.kernels.onednn.plan import dims
 
 FEW = 2048  # elements below which NumPy's own softmax with logarithms is as quick
 HANDFUL = 64  # elements up to which one call of NumPy's that sums exponentials in double precision is quickest
 SHORT = 64  # elements of a row up to which it is worth while to turn rows into columns
 IN_CACHE = 1 << 15  # elements that are still in the cache when they are read again
+LANES, POOLED = 16, 256  # elements that pooling takes at a time, and of a row up to which it is quickest
+TINY = 1e-30  # probabilities from here on have all their digits
 
 
 class Normalization:
@@ -116,14 +120,31 @@ class Normalization:
     def _log_softmax_in_blocks(self, x):
         """In blocks that stay in the cache, sums as products: oneDNN's own logarithm is off by up to 4e-6."""
         rows = np.ascontiguousarray(x).reshape(-1, x.shape[-1])
-        y, ones = np.empty(rows.shape, FLOAT), np.ones(rows.shape[1], FLOAT)
+        y = np.empty(rows.shape, FLOAT)
         step = max(1, IN_CACHE // rows.shape[1])
-        powers = np.empty((min(step, len(rows)), rows.shape[1]), FLOAT)
         for i in range(0, len(rows), step):
             block, to = rows[i : i + step], y[i : i + step]
-            np.subtract(block, _largest(block)[:, None], out=to)
-            to -= np.log(np.exp(to, out=powers[: len(to)]) @ ones)[:, None]
+            np.subtract(block, self.row_maxima(block)[:, None], out=to)
+            to -= np.log(self._powers(to, 1)[1])[:, None]
         return y.reshape(x.shape)
+
+    def _powers(self, x, axis):
+        if x.dtype is not FLOAT or not x.size:
+            return super()._powers(x, axis)
+        powers = self._forward(dnnl.EXP, x, 1)  # of NaN it is infinite
+        total = powers @ np.ones(x.shape[1], FLOAT) if axis == x.ndim - 1 else np.add.reduce(powers, axis=axis)
+        return (powers, total) if np.maximum.reduce(total, axis=None) < np.inf else super()._powers(x, axis)
+
+    def row_maxima(self, x):
+        """The largest of each LANES-th element by pooling, which passes over NaN; what is left as columns."""
+        rows, width = x.shape
+        if x.size >= FEW and width % LANES == 0 and LANES < width <= POOLED and is_finite(x):
+            lanes = np.empty((rows, LANES), FLOAT)
+            self.engine.run(("row_maxima", x.shape), lambda plan: _lanes(plan, rows, width), x, lanes)
+            x = lanes
+        elif width > SHORT or x.size < FEW:
+            return np.maximum.reduce(x, axis=1)
+        return super().row_maxima(x)
 
     def softmax_and_log(self, x, index):
         if x.size <= HANDFUL and _last_axis(x, 1) and (total := _log_sum(x)) is not None:
@@ -132,13 +153,17 @@ class Normalization:
         if not _last_axis(x, 1) or x.size < FEW:
             return super().softmax_and_log(x, index)
         x = np.ascontiguousarray(x)
-        top = np.arange(len(x)), x.argmax(-1)  # a NaN is the largest
-        largest = x[top]
-        if not isfinite(np.add.reduce(largest, axis=None)):  # oneDNN does not carry NaN and inf to the whole row
-            return super().softmax_and_log(x, index)
+        top = None if is_finite(x) else (np.arange(len(x)), x.argmax(-1))  # a NaN is the largest
+        if top is not None and not isfinite(np.add.reduce(x[top], axis=None)):
+            return super().softmax_and_log(x, index)  # oneDNN does not carry NaN and inf to the whole row
         y = np.empty(x.shape, FLOAT)
         self.engine.run(("softmax", dnnl.SOFTMAX, y.shape), lambda p: _softmax(p, dnnl.SOFTMAX, y.shape), x, y)
-        return y, x[top[0], index] - largest + np.log(y[top])
+        at = np.arange(len(x)), index
+        chosen = y[at]
+        if np.minimum.reduce(chosen) > TINY:
+            return y, np.log(chosen)
+        top = top or (at[0], x.argmax(-1))
+        return y, x[at] - x[top] + np.log(y[top])
 
     def softmax_backward(self, g, y, axis):
         gx = self._softmax_backward(dnnl.SOFTMAX, g, y, axis)
@@ -166,13 +191,6 @@ def _log_sum(x):
     if not isfinite(sum(x.ravel().tolist())):
         return None
     return np.logaddexp.reduce(x, -1, np.float64, None, True)
-
-
-def _largest(rows):
-    """The largest element of each row: NumPy reduces short rows at 0.15 µs each, and whole rows at once far quicker."""
-    if rows.shape[1] > SHORT or rows.size < FEW:
-        return np.maximum.reduce(rows, axis=1)
-    return np.maximum.reduce(np.ascontiguousarray(rows.T), axis=0)
 
 
 def _last_axis(x, axis):
@@ -268,6 +286,17 @@ def _layer_backward(plan, shape, eps, flags):
         arguments |= {name: plan.array(vector) for name in (dnnl.SCALE, dnnl.DIFF_SCALE, dnnl.DIFF_SHIFT)}
         arguments[dnnl.SHIFT] = arguments[dnnl.SCALE]  # counted among the inputs, never read
     plan.step(desc, arguments)
+
+
+def _lanes(plan, rows, width):
+    """(rows, width) as a line of places with LANES channels: the largest of a row's places, channel by channel."""
+    count = width // LANES
+    source, target = (plan.layout((1, LANES, n), (n * LANES, 1, LANES)) for n in (rows * count, rows))
+    window, none = dims((count,)), dims((0,))
+    desc = plan.describe(
+        "pooling_forward", dnnl.INFERENCE, dnnl.POOL_MAX, source, target, window, window, none, none, none
+    )
+    plan.step(desc, {dnnl.SRC: plan.array(source), dnnl.DST: plan.array(target)})
 
 
 def _softmax(plan, algorithm, shape):

@@ -1,15 +1,21 @@
-"""Cross-entropy of integer targets, fused: log-softmax, choice, weighting and reduction."""
+"""Cross-entropy of integer targets, fused: log-softmax, choice, weighting and reduction; losses of differences."""
+
+from math import prod
 
 import numpy as np
 
 from disttorch.kernels.hushing import hushed
-from disttorch.kernels.portable.blocks import BLOCK, in_blocks
+from disttorch.kernels.portable.blocks import in_blocks
 from disttorch.kernels.portable.precision import in_float32
 from disttorch.kernels.portable.scatter import positions
+
+LINE = 1 << 13  # places at a time: the lines of several classes lie in the cache together
+WIDE = 64  # classes that lie together in memory from which a place's are taken as a row; fewer are turned
 
 
 class Loss:
     @in_float32(rounded=1)
+    @hushed
     def cross_entropy_forward(
         self, logits, target, weight=None, ignore_index=-100, reduction="mean", label_smoothing=0.0
     ):
@@ -18,29 +24,91 @@ class Loss:
         With smoothing e: loss_i = (1 - e) * w[t_i] * -logp[t_i] + e / C * sum_c w[c] * -logp[c]; "mean" divides by the
         sum of w[t_i] over the targets that are not ignored (NaN when there is none). ignore_index None: none is.
         """
+        if label_smoothing:
+            return self._smoothed_forward(logits, target, weight, ignore_index, reduction, label_smoothing)
         xp = self.xp
-        if weight is None and ignore_index is None and not label_smoothing and logits.size:
-            if logits.ndim > 2:
-                prob, log_prob, at = self._planes_softmax_and_log(logits, target)
-            else:
-                prob, log_prob = self.softmax_and_log(logits, target)
-                at = xp.arange(target.size), target
-            return _plain_forward(xp, prob, log_prob, at, reduction, target, logits.shape)
+        kept = None if ignore_index is None else target != ignore_index
+        index = target if kept is None else target * kept  # an ignored target may lie outside the classes
+        powers, total, log_prob, at = self._softmax_and_log(logits, index)
+        share = None if kept is None else kept.astype(powers.dtype)  # how much each target counts
+        if weight is not None:
+            share = weight[index] if kept is None else weight[index] * share
+        loss = -log_prob if share is None else -log_prob * share
+        if kept is not None:
+            loss[~kept] = 0  # where its logarithm is infinite, too
+        if reduction == "none":
+            return loss, (powers, total, at, share, None)
+        loss, divisor = xp.add.reduce(loss, axis=None), None
+        if reduction == "mean":
+            divisor = target.size if share is None else share.sum()
+            loss = loss / divisor
+        return xp.asarray(loss), (powers, total, at, share, divisor)
+
+    def _softmax_and_log(self, logits, index):
+        """The softmax over the classes as powers and what these are still to be divided by (or None), its logarithm
+        where `index` says, and at which place in memory that is.
+        """
+        xp = self.xp
+        if logits.ndim == 2:
+            prob, log_prob = self.softmax_and_log(logits, index)
+            return prob, None, log_prob, (xp.arange(len(logits)), index)
+        samples, classes = logits.shape[:2]
+        if classes >= WIDE and not logits.flags.c_contiguous and (rows := _rows(xp, logits)).base is not None:
+            flat = index.reshape(-1)
+            prob, log_prob = self.softmax_and_log(rows, flat)
+            at = (xp.arange(len(rows)) * classes + flat).reshape(index.shape)
+            return _unrows(xp, prob, logits.shape), None, log_prob.reshape(index.shape), at
+        x = xp.ascontiguousarray(logits).reshape(samples, classes, prod(logits.shape[2:]))
+        powers, largest, total = self._planes_powers(x)
+        at = positions(xp, x.shape, 1, index.reshape(samples, 1, x.shape[2]).astype(np.int64))[:, 0]
+        log_prob = x.reshape(-1).take(at) - largest
+        log_prob -= xp.log(total)
+        log_prob, at, total = (a.reshape(index.shape) for a in (log_prob, at, total))
+        return powers.reshape(logits.shape), total, log_prob, at
+
+    def _planes_powers(self, x):
+        """For x (N, C, P): exp(x - largest), the largest over the classes, (N, P), and those powers' sums, (N, P)."""
+        xp = self.xp
+        samples, _, places = x.shape
+        powers, largest = xp.empty_like(x), xp.empty((samples, places), x.dtype)
+        for i in range(0, places, LINE):
+            block, top = x[:, :, i : i + LINE], largest[:, i : i + LINE]
+            xp.maximum.reduce(block, axis=1, out=top)
+            xp.subtract(block, top[:, None], out=powers[:, :, i : i + LINE])
+        powers, total = self._powers(powers, 1)
+        return powers, largest, total
+
+    @in_float32
+    @hushed
+    def cross_entropy_backward(self, g, saved):
+        """g: 0-d, or target's shape for reduction "none" -> gradient of the logits (N, C, *S)."""
+        if len(saved) > 5:
+            return self._smoothed_backward(g, *saved)
+        powers, total, at, share, divisor = saved
+        if divisor is not None:
+            g = g / divisor if divisor else g * 0  # every target ignored: the loss is NaN, its gradient is not
+        if share is not None:
+            g = g * share
+        scale = g if total is None else g / total
+        gx = self.xp.empty_like(powers)
+        self.xp.multiply(powers, scale[:, None] if scale.ndim else scale, out=gx)
+        chosen = gx if gx.ndim == 2 else _in_memory(gx)
+        chosen[at] -= g
+        return gx
+
+    def _smoothed_forward(self, logits, target, weight, ignore_index, reduction, label_smoothing):
+        xp = self.xp
         rows, flat = _rows(xp, logits), target.reshape(-1)  # (M, C), (M,)
         log_prob = self.log_softmax_forward(rows, 1)
         kept = flat != ignore_index
-        index = flat * kept  # an ignored target may lie outside the classes
+        index = flat * kept
         at = xp.arange(flat.size), index
         coefficient = kept.astype(log_prob.dtype)
+        smooth = xp.full(logits.shape[1], label_smoothing / logits.shape[1], log_prob.dtype)
         if weight is not None:
             coefficient *= weight[index]
-        loss = -coefficient * log_prob[at]
-        smooth = None
-        if label_smoothing:
-            smooth = xp.full(logits.shape[1], label_smoothing / logits.shape[1], log_prob.dtype)
-            if weight is not None:
-                smooth = smooth * weight
-            loss = (1 - label_smoothing) * loss - kept * (log_prob @ smooth)
+            smooth = smooth * weight
+        loss = (1 - label_smoothing) * (-coefficient * log_prob[at]) - kept * (log_prob @ smooth)
         divisor = None
         if reduction == "none":
             loss = loss.reshape(target.shape)
@@ -48,8 +116,20 @@ class Loss:
             loss = loss.sum()
             if reduction == "mean":
                 divisor = coefficient.sum()
-                loss = _divide(loss, divisor)
+                loss = loss / divisor
         return xp.asarray(loss), (log_prob, at, coefficient, kept, smooth, label_smoothing, divisor, logits.shape)
+
+    def _smoothed_backward(self, g, log_prob, at, coefficient, kept, smooth, label_smoothing, divisor, shape):
+        g = g.reshape(-1)  # (1,) or (M,)
+        if divisor is not None:
+            g = g / divisor if divisor else g * 0
+        chosen = coefficient * g * (1 - label_smoothing)
+        spread = kept * g
+        gx = self.xp.exp(log_prob)
+        gx *= (chosen + spread * smooth.sum())[:, None]
+        gx -= spread[:, None] * smooth
+        gx[at] -= chosen
+        return _unrows(self.xp, gx, shape)
 
     @hushed
     def difference_backward(self, g, x, y, bound=None):
@@ -58,72 +138,10 @@ class Loss:
             return in_blocks(lambda x, y: (x - y) * g, x, y)
         return in_blocks(lambda x, y: (x - y).clip(-bound, bound) * g, x, y)
 
-    @hushed
-    def _planes_softmax_and_log(self, logits, target):
-        """Softmax over the channels of logits (N, C, *S), its logarithm for each target, and where in the flattened
-        softmax that target's probability stands.
-        """
-        xp = self.xp
-        x = logits.reshape(*logits.shape[:2], -1)
-        samples, classes, places = x.shape
-        y, log_prob = xp.empty(x.shape, x.dtype), xp.empty((samples, places), x.dtype)
-        at = positions(xp, x.shape, 1, target.reshape(samples, 1, places)).reshape(samples, places)
-        step = max(1, 4 * BLOCK // (classes * places))
-        for i in range(0, samples, step):
-            block = y[i : i + step]
-            xp.subtract(x[i : i + step], x[i : i + step].max(axis=1, keepdims=True), out=block)
-            chosen = y.reshape(-1)[at[i : i + step]]
-            xp.exp(block, out=block)
-            total = block.sum(axis=1)
-            block /= total[:, None]
-            xp.subtract(chosen, xp.log(total), out=log_prob[i : i + step])
-        return y, log_prob, at
 
-    @in_float32
-    def cross_entropy_backward(self, g, saved):
-        """g: 0-d, or target's shape for reduction "none" -> gradient of the logits (N, C, *S)."""
-        if len(saved) == 4:
-            return _plain_backward(self.xp, g, *saved)
-        log_prob, at, coefficient, kept, smooth, label_smoothing, divisor, shape = saved
-        g = g.reshape(-1)  # (1,) or (M,)
-        if divisor is not None:
-            g = _divide(g, divisor)
-        chosen = coefficient * g
-        if smooth is None:
-            gx = self.xp.exp(log_prob)
-            gx *= chosen[:, None]
-        else:
-            chosen *= 1 - label_smoothing
-            spread = kept * g
-            gx = self.xp.exp(log_prob)
-            gx *= (chosen + spread * smooth.sum())[:, None]
-            gx -= spread[:, None] * smooth
-        gx[at] -= chosen
-        return _unrows(self.xp, gx, shape)
-
-
-def _plain_forward(xp, prob, loss, at, reduction, target, logits_shape):
-    """Every target counts, and alike. loss: the logarithms of the targets' probabilities, which stand in prob `at`."""
-    if reduction == "none":
-        return -loss.reshape(target.shape), (prob, at, 1, logits_shape)
-    count = target.size if reduction == "mean" else 1
-    return xp.asarray(-xp.add.reduce(loss, axis=None) / count), (prob, at, count, logits_shape)
-
-
-def _plain_backward(xp, g, prob, at, count, logits_shape):
-    """(probability - 1 for the target, 0 for others) · g"""
-    gx = prob.copy()
-    (gx.reshape(-1) if gx.ndim > 2 else gx)[at] -= 1
-    if g.ndim:
-        g = g.reshape(len(gx), 1, -1) if gx.ndim > 2 else g.reshape(-1, 1)
-    gx *= g / count
-    return gx.reshape(logits_shape)
-
-
-def _divide(a, b):
-    """a / b, NaN without a warning for 0 / 0: every target ignored."""
-    with np.errstate(invalid="ignore"):
-        return a / b
+def _in_memory(x):
+    """x (N, C, *S), contiguous or channels last, as one line."""
+    return x.reshape(-1) if x.flags.c_contiguous else x.transpose(0, *range(2, x.ndim), 1).reshape(-1)
 
 
 def _rows(xp, logits):

@@ -181,6 +181,15 @@ class Normalization:
         y /= total[:, None]
         return y, chosen - self.xp.log(total)
 
+    def _powers(self, x, axis):
+        """exp(x) for x that is not positive, and its sums along the axis."""
+        powers = self.xp.exp(x)
+        return powers, powers.sum(axis=axis)
+
+    def row_maxima(self, x):
+        """The largest elements of the rows x (M, C): NumPy starts anew for each row, but not for whole columns."""
+        return self.xp.maximum.reduce(self.xp.ascontiguousarray(x.T), axis=0)
+
     @in_float32
     def log_softmax_backward(self, g, y, axis):
         return g - self.xp.exp(y) * self.xp.add.reduce(g, axis=axis, keepdims=True)
