@@ -7,8 +7,8 @@ from importlib import import_module
 
 _HOMES = {
     "errors": (
-        "CommError PeerLost CollectiveMismatch DeadlineExceeded RanksMissing StoreError StoreTimeout QueueEmpty "
-        "GroupClosed MessageError SecurityError"
+        "CommError PeerLost CollectiveMismatch Deadlock DeadlineExceeded RanksMissing StoreError StoreTimeout "
+        "QueueEmpty GroupClosed MessageError SecurityError"
     ),
     "store": "Store HashStore FileStore PrefixStore",
     "store_server": "StoreServer StoreClient",

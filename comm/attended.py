@@ -80,7 +80,7 @@ class AttendedPointToPoint(PointToPoint):
 
     def send(self, call: Call, flat: np.ndarray, dst: int, tag: int, limit: float) -> Send:
         with self._lock:
-            self._number += 1
+            self._number = self.sent[dst] = self._number + 1
             header = Header(DATA, self.rank, self._number, tag, 0, flat.size, call.fingerprint, call.place)
             ticket = self._mail.send(dst, header, flat)
             self.attending.come_and_go()
@@ -133,6 +133,7 @@ class AttendedPointToPoint(PointToPoint):
         if header.kind != DATA:
             self._note(header)
             return
+        self._latest[header.sender] = header.number, 0
         for index, work in enumerate(self._posted):
             if work.wants(header):
                 del self._posted[index]

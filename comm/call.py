@@ -54,9 +54,9 @@ def _place(filename: str, line: int) -> bytes:
     return f"{filename}:{line}".encode()[-MAX_PLACE:]
 
 
-def caller() -> bytes:
-    """File and line of the innermost frame outside this package."""
-    frame: FrameType | None = sys._getframe(1)
+def caller(frame: FrameType | None = None) -> bytes:
+    """File and line of the innermost frame, from this one (the caller's) outwards, that is outside this package."""
+    frame = frame or sys._getframe(1)
     while frame is not None and frame.f_globals.get("__name__", "").startswith(_OURS):
         frame = frame.f_back
     return b"" if frame is None else _place(frame.f_code.co_filename, frame.f_lineno)

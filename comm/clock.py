@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable
 from typing import Any
+from weakref import WeakSet
 
 from .errors import DeadlineExceeded
 
@@ -21,11 +22,15 @@ Lock = threading.Lock
 RLock = threading.RLock
 Condition = threading.Condition
 Event = threading.Event
+this_thread = threading.current_thread
+threads = threading.enumerate
+spawned: WeakSet[threading.Thread] = WeakSet()  # by `spawn`
 
 
 def spawn(run: Callable[[], None], name: str) -> threading.Thread:
     """Start a daemon thread; its owner must still join it when it closes."""
     thread = threading.Thread(target=run, name=name, daemon=True)
+    spawned.add(thread)
     thread.start()
     return thread
 

@@ -51,6 +51,8 @@ def fair_bounds(count: int, made: Sequence[int], work: int) -> list[int]:
 class DirectEngine(Showing):
     """Every collective of a group on one board. Each method takes the call, its deadline, and flat arrays."""
 
+    moved = 0  # messages: none
+
     def barrier(self, call: Call, deadline: Deadline, patient: bool) -> None:
         self.board.turn()
         self._meet(call, deadline, patient)

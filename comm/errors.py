@@ -3,6 +3,7 @@
 CommError
 ├── PeerLost             a rank died, stopped, left, or cannot be reached
 ├── CollectiveMismatch   ranks called different things at the same place in the sequence
+├── Deadlock             every rank waits for another that waits as well
 ├── DeadlineExceeded     (also TimeoutError) an operation did not end in time
 │   ├── RanksMissing     ranks did not come to a monitored barrier
 │   └── StoreTimeout     (also StoreError) a key did not appear in time
@@ -74,6 +75,20 @@ class CollectiveMismatch(CommError):
         lines = [f"  rank {rank}: {call}" for rank, call in sorted(self.calls.items())]
         head = self.detail or "ranks called different operations at the same place in the sequence"
         return "\n".join([f"{head}:", *lines]) if lines else head
+
+
+class Deadlock(CommError):
+    """Every rank waits for another, and nothing is on its way; `waits` maps each rank to what it waits for, with file
+    and line.
+    """
+
+    def __init__(self, waits: dict[int, str], detail: str = ""):
+        super().__init__(waits, detail)
+        self.waits, self.detail = waits, detail
+
+    def __str__(self) -> str:
+        lines = [f"  rank {rank}: {wait}" for rank, wait in sorted(self.waits.items())]
+        return self.detail or "\n".join(["every rank waits for another, and nothing is on its way:", *lines])
 
 
 class DeadlineExceeded(CommError, TimeoutError):
@@ -174,6 +189,8 @@ def departed(rank: int, words: str, here: int = -1) -> CommError:
     name, _, text = words.partition(": ")
     if name == CollectiveMismatch.__name__:
         return CollectiveMismatch({}, text)
+    if name == Deadlock.__name__:
+        return Deadlock({}, text)
     if name == PeerLost.__name__:
         lost, *fields = text.split(FIELD)
         if lost.isdecimal() and len(fields) == 5 and fields[1].replace(".", "", 1).isdecimal():

@@ -67,6 +67,11 @@ class MessageEngine:
         self._sent, self._taken = [0] * size, [0] * size  # arrays sent to and taken from each rank, to know replays
         self.dropped = 0  # messages that had been there before
 
+    @property
+    def moved(self) -> int:
+        """Messages and parts of streams that have come."""
+        return self.mailbox.moved
+
     def barrier(self, call: Call, deadline: Deadline, patient: bool) -> None:
         self._begin(patient)
         self._agree(call, deadline)
@@ -334,7 +339,7 @@ class MessageEngine:
         if offset == 0:
             self._next(call, deadline, peer, 0, 0, total)
         came = 0
-        while (came := came + self.mailbox.mail.draw(peer, room[came:], deadline.remaining(SLICE))) < room.size:
+        while (came := came + self.mailbox.draw(peer, room[came:], deadline.remaining(SLICE))) < room.size:
             self._look(call)
             if peer in self._gone and self.mailbox.mail.drained(peer):
                 raise self._departed(peer)

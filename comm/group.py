@@ -6,6 +6,7 @@ this rank's part is done; with `async_op=True` it returns a `Work` at once, and 
 
     PeerLost            a rank died or gave up         GroupClosed   after close(), or after an earlier failure
     CollectiveMismatch  the ranks' calls differ        DeadlineExceeded   after `timeout` seconds
+    Deadlock            all wait for one another
     TypeError, ValueError  before anything is sent: an argument is not what the method takes
 """
 
@@ -19,8 +20,9 @@ from weakref import WeakSet
 import numpy as np
 
 from . import clock, observing
+from .attendance import Attendance
 from .call import Call, caller, fingerprint
-from .errors import CommError, GroupClosed, PeerLost, last_words
+from .errors import CommError, Deadlock, GroupClosed, PeerLost, last_words
 from .objects import Objects
 from .reduction import check_op
 from .work import Runner, Work
@@ -64,13 +66,16 @@ class Group(Objects):
         self.rank, self.size, self.hosts, self.kind, self.timeout = rank, size, tuple(hosts), kind, timeout
         self._engine, self._p2p, self._watch = engine, p2p, watch
         self._make_split, self._make_memory, self._on_close = split, allocate, on_close
-        self._runner = Runner(f"comm:{kind}:{rank}")
+        self._runner = Runner(f"comm:{kind}:{rank}", lambda: self.attendance.wait())
         self._lock = clock.Lock()
         self._failure: BaseException | None = None
         self._closed = False
         self._number = 0
         self._splits: Counter[Any] = Counter()  # how many groups were made by all ranks (None), by these ranks alone
         self._children: list[Group] = []
+        self.name, self.members = "", list(range(size))  # unique among groups made from one; the ranks' numbers there
+        self.attendance = Attendance()
+        self.attendance.groups.append(self)
         self.history: deque[Record] = deque(maxlen=HISTORY)
         self.pending: Record | None = None  # the collective under way, or the one that failed
         _groups.add(self)
@@ -86,7 +91,11 @@ class Group(Objects):
         call = self._call("barrier")
 
         def run(limit: clock.Deadline, patient: bool) -> None:
-            self._engine.barrier(call, limit if timeout is None else clock.Deadline(timeout, call.name), patient)
+            if timeout is None:
+                self._engine.barrier(call, limit, patient)
+            else:
+                with self.attendance.limited():
+                    self._engine.barrier(call, clock.Deadline(timeout, call.name), patient)
 
         return self._start(call, run, async_op)
 
@@ -97,11 +106,12 @@ class Group(Objects):
         """
         call = self._call("monitored_barrier")
         seconds = self.timeout if timeout is None else timeout
-        self._start(
-            call,
-            lambda _, patient: self._engine.monitored_barrier(call, clock.Deadline(seconds, call.name), patient),
-            False,
-        )
+
+        def run(_limit: clock.Deadline, patient: bool) -> None:
+            with self.attendance.limited():
+                self._engine.monitored_barrier(call, clock.Deadline(seconds, call.name), patient)
+
+        self._start(call, run, False)
 
     def all_reduce(self, array: np.ndarray, op: str = "sum", *, async_op: bool = False) -> Work | None:
         """Replace `array` by its reduction over all ranks.
@@ -214,6 +224,7 @@ class Group(Objects):
 
     def _point_call(self, name: str, array: np.ndarray) -> Call:
         self._check_open()
+        self.attendance.come()
         if self.size == 1:
             raise ValueError(f"{name}: a group of one rank has nobody to exchange messages with")
         call = Call(name, fingerprint("message", array.dtype, array.shape, "", -1), caller())
@@ -232,15 +243,23 @@ class Group(Objects):
         if not ranks or len(set(ranks)) != len(ranks):
             raise ValueError(f"ranks must be distinct and at least one, got {ranks}")
         self._check_open()
+        self.attendance.come()
         if not by_members:
             self._splits[None] += 1
         if self.rank not in ranks:
             return None
         if by_members:
             self._splits[tuple(ranks)] += 1
-        child = self._make_split(ranks, f"m{self._splits[tuple(ranks)]}" if by_members else self._splits[None])
+        number = f"m{self._splits[tuple(ranks)]}" if by_members else self._splits[None]
+        name, members = f"{self.name}/{number}:{ranks}", [self.members[rank] for rank in ranks]
+        place = caller().decode(errors="replace")
+        others = [member for member in members if member != self.members[self.rank]]
+        with self.attendance.joining(name, others, f"makes a group of ranks {members} at {place}"):
+            child = self._make_split(ranks, number)
         if timeout is not None:
             child.timeout = timeout
+        child.name, child.members, child.attendance = name, members, self.attendance
+        self.attendance.groups.append(child)
         self._children.append(child)
         return child
 
@@ -279,25 +298,32 @@ class Group(Objects):
         patience: seconds in which the other ranks may leave too before this returns; for the one that serves the store,
         without which they could not tell who is alive.
         """
-        if self._closed:
-            return
+        if not self._closed:
+            self._close()
+            self._on_close(patience)
+
+    def _close(self, words: str = "") -> None:
+        """Leave, and let go of everything. words: why the group that this one was made from was left."""
         self._closed = True
+        words = words or self._reason_to_leave()
         for child in self._children:
-            child.close()
-        self._leave(self._reason_to_leave())
+            if not child._closed:
+                child._close(words)
+        self._leave(words)
         self._runner.close()
         with self._lock:
             self._engine.close()
             if self._p2p is not None:
                 self._p2p.close()
-        self._on_close(patience)
 
     def _reason_to_leave(self) -> str:
-        """What the others are told: a rank that is known to be lost, if any, is why."""
+        """What the others are told: a rank that is known to be lost, if any, is why, or a deadlock."""
+        if isinstance(self._failure, PeerLost | Deadlock):
+            return last_words(self._failure)
         try:
             self._watch()
-        except PeerLost as lost:
-            return last_words(lost)
+        except (PeerLost, Deadlock) as error:
+            return last_words(error)
         except CommError:
             return ""  # the parent is closed or broken, and has said why
         return ""
@@ -308,8 +334,36 @@ class Group(Objects):
     def __exit__(self, *_exc) -> None:
         self.close()
 
+    # For who looks at what ranks wait for
+
+    @property
+    def ended(self) -> bool:
+        """Whether it has been closed, or a failure has broken it."""
+        return self._closed or self._failure is not None
+
+    @property
+    def began(self) -> int:
+        """How many collectives have begun."""
+        return self._number
+
+    @property
+    def moved(self) -> int:
+        """How much has come in collectives that are messages."""
+        return self._engine.moved
+
+    @property
+    def messages(self) -> Any:
+        """What carries its point-to-point messages; None if it has no other rank."""
+        return self._p2p
+
+    @property
+    def others(self) -> list[int]:
+        """The other ranks' numbers among `members`."""
+        return [rank for rank in self.members if rank != self.members[self.rank]]
+
     def watch(self) -> None:
         """Raise if this group cannot go on: closed here, or a rank known to be lost. Every wait calls it."""
+        self.attendance.wait()
         self._watch()
         if self._closed:
             raise GroupClosed("the group was closed")
@@ -324,6 +378,7 @@ class Group(Objects):
         return Call(name, fingerprint(name, array.dtype, array.shape, op, root), caller(), clock.now())
 
     def _start(self, call: Call, run: Callable[[clock.Deadline, bool], Any], async_op: bool) -> Any:
+        self.attendance.come()
         if async_op:
             return self._runner.submit(call.name, lambda: self._attempt(call, run, True))
         if self._runner.busy:

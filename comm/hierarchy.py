@@ -60,6 +60,11 @@ class HierarchicalEngine:
         for name in ("all_gather", "gather", "scatter", "reduce_scatter", "all_to_all", "reduce"):
             setattr(self, name, self._after_meeting(getattr(everyone, name)))
 
+    @property
+    def moved(self) -> int:
+        """Messages and parts of streams that have come."""
+        return self.everyone.moved + (self.leaders.moved if self.leaders is not None else 0)
+
     @_naming_all
     def barrier(self, call: Call, deadline: Deadline, patient: bool) -> None:
         self.local.barrier(call, deadline, patient)

@@ -10,13 +10,16 @@ from __future__ import annotations
 import contextlib
 import os
 import select
+import sys
 from collections.abc import Callable, Mapping
 from itertools import islice
 
 import msgpack
 
 from . import clock
-from .errors import PeerLost, StoreError
+from .deadlock import Detector, State
+from .errors import Deadlock, PeerLost, StoreError
+from .patience import Patience
 from .store import Store, rooted
 
 HEARTBEAT_LIMIT = 5.0  # seconds of silence after which a rank counts as lost
@@ -26,6 +29,7 @@ BEATS = 20  # at least so many in the time of the limit
 MARGIN = 5  # beats by which silence is noticed before the limit, so that everyone knows by then
 HEARD = 4 * BEAT  # seconds in which all others read in a store who is lost, before it goes with the rank that serves it
 WATCHED = 3  # how many of the ranks behind it, of those that are still there, each rank listens to
+LOOKERS = 4  # about so many of the ranks that wait look with each beat whether all do
 NOTICES = "disttorch/deaths"
 ANSWER = 1.0  # seconds that the store may take to answer while ranks come together
 LOOK = 0.01  # seconds between two looks at who has left, while this rank waits for that
@@ -88,7 +92,8 @@ class Monitor:
 
     store: where this world beats, already separate from other worlds; quick: for the Monitor's use alone, the same
     without prefixes (see `quick_store`); hosts, pids: of every rank (pid 0: on another host); limit: seconds of
-    silence; last_op: tells what this rank does, for its peers' error messages.
+    silence; last_op: tells what this rank does, for its peers' error messages; look: tells what all of its threads wait
+    for, or where it is; pause: see `Detector`.
     """
 
     def __init__(
@@ -100,11 +105,15 @@ class Monitor:
         pids: list[int],
         limit: float = HEARTBEAT_LIMIT,
         last_op: Callable[[], str] = str,
+        look: Callable[[], State | str] = str,
+        pause: float = 0.0,
     ):
         base, self._prefix = rooted(store)
         self.rank, self.hosts, self.limit = rank, hosts, limit
         self.lost: PeerLost | None = None
-        self._last_op = last_op
+        self._deadlock: dict[int, str] | None = None  # what each rank waits for, all forever
+        self._detector, self._waits = Detector(pause), Patience(rank, hosts)
+        self._last_op, self._look = last_op, look
         self._beat = min(BEAT, limit / BEATS)
         self._patience = limit - MARGIN * self._beat  # seconds of silence after which a rank is missed
         self._store_patience = self._patience - 2 * self._beat  # an attempt at it may take as long again
@@ -124,9 +133,11 @@ class Monitor:
         self._thread = clock.spawn(self._run, f"liveness:{rank}")
 
     def check(self) -> None:
-        """Raise PeerLost if a rank is known to be gone."""
+        """Raise PeerLost if a rank is known to be gone, Deadlock if all are known to wait for one another."""
         if self.lost is not None:
             raise PeerLost(*self.lost.__reduce__()[1])
+        if self._deadlock is not None:
+            raise Deadlock(self._deadlock)
 
     def inspect(self, look: Callable[[], bool]) -> None:
         """Call `look` with every beat for as long as it returns True."""
@@ -199,11 +210,14 @@ class Monitor:
     def _turn(self, number: int) -> None:
         """One beat: tell of this rank, and hear of those that it watches and of whom others miss."""
         watched = self._watched()
-        self._own = LEFT if self._leaving else msgpack.packb([number, self._last_op()])
+        state = self._look()
+        self._own = LEFT if self._leaving else msgpack.packb([number, self._last_op(), state])
         if self._owned:
             left = self._answered + self._store_patience - clock.now()
             self._store.patience = min(max(left, self._beat) / 4 + self._beat, HURRY)
-        notices, lost, *beats = self._tell([NOTICES, f"{self._prefix}lost", *map(self._key, watched)])
+        notices, lost, deadlocks, *beats = self._tell(
+            [NOTICES, f"{self._prefix}lost", f"{self._prefix}deadlock", *map(self._key, watched)]
+        )
         now = clock.now()
         pause = now - self._answered - 2 * self._beat
         self._answered = now
@@ -225,6 +239,24 @@ class Monitor:
                 self._heard[peer] = (beat, when + pause)
             elif (silent := now - when) > self._patience:
                 self._miss(PeerLost(peer, self.hosts[peer], silent, self._said(peer), "no heartbeat"))
+        for waits in _unpacked(deadlocks)[:1]:
+            self._deadlock = waits
+        if isinstance(state, State) and (number + self.rank) % max(1, len(self.hosts) // LOOKERS) == 0:
+            self._look_around(number, state)
+
+    def _look_around(self, number: int, state: State) -> None:
+        """All threads of this rank wait: perhaps those of all others do, too."""
+        beats: dict[int, tuple[int, str, State | str]] = {self.rank: (number, "", state)}
+        for peer, beat in zip(self._heard, self._tell([self._key(peer) for peer in self._heard]), strict=True):
+            if beat != LEFT:
+                beats[peer] = _said(beat)
+        word = self._waits.word({rank: (last_op, said) for rank, (_, last_op, said) in beats.items()})
+        if word is not None:
+            print(f"disttorch: {word}", file=sys.stderr, flush=True)
+        waits = self._detector.look({rank: (number, said) for rank, (number, _, said) in beats.items()})
+        if waits is not None and self._deadlock is None:
+            self._deadlock = waits
+            self._store.append(f"{self._prefix}deadlock", msgpack.packb(waits))
 
     def _tell(self, keys: list[str]) -> list[bytes]:
         """Repeat this rank's beat, and return what the keys hold (b"": nothing)."""
@@ -241,9 +273,8 @@ class Monitor:
 
     def _said(self, peer: int) -> str:
         """What `peer` was doing when it was last heard."""
-        for number, last_op in _unpacked(self._heard[peer][0]):
-            return last_op if number else ""
-        return ""
+        number, last_op, _ = _said(self._heard[peer][0])
+        return last_op if number else ""
 
     def _has_left(self, peer: int) -> bool:
         """Whether the rank, whose process has ended, took its leave before. It may have served the store: one that has
@@ -299,8 +330,15 @@ class Monitor:
 LEFT = b"left"
 
 
+def _said(beat: bytes) -> tuple[int, str, State | str]:
+    """The number of a beat (0: there was none), the rank's last operation, and what it waits for or where it is."""
+    for number, last_op, said in _unpacked(beat):
+        return number, last_op, said if isinstance(said, str) else State.unpacked(said)
+    return 0, "", ""
+
+
 def _unpacked(log: bytes) -> list:
     """The objects that were packed one after another."""
-    unpacker = msgpack.Unpacker(max_buffer_size=max(len(log), 1))
+    unpacker = msgpack.Unpacker(max_buffer_size=max(len(log), 1), strict_map_key=False)
     unpacker.feed(log)
     return list(unpacker)

@@ -17,8 +17,10 @@ from typing import Any, NamedTuple
 import msgpack
 
 from . import clock, liveness, memory, security
+from .attendance import Lookout
 from .attended import AttendedPointToPoint
 from .board import Board, ThreadBoard, board_size
+from .deadlock import State
 from .direct import DirectEngine
 from .errors import CommError, PeerLost, StoreError, StoreTimeout
 from .exchange import MessageEngine
@@ -39,6 +41,7 @@ from .zeromq import ZmqMail
 
 TRANSPORTS = ("auto", "inproc", "ipc", "tcp")
 PAUSE = 0.3  # seconds between two looks at who is alive while the ranks come together
+PAUSE_BETWEEN_HOSTS = 1.0  # seconds for which nothing may have come from other ranks where all seem to wait forever
 HOST_VARIABLE = "DISTTORCH_HOST_ID"  # overrides what `host_identity` finds, to test several hosts on one
 
 
@@ -120,6 +123,7 @@ class Shared:
         self.size = size
         self.memory = Segment(board_size(size))
         self.queues = ThreadMail.queues(size)
+        self.lookout = Lookout(size)
         self._children: dict[Any, Shared] = {}
         self._lock = clock.Lock()
 
@@ -140,9 +144,10 @@ def _thread_group(
     shared: Shared,
     rank: int,
     timeout: float,
-    watch: Callable[[], None] = lambda: None,
+    watch: Callable[[], None] | None = None,
     coming: Callable[[int], CommError | None] = lambda rank: None,
 ) -> Group:
+    """watch, coming: where the group is made from another one."""
     group: Group
 
     def split(ranks: list[int], number: int | str) -> Group:
@@ -157,9 +162,11 @@ def _thread_group(
     p2p = PointToPoint(rank, shared.size, ThreadMail(rank, shared.queues), lambda: group.watch(), board.departed)
     hosts = [socket.gethostname()] * shared.size
     group = Group(
-        rank, shared.size, hosts, DirectEngine(board), p2p, kind="inproc", timeout=timeout, watch=watch, split=split,
-        allocate=board.allocate,
+        rank, shared.size, hosts, DirectEngine(board), p2p, kind="inproc", timeout=timeout,
+        watch=watch or shared.lookout.watch, split=split, allocate=board.allocate,
     )  # fmt: skip
+    if watch is None:
+        shared.lookout.add(rank, group)
     return group
 
 
@@ -378,7 +385,10 @@ class _Meeting:
         mine = self.cards[self.rank].identity
         pids = [card.pid if card.identity == mine and sys.platform == "linux" else 0 for card in self.cards]
         hosts = [card.host for card in self.cards]
-        monitor = Monitor(self.store, self._quick, self.rank, hosts, pids, self.heartbeat_limit, self._last_operation)
+        monitor = Monitor(
+            self.store, self._quick, self.rank, hosts, pids, self.heartbeat_limit, self._last_operation, self._look,
+            PAUSE_BETWEEN_HOSTS if self._choose() == "tcp" else 0.0,
+        )  # fmt: skip
 
         def check() -> None:
             try:
@@ -391,6 +401,9 @@ class _Meeting:
         self._check = check
         self._undo.callback(monitor.close)
         return monitor
+
+    def _look(self) -> State | str:
+        return "" if self.made is None else self.made.attendance.look()
 
     def _last_operation(self) -> str:
         return "joining the group" if self.made is None else self.made.last_operation()

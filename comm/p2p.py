@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, cast
 
 import numpy as np
 
 from . import clock
 from .call import Call, describe
+from .deadlock import RECEIVE, SEND, Wait
 from .errors import CollectiveMismatch, CommError, GroupClosed, MessageError, departed, last_words
 from .parcels import Parcel
 from .transport import SLICE, Mail, Mailbox, Message
@@ -64,12 +65,25 @@ class Receive(Work):
             return
         limit = self._deadline if timeout is None else clock.Deadline(timeout, f"waiting for {self.call}")
         missing = () if self.src is None else (f"rank {self.src}",)
-        with self._owner.attending:
+        with self._owner.attending, _Awaited(self._owner, self, timeout):
             while not self._ended:
                 if not self._owner.progress(limit.remaining(SLICE)) and not self._ended:
                     self._owner.watch_for(self.src)
                 if not self._ended:
                     limit.check(missing)
+
+    def wait_in(self, group: str, members: Sequence[int]) -> Wait | None:
+        """What it waits for, as others are told; None if that is on its way. members: the ranks' numbers there."""
+        if self._ended or self._first is not None:
+            return None
+        sources = [self.src] if self.src is not None else self._owner.others
+        ranks, heard = [members[rank] for rank in sources], [self._owner.latest(rank) for rank in sources]
+        text = f"receives {self.call} from rank {' or '.join(map(str, ranks))} with tag {self.tag}"
+        unasked = self._owner.mailbox.headers()
+        come = ", ".join(f"tag {header.tag} of rank {members[header.sender]}" for header in unasked)
+        if come:
+            text += f" (have come unasked: {come})"
+        return Wait(RECEIVE, group, ranks, text, heard=tuple(heard))
 
 
 class Send(Work):
@@ -77,7 +91,7 @@ class Send(Work):
 
     def __init__(self, owner: PointToPoint, call: Call, dst: int, tickets: list, limit: float):
         super().__init__(call.name)
-        self.dst, self._owner, self._tickets = dst, owner, tickets
+        self.call, self.dst, self._owner, self._tickets = call, dst, owner, tickets
         if tickets:
             self._deadline = clock.Deadline(limit, call)
         self.is_completed()
@@ -91,7 +105,7 @@ class Send(Work):
         if self._ended:
             return
         limit = self._deadline if timeout is None else clock.Deadline(timeout, f"waiting for {self.name}")
-        with self._owner.attending:
+        with self._owner.attending, _Awaited(self._owner, self, timeout):
             while not self.is_completed():
                 ticket = next((ticket for ticket in self._tickets if not ticket.done), None)
                 moved = ticket is None or self._owner.progress_sending(ticket, limit.remaining(SLICE))
@@ -99,6 +113,25 @@ class Send(Work):
                     if not moved:
                         self._owner.watch_for(self.dst)
                     limit.check((f"rank {self.dst}",))
+
+    def wait_in(self, group: str, members: Sequence[int]) -> Wait | None:
+        """As of a Receive; None as well if its mail moves without the receiver's doing."""
+        if self._ended or not self._owner.mailbox.mail.needs_receiver:
+            return None
+        return Wait(SEND, group, [members[self.dst]], f"sends {self.call} to rank {members[self.dst]}")
+
+
+class _Awaited:
+    """Held by a thread while it waits for a send or receive: for an unlimited time, or for `timeout` seconds."""
+
+    def __init__(self, owner: PointToPoint, work: Receive | Send, timeout: float | None):
+        self._owner, self._entry = owner, (work, timeout is not None)
+
+    def __enter__(self) -> None:
+        self._owner.awaited.append(self._entry)
+
+    def __exit__(self, *_exc) -> None:
+        self._owner.awaited.remove(self._entry)
 
 
 class PointToPoint:
@@ -124,13 +157,16 @@ class PointToPoint:
         self._lock = clock.RLock()
         self._posted: list[Receive] = []
         self._number = 0
+        self.others = [peer for peer in range(size) if peer != rank]
+        self.sent: dict[int, int] = {}  # rank -> number of the last message to it
+        self.awaited: list[tuple[Receive | Send, bool]] = []  # that threads wait for, and whether not for long
         self._gone: dict[int, str] = {}  # rank -> why it left
         self._senseless: dict[int, str] = {}  # rank -> what it sent that is no message
 
     def send(self, call: Call, flat: np.ndarray, dst: int, tag: int, limit: float) -> Send:
         """Start sending a flat uint8 array."""
         with self._lock:
-            self._number += 1
+            self._number = self.sent[dst] = self._number + 1
             header = Header(DATA, self.rank, self._number, tag, 0, flat.size, call.fingerprint, call.place)
             self.mailbox.unsent()
             tickets = self.mailbox.send(dst, header, flat)
@@ -142,6 +178,15 @@ class PointToPoint:
         with self._lock:
             self._posted.append(work)
         return work
+
+    def waits(self, group: str, members: Sequence[int]) -> list[Wait] | None:
+        """What threads wait for, as others are told; None if they may go on by themselves."""
+        waits = [None if limited else work.wait_in(group, members) for work, limited in self.awaited.copy()]
+        return None if None in waits else cast(list[Wait], waits)
+
+    def latest(self, sender: int) -> int:
+        """The number of the last message of `sender` that has come, or has begun to."""
+        return self._latest.get(sender, (0, 0))[0]
 
     def progress(self, seconds: float) -> bool:
         """Hand arrived messages to the posted receives, waiting at most `seconds` for one; True if one came."""
@@ -194,7 +239,7 @@ class PointToPoint:
     def watch_for(self, src: int | None) -> None:
         """Raise if `src` (None: anyone) cannot send any more."""
         self.mailbox.watch()
-        peers = [src] if src is not None else [peer for peer in range(self.size) if peer != self.rank]
+        peers = [src] if src is not None else self.others
         for peer in self._senseless.keys() & set(peers):
             raise MessageError(self._senseless[peer])
         errors = [error for error in map(self._departed, peers) if error is not None]

@@ -63,6 +63,7 @@ class RingMail(Mail):
 
     piece = 1 << 62  # bytes: whole arrays
     lends = True
+    needs_receiver = True
 
     def __init__(self, board: Board):
         self.board, self.rank, self.size = board, board.rank, board.size

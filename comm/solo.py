@@ -12,6 +12,8 @@ from .reduction import reduce_into
 class SoloEngine:
     """The same operations as the other engines, for one rank."""
 
+    moved = 0
+
     def barrier(self, call, deadline, patient) -> None:
         pass
 

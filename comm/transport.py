@@ -50,6 +50,7 @@ class Mail(ABC):
     piece = PIECE  # bytes of payload in one message at most
     patient = False  # whether to sleep at once where it waits, because another thread may be busy
     lends = False  # whether what is received has to be copied before `release`
+    needs_receiver = False  # whether what is sent moves only while its receiver waits for messages
 
     def streams(self, total: int) -> bool:
         """Whether an array of `total` bytes goes by a stream: an empty message tells of it, and `draw` reads it."""
@@ -179,6 +180,7 @@ class Mailbox:
         self.dropped = 0
         self._arrived: list[Message] = []
         self._tickets: deque = deque()
+        self.moved = 0  # messages and parts of streams that have come
         self._lent: Message | None = None  # the last one, if its data are its sender's
 
     def send(self, peer: int, header: Header, data: np.ndarray, begin: int = 0) -> list[Any]:
@@ -195,6 +197,12 @@ class Mailbox:
                 tickets.append(ticket)
         self._tickets.extend(tickets)
         return tickets
+
+    def draw(self, peer: int, out: np.ndarray, seconds: float) -> int:
+        """See `Mail.draw`."""
+        came = self.mail.draw(peer, out, seconds)
+        self.moved += came > 0
+        return came
 
     def unsent(self) -> bool:
         """True while arrays given to `send` are still in use."""
@@ -218,6 +226,7 @@ class Mailbox:
         message = self.mail.receive(seconds)
         if message is None:
             return False
+        self.moved += 1
         if self._fresh(message.header):
             self._arrived.append(message)
             self._lent = message if self.mail.lends else None
@@ -242,6 +251,10 @@ class Mailbox:
     def kept(self) -> int:
         """Bytes of the messages that have arrived and nobody has taken, as far as they are here."""
         return sum(getattr(message.data, "kept", message.data.size) for message in self._arrived)
+
+    def headers(self) -> list[Header]:
+        """Those of the messages that have arrived and nobody has taken."""
+        return [message.header for message in self._arrived.copy()]
 
     def put(self, message: Message) -> None:
         """Keep a message that nobody wants yet."""

@@ -9,14 +9,16 @@ from typing import Any
 from . import clock, observing
 from .errors import DeadlineExceeded
 
+SLICE = 0.05  # seconds waited between two calls of `waiting`
 _making = clock.Lock()  # held while an event is made
 
 
 class Work:
     """One operation under way. Every method may be called from any thread."""
 
-    def __init__(self, name: str):
-        self.name = name
+    def __init__(self, name: str, waiting: Callable[[], None] = lambda: None):
+        """waiting: called between whiles by threads that wait for its end, however long that takes."""
+        self.name, self._waiting = name, waiting
         self._ended = False
         self._bell: Any = None  # an event, made by the first thread that waits
         self._result: Any = None
@@ -39,8 +41,11 @@ class Work:
             bell = self._bell = self._bell or clock.Event()
         ended = observing.begin("wait", self.name)
         try:
-            if not self._ended and not bell.wait(timeout):
-                raise DeadlineExceeded(f"waiting for {self.name}", timeout or 0.0)
+            if timeout is None:
+                while not self._ended and not bell.wait(SLICE):
+                    self._waiting()
+            elif not self._ended and not bell.wait(timeout):
+                raise DeadlineExceeded(f"waiting for {self.name}", timeout)
         finally:
             ended()
 
@@ -77,8 +82,9 @@ class Work:
 class Runner:
     """Runs works one by one in a thread of its own, started when the first one is issued."""
 
-    def __init__(self, name: str):
-        self.name = name
+    def __init__(self, name: str, waiting: Callable[[], None] = lambda: None):
+        """waiting: see `Work`."""
+        self.name, self._waiting = name, waiting
         self._queue: deque[tuple[Work, Callable[[], Any]]] = deque()
         self._changed = clock.Condition()
         self._thread: Any = None
@@ -91,7 +97,7 @@ class Runner:
 
     def submit(self, name: str, run: Callable[[], Any]) -> Work:
         """Queue `run` and return its handle."""
-        work = Work(name)
+        work = Work(name, self._waiting)
         with self._changed:
             if self._thread is None:
                 self._thread = clock.spawn(self._loop, self.name)

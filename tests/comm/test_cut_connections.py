@@ -48,7 +48,7 @@ sys.stdin.readline()
 began, error = time.monotonic(), None
 try:
     if act == "receive":
-        group.recv(one, 1 - rank)
+        group.irecv(one, 1 - rank).wait(50.0)  # both wait; without a limit that would be a deadlock
     elif act == "send" and rank == 1:
         time.sleep(SLEEP)
         group.recv(total, 0)

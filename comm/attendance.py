@@ -1,0 +1,148 @@
+"""What the threads of one rank wait for, in all groups that were made from one.
+
+Nothing is written down while all goes well: a thread that uses a group is known from then on, one that waits comes by
+here some twenty times a second, and what for is read off the groups by whoever looks.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from threading import Thread
+from types import FrameType
+from typing import TYPE_CHECKING
+from weakref import WeakSet
+
+from . import clock
+from .call import caller
+from .deadlock import COLLECTIVE, JOIN, Detector, State, Wait
+from .errors import Deadlock
+
+if TYPE_CHECKING:
+    from .group import Group
+
+PAUSE = 0.25  # seconds between two looks of ranks that are threads
+_attendances: WeakSet[Attendance] = WeakSet()  # of all ranks in this process
+# Modules in which a thread is that waits for another one of its process.
+_WAITING = ("threading", "queue", "concurrent.futures.thread")
+
+
+class Attendance:
+    """The threads of one rank."""
+
+    def __init__(self):
+        self.groups: list[Group] = []
+        self._users: set[Thread] = set()
+        self._waited: set[Thread] = set()  # since the last look
+        self._limited: set[Thread] = set()
+        self._joins: dict[Thread, Wait] = {}
+        _attendances.add(self)
+
+    def come(self) -> None:
+        """This thread uses a group."""
+        self._users.add(clock.this_thread())
+
+    def wait(self) -> None:
+        """This thread waits, still."""
+        self._waited.add(clock.this_thread())
+
+    @contextmanager
+    def limited(self) -> Iterator[None]:
+        """This thread may wait, but for a time that the program has set, after which it does something else."""
+        thread = clock.this_thread()
+        self._limited.add(thread)
+        try:
+            yield
+        finally:
+            self._limited.discard(thread)
+
+    @contextmanager
+    def joining(self, name: str, ranks: list[int], text: str) -> Iterator[None]:
+        """This thread makes the group of that name together with `ranks`."""
+        thread = clock.this_thread()
+        self._joins[thread] = Wait(JOIN, name, ranks, text)
+        try:
+            yield
+        finally:
+            del self._joins[thread]
+
+    def look(self) -> State | str:
+        """What this rank waits for; if it may do something by itself before that ends, where in its program it is."""
+        frames = sys._current_frames()
+        self._users.intersection_update(clock.threads())
+        waited, self._waited = self._waited, set()
+        busy = [*(self._users - waited), *self._limited, *_busy_strangers(frames)]
+        if busy or not self._users:
+            return _place(frames, busy)
+        self.groups = [group for group in self.groups if not group.ended]
+        state = State([*self._joins.values()], {}, {}, 0)
+        for group in self.groups:
+            state.began[group.name], state.sent[group.name] = group.began, {}
+            whose = f", in the group of ranks {group.members}" if group.name else ""
+            if (record := group.pending) is not None:
+                text = f"{record.call}{whose}"
+                state.waits.append(Wait(COLLECTIVE, group.name, group.others, text, record.number))
+            if group.messages is not None:
+                waits = group.messages.waits(group.name, group.members)
+                if waits is None:
+                    return _place(frames, self._users)
+                state.waits.extend(wait._replace(text=wait.text + whose) for wait in waits)
+                state.sent[group.name] = {group.members[peer]: n for peer, n in group.messages.sent.copy().items()}
+            state = state._replace(moved=state.moved + group.moved)
+        return state
+
+
+def _place(frames: Mapping[int, FrameType], threads: Iterable[Thread]) -> str:
+    """Where in the program the first of the threads is."""
+    for thread in threads:
+        frame = frames.get(thread.ident or 0)
+        return "" if frame is None else caller(frame).decode(errors="replace")
+    return ""
+
+
+def _busy_strangers(frames: Mapping[int, FrameType]) -> Iterator[Thread]:
+    """The threads of this process that have never used a group and do not wait for other threads: one may use it yet.
+
+    frames: where each thread is, by its ident.
+    """
+    users = set[Thread]().union(*(attendance._users for attendance in list(_attendances)))
+    for thread in clock.threads():
+        frame = frames.get(thread.ident or 0)
+        if frame is None or thread in users or thread in clock.spawned:
+            continue
+        if frame.f_globals.get("__name__") not in _WAITING:
+            yield thread
+
+
+class Lookout:
+    """Sees deadlocks of ranks that are threads of this process: each looks at all, while it waits."""
+
+    def __init__(self, size: int):
+        self._size = size
+        self._ranks: dict[int, Group] = {}
+        self._detector, self._looks, self._next = Detector(), 0, 0.0
+        self._lock = clock.Lock()
+        self._found: dict[int, str] | None = None
+
+    def add(self, rank: int, group: Group) -> None:
+        """`rank` has come."""
+        self._ranks[rank] = group
+
+    def watch(self) -> None:
+        """Raise Deadlock if there is one."""
+        if self._found is None and clock.now() >= self._next and self._lock.acquire(blocking=False):
+            try:
+                self._next = clock.now() + PAUSE
+                self._look()
+            finally:
+                self._lock.release()
+        if self._found is not None:
+            raise Deadlock(self._found)
+
+    def _look(self) -> None:
+        if len(self._ranks) < self._size:
+            return
+        self._looks += 1
+        here = [(rank, group) for rank, group in self._ranks.items() if not group.ended]
+        self._found = self._detector.look({rank: (self._looks, group.attendance.look()) for rank, group in here})
