@@ -1,5 +1,6 @@
 """grad, vjp, jvp and Jacobians of functions of nested tensors."""
 
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -16,9 +17,23 @@ def _fresh(value: Any) -> Any:
     return mapped(lambda t: t.view_as(t) if t.requires_grad and mode.grad else t.detach().requires_grad_(), value)
 
 
-def _chosen(args: tuple, argnums: int | tuple) -> tuple[bool, tuple, list]:
+def _numbers(args: tuple, argnums: int | tuple) -> tuple[bool, tuple]:
+    """(whether one argument is meant, the places of those that are), checked."""
+    if not isinstance(argnums, int | tuple):
+        raise RuntimeError(f"argnums must be int or Tuple[int, ...], got: {type(argnums)}")
     single = isinstance(argnums, int)
-    numbers = tuple(n % len(args) for n in ((argnums,) if single else argnums))
+    numbers = (argnums,) if single else argnums
+    for n in numbers:
+        if not -len(args) <= n < len(args):
+            raise RuntimeError(f"Got argnum={n}, but only {len(args)} positional inputs")
+        for t in [args[n]] if not isinstance(args[n], (tuple, list, dict)) else []:
+            if not isinstance(t, Tensor):
+                raise ValueError(f"Thing passed to transform API must be Tensor, got {type(t)}")
+    return single, tuple(n % len(args) for n in numbers)
+
+
+def _chosen(args: tuple, argnums: int | tuple) -> tuple[bool, tuple, list]:
+    single, numbers = _numbers(args, argnums)
     given = list(args)
     for n in numbers:
         given[n] = _fresh(args[n])
@@ -35,6 +50,10 @@ def grad_and_value(func: Callable, argnums: int | tuple = 0, has_aux: bool = Fal
         single, numbers, given = _chosen(args, argnums)
         with enable_grad():
             result = func(*given, **kwargs)
+        if has_aux and not (isinstance(result, tuple) and len(result) == 2):
+            raise RuntimeError(
+                "grad_and_value(f)(*args): output of function f should be a tuple: (output, aux) if has_aux is True"
+            )
         value, aux = result if has_aux else (result, None)
         if not isinstance(value, Tensor) or value.numel() != 1:
             wanted = (
@@ -158,8 +177,7 @@ def jacrev(func: Callable, argnums: int | tuple = 0, has_aux: bool = False, **_:
     """
 
     def wrapped(*args, **kwargs):
-        single = isinstance(argnums, int)
-        numbers = (argnums,) if single else argnums
+        single, numbers = _numbers(args, argnums)
         leaves, rebuild = flatten(tuple(args[n] for n in numbers))
         aux = restore = None
 
@@ -172,6 +190,11 @@ def jacrev(func: Callable, argnums: int | tuple = 0, has_aux: bool = False, **_:
             if has_aux:
                 result, aux = result
             outs, restore = flatten(result)
+            if not outs:
+                raise RuntimeError(
+                    "vjp(f, *primals): expected f(*primals) to return only tensors, got unsupported type "
+                    f"{type(result)}"
+                )
             return tuple(outs)
 
         watched = mode.grad and any(t.requires_grad for t in leaves)
@@ -190,7 +213,7 @@ def hessian(func: Callable, argnums: int | tuple = 0) -> Callable:
     """A function that gives the second derivatives of the scalar function `func`."""
 
     def wrapped(*args, **kwargs):
-        numbers = (argnums,) if isinstance(argnums, int) else argnums
+        _, numbers = _numbers(args, argnums)
 
         def chosen(*xs):
             given = list(args)
@@ -217,13 +240,18 @@ def functional_call(
     """module(*args, **kwargs) with parameters and buffers taken from a dict (or several)."""
     from ..nn.utils.stateless import call
 
-    merged: dict = {}
-    for d in (
-        parameter_and_buffer_dicts
-        if isinstance(parameter_and_buffer_dicts, (tuple, list))
-        else [parameter_and_buffer_dicts]
-    ):
-        merged.update(d)
+    if isinstance(parameter_and_buffer_dicts, dict):
+        merged = parameter_and_buffer_dicts
+    elif isinstance(parameter_and_buffer_dicts, (tuple, list)):
+        names = [name for d in parameter_and_buffer_dicts for name in d]
+        if repeated := [name for name, count in Counter(names).items() if count > 1]:
+            raise ValueError(f"{repeated} appeared in multiple dictionaries; behavior of functional call is ambiguous")
+        merged = {name: t for d in parameter_and_buffer_dicts for name, t in d.items()}
+    else:
+        raise ValueError(
+            "Expected parameter_and_buffer_dicts to be a dict, or a list/tuple of dicts, but got "
+            f"{type(parameter_and_buffer_dicts)}"
+        )
     return call(module, merged, args, kwargs, tie_weights=tie_weights, strict=strict)
 
 
@@ -233,6 +261,10 @@ def stack_module_state(models: Any) -> tuple[dict, dict]:
 
     if not models:
         raise RuntimeError("stack_module_state: Expected at least one model, got 0.")
+    if any(m.training is not models[0].training for m in models):
+        raise RuntimeError("stack_module_state: Expected all models to have the same training/eval mode.")
+    if any(type(m) is not type(models[0]) for m in models):
+        raise RuntimeError("stack_module_state: Expected all models to be of the same class.")
     parameters = {
         n: stack([dict(m.named_parameters())[n] for m in models]).detach().requires_grad_()
         for n, _ in models[0].named_parameters()

@@ -1,5 +1,7 @@
 """Parameter and Buffer: tensors that a Module registers when they are assigned to it."""
 
+from types import FunctionType
+
 from ..autograd.variable import Tensor, wrap
 from ..dispatch import disabled_torch_function, takes_over
 from ..ops.creation import empty
@@ -130,6 +132,12 @@ class _Uninitialized:
         self.__class__ = self._becomes
         self.data = made
 
+    def share_memory_(self):
+        raise RuntimeError(
+            "Can't share memory on an uninitialized parameter or buffer. Call `forward` to initialize the parameters "
+            "before calling `module.share_memory()`."
+        )
+
     @property
     def shape(self):
         raise RuntimeError(
@@ -148,6 +156,31 @@ class _Uninitialized:
 
     def __repr__(self):
         return f"<{type(self).__name__}>"
+
+
+# What can be asked of a tensor without a shape; all other methods need one.
+_SHAPELESS = """
+materialize share_memory_ copy_ data_ptr detach clone requires_grad_ register_hook register_post_accumulate_grad_hook
+retain_grad is_complex is_floating_point is_shared get_device to cpu cuda type half bfloat16 float double char short int
+long bool as_subclass
+""".split()
+
+
+def _needs_shape(name: str):
+    def refuse(self, *args, **kwargs):
+        raise ValueError(
+            f"Attempted to use an uninitialized parameter in <method '{name}' of 'torch._C.TensorBase' objects>. This "
+            "error happens when you are using a `LazyModule` or explicitly manipulating "
+            f"`torch.nn.parameter.{type(self).__name__}` objects. When using LazyModules Call `forward` with a dummy "
+            "batch to initialize the parameters before calling torch functions"
+        )
+
+    return refuse
+
+
+for _name, _method in vars(Tensor).items():
+    if _name[0] != "_" and isinstance(_method, FunctionType) and _name not in _SHAPELESS:
+        setattr(_Uninitialized, _name, _needs_shape(_name))
 
 
 class UninitializedParameter(_Uninitialized, Parameter):

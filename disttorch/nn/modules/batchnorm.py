@@ -196,9 +196,7 @@ class _LazyNorm(LazyModuleMixin):
 
     def initialize_parameters(self, input):
         self.num_features = input.shape[1]
-        for t in (self.weight, self.bias, self.running_mean, self.running_var):
-            if t is not None:
-                t.materialize((self.num_features,))
+        self._materialize(dict.fromkeys(("weight", "bias", "running_mean", "running_var"), (self.num_features,)))
 
 
 class LazyBatchNorm1d(_LazyNorm, BatchNorm1d):

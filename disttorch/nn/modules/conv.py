@@ -238,9 +238,7 @@ class _LazyConv(LazyModuleMixin):
         self.in_channels = input.shape[others - 1]
         if self.in_channels % self.groups != 0:
             raise ValueError("in_channels must be divisible by groups")
-        self.weight.materialize(self._weight_shape())
-        if self.bias is not None:
-            self.bias.materialize((self.out_channels,))
+        self._materialize({"weight": self._weight_shape(), "bias": (self.out_channels,)})
 
 
 class LazyConv1d(_LazyConv, Conv1d):

@@ -4,6 +4,7 @@ from ... import devices, dtypes
 from ...autograd.mode import no_grad
 from ...autograd.variable import Tensor
 from ...ops import empty_like
+from ..parameter import is_lazy
 
 
 def parse_to(*args, **kwargs) -> tuple:
@@ -43,7 +44,9 @@ class Conversions:
                 if param.grad is not None:
                     param.grad.data = fn(param.grad)
         for key, buffer in self._buffers.items():
-            if buffer is not None:
+            if is_lazy(buffer):
+                buffer.data = fn(buffer)
+            elif buffer is not None:
                 self._buffers[key] = fn(buffer)
         return self
 

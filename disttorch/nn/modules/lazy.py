@@ -21,13 +21,18 @@ class LazyModuleMixin:
         """Give the parameters the shapes that this input needs."""
         raise NotImplementedError(f"initialize_parameters is not implemented for {type(self).__name__}")
 
-    def reset_parameters(self):
-        if not self.has_uninitialized_params() and (next(iter(self.parameters()), None) is None or self._sized()):
+    def _materialize(self, shapes: dict) -> None:
+        """Give shapes, by name, to the parameters and buffers that wait for one, and fill them; a state_dict may have
+        filled them already.
+        """
+        if self.has_uninitialized_params():
+            for name, shape in shapes.items():
+                if is_lazy(getattr(self, name)):
+                    getattr(self, name).materialize(shape)
             super().reset_parameters()
 
-    def _sized(self) -> bool:
-        """Whether the parameters have elements: at construction they stand in with none."""
-        return all(p.numel() for p in self.parameters(recurse=False))
+    def reset_parameters(self):
+        """At construction there is nothing to fill yet."""
 
     def _materialize_from(self, state_dict, prefix, *_):
         """A state_dict that has the shapes gives them to the parameters that wait for one."""
@@ -58,7 +63,6 @@ def _initialize(module, args, kwargs):
             f"module {module._get_name()} has not been fully initialized: initialize_parameters left a parameter "
             "without shape"
         )
-    module.reset_parameters()
     module._initialize_hook.remove()
     module._load_hook.remove()
     del module._initialize_hook, module._load_hook

@@ -69,9 +69,7 @@ class LazyLinear(LazyModuleMixin, Linear):
 
     def initialize_parameters(self, input):
         self.in_features = input.shape[-1]
-        self.weight.materialize((self.out_features, self.in_features))
-        if self.bias is not None:
-            self.bias.materialize((self.out_features,))
+        self._materialize({"weight": (self.out_features, self.in_features), "bias": (self.out_features,)})
 
 
 class Bilinear(Module):

@@ -67,7 +67,7 @@ def _check_names(module, own: dict, tensors: dict):
     errors = []
     for kind, names in (
         ("Unexpected", [n for n in tensors if n not in own]),
-        ("Missing", [n for n in own if n not in tensors]),
+        ("Missing", sorted(n for n in own if n not in tensors)),
     ):
         if names:
             errors.append(f"{kind} key(s): {', '.join(map(repr, names))}.")
