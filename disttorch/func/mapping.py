@@ -65,8 +65,8 @@ def vmap(
     def wrapped(*args: Any, **kwargs: Any) -> Any:
         if not args:
             raise ValueError(
-                f"vmap({name})(<inputs>): got no inputs. Maybe you forgot to add inputs, or you are trying to vmap over "
-                "a function with no inputs. The latter is unsupported."
+                f"vmap({name})(<inputs>): got no inputs. Maybe you forgot to add inputs, or you are trying to vmap "
+                "over a function with no inputs. The latter is unsupported."
             )
         shown = f"vmap({name}, in_dims={in_dims}, ...)(<inputs>)"
         _check_mapped(in_dims, args, shown)
