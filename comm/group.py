@@ -20,6 +20,7 @@ from weakref import WeakSet
 import numpy as np
 
 from . import clock, observing
+from .arguments import flat_views, readable, writable
 from .attendance import Attendance
 from .call import Call, caller, fingerprint
 from .errors import CommError, Deadlock, GroupClosed, PeerLost, last_words
@@ -119,7 +120,7 @@ class Group(Objects):
         op: sum, avg, product (prod), min, max, band, bor or bxor. float16 and bfloat16 accumulate in float32. The
         result has the same bits on all ranks and in every run.
         """
-        flat = _writable(array, "array")
+        flat = writable(array, "array")
         op = check_op(op, array.dtype)
         call = self._call("all_reduce", array, op)
         return self._start(
@@ -128,7 +129,7 @@ class Group(Objects):
 
     def broadcast(self, array: np.ndarray, src: int, *, async_op: bool = False) -> Work | None:
         """Fill every rank's `array` with that of rank `src`."""
-        flat, src = _writable(array, "array"), self._check_rank(src, "src")
+        flat, src = writable(array, "array"), self._check_rank(src, "src")
         call = self._call("broadcast", array, root=src)
         return self._start(
             call, lambda limit, patient: self._engine.broadcast(call, limit, patient, flat, src), async_op
@@ -136,7 +137,7 @@ class Group(Objects):
 
     def reduce(self, array: np.ndarray, dst: int, op: str = "sum", *, async_op: bool = False) -> Work | None:
         """Like all_reduce, but only rank `dst` gets the result; the other arrays stay as they are."""
-        flat, dst = _writable(array, "array"), self._check_rank(dst, "dst")
+        flat, dst = writable(array, "array"), self._check_rank(dst, "dst")
         op = check_op(op, array.dtype)
         call = self._call("reduce", array, op, dst)
         return self._start(
@@ -145,7 +146,7 @@ class Group(Objects):
 
     def all_gather(self, outputs: Sequence[np.ndarray], array: np.ndarray, *, async_op: bool = False) -> Work | None:
         """Fill outputs[r] with rank r's `array`, on all ranks."""
-        flat, outs = _readable(array, "array"), self._check_list(outputs, array, "outputs")
+        flat, outs = readable(array, "array"), self._check_list(outputs, array, "outputs")
         call = self._call("all_gather", array)
         return self._start(
             call, lambda limit, patient: self._engine.all_gather(call, limit, patient, outs, flat), async_op
@@ -155,7 +156,7 @@ class Group(Objects):
         self, array: np.ndarray, outputs: Sequence[np.ndarray] | None, dst: int, *, async_op: bool = False
     ) -> Work | None:
         """Fill outputs[r] with rank r's `array` on rank `dst`; elsewhere `outputs` is None."""
-        flat, dst = _readable(array, "array"), self._check_rank(dst, "dst")
+        flat, dst = readable(array, "array"), self._check_rank(dst, "dst")
         outs = self._check_rooted(outputs, array, "outputs", dst)
         call = self._call("gather", array, root=dst)
         return self._start(
@@ -166,8 +167,8 @@ class Group(Objects):
         self, output: np.ndarray, inputs: Sequence[np.ndarray] | None, src: int, *, async_op: bool = False
     ) -> Work | None:
         """Fill rank r's `output` with inputs[r] of rank `src`; elsewhere `inputs` is None."""
-        flat, src = _writable(output, "output"), self._check_rank(src, "src")
-        parts = self._check_rooted(inputs, output, "inputs", src, _readable)
+        flat, src = writable(output, "output"), self._check_rank(src, "src")
+        parts = self._check_rooted(inputs, output, "inputs", src, readable)
         call = self._call("scatter", output, root=src)
         return self._start(
             call, lambda limit, patient: self._engine.scatter(call, limit, patient, flat, parts, src), async_op
@@ -177,7 +178,7 @@ class Group(Objects):
         self, output: np.ndarray, inputs: Sequence[np.ndarray], op: str = "sum", *, async_op: bool = False
     ) -> Work | None:
         """Fill rank r's `output` with the reduction over all ranks of their inputs[r]."""
-        flat, parts = _writable(output, "output"), self._check_list(inputs, output, "inputs", _readable)
+        flat, parts = writable(output, "output"), self._check_list(inputs, output, "inputs", readable)
         op = check_op(op, output.dtype)
         call = self._call("reduce_scatter", output, op)
         return self._start(
@@ -189,8 +190,8 @@ class Group(Objects):
     ) -> Work | None:
         """Fill outputs[r] with rank r's inputs[this rank]. Sizes may differ between pairs of ranks."""
         dtype = self._check_count(outputs, "outputs")[0].dtype
-        outs = _flat(outputs, dtype, "outputs", _writable)
-        parts = _flat(self._check_count(inputs, "inputs"), dtype, "inputs", _readable)
+        outs = flat_views(outputs, dtype, "outputs", writable)
+        parts = flat_views(self._check_count(inputs, "inputs"), dtype, "inputs", readable)
         call = Call("all_to_all", fingerprint("all_to_all", dtype, (), "", -1), caller())
         return self._start(
             call, lambda limit, patient: self._engine.all_to_all(call, limit, patient, outs, parts), async_op
@@ -204,7 +205,7 @@ class Group(Objects):
 
     def isend(self, array: np.ndarray, dst: int, tag: int = 0) -> Work:
         """Start a send; leave `array` alone until `work.wait()`."""
-        flat, dst = _readable(array, "array"), self._check_rank(dst, "dst", other=True)
+        flat, dst = readable(array, "array"), self._check_rank(dst, "dst", other=True)
         call = self._point_call("send", array)
         return self._p2p.send(call, flat.view(np.uint8), dst, int(tag), self.timeout)
 
@@ -217,7 +218,7 @@ class Group(Objects):
 
     def irecv(self, array: np.ndarray, src: int | None = None, tag: int = 0) -> Work:
         """Post a receive; receives of one sender and tag are filled in the order of their posting."""
-        flat = _writable(array, "array")
+        flat = writable(array, "array")
         src = None if src is None else self._check_rank(src, "src", other=True)
         call = self._point_call("recv", array)
         return self._p2p.receive(call, flat.view(np.uint8), src, int(tag), self.timeout)
@@ -437,11 +438,11 @@ class Group(Objects):
         return arrays
 
     def _check_list(self, arrays, like: np.ndarray, name: str, check: Callable | None = None) -> list[np.ndarray]:
-        check = check or _writable
+        check = check or writable
         for index, part in enumerate(self._check_count(arrays, name)):
             if isinstance(part, np.ndarray) and part.shape != like.shape:
                 raise ValueError(f"{name}[{index}] must have shape {like.shape}, got {part.shape}")
-        return _flat(arrays, like.dtype, name, check)
+        return flat_views(arrays, like.dtype, name, check)
 
     def _check_rooted(self, arrays, like: np.ndarray, name: str, root: int, check: Callable | None = None) -> list:
         if self.rank == root:
@@ -465,30 +466,3 @@ def report() -> list[dict[str, Any]]:
         for group in list(_groups)
         if not group._closed
     ]
-
-
-def _readable(array: np.ndarray, name: str, index: int | None = None) -> np.ndarray:
-    """The array, which is called name or name[index], as a flat view."""
-    if isinstance(array, np.ndarray) and array.flags.c_contiguous and not array.dtype.hasobject:
-        return array if array.ndim == 1 else array.reshape(-1)
-    name = name if index is None else f"{name}[{index}]"
-    if not isinstance(array, np.ndarray):
-        raise TypeError(f"{name} must be a NumPy array, got {type(array).__name__}")
-    if array.dtype.hasobject:
-        raise TypeError(f"{name} must hold numbers, got dtype {array.dtype}")
-    raise ValueError(f"{name} must be C-contiguous: pass numpy.ascontiguousarray({name})")
-
-
-def _writable(array: np.ndarray, name: str, index: int | None = None) -> np.ndarray:
-    flat = _readable(array, name, index)
-    if not flat.flags.writeable:
-        raise ValueError(f"{name if index is None else f'{name}[{index}]'} must be writable")
-    return flat
-
-
-def _flat(arrays: Sequence[np.ndarray], dtype: np.dtype, name: str, check: Callable) -> list[np.ndarray]:
-    """All of a list of arrays as flat views, which `check` makes."""
-    for index, array in enumerate(arrays):
-        if isinstance(array, np.ndarray) and array.dtype != dtype:
-            raise TypeError(f"{name}[{index}] must have dtype {dtype}, got {array.dtype}")
-    return [check(array, name, index) for index, array in enumerate(arrays)]
