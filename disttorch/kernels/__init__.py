@@ -22,6 +22,9 @@ Pooling; x (N, C, *S); `saved` is opaque
     avg_pool_backward(g, x_shape, kernel, stride, padding, ceil_mode, count_include_pad, divisor_override) -> gx
     adaptive_avg_pool_forward(x, output_size) -> y;        adaptive_avg_pool_backward(g, x_shape) -> gx
     adaptive_max_pool_forward(x, output_size) -> (y, indices);  adaptive_max_pool_backward(g, indices, x_shape) -> gx
+Resizing of pictures x (N, C, H, W), linear or to the nearest element, by whole factors or, if linear, powers of two;
+what lies channels last stays so; None where the backend has nothing better than the formula
+    resample_forward(x, size, linear) -> y (N, C, *size);  resample_backward(g, x_shape, linear) -> gx
 Matrix products; x (*, in), w (out, in)
     matmul(a, b) -> numpy.matmul's result; transposed views cost no copy
     linear_forward(x, w, b=None, activation=None) -> y         activation: None, "relu" or "gelu"

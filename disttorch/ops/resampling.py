@@ -15,6 +15,7 @@ from ..kernels.blas import is_finite
 from ..kernels.hushing import hushed
 from .arguments import need_tensor
 from .byte_resampling import resampled_bytes
+from .matmul import kernels_of
 
 LARGE, DENSE = 1 << 14, 64  # elements from which, and an axis's for each tap up to which, a product is quickest
 KEYS_CUBIC = -0.75  # the slope of bicubic interpolation's kernel; -0.5 with antialiasing (Keys, 1981)
@@ -161,12 +162,44 @@ _MODES = {
     "nearest": (1, 2, 3), "nearest-exact": (1, 2, 3), "area": (1, 2, 3), "linear": (1,), "bilinear": (2,),
     "trilinear": (3,), "bicubic": (2,), "lanczos": (2,),
 }  # fmt: skip
+
+
+def _planes_op(mode):
+    """Both axes of pictures at once, where they are resized by factors with which oneDNN's positions are PyTorch's."""
+    linear, node = mode == "bilinear", f"Upsample{''.join(w.capitalize() for w in mode.split('-'))}2DBackward"
+
+    def forward(x, tables):
+        y = kernels_of(x).resample_forward(x, [len(t.index) for t in tables], linear)
+        return _resampled(_resampled(x, 3, tables[1]), 2, tables[0]) if y is None else y
+
+    def backward(g, tables):
+        gx = kernels_of(g).resample_backward(g, (*g.shape[:2], *[t.size for t in tables]), linear)
+        rows, columns = (t.transposed() for t in tables)
+        return _resampled(_resampled(g, 2, rows), 3, columns) if gx is None else gx
+
+    op = Op(f"{node}0", forward, params=("x", "tables"), x=lambda g, tables: back(g, tables))
+    back = Op(f"{node}Backward0", backward, params=("g", "tables"), g=lambda g, tables: op(g, tables))
+    return op
+
+
+_PLANES = {mode: _planes_op(mode) for mode in ("nearest", "nearest-exact", "bilinear")}
 _OPS = {
     (mode, n): _resample_op(f"Upsample{''.join(w.capitalize() for w in mode.split('-'))}{n}DBackward0")
     for mode, ranks in _MODES.items()
     for n in ranks
     if mode != "area"
 }
+
+
+def _are_plain(sizes, lengths, scales, linear):
+    """Whether all axes grow by whole numbers or, if linear, by powers of two or their inverses."""
+    for size, length, scale in zip(sizes, lengths, scales, strict=True):
+        ratio = length / size
+        if size == length or (scale is not None and scale != ratio):
+            return False
+        if math.frexp(ratio)[0] != 0.5 if linear else length % size:
+            return False
+    return True
 
 
 def _wanted(x, size, scale_factor, n):
@@ -271,6 +304,12 @@ def _resize(input, sizes, scales, mode, align, antialias):
     widened = byte and not whole and not mode.startswith("nearest")
     narrow = x.dtype.itemsize == 2 and not mode.startswith("nearest")
     out = input.to(dtypes.float32) if widened or narrow else input
+    linear = mode == "bilinear"
+    plain = mode in _PLANES and n == 2 and not align and not antialias and input.dtype is dtypes.float32
+    if plain and _are_plain(x.shape[2:], sizes, scales, linear):
+        axes = zip(x.shape[2:], sizes, scales, strict=True)
+        tables = [_linear(*a, False, True) if linear else _nearest(*a, mode == "nearest-exact", True) for a in axes]
+        return _PLANES[mode](input, tables)
     # The last axis first: the order in which PyTorch's rounding goes.
     for k in reversed(range(n)):
         axis, size, length = k + 2, x.shape[k + 2], sizes[k]

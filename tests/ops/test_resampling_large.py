@@ -6,10 +6,12 @@ import disttorch as torch
 from disttorch.nn import functional as F
 
 
-@pytest.mark.parametrize("mode", ["bilinear", "bicubic", "nearest"])
-@pytest.mark.parametrize("size", [(64, 30), (17, 55)])
-def test_large_pictures(mode, size):
-    x = torch.linspace(-3, 5, 24 * 32 * 40).sin().reshape(2, 12, 32, 40).requires_grad_()
+@pytest.mark.parametrize("mode", ["bilinear", "bicubic", "nearest", "nearest-exact"])
+@pytest.mark.parametrize("size", [(64, 30), (17, 55), (64, 80), (16, 20), (96, 160)])
+@pytest.mark.parametrize("last", [False, True])
+def test_large_pictures(mode, size, last):
+    x = torch.linspace(-3, 5, 24 * 32 * 40).sin().reshape(2, 12, 32, 40)
+    x = (x.to(memory_format=torch.channels_last) if last else x).requires_grad_()
     exact = x.detach().double().requires_grad_()  # by taps
     y, wanted = F.interpolate(x, size, mode=mode), F.interpolate(exact, size, mode=mode)
     assert torch.allclose(y.double(), wanted, atol=1e-5)
@@ -18,6 +20,26 @@ def test_large_pictures(mode, size):
         torch.autograd.grad(wanted, exact, wanted.detach())[0],
         atol=1e-4,
     )
+
+
+@pytest.mark.parametrize("mode", ["bilinear", "nearest"])
+def test_gradients_of_gradients(mode):
+    x = torch.linspace(-3, 5, 12 * 30 * 30).sin().reshape(1, 12, 30, 30).requires_grad_()
+    y = F.interpolate(x, scale_factor=2, mode=mode)
+    g = y.detach().cos().requires_grad_()
+    (gx,) = torch.autograd.grad(y, x, g, create_graph=True)
+    (gg,) = torch.autograd.grad(gx, g, x.detach())
+    assert torch.allclose(gg, y.detach(), atol=1e-6)
+
+
+@pytest.mark.parametrize("mode", ["bilinear", "nearest"])
+def test_results_larger_than_the_caches(mode):
+    """Such a result oneDNN writes past the caches, which takes whole cache lines."""
+    x = torch.ones(1, 16, 600, 600).to(memory_format=torch.channels_last).requires_grad_()
+    y = F.interpolate(x, scale_factor=2, mode=mode)
+    (gx,) = torch.autograd.grad(y, x, y.detach())
+    assert (y == 1).all()
+    assert torch.allclose(gx, 4 * torch.ones(()))
 
 
 def test_what_is_not_finite_stays_where_it_is(recwarn):

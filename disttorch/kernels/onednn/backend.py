@@ -15,6 +15,7 @@ from disttorch.kernels.onednn.normalization import Normalization
 from disttorch.kernels.onednn.plan import Engine
 from disttorch.kernels.onednn.pooling import Pooling
 from disttorch.kernels.onednn.recurrent import Recurrent
+from disttorch.kernels.onednn.resampling import Resampling
 from disttorch.kernels.onednn.updating import Updating
 from disttorch.kernels.portable import Portable
 
@@ -30,6 +31,7 @@ class OneDNN(
     Activation,
     Recurrent,
     GRU,
+    Resampling,
     Updating,
     Portable,
 ):

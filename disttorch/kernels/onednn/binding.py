@@ -21,6 +21,7 @@ GELU_TANH, SWISH, CLIP, GELU_ERF, MISH, HARDSWISH = 0x2B, 0x2C, 0x2F, 0x31, 0x33
 RELU_FROM_DST, TANH_FROM_DST, LOGISTIC_FROM_DST = 0x100, 0x101, 0x104
 POOL_MAX, POOL_AVG_INCLUDE, POOL_AVG_EXCLUDE = 0x1FF, 0x2FF, 0x3FF
 ADD, MUL, MAX, SUB, GREATER = 0x1FFF0, 0x1FFF1, 0x1FFF2, 0x1FFF5, 0x1FFF7
+RESAMPLING_NEAREST, RESAMPLING_LINEAR = 0x2FFF0, 0x2FFF1
 SOFTMAX, LOG_SOFTMAX = 0x30000, 0x30001
 # dnnl_normalization_flags_t
 GLOBAL_STATS, SCALE_FLAG, SHIFT_FLAG = 1, 2, 4
@@ -76,6 +77,8 @@ _SIGNATURES = {
     "dnnl_eltwise_forward_primitive_desc_create": (_OUT, _P, c_int, c_int, _P, _P, c_float, c_float, _P),
     "dnnl_eltwise_backward_primitive_desc_create": (_OUT, _P, c_int, *[_P] * 3, c_float, c_float, _P, _P),
     "dnnl_binary_primitive_desc_create": (_OUT, _P, c_int, *[_P] * 4),
+    "dnnl_resampling_forward_primitive_desc_create": (_OUT, _P, c_int, c_int, *[_P] * 4),
+    "dnnl_resampling_backward_primitive_desc_create": (_OUT, _P, c_int, *[_P] * 5),
     "dnnl_inner_product_forward_primitive_desc_create": (_OUT, _P, c_int, *[_P] * 5),
     "dnnl_matmul_primitive_desc_create": (_OUT, _P, *[_P] * 5),
     "dnnl_reorder_primitive_desc_create": (_OUT, *[_P] * 5),

@@ -9,12 +9,24 @@ from disttorch.kernels.portable.loss import Loss
 from disttorch.kernels.portable.normalization import Normalization
 from disttorch.kernels.portable.pooling import Pooling
 from disttorch.kernels.portable.recurrent import Recurrent
+from disttorch.kernels.portable.resampling import Resampling
 from disttorch.kernels.portable.scatter import Scatter
 from disttorch.kernels.portable.updating import Updating
 
 
 class Portable(
-    Convolution, Pooling, Linear, Attention, Encoder, Normalization, Activation, Loss, Recurrent, Scatter, Updating
+    Convolution,
+    Pooling,
+    Linear,
+    Attention,
+    Encoder,
+    Normalization,
+    Activation,
+    Loss,
+    Recurrent,
+    Resampling,
+    Scatter,
+    Updating,
 ):
     """Every kernel over the array namespace `xp`.
 
