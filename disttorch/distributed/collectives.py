@@ -18,13 +18,15 @@ from typing import Any
 import numpy as np
 
 from ..autograd.variable import Tensor, counter
-from ..comm.clock import RLock, spawn
+from ..comm.clock import Deadline, RLock, sleep, spawn
 from ..comm.errors import DeadlineExceeded, RanksMissing
 from ..devices import CPU, scope, to_device
 from ..futures import Future
 from .arguments import check_dtypes, check_list, check_tensor, integer, outside, root_of
 from .process_group import ProcessGroup, resolve, seconds
 from .reduce_ops import ReduceOp, plain
+
+LOOK = 0.001  # seconds between two looks at a future that is waited for with a limit
 
 
 class Work:
@@ -91,6 +93,11 @@ class _Awaited:
         self._future = future
 
     def wait(self, timeout: float | None = None) -> None:
+        if timeout is not None:
+            limit = Deadline(timeout, "a work's future")
+            while not self._future.done():
+                limit.check()
+                sleep(LOOK)
         self._future.wait()
 
     def is_completed(self) -> bool:

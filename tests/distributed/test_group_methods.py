@@ -2,6 +2,7 @@
 
 import threading
 import time
+from datetime import timedelta
 
 import pytest
 
@@ -292,8 +293,10 @@ def test_a_work_of_a_future():
     future = torch.futures.Future()
     work = dist._create_work_from_future(future)
     assert not work.is_completed()
+    with pytest.raises(dist.DistError, match=r"a work's future did not finish within 0.01 s"):
+        work.wait(timedelta(seconds=0.01))
     future.set_result([torch.ones(1)])
-    assert work.wait()
+    assert work.wait(timedelta(seconds=10))
     assert work.is_success()
     assert work.get_future() is future
     failed = torch.futures.Future()
