@@ -40,39 +40,40 @@ def _index(mode, size, before, after):
     return np.where(at < size, at, period - at)
 
 
-def _around(x, axis, before, sources):
-    """The input in the middle of an axis, and around it those of its elements that `sources` names for each place."""
-    size = x.shape[axis]
-    y = np.empty_like(x, shape=(*x.shape[:axis], len(sources), *x.shape[axis + 1 :]), order="C")
-    y[_at(axis, slice(before, before + size))] = x
-    for k in (*range(before), *range(before + size, len(sources))):
-        y[_at(axis, k)] = x[_at(axis, sources[k])]
+def _around(x, edges):
+    """The input in the middle, and around it elements of its own. edges: (axis, elements before, for each place of the
+    padded axis the one whose elements stand there) for each axis that is padded.
+    """
+    shape, middle = list(x.shape), [slice(None)] * x.ndim
+    for axis, before, sources in edges:
+        shape[axis], middle[axis] = len(sources), slice(before, before + x.shape[axis])
+    y = np.empty_like(x, shape=shape, order="C")
+    y[tuple(middle)] = x
+    for axis, _, sources in edges:  # the last one fills the corners, too
+        for place, source in _copied(sources):
+            y[_at(axis, place)] = y[_at(axis, source)]
     return y
 
 
-def _folded(g, axis, before, sources, size):
-    z = g[_at(axis, slice(before, before + size))].copy()
-    for k in (*range(before), *range(before + size, len(sources))):
-        z[_at(axis, sources[k])] += g[_at(axis, k)]
-    return z
+def _folded(g, edges, shape):
+    z, middle = g.copy(), [slice(None)] * g.ndim
+    for axis, before, sources in reversed(edges):
+        middle[axis] = slice(before, before + shape[axis])
+        for place, source in _copied(sources):
+            z[_at(axis, source)] += z[_at(axis, place)]
+    return z[tuple(middle)].copy()
+
+
+def _copied(sources):
+    return [(place, source) for place, source in enumerate(sources) if place != source]
 
 
 def _at(axis, place):
     return (slice(None),) * axis + (place,)
 
 
-_edged = Op(
-    "PadBackward0",
-    _around,
-    params=("x", "axis", "before", "sources"),
-    x=lambda g, x_shape, axis, before, sources: _fold(g, axis, before, sources, x_shape[axis]),
-)
-_fold = Op(
-    "PadBackwardBackward0",
-    _folded,
-    params=("g", "axis", "before", "sources", "size"),
-    g=lambda g, axis, before, sources: _edged(g, axis, before, sources),
-)
+_edged = Op("PadBackward0", _around, params=("x", "edges"), x=lambda g, x_shape, edges: _fold(g, edges, x_shape))
+_fold = Op("PadBackwardBackward0", _folded, params=("g", "edges", "shape"), g=lambda g, edges: _edged(g, edges))
 
 
 def _check_sizes(mode, x, widths, count):
@@ -140,12 +141,13 @@ def pad(input, pad, mode="constant", value=None):
             "  - 4D or 5D input: padding size = 6 (pads last 3 dimensions)"
         )
     _check_sizes(mode, x, widths, count)
+    edges = []
     for k, (a, b) in enumerate(widths):
         if a < 0 or b < 0:
             input = input.index_select(k, wrap(_index(mode, x.shape[k], a, b), input.device))
         elif a or b:
-            input = _edged(input, k, a, tuple(_index(mode, x.shape[k], a, b).tolist()))
-    return input
+            edges.append((k, a, tuple((_index(mode, x.shape[k], a, b) + a).tolist())))
+    return _edged(input, tuple(edges)) if edges else input
 
 
 __all__: list[str] = []
