@@ -14,6 +14,8 @@ from typing import Any
 
 from .errors import UsageError
 
+NONE = -1  # the label of no event
+
 
 @dataclass
 class RankTrace:
@@ -22,22 +24,37 @@ class RankTrace:
     rank: int
     host: str
     pid: int
-    record: struct.Struct
-    chunk: int  # records of one thread that follow one another
+    chunk: int  # bytes
     events: Path
     labels: dict[int, dict[str, Any]] = field(default_factory=dict)
     threads: dict[int, str] = field(default_factory=dict)
-    chunks_of: list[int] = field(default_factory=list)  # threads
+    chunks: list[Mapping[str, Any]] = field(default_factory=list)  # of each: its thread, lane and format of records
     full: bool = False  # later events found no room
     shift: int = 0
 
     def __iter__(self) -> Iterator[tuple[int, int, int, int]]:
         """(start, end, label, thread) of every event, in nanoseconds; end is 0 where it was cut short."""
+        for start, end, label, thread in self._recorded():
+            yield start + self.shift, end and end + self.shift, label, thread
+
+    def _recorded(self) -> Iterator[tuple[int, int, int, int]]:
+        going: dict[int, tuple[int, int, int]] = {}  # lane -> start, label and thread of an event that the next ends
         with open(self.events, "rb") as file:
-            for thread in self.chunks_of:
-                for start, end, label in self.record.iter_unpack(file.read(self.chunk * self.record.size)):
-                    if start:
-                        yield start + self.shift, end and end + self.shift, label, thread
+            for chunk in self.chunks:
+                thread, lane = chunk["chunk_of"], chunk["lane"]
+                for start, *end, label in struct.iter_unpack(chunk["record"], file.read(self.chunk)):
+                    if not start:
+                        break
+                    if end:
+                        yield start, end[0], label, thread
+                        continue
+                    if lane in going:
+                        began, before, _ = going.pop(lane)
+                        yield began, start, before, thread
+                    if label != NONE:
+                        going[lane] = start, label, thread
+        for start, label, thread in going.values():
+            yield start, 0, label, thread
 
 
 def read_traces(folder: Path, shift: int = 0) -> list[RankTrace]:
@@ -52,16 +69,14 @@ def read_traces(folder: Path, shift: int = 0) -> list[RankTrace]:
 
 def _understood(lines: Sequence[Mapping[str, Any]], events: Path, shift: int) -> RankTrace:
     first = lines[0]
-    trace = RankTrace(
-        first["rank"], first["host"], first["pid"], struct.Struct(first["record"]), first["chunk"], events, shift=shift
-    )  # fmt: skip
+    trace = RankTrace(first["rank"], first["host"], first["pid"], first["chunk"], events, shift=shift)
     for line in lines[1:]:
         if "label" in line:
             trace.labels[line["label"]] = {key: line[key] for key in ("name", "cat", "args")}
         elif "thread" in line:
             trace.threads[line["thread"]] = line["name"]
         elif "chunk_of" in line:
-            trace.chunks_of.append(line["chunk_of"])
+            trace.chunks.append(line)
         else:
             trace.full = True
     return trace

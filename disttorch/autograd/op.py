@@ -267,7 +267,7 @@ class _Plan:
 
 
 class OpNode(Node):
-    __slots__ = ("edges", "metas", "plan", "saved")
+    __slots__ = ("edges", "metas", "note", "plan", "saved")  # note: unset while nobody notes anything
     op: Op
     plan: _Plan
     absorbed = False  # whether this sweep goes past the node below, of that operation

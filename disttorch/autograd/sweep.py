@@ -7,7 +7,7 @@ as their last gradient is there. The order depends on the graph alone, so the sa
 import sys
 import threading
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -23,14 +23,26 @@ class _Running(threading.local):
 
 
 _running = _Running()
-Listener = Callable[[], tuple[Callable[[Node], None], Callable[[], None]]]
-_listener: Listener | None = None
 
 
-def listen(listener: Listener | None) -> None:
-    """From now on call `listener()` as a sweep begins, the first function that it gives with each node that is about to
-    run, and the second when no more will. None: nobody listens any more.
-    """
+class Listener(Protocol):
+    """Hears one sweep."""
+
+    def runs(self, node: Node) -> None:
+        """This node is about to run."""
+
+    def rests(self) -> None:
+        """No more will; what was queued with `queue_callback` is still to come."""
+
+    def ends(self) -> None:
+        """The sweep is over."""
+
+
+_listener: Callable[[], Listener] | None = None
+
+
+def listen(listener: Callable[[], Listener] | None) -> None:
+    """From now on `listener()` is called as a sweep begins, for who hears it. None: nobody listens any more."""
     global _listener
     _listener = listener
 
@@ -48,24 +60,27 @@ def sweep(roots: list, grads: list, *, retain: bool, create: bool, targets: list
     Without `targets` the gradients of leaves are accumulated into `.grad`; with them (edges), their gradients are
     returned (None where the roots do not depend on one) and nothing is accumulated; without, the list is empty.
     """
-    running = _Sweep(roots, retain, create, targets)
+    heard = None if _listener is None else _listener()
     outer, _running.callbacks = _running.callbacks, []
     before, mode.grad = mode.grad, create
     try:
+        running = _Sweep(roots, retain, create, targets)
         for e, g in zip(roots, grads, strict=True):
             if running.useful is None or e[0] in running.useful:
                 running.gather(e, g)
         del grads, g, e
         try:
-            running.work()
+            running.work(None if heard is None else heard.runs)
         finally:
-            if running.tell_end is not None:
-                running.tell_end()
+            if heard is not None:
+                heard.rests()
         for callback in _running.callbacks:
             callback()
     finally:
         mode.grad = before
         _running.callbacks = outer
+        if heard is not None:
+            heard.ends()
     return [] if targets is None else [running.caught.get(e) for e in targets]
 
 
@@ -116,10 +131,6 @@ class _Sweep:
     def __init__(self, roots: list, retain: bool, create: bool, targets: list | None):
         self.retain, self.create, self.anomaly = retain, create, mode.anomaly
         self.counts, seen = _visit(roots)  # node or leaf that gets several gradients -> how many are still to come
-        self.tell: Callable[[Node], None] | None = None
-        self.tell_end: Callable[[], None] | None = None
-        if _listener is not None:
-            self.tell, self.tell_end = _listener()
         self.inbox: dict = {}  # the same -> those received so far, per output
         self.ready: list[tuple[Node, tuple]] = []  # a node and its gradients, the next one last
         self.caught: dict = {}  # with targets: edge -> its gradient
@@ -128,9 +139,9 @@ class _Sweep:
             self.wanted = {e for e in targets if e is not None}
             self.useful = _leading_to(seen, {e[0] for e in self.wanted})
 
-    def work(self) -> None:
-        """Run the nodes and hand their gradients on, until none is left."""
-        ready, counts, useful, retain, tell = self.ready, self.counts, self.useful, self.retain, self.tell
+    def work(self, tell: Callable[[Node], None] | None) -> None:
+        """Run the nodes and hand their gradients on, until none is left. tell: called with each before it runs."""
+        ready, counts, useful, retain = self.ready, self.counts, self.useful, self.retain
         watched = self.anomaly or self.wanted is not None or len(housed) > 0
         got: tuple | None
         while ready:

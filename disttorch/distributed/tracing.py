@@ -6,16 +6,57 @@ from collections.abc import Callable
 from functools import lru_cache, partial
 from typing import Any
 
-from .. import clock
 from ..autograd import sweep
 from ..autograd.mode import watching
 from ..autograd.node import Node
+from ..clock import nanoseconds
 from ..comm import observing
 from ..comm.call import describe
 from ..profiler.recording import listen, unlisten
-from ..profiler.trace_file import END, WORDS, TraceFile, end
+from ..profiler.trace_file import END, NONE, SPAN_WORDS, TURN, TURN_WORDS, Lane, TraceFile, end
 
 _MISSING = object()
+
+
+class _Backward(Lane):
+    """Hears the sweeps of a thread, one after another: nodes of one module in a row are one event."""
+
+    __slots__ = ("_file", "_free", "_last", "_whole")
+    record = TURN
+
+    def begins(self, file: TraceFile) -> "_Backward":
+        """A sweep begins."""
+        self._file, self._free, self._last = file, file.here.free, None
+        self._whole = file.here.lane.begin(file.label("backward", "sweep"))
+        return self
+
+    def runs(self, node: Node) -> None:
+        try:
+            label = node.note
+        except AttributeError:  # made before anybody noted anything
+            label = None
+        if label is None:
+            label = self._file.label(type(node).__name__, "backward")
+        elif label is self._last:
+            return
+        self._last = label
+        at = self.at
+        if at == END:
+            at = self.turn()
+        self.at = at + TURN_WORDS
+        words = self.words
+        words[at + 1] = label
+        words[at] = nanoseconds()
+
+    def rests(self) -> None:
+        at = self.turn() if self.at == END else self.at
+        self.at = at + TURN_WORDS
+        self.words[at + 1] = NONE
+        self.words[at] = nanoseconds()
+
+    def ends(self) -> None:
+        end(self._whole)
+        self._free.append(self)
 
 
 class Tracer:
@@ -25,11 +66,11 @@ class Tracer:
     by module too. Nodes of one module that run one after another are one event, which lasts until another's turn.
     """
 
-    kinds = ("module", "sweep", "optimizer", "dataloader")
+    kinds = ("module", "optimizer", "dataloader")
 
     def __init__(self, file: TraceFile):
         self._file = file
-        self._modules: dict[int, int] = {}  # id -> label of its forward; its backward's is the next
+        self._modules: dict[int, tuple[int, int]] = {}  # id -> labels of its forward and its backward
         self._gone: dict[int, weakref.ref] = {}  # what takes a module out of these when it goes
         self._label_node = self._labelling_nodes()
 
@@ -51,8 +92,7 @@ class Tracer:
         """A named range, or an optimizer's step, begins; the result is for `finish`."""
         return self._file.here.lane.begin(self._file.label(name, kind))
 
-    def finish(self, event: Any) -> None:
-        end(event)
+    finish = staticmethod(end)
 
     def hearing(self, point: Any, function: Callable) -> Callable:
         """A point's `function`, each call of which is recorded; see `profiler.points.Point`."""
@@ -64,7 +104,6 @@ class Tracer:
 
     def _hearing_call(self, point: Any, function: Callable) -> Callable:
         here, label, describe, kind = self._file.here, self._file.label, point.describe, point.kind
-        nanoseconds = clock.nanoseconds
 
         def heard(*args, **named):
             words, at = here.lane.begin(label(describe(*args), kind))
@@ -76,19 +115,19 @@ class Tracer:
         return heard
 
     def _hearing_module(self, call: Callable) -> Callable:
-        here, modules, nanoseconds = self._file.here, self._modules, clock.nanoseconds
+        here, modules = self._file.here, self._modules
 
         def heard(module, first=_MISSING, /, *rest, **named):
             lane = here.lane
             outer = lane.inside
             try:
-                lane.inside = label = modules[id(module)]
+                label, lane.inside = modules[id(module)]
             except KeyError:
-                lane.inside = label = self._name(module, whole=outer is None)
+                label, lane.inside = self._name(module, whole=outer is None)
             at = lane.at
             if at == END:
                 at = lane.turn()
-            lane.at = at + WORDS
+            lane.at = at + SPAN_WORDS
             words = lane.words
             words[at + 2] = label
             words[at] = nanoseconds()
@@ -102,41 +141,16 @@ class Tracer:
 
         return heard
 
-    def _hear_sweep(self) -> tuple[Callable[[Node], None], Callable[[], None]]:
-        """A sweep begins in this thread: what is to be told of its nodes, and of its end."""
-        file, lane, nanoseconds = self._file, self._file.here.lane, clock.nanoseconds
-        words: memoryview | None = None  # where the end of the last event belongs, and
-        end_at = 0
-        last: int | None = None
+    def _hear_sweep(self) -> _Backward:
+        """A sweep begins in this thread: who hears it."""
+        file, free = self._file, self._file.here.free
+        return (free.pop() if free else file.new_lane(_Backward, file.here.thread)).begins(file)
 
-        def told(node: Node) -> None:
-            nonlocal words, end_at, last
-            label = node.note
-            if label is last and label is not None:
-                return
-            last, now = label, nanoseconds()
-            if words is not None:
-                words[end_at] = now
-            at = lane.at
-            if at == END:
-                at = lane.turn()
-            lane.at = at + WORDS
-            words = lane.words
-            words[at + 2] = file.label(type(node).__name__, "backward") if label is None else label + 1
-            words[at] = now
-            end_at = at + 1
-
-        def ended() -> None:
-            if words is not None:
-                words[end_at] = nanoseconds()
-
-        return told, ended
-
-    def _name(self, module: Any, whole: bool) -> int:
-        """The label of a module that is called for the first time; `whole`: of all its parts too, by their paths."""
+    def _name(self, module: Any, whole: bool) -> tuple[int, int]:
+        """The labels of a module that is called for the first time; `whole`: of all its parts too, by their paths."""
         for path, part in module.named_modules() if whole else [("", module)]:
             name, key = f"{path} ({type(part).__name__})" if path else type(part).__name__, id(part)
-            self._modules[key] = self._file.label(name, "forward", "backward")
+            self._modules[key] = self._file.label(name, "forward"), self._file.label(name, "backward")
             self._gone[key] = weakref.ref(part, lambda _, key=key: (self._modules.pop(key), self._gone.pop(key)))
         return self._modules[id(module)]
 

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from types import FunctionType
 from typing import Any
 
-from ..autograd import gradients
 from ..autograd.op import Op, OpNode
 from ..autograd.variable import Tensor
 from ..nn.modules.module import Module
@@ -80,31 +79,32 @@ class StepPoint:
     kind = "optimizer"
 
     def __init__(self) -> None:
-        self.recorders: tuple = ()
-        self._handles: list = []
-        self._open: dict[int, list] = {}  # optimizer -> the events of its step
+        self._handles: dict[int, tuple] = {}  # recorder -> its hooks
 
     def add(self, recorder: Any) -> None:
-        if not self.recorders:
-            self._handles = [
-                register_optimizer_step_pre_hook(self._before),
-                register_optimizer_step_post_hook(self._after),
-            ]
-        self.recorders += (recorder,)
+        before, after = self._hooks(recorder)
+        self._handles[id(recorder)] = (
+            register_optimizer_step_pre_hook(before),
+            register_optimizer_step_post_hook(after),
+        )
 
     def remove(self, recorder: Any) -> None:
-        self.recorders = tuple(r for r in self.recorders if r is not recorder)
-        if not self.recorders:
-            for handle in self._handles:
-                handle.remove()
+        for handle in self._handles.pop(id(recorder)):
+            handle.remove()
 
-    def _before(self, optimizer: Any, args: tuple, _kwargs: dict) -> None:
-        name = _step_name(type(optimizer))
-        self._open[id(optimizer)] = [(r, r.begin(name, args, self.kind)) for r in self.recorders]
+    def _hooks(self, recorder: Any) -> tuple[Callable, Callable]:
+        begin, finish, kind = recorder.begin, recorder.finish, self.kind
+        going: dict[int, Any] = {}  # optimizer -> the event of its step
 
-    def _after(self, optimizer: Any, _args: tuple, _kwargs: dict) -> None:
-        for recorder, event in self._open.pop(id(optimizer), ()):
-            recorder.finish(event)
+        def before(optimizer: Any, args: tuple, _kwargs: dict) -> None:
+            going[id(optimizer)] = begin(_step_name(type(optimizer)), args, kind)
+
+        def after(optimizer: Any, _args: tuple, _kwargs: dict) -> None:
+            event = going.pop(id(optimizer), None)
+            if event is not None:
+                finish(event)
+
+        return before, after
 
 
 def _key(_: Tensor, key: Any, *value: Any) -> str:
@@ -137,7 +137,6 @@ POINTS = (
         "backward",
         lambda node, _: f"autograd::engine::evaluate_function: {type(node).__name__}",
     ),
-    Point("sweep", gradients, "sweep", lambda *_: "backward"),
     Point("module", Module, "__call__", lambda module, *_: type(module).__name__),
     Point(
         "dataloader",

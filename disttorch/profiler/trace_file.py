@@ -1,11 +1,12 @@
 """The events of one rank in a file that survives any end of the process, kill -9 included.
 
 Events lie in a memory-mapped file, so recording one is no system call and nothing is left to be flushed.
-`<path>.events` is a sequence of records, in chunks that belong to a thread each; `<path>.labels` has one JSON object a
-line: first {"rank", "host", "pid", "record", "chunk"}, `record` being the `struct` format of (start, end, label), times
-in nanoseconds of the machine's monotonic clock, end 0 while the event goes on, and `chunk` how many there are in one.
-Then come, as they first appear, {"label", "name", "cat", "args"}, {"thread", "name"}, for each chunk {"chunk_of":
-thread}, and {"full": true} once there is no room for more.
+`<path>.events` is a sequence of records, in chunks that belong to a lane each; `<path>.labels` has one JSON object a
+line: first {"rank", "host", "pid", "chunk"}, the last being a chunk's bytes. Then come, as they first appear, {"label",
+"name", "cat", "args"}, {"thread", "name"}, for each chunk {"chunk_of": thread, "lane", "record"}, and {"full": true}
+once there is no room for more. `record` is a `struct` format: of (start, end, label), end 0 while the event goes on; or
+of (start, label), where an event lasts until the lane's next, and label -1 is none. Times are nanoseconds of the
+machine's monotonic clock, 0 where nothing has been recorded.
 """
 
 import json
@@ -16,26 +17,29 @@ import struct
 import threading
 import weakref
 from collections.abc import Callable
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
 from .. import clock
 
-RECORD = struct.Struct("<qqq")
-WORDS = RECORD.size // 8  # of a record, which is written word by word, much quicker than by the Struct
-CHUNK = RECORD.size // 8 * 4 * mmap.ALLOCATIONGRANULARITY  # bytes that a thread maps at once: a whole number of records
+SPAN, TURN = struct.Struct("<qqq"), struct.Struct("<qq")
+SPAN_WORDS, TURN_WORDS = SPAN.size // 8, TURN.size // 8  # records are written by word, quicker than by their Struct
+CHUNK = 12 * mmap.ALLOCATIONGRANULARITY  # bytes that a lane maps at once: a whole number of either's records
 END = CHUNK // 8  # the same in words
+NONE = -1  # the label of no event
 MAX_EVENTS = 1 << 20
 
 Event = tuple[memoryview, int]  # where its end is to be written
 
 
 class Lane:
-    """One thread's place in the file: events are written without a lock."""
+    """A place in the file for events of one thread, which are written without a lock."""
 
-    __slots__ = ("__weakref__", "_new_chunk", "at", "inside", "number", "words")
+    __slots__ = ("__weakref__", "_new_chunk", "at", "inside", "words")
+    record = SPAN
 
-    def __init__(self, number: int, new_chunk: Callable[[int], mmap.mmap | bytearray]):
-        self.number, self._new_chunk = number, new_chunk
+    def __init__(self, new_chunk: Callable[[], mmap.mmap | bytearray]):
+        self._new_chunk = new_chunk
         self.words = memoryview(b"")  # the chunk as integers of 64 bits
         self.at = END  # where the next record begins in it
         self.inside: Any = None  # for who records: what is going on in this thread
@@ -46,15 +50,18 @@ class Lane:
         if at == END:
             at = self.turn()
         words = self.words
-        self.at = at + WORDS
+        self.at = at + SPAN_WORDS
         words[at + 2] = label
         words[at] = clock.nanoseconds()
         return words, at + 1
 
     def turn(self) -> int:
         """Go on in a new chunk, at its beginning, which is returned."""
-        self.words = memoryview(self._new_chunk(self.number)).cast("B").cast("q")
+        self.words = memoryview(self._new_chunk()).cast("B").cast("q")
         return 0
+
+
+AnyLane = TypeVar("AnyLane", bound=Lane)
 
 
 def end(event: Event) -> None:
@@ -64,10 +71,12 @@ def end(event: Event) -> None:
 
 
 class _Here(threading.local):
-    """The lane of whichever thread asks."""
+    """What belongs to whichever thread asks."""
 
     def __init__(self, file: "TraceFile"):
-        self.lane = file.new_lane()
+        self.thread = file.new_thread()
+        self.lane = file.new_lane(Lane, self.thread)
+        self.free: list = []  # for who records: further lanes of the thread
 
 
 class TraceFile:
@@ -76,40 +85,43 @@ class TraceFile:
     def __init__(self, path: str, rank: int, max_events: int = MAX_EVENTS):
         self._labels_file = os.open(f"{path}.labels", os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         self._events_file = os.open(f"{path}.events", os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        self._mapped, self._limit = 0, max_events * RECORD.size  # bytes
-        self._labels: dict[tuple, int] = {}  # (name, categories) -> number of the first
-        self._next_label = self._threads = 0
+        self._mapped, self._limit = 0, max_events * SPAN.size  # bytes
+        self._labels: dict[tuple[str, str], int] = {}  # (name, category) -> its number
+        self._threads = self._next_lane = 0
         self._lanes: weakref.WeakSet[Lane] = weakref.WeakSet()
         self._lock = threading.Lock()
         self._full, self._open = False, True
         os.register_at_fork(after_in_child=self._leave_to_parent)
         where = {"rank": rank, "host": socket.gethostname(), "pid": os.getpid()}
-        self._write(where | {"record": RECORD.format, "chunk": CHUNK // RECORD.size})
+        self._write(where | {"chunk": CHUNK})
         self.here = _Here(self)
 
-    def label(self, name: str, *categories: str, called_at: str = "") -> int:
-        """The number that stands for a name in a category; of several, which have one after another, the first's.
-
-        `called_at` is shown with its events (what is given first counts).
-        """
-        number = self._labels.get((name, categories))
+    def label(self, name: str, category: str, called_at: str = "") -> int:
+        """The number that stands for a name in a category. `called_at` is shown with its events (the first counts)."""
+        number = self._labels.get((name, category))
         if number is None:
             with self._lock:
-                number = self._labels.setdefault((name, categories), self._next_label)
-                if number == self._next_label:
+                next_number = len(self._labels)
+                number = self._labels.setdefault((name, category), next_number)
+                if number == next_number:
                     args = {"called at": called_at} if called_at else {}
-                    for category in categories:
-                        self._write({"label": self._next_label, "name": name, "cat": category, "args": args})
-                        self._next_label += 1
+                    self._write({"label": number, "name": name, "cat": category, "args": args})
         return number
 
-    def new_lane(self) -> Lane:
-        """A lane for this thread."""
+    def new_thread(self) -> int:
+        """A number for this thread."""
         with self._lock:
             number = self._threads
             self._threads += 1
             self._write({"thread": number, "name": threading.current_thread().name})
-            lane = Lane(number, self._new_chunk)
+        return number
+
+    def new_lane(self, kind: type[AnyLane], thread: int) -> AnyLane:
+        """A lane of events of the thread of that number."""
+        with self._lock:
+            is_in = {"chunk_of": thread, "lane": self._next_lane, "record": kind.record.format}
+            self._next_lane += 1
+            lane = kind(partial(self._new_chunk, is_in))
             self._lanes.add(lane)
         return lane
 
@@ -123,8 +135,8 @@ class TraceFile:
             self._open = False
         self._stop()
 
-    def _new_chunk(self, thread: int) -> mmap.mmap | bytearray:
-        """Room for a thread's next events: in the file, or else anywhere, to be forgotten."""
+    def _new_chunk(self, is_in: dict[str, Any]) -> mmap.mmap | bytearray:
+        """Room for a lane's next events: in the file, or else anywhere, to be forgotten."""
         with self._lock:
             if self._mapped < self._limit:
                 try:
@@ -135,7 +147,7 @@ class TraceFile:
                     self._limit = 0
                 else:
                     self._mapped += CHUNK
-                    self._write({"chunk_of": thread})
+                    self._write(is_in)
                     return chunk
             if not self._full:
                 self._full = True

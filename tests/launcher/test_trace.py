@@ -138,14 +138,17 @@ def test_a_place_that_cannot_be_written_is_refused_at_once(tmp_path):
         check_trace(str(tmp_path / "no" / "out.json"))
 
 
+SPANS, TURNS = {"chunk_of": 0, "lane": 0, "record": "<qqq"}, {"chunk_of": 0, "lane": 1, "record": "<qq"}
+
+
 def leave(folder, rank, events, *lines):
     """A rank's files, as `disttorch.profiler.trace_file` writes them."""
-    first = {"rank": rank, "host": "h", "pid": 1, "record": "<qqq", "chunk": 4}
+    first = {"rank": rank, "host": "h", "pid": 1, "chunk": 96}
     label = {"label": 0, "name": "step", "cat": "forward", "args": {}}
     thread = {"thread": 0, "name": "MainThread"}
-    text = "".join(json.dumps(line) + "\n" for line in (first, label, thread, {"chunk_of": 0}, *lines))
+    text = "".join(json.dumps(line) + "\n" for line in (first, label, thread, SPANS, *lines))
     (folder / f"{rank}.labels").write_text(text)
-    (folder / f"{rank}.events").write_bytes(b"".join(struct.pack("<qqq", *event) for event in events))
+    (folder / f"{rank}.events").write_bytes(b"".join(struct.pack(f"<{len(event)}q", *event) for event in events))
 
 
 def test_clocks_are_shifted_and_cut_events_last_until_the_end(tmp_path):
@@ -155,6 +158,14 @@ def test_clocks_are_shifted_and_cut_events_last_until_the_end(tmp_path):
     lasting = [event for event in chrome_events([trace]) if event["ph"] == "X"]
     assert [(e["ts"], e["dur"], e["args"]) for e in lasting] == [(0.0, 2.0, {}), (1.0, 1.0, {"unfinished": True})]
     assert next(iter(trace))[:2] == (6000, 8000)
+
+
+def test_events_of_two_words_last_until_the_next(tmp_path):
+    spans, turns = [(1, 9, 0)] * 4, [(2, 0), (3, -1), (5, 0), (6, 0), (7, 0), (8, 0)]
+    leave(tmp_path, 0, [*spans, *turns, *spans, (9, 0), (0, 0)], TURNS, SPANS, TURNS)
+    events = list(read_traces(tmp_path)[0])
+    assert [event[:2] for event in events if event[:2] != (1, 9)] == [(2, 3), (5, 6), (6, 7), (7, 8), (8, 9), (9, 0)]
+    assert len(events) == 8 + 6
 
 
 def test_a_half_written_label_is_no_error(tmp_path):

@@ -6,6 +6,7 @@ import os
 import threading
 
 import pytest
+from disttorch.launcher.trace import read_traces
 
 import disttorch
 from disttorch import nn
@@ -13,7 +14,7 @@ from disttorch.autograd.op import Op, OpNode
 from disttorch.distributed.tracing import Tracer
 from disttorch.profiler import profile, record_function
 from disttorch.profiler.recording import listen, timed, unlisten
-from disttorch.profiler.trace_file import CHUNK, RECORD, TraceFile, end
+from disttorch.profiler.trace_file import CHUNK, SPAN, TraceFile, end
 
 
 class Listener:
@@ -90,10 +91,10 @@ def test_a_profile_shows_steps_and_batches():
 
 
 def read(path):
-    """The labels' lines and the events' records of a trace file."""
+    """The labels' lines and (start, end, label) of the events of a trace file."""
     lines = [json.loads(line) for line in (path.parent / f"{path.name}.labels").read_text().splitlines()]
-    events = (path.parent / f"{path.name}.events").read_bytes()
-    return lines, [record for record in RECORD.iter_unpack(events) if record[0]]
+    (trace,) = read_traces(path.parent)
+    return lines, [event[:3] for event in trace]
 
 
 def test_events_of_several_threads(tmp_path):
@@ -119,7 +120,7 @@ def test_events_of_several_threads(tmp_path):
 
 def test_a_full_file_takes_no_more(tmp_path):
     file = TraceFile(str(tmp_path / "0"), 0, max_events=1)
-    room = CHUNK // RECORD.size
+    room = CHUNK // SPAN.size
     for _ in range(2 * room + 1):
         end(file.here.lane.begin(file.label("step", "forward")))
     file.close()
@@ -171,6 +172,38 @@ def test_modules_are_heard_forward_and_backward(tmp_path):
     ]  # fmt: skip
     nodes = sorted(event for event in events if labels[event[2]][0] == "backward")
     assert all(end == start for (_, end, _), (start, _, _) in itertools.pairwise(nodes))
+    assert all(end for _, end, _ in events)
+
+
+def test_backward_in_a_forward_and_in_a_backward(tmp_path):
+    class Again(disttorch.autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            return x.clone()
+
+        @staticmethod
+        def backward(ctx, g):
+            with disttorch.enable_grad():
+                nn.Tanh()(disttorch.ones(3, requires_grad=True)).sum().backward()
+            return g
+
+    tracer = Tracer(TraceFile(str(tmp_path / "0"), 0))
+    before = disttorch.ones(3, requires_grad=True).exp()
+    tracer.start()
+    try:
+        Again.apply(before).sum().backward()
+    finally:
+        tracer.stop()
+    lines, events = read(tmp_path / "0")
+    names = {line["label"]: line["name"] for line in lines if "label" in line}
+    outer, inner = (
+        [(start, end) for start, end, label in sorted(events) if names[label] in those]
+        for those in (["AgainBackward"], ["backward", "SumBackward0", "Tanh"])
+    )
+    assert [names[label] for _, _, label in sorted(events)] == [
+        "backward", "SumBackward0", "AgainBackward", "Tanh", "backward", "SumBackward0", "Tanh", "ExpBackward0"
+    ]  # fmt: skip
+    assert all(outer[0][0] < start < end < outer[0][1] for start, end in inner[2:])
     assert all(end for _, end, _ in events)
 
 
