@@ -7,11 +7,13 @@ import numpy as np
 from .. import dtypes
 from ..autograd.inplace import write
 from ..autograd.op import Op
+from ..autograd.variable import wrap
 from ..kernels.portable.blocks import sum_of_products
 from .arguments import need_tensor
 from .decomposition import svdvals
 from .dims import axes
 from .extremes import amax, amin
+from .joining import stack
 from .pointwise import hushed, scalar_name
 from .reduction import _spread, total
 
@@ -104,6 +106,16 @@ def vector_norm(x, ord=2, dim=None, keepdim=False, *, dtype=None, out=None):
             "empty and the operation does not have an identity"
         )
     return write(out, _norm(x, ord, dims, keepdim))
+
+
+@hushed
+def vector_norms(tensors, ord=2):
+    """The norms of several tensors, each over all of its elements: one tensor, on the first one's device."""
+    where, np_type = tensors[0].device, tensors[0]._data.dtype
+    plain = ord == 2 and where.host and np_type in (np.float32, np.float64)
+    if plain and all([t.device is where and t._data.dtype is np_type for t in tensors]):
+        return wrap(np.sqrt(np.array([sum_of_products(t._data, t._data) for t in tensors])), where)
+    return stack([vector_norm(t, ord).to(where) for t in tensors])
 
 
 def matrix_norm(A, ord="fro", dim=(-2, -1), keepdim=False, *, dtype=None, out=None):

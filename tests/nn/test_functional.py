@@ -354,3 +354,21 @@ def test_losses_of_single_numbers_have_gradients(loss, slope):
     x = tensor(0.5).requires_grad_()
     getattr(F, loss)(x, tensor(0.0)).backward()
     assert x.grad.item() == slope
+
+
+@pytest.mark.parametrize("dtypes", [["float32"], ["float64"], ["float32", "float64"], ["bfloat16", "float32"]])
+@pytest.mark.parametrize("order", [1.0, 2.0, math.inf])
+def test_total_norm_of_several_gradients(dtypes, order):
+    shapes = [(3, 4), (), (0,), (100, 90), (7,)]
+    tensors = [
+        disttorch.linspace(-1, 2, math.prod(s)).reshape(s).to(getattr(disttorch, dtypes[k % len(dtypes)]))
+        for k, s in enumerate(shapes)
+        if order != math.inf or math.prod(s)
+    ]
+    tensors[0] = tensors[0].t()
+    found = disttorch.nn.utils.get_total_norm(tensors, order)
+    every = np.concatenate([t.double().numpy().ravel() for t in tensors])
+    np.testing.assert_allclose(found.item(), np.linalg.norm(every, order), rtol=1e-2 if "bfloat16" in dtypes else 1e-5)
+    assert found.dtype is (disttorch.float64 if dtypes[-1] == "float64" else disttorch.float32)
+    tensors[1][...] = math.nan
+    assert disttorch.nn.utils.get_total_norm(tensors, order).isnan()

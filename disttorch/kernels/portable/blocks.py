@@ -29,11 +29,11 @@ def summed_in_blocks(total, *arrays):
 def sum_of_products(a, b):
     """That of two NumPy arrays of float32 or float64 that lie alike: dot products, in one pass."""
     a, b = a.ravel("K"), b.ravel("K")
+    if a.size < UNSHARED:
+        return a.dot(b)
     whole = a.size - a.size % UNSHARED
-    total = np.dot(a[whole:], b[whole:])
-    if whole:
-        total += np.add.reduce(np.vecdot(a[:whole].reshape(-1, UNSHARED), b[:whole].reshape(-1, UNSHARED)))
-    return total
+    total = np.add.reduce(np.vecdot(a[:whole].reshape(-1, UNSHARED), b[:whole].reshape(-1, UNSHARED)))
+    return total + a[whole:].dot(b[whole:])
 
 
 def _parts(arrays):

@@ -6,8 +6,8 @@ from collections.abc import Iterable
 
 from ...autograd.mode import no_grad
 from ...autograd.variable import Tensor
-from ...ops import clamp, stack, tensor
-from ...ops.norms import vector_norm
+from ...ops import clamp, tensor
+from ...ops.norms import vector_norm, vector_norms
 
 
 def _listed(tensors: Tensor | Iterable[Tensor]) -> list[Tensor]:
@@ -28,8 +28,7 @@ def get_total_norm(
     tensors, norm_type = _listed(tensors), float(norm_type)
     if not tensors:
         return tensor(0.0)
-    where = tensors[0].device
-    total = vector_norm(stack([vector_norm(t, norm_type).to(where) for t in tensors]), norm_type)
+    total = vector_norm(vector_norms(tensors, norm_type), norm_type)
     if error_if_nonfinite and not total.isfinite():
         raise RuntimeError(
             f"The total norm of order {norm_type} for gradients from `parameters` is non-finite, so it cannot be "
@@ -46,8 +45,9 @@ def clip_grads_with_norm_(
     """Scale all gradients by max_norm / total_norm if that is less than 1."""
     factor = clamp(float(max_norm) / (total_norm + 1e-6), max=1.0)
     for p in _listed(parameters):
-        if p.grad is not None:
-            p.grad.mul_(factor.to(p.grad.device))
+        grad = p.grad
+        if grad is not None:
+            grad.mul_(factor if grad.device is factor.device else factor.to(grad.device))
 
 
 def clip_grad_norm_(
