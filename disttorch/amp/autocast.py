@@ -163,12 +163,13 @@ def _install() -> None:
 
     from .. import functional, ops
     from ..nn import functional as nn_functional
+    from ..nn.modules import rnn
     from ..tensors import operator
 
     casting: dict = {}  # one for a function, wherever it is found
     for names, lower in ((LOWER, True), (FLOAT32, False)):
         for name, kinds in names.items():
-            for home in (disttorch, ops, functional, nn_functional, Tensor):
+            for home in (disttorch, ops, functional, nn_functional, rnn, Tensor):
                 if name in vars(home):
                     plain = vars(home)[name]
                     setattr(home, name, casting.setdefault(plain, _casting(plain, kinds, lower)))

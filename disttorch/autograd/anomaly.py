@@ -60,6 +60,11 @@ class detect_anomaly(set_detect_anomaly):
     """`with detect_anomaly():` errors in backward name the forward's line, and NaN gradients are errors."""
 
     def __init__(self, check_nan: bool = True):
+        warnings.warn(
+            "Anomaly Detection has been enabled. This mode will increase the runtime and should only be enabled for "
+            "debugging.",
+            stacklevel=2,
+        )
         super().__init__(True, check_nan)
 
 

@@ -25,10 +25,10 @@ class FunctionCtx:
 
     def save_for_backward(self, *tensors):
         """Keep inputs or outputs for `backward` (None is allowed); call at most once."""
-        for t in tensors:
+        for i, t in enumerate(tensors):
             if t is not None and not isinstance(t, Tensor):
                 raise TypeError(
-                    f"save_for_backward can only save variables, but argument is of type {type(t).__name__}"
+                    f"save_for_backward can only save variables, but argument {i} is of type {type(t).__name__}"
                 )
         self._to_save = tensors
 
@@ -99,13 +99,24 @@ class FunctionNode(Node):
             raise RuntimeError(
                 f"function {name} returned an incorrect number of gradients (expected {count}, got {len(results)})"
             )
-        for i, r in enumerate(results):
+        for i, (r, shape) in enumerate(zip(results, self.shapes, strict=True)):
             if r is not None and not isinstance(r, Tensor):
                 raise TypeError(
                     f"function {name} returned an invalid gradient at index {i} - expected a Tensor or "
                     f"None, got {type(r).__name__}"
                 )
+            if r is not None and shape is not None and r._data.shape != shape and not _sums_to(r._data.shape, shape):
+                raise RuntimeError(
+                    f"Function {name} returned an invalid gradient at index {i} - got {list(r._data.shape)} but "
+                    f"expected shape compatible with {list(shape)}"
+                )
         return results
+
+
+def _sums_to(have: tuple, shape: tuple) -> bool:
+    """Whether a gradient can be summed over what was broadcast."""
+    extra = len(have) - len(shape)
+    return extra >= 0 and all(s in (1, h) for s, h in zip(shape, have[extra:], strict=True))
 
 
 class Function:
@@ -161,9 +172,13 @@ class Function:
                 results = cls.forward(ctx, *args, **kwargs)
         outs = results if isinstance(results, tuple) else (results,)
         for t in ctx._dirty:
+            if recording and t.requires_grad and t.is_leaf:
+                raise RuntimeError("a leaf Variable that requires grad has been used in an in-place operation.")
             counter(t)[0] += 1
         if recording:
-            outs = _attach(node_type(), ctx, edges, args, outs)
+            node = node_type()
+            node.shapes = tuple([a._data.shape if isinstance(a, Tensor) else None for a in args])
+            outs = _attach(node, ctx, edges, args, outs)
         return outs if isinstance(results, tuple) else outs[0]
 
 

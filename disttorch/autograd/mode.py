@@ -161,6 +161,9 @@ class set_grad_enabled(_Switch):
     def _again(self):
         return set_grad_enabled(self._enabled)
 
+    def __repr__(self):
+        return f"torch.autograd.grad_mode.set_grad_enabled(mode={self._enabled})"
+
 
 class inference_mode(_Switch):
     """Like `no_grad`; tensors made inside are inference tensors (`Tensor.is_inference()` is True)."""

@@ -13,19 +13,24 @@ C_NAMES = {
 }  # fmt: skip
 
 
+def type_name(value) -> str:
+    """The name of a value's class as C tells it: that of a class written in C has its module before it."""
+    kind = type(value)
+    written_in_python = kind.__flags__ & 1 << 9  # Py_TPFLAGS_HEAPTYPE
+    return kind.__name__ if written_in_python or kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__name__}"
+
+
 def need_tensor(t, function: str, argument: str, position: int) -> None:
     """TypeError unless `t` is a tensor."""
     if not isinstance(t, Tensor):
-        raise TypeError(
-            f"{function}(): argument '{argument}' (position {position}) must be Tensor, not {type(t).__name__}"
-        )
+        raise TypeError(f"{function}(): argument '{argument}' (position {position}) must be Tensor, not {type_name(t)}")
 
 
 def need_tensors(tensors) -> None:
     """TypeError unless all elements of a sequence are tensors."""
     for i, t in enumerate(tensors):
         if not isinstance(t, Tensor):
-            raise TypeError(f"expected Tensor as element {i} in argument 0, but got {type(t).__name__}")
+            raise TypeError(f"expected Tensor as element {i} in argument 0, but got {type_name(t)}")
 
 
 def need_floating(t: Tensor, kernel: str) -> None:
@@ -63,4 +68,4 @@ def repeated(value, n: int) -> tuple | None:
     return tuple([v.__index__() for v in value]) if len(value) == n else None
 
 
-__all__ = ["C_NAMES", "known", "need_floating", "need_tensor", "need_tensors", "repeated"]
+__all__ = ["C_NAMES", "known", "need_floating", "need_tensor", "need_tensors", "repeated", "type_name"]

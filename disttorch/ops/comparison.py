@@ -126,6 +126,8 @@ def isclose(input, other, rtol=1e-05, atol=1e-08, equal_nan=False):
     for name, value in (("rtol", rtol), ("atol", atol)):
         if value < 0:
             raise RuntimeError(f"{name} must be greater than or equal to zero, but got {value}")
+    if error := broadcast_error(input._data.shape, other._data.shape):
+        raise error
     if input.dtype is not other.dtype:
         raise RuntimeError(f"{_name(input)} did not match {_name(other)}")
     a, b = input._data, other._data
@@ -143,6 +145,7 @@ def allclose(input, other, rtol=1e-05, atol=1e-08, equal_nan=False) -> bool:
 def equal(input, other) -> bool:
     """Whether two tensors have the same shape and elements."""
     need_tensor(input, "equal", "input", 1)
+    need_tensor(other, "equal", "other", 2)
     common_device(input, other)
     meta.refuse("aten::equal", input)
     return input._data.shape == other._data.shape and bool((input._data == other._data).all())

@@ -49,6 +49,8 @@ def _from_sublists(args):
 
 def _parse(equation: str, ndims: list[int]) -> tuple[list, list]:
     """Each operand's and the result's labels as lists; "..." becomes labels "...0", "...1" counted from the right."""
+    if not isinstance(equation, str):
+        raise TypeError(f"einsum(): argument 'equation' (position 1) must be str, not {type(equation).__name__}")
     equation = equation.replace(" ", "")
     left, arrow, right = equation.partition("->")
     parts = left.split(",")
@@ -70,8 +72,8 @@ def _parse(equation: str, ndims: list[int]) -> tuple[list, list]:
         if extra < 0 or (extra and not dots):
             raise RuntimeError(
                 f"einsum(): the number of subscripts in the equation ({len(head) + len(tail)}) "
-                f"{'is more than' if extra < 0 else 'does not match'} the number of dimensions ({ndim}) for operand {i}"
-                + ("" if extra < 0 else " and no ellipsis was given")
+                f"{'is more than' if dots else 'does not match'} the number of dimensions ({ndim}) for operand {i}"
+                + ("" if dots else " and no ellipsis was given")
             )
         most = max(most, extra)
         terms.append([*head, *[f"...{k}" for k in range(extra - 1, -1, -1)], *tail])

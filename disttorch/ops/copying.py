@@ -10,7 +10,7 @@ from ..autograd.sweep import sum_to
 from ..autograd.variable import Tensor, alias, counter, wrap
 from ..devices import META, device, resolve, scope, to_device
 from ..layouts import asked, channels_last, channels_last_3d, contiguous_format, preserve_format
-from .arguments import need_tensor
+from .arguments import need_tensor, type_name
 from .dims import sizes
 from .pointwise import cast_array, no_gradient
 
@@ -96,6 +96,10 @@ def to(input, *args, dtype=None, device=None, non_blocking=False, copy=False, me
             copy, seen = a and seen, True
         elif a is not None:
             device = a
+    if dtype is not None and not isinstance(dtype, dtypes.dtype):
+        from .creation import as_dtype
+
+        dtype = as_dtype("to", dtype)
     out = input
     if device is not None:
         where = resolve(device)
@@ -146,7 +150,7 @@ def copy_(self, src, non_blocking=False):
     if isinstance(src, bool | int | float | complex):
         return self.fill_(src)
     if not isinstance(src, Tensor):
-        raise TypeError(f"copy_(): argument 'src' (position 1) must be Tensor, not {type(src).__name__}")
+        raise TypeError(f"copy_(): argument 'other' (position 1) must be Tensor, not {type_name(src)}")
     if src is self:
         return self
     check_partly_apart(self, src)

@@ -10,7 +10,7 @@ from ..autograd.inplace import write
 from ..autograd.variable import Tensor, wrap
 from ..devices import META, namespace, resolve, scope
 from ..layouts import asked, by_kernel
-from .arguments import need_tensor
+from .arguments import need_tensor, type_name
 from .copying import channels_last, channels_last_3d, contiguous_format, preserve_format
 from .fill import NUMBERS, element
 
@@ -44,6 +44,11 @@ def as_shape(name: str, size, position: int = 1) -> tuple:
     shape = []
     for i, n in enumerate(size):
         if type(n) is not int and not hasattr(n, "__index__"):
+            if i:
+                raise TypeError(
+                    f"{name}(): argument 'size' failed to unpack the object at pos {i + 1} with error "
+                    f'"type must be tuple of ints,but got {type(n).__name__}"'
+                )
             what = f"found element of type {type(n).__name__} at pos {i}" if element_error else None
             raise TypeError(
                 f"{name}(): argument 'size' (position {position}) must be tuple of ints, "
@@ -220,7 +225,7 @@ def scalar_tensor(s, *, dtype=None, layout=None, device=None, pin_memory=False, 
 def like(name, input, make, dtype, layout, device, requires_grad, memory_format=None) -> Tensor:
     """A tensor of `input`'s shape, and of its dtype, device and order in memory unless others are given."""
     if not isinstance(input, Tensor):
-        raise TypeError(f"{name}(): argument 'input' (position 1) must be Tensor, not {type(input).__name__}")
+        raise TypeError(f"{name}(): argument 'input' (position 1) must be Tensor, not {type_name(input)}")
     shape, data = input._data.shape, input._data
     if memory_format in (channels_last, channels_last_3d):
         fresh = _laid_out(shape, memory_format)

@@ -4,6 +4,7 @@ from math import prod
 
 import numpy as np
 
+from .. import dtypes
 from ..autograd.inplace import check_apart, write
 from ..autograd.op import Op
 from ..autograd.variable import Tensor
@@ -16,7 +17,7 @@ NARROW = 16  # elements that lie together, up to which they are added one by one
 
 def check_index(index, name):
     if index._data.dtype.kind not in "iu" or index._data.dtype.itemsize < 4:
-        raise RuntimeError(f"{name}(): Expected dtype int32/int64 for index")
+        raise RuntimeError(f"{name}(): Expected dtype int32 or int64 for index")
 
 
 def check_range(index, size, dim, error=RuntimeError):
@@ -101,6 +102,8 @@ _index_add = Op(
 def index_add(input, dim, index, source, *, alpha=1, out=None):
     """input with alpha * source added to the entries of `dim` at `index`; equal indices add up."""
     d = axis(dim, input._data.ndim)
+    if index.dtype not in (dtypes.int32, dtypes.int64):
+        raise RuntimeError(f"index_add_(): Expected dtype int32/int64 for index but got: {scalar_name(index)}")
     if source.dtype is not input.dtype:
         raise RuntimeError(
             f"index_add_(): self ({scalar_name(input)}) and source ({scalar_name(source)}) must have the same scalar "
@@ -154,6 +157,8 @@ def index_copy(input, dim, index, source, *, out=None):
             f"index_copy_(): self and source expected to have the same dtype, but got (self) {scalar_name(input)} and "
             f"(source) {scalar_name(source)}"
         )
+    if index.dtype is not dtypes.int64:
+        raise RuntimeError(f"index_copy_(): Expected a long tensor for index, but got {scalar_name(index)}")
     check_range(index, input._data.shape[d] if input._data.ndim else 1, d, IndexError)
     return write(out, _index_copy(input, d, index.reshape(-1), source))
 
@@ -168,6 +173,8 @@ def index_fill(input, dim, index, value):
             f"index_fill_ only supports a 0-dimensional value tensor, but got tensor with {value._data.ndim} "
             "dimension(s)."
         )
+    if index.dtype is not dtypes.int64:
+        raise IndexError("index_fill_(): Expected dtype int64 for index.")
     check_range(index, input._data.shape[d] if input._data.ndim else 1, d, IndexError)
     return _index_fill(input, d, index.reshape(-1), value.to(input.dtype))
 

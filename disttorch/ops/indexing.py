@@ -10,7 +10,7 @@ from ..autograd.inplace import assign, check_apart, check_history, check_inplace
 from ..autograd.mode import mode
 from ..autograd.op import Op, ViewOp
 from ..autograd.variable import Tensor, counter, mark_view, wrap
-from .arguments import need_tensor
+from .arguments import need_tensor, type_name
 from .fill import NUMBERS, element, fill_
 from .pointwise import broadcast_error, scalar_name
 
@@ -78,10 +78,12 @@ def _key(index) -> tuple[tuple, bool]:
             basic = False
         elif hasattr(p, "__index__"):
             key.append(p.__index__())
+        elif isinstance(p, (str, bytes)) and not isinstance(index, tuple):
+            raise TypeError(f"new(): invalid data type '{type(p).__name__}'")
         else:
             raise IndexError(
                 "only integers, slices (`:`), ellipsis (`...`), None and long or byte Variables are valid indices "
-                f"(got {type(p).__name__})"
+                f"(got {type_name(p)})"
             )
     return tuple(key), basic
 
@@ -122,7 +124,11 @@ def _index_error(key, shape: tuple) -> IndexError | None:
             return IndexError(
                 "invalid index of a 0-dim tensor. Use `tensor.item()` in Python or `tensor.item<T>()` in C++ to "
                 "convert a 0-dim tensor to a number"
+                if key[0] == 0
+                else f"index {key[0]} is out of bounds for dimension 0 with size 0"
             )
+        if not shape and any(isinstance(k, slice) for k in key):
+            return IndexError("slice() cannot be applied to a 0-dim tensor.")
         return IndexError(f"too many indices for tensor of dimension {len(shape)}")
     for k in key:
         if k is Ellipsis:
@@ -293,7 +299,7 @@ _erase = Op(
 def setitem(self, index, value):
     """tensor[index] = value, with the value broadcast to the indexed part."""
     if not isinstance(value, Tensor) and not isinstance(value, NUMBERS):
-        raise TypeError(f"can't assign a {type(value).__name__} to a {self.type()}")
+        raise TypeError(f"can't assign a {type_name(value)} to a {self.type()}")
     key, basic = _key(index)
     if not basic and (steps := _in_two(key)) is not None:
         return setitem(getitem(self, steps[0]), steps[1], value)
@@ -306,6 +312,8 @@ def setitem(self, index, value):
             have, want = value._data.shape, part._data.shape
             while len(have) > len(want) and have[0] == 1:
                 have = have[1:]
+            if broadcast_error(have, want) is not None:
+                value.reshape(have).expand(want)  # which says what does not fit
             copy_(part, value.reshape(have) if have != value._data.shape else value)
         else:
             check_written(part)

@@ -5,7 +5,7 @@ import numpy as np
 from ..autograd.inplace import check_apart, write
 from ..autograd.op import Op
 from ..autograd.variable import Tensor
-from .arguments import need_tensors
+from .arguments import need_tensors, type_name
 from .dims import axis
 from .pointwise import common_device, result_dtype
 from .shape import reshape, unsqueeze
@@ -81,6 +81,8 @@ concat = concatenate = cat
 
 def stack(tensors, dim=0, *, out=None):
     """Tensors of one shape joined along a new dimension."""
+    if not isinstance(tensors, (tuple, list, Tensor)):
+        raise TypeError(f"stack(): argument 'tensors' (position 1) must be tuple of Tensors, not {type_name(tensors)}")
     if not isinstance(tensors, Tensor) and not len(tensors):
         raise RuntimeError("stack expects a non-empty TensorList")
     tensors = _alike(tensors, "stack")

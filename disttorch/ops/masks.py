@@ -7,7 +7,7 @@ from ..autograd.inplace import check_apart, write
 from ..autograd.op import Op
 from ..autograd.variable import Tensor, wrap
 from ..kernels.portable.masking import chosen
-from .arguments import need_tensor
+from .arguments import C_NAMES, need_tensor
 from .fill import NUMBERS, element
 from .indexing import _index
 from .pointwise import broadcast_error, scalar_name
@@ -18,9 +18,9 @@ from .shape import broadcast_tensors
 def _check_mask(mask, name):
     if mask._data.dtype.kind != "b":
         raise RuntimeError(
-            f"{name} expected bool tensor for mask, but got {scalar_name(mask)}"
+            f"{name}: expected BoolTensor for mask"
             if name == "masked_select"
-            else f"{name} only supports boolean masks, but got mask with dtype {mask.dtype}"
+            else f"{name} only supports boolean masks, but got mask with dtype {C_NAMES[mask.dtype.name]}"
         )
 
 
@@ -40,6 +40,7 @@ _masked_fill = Op(
 def masked_fill(input, mask, value):
     """`input` with `value` where `mask` is true."""
     need_tensor(input, "masked_fill", "input", 1)
+    need_tensor(mask, "masked_fill", "mask", 2)
     _check_mask(mask, "masked_fill_")
     if isinstance(value, Tensor):
         if value._data.ndim:
@@ -64,6 +65,7 @@ def masked_fill(input, mask, value):
 def masked_select(input, mask, *, out=None):
     """The elements where `mask` is true, in one dimension."""
     need_tensor(input, "masked_select", "input", 1)
+    need_tensor(mask, "masked_select", "mask", 2)
     _check_mask(mask, "masked_select")
     meta.refuse("aten::masked_select", input, mask)
     check_apart(out, input, mask)

@@ -9,7 +9,7 @@ from ..autograd.inplace import write
 from ..autograd.op import Op, raise_devices
 from ..autograd.variable import Tensor
 from ..kernels import for_device
-from .arguments import need_tensor
+from .arguments import C_NAMES, need_tensor, type_name
 from .numbers_first import numbers_first
 from .pointwise import broadcast_error
 
@@ -47,22 +47,14 @@ def _c(t):
 
 def _same_dtype(a, b):
     if a._data.dtype != b._data.dtype:
-        names = {
-            "float32": "float",
-            "float64": "double",
-            "int64": "long",
-            "int32": "int",
-            "float16": "c10::Half",
-            "bfloat16": "c10::BFloat16",
-        }
-        x, y = (names.get(t.dtype.name, t.dtype.name) for t in (a, b))
+        x, y = (C_NAMES[t.dtype.name] for t in (a, b))
         raise RuntimeError(f"expected m1 and m2 to have the same dtype, but got: {x} != {y}")
 
 
 def _check(a, b, name, first=2, second=2):
     for t, what in ((a, "self"), (b, "mat2")):
         if not isinstance(t, Tensor):
-            raise TypeError(f"{name}(): argument '{what}' must be Tensor, not {type(t).__name__}")
+            raise TypeError(f"{name}(): argument '{what}' must be Tensor, not {type_name(t)}")
     if a.device is not b.device:
         raise RuntimeError(
             f"Expected all tensors to be on the same device, but found at least two devices, {a.device} and "
@@ -175,7 +167,7 @@ def matmul(input, other, *, out=None):
         bad, position = (other, 2) if isinstance(input, Tensor) else (input, 1)
         raise TypeError(
             f"matmul(): argument '{'other' if position == 2 else 'input'}' (position {position}) must be Tensor, not "
-            f"{type(bad).__name__}"
+            f"{type_name(bad)}"
         )
     a, b = input._data, other._data
     if a.ndim == 2 and b.ndim == 2:
@@ -298,6 +290,7 @@ def chain_matmul(*matrices, out=None):
 def kron(input, other, *, out=None):
     """The Kronecker product."""
     need_tensor(input, "kron", "input", 1)
+    need_tensor(other, "kron", "other", 2)
     n = max(input._data.ndim, other._data.ndim)
     a, b = ((1,) * (n - t._data.ndim) + t._data.shape for t in (input, other))
     x = input.reshape([s for d in a for s in (d, 1)])
@@ -321,10 +314,11 @@ def tensordot(a, b, dims=2, out=None):
         left, right = list(range(a._data.ndim - dims, a._data.ndim)), list(range(dims))
     else:
         left, right = [[d] if isinstance(d, int) else list(d) for d in dims]
+    named = [d - a._data.ndim for d in left] if isinstance(dims, int) else left, right
     left, right = [d % a._data.ndim for d in left], [d % b._data.ndim for d in right]
     if len(left) != len(right):
         raise RuntimeError(f"both dimension lists should have the same length, got {len(left)} and {len(right)}")
-    for d, e in zip(left, right, strict=True):  # a size of 1 is broadcast: the other tensor is summed
+    for i, (d, e) in enumerate(zip(left, right, strict=True)):  # a size of 1 is broadcast: the other tensor is summed
         m, n = a._data.shape[d], b._data.shape[e]
         if m == 1 and n != 1:
             b = b.sum(e, True)
@@ -332,8 +326,8 @@ def tensordot(a, b, dims=2, out=None):
             a = a.sum(d, True)
         elif m != n:
             raise RuntimeError(
-                f"contracted dimensions need to match, but first has size {m} in dim {d} and second has size {n} in "
-                f"dim {e}"
+                f"contracted dimensions need to match, but first has size {m} in dim {named[0][i]} and second has size "
+                f"{n} in dim {named[1][i]}"
             )
     keep_a = [d for d in range(a._data.ndim) if d not in left]
     keep_b = [d for d in range(b._data.ndim) if d not in right]

@@ -16,6 +16,7 @@ from ..autograd.variable import Tensor, counter, wrap
 from ..devices import CPU, META, device, scope, to_device
 from ..dtypes import BOOL, COMPLEX, FLOATING, FROM_NUMPY, INTEGER
 from ..kernels.hushing import hushed  # noqa: F401  decorates singular functions of the operations
+from .arguments import type_name
 
 _NUMBERS = (bool, int, float, complex, np.generic)
 # Sums, differences and products are too quick to pay for that: for them, infinities and NaNs are no warning either.
@@ -117,7 +118,7 @@ def check_operands(name: str, x, y, numbers: str) -> None:
     for operand, letter, argument, position in ((x, "x", "input", 1), (y, "y", "other", 2)):
         if not isinstance(operand, Tensor) and not (letter in allowed and isinstance(operand, _NUMBERS)):
             raise TypeError(
-                f"{name}(): argument '{argument}' (position {position}) must be Tensor, not {type(operand).__name__}"
+                f"{name}(): argument '{argument}' (position {position}) must be Tensor, not {type_name(operand)}"
             )
 
 
@@ -313,7 +314,7 @@ def unary(name: str, forward, *, x=None, floats=True, node=None, result=None):
 
     def function(input, *, out=None):
         if not isinstance(input, Tensor):
-            raise TypeError(f"{name}(): argument 'input' (position 1) must be Tensor, not {type(input).__name__}")
+            raise TypeError(f"{name}(): argument 'input' (position 1) must be Tensor, not {type_name(input)}")
         a, where = input._data, input.device
         if a.dtype.kind not in "fc" and floats and FROM_NUMPY[a.dtype].category < FLOATING:
             a = a.astype(dtypes.get_default_dtype().np)

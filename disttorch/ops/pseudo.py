@@ -261,7 +261,10 @@ def cross(input, other, dim=None, *, out=None):
             "in a future release.",
             stacklevel=2,
         )
-        found = [i for i, s in enumerate(np.broadcast_shapes(input._data.shape, other._data.shape)) if s == 3]
+        shape, others = input._data.shape, other._data.shape
+        if broadcast_error(shape, others) is None:
+            shape = np.broadcast_shapes(shape, others)
+        found = [i for i, s in enumerate(shape) if s == 3]
         if not found:
             raise RuntimeError("no dimension of size 3 in input")
         dim = found[0]

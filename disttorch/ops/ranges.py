@@ -29,6 +29,8 @@ def arange(
         start = bounds[0]
     elif bounds:
         start, end, step = (*bounds, step)[:3]
+    if len(bounds) > 3:
+        raise TypeError(f"arange() takes 3 positional arguments but {len(bounds)} were given")
     if end is None:
         raise TypeError('arange() missing 1 required positional arguments: "end"')
     start, end, step = _numbers(start, end, step)

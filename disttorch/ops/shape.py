@@ -142,9 +142,9 @@ def flatten(input, start_dim=0, end_dim=-1):
     """Dimensions start_dim to end_dim made one."""
     need_tensor(input, "flatten", "input", 1)
     n = input._data.ndim
+    a, b = axis(start_dim, n), axis(end_dim, n)
     if n == 0:
         return reshape(input, 1)
-    a, b = axis(start_dim, n), axis(end_dim, n)
     if a > b:
         raise RuntimeError("flatten() has invalid args: start_dim cannot come after end_dim")
     if a == b:

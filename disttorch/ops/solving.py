@@ -11,7 +11,7 @@ from .. import dtypes
 from ..autograd.inplace import write
 from ..autograd.op import Op
 from ..autograd.variable import Tensor, wrap
-from .arguments import need_tensor
+from .arguments import need_tensor, type_name
 from .arithmetic import conj
 from .named import named
 from .pointwise import scalar_name
@@ -26,7 +26,7 @@ def adjoint(t: Tensor) -> Tensor:
 def check_matrix(t, name: str, argument: str = "A") -> None:
     """TypeError or RuntimeError (PyTorch's texts) unless `t` is a batch of matrices in a floating or complex dtype."""
     if not isinstance(t, Tensor):
-        raise TypeError(f"{name}(): argument '{argument}' (position 1) must be Tensor, not {type(t).__name__}")
+        raise TypeError(f"{name}(): argument '{argument}' (position 1) must be Tensor, not {type_name(t)}")
     if t._data.ndim < 2:
         raise RuntimeError(f"{name}: The input tensor {argument} must have at least 2 dimensions.")
     check_linalg_dtype(t, name)
@@ -139,7 +139,10 @@ def _solution(a, b):
     try:
         return np.linalg.solve(a, b)
     except np.linalg.LinAlgError:
-        _raise_singular("torch.linalg.solve", a, "the solve could not be completed")
+        batch = f"(Batch element {singular_at(a)[0]}): " if a.ndim > 2 else ""
+        raise LinAlgError(
+            f"torch.linalg.solve: {batch}The solver failed because the input matrix is singular."
+        ) from None
 
 
 def _solve_rule(g, needs, a, out):
@@ -327,6 +330,10 @@ def lstsq(A, B, rcond=None, *, driver=None):
     vector = _is_vector(A, B)
     b = B.unsqueeze(-1) if vector else B
     m, n = A._data.shape[-2:]
+    if b._data.shape[-2] != m:
+        raise RuntimeError(
+            f"torch.linalg.lstsq: input.size(-2) should match other.size({-1 if vector or B._data.ndim == 1 else -2})"
+        )
     x = pinv(A, rtol=rcond) @ b
     s = np.linalg.svd(A._data, compute_uv=False)
     tolerance = (np.finfo(s.dtype).eps * max(m, n) if rcond is None else rcond) * s.max(-1, keepdims=True, initial=0)

@@ -8,10 +8,10 @@ from ..autograd.inplace import write
 from ..autograd.op import Op
 from ..autograd.variable import Tensor
 from ..dtypes import float32
-from .arguments import known, need_tensor
+from .arguments import C_NAMES, known, need_tensor
 from .arithmetic import conj
 from .numbers_first import numbers_first
-from .pointwise import result_dtype
+from .pointwise import broadcast_error, result_dtype
 
 
 def _in_float32(function):
@@ -81,6 +81,9 @@ def _weighted(start, end, weight):
 def lerp(input, end, weight, *, out=None):
     """input + weight * (end - input)."""
     need_tensor(input, "lerp", "input", 1)
+    need_tensor(end, "lerp", "end", 2)
+    if error := broadcast_error(input._data.shape, end._data.shape):
+        raise error
     if input.dtype is not end.dtype:
         raise RuntimeError(f"expected dtype {_name(input)} for `end` but got dtype {_name(end)}")
     if isinstance(weight, Tensor) and weight.dtype is not input.dtype:
@@ -89,8 +92,7 @@ def lerp(input, end, weight, *, out=None):
 
 
 def _name(t):
-    names = {"float32": "float", "float64": "double", "int64": "long int", "int32": "int", "float16": "c10::Half"}
-    return names.get(t.dtype.name, t.dtype.name)
+    return C_NAMES[t.dtype.name]
 
 
 __all__ = ["addcdiv", "addcmul", "lerp"]

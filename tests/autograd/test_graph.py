@@ -337,8 +337,10 @@ def test_anomaly_mode_names_the_forward_line():
         with pytest.raises(RuntimeError, match="Function 'SqrtBackward0' returned nan values in its 0th output"):
             y.backward()
 
+    with pytest.warns(UserWarning, match="Anomaly Detection has been enabled"):
+        watching = autograd.detect_anomaly()
     with (
-        autograd.detect_anomaly(),
+        watching,
         pytest.warns(UserWarning, match=r"Error detected in SqrtBackward0[\s\S]*x\.sqrt\(\)"),
     ):
         fail(x)

@@ -27,7 +27,8 @@ MORE |= {"gather": PLACES, "index_select": PLACES, "select": (0, 0), "transpose"
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("value", [[1.0, 2.0], np.ones(2)], ids=["list", "ndarray"])
 def test_what_is_no_tensor_is_named(name, value):
-    text = rf"^{name}\(\): argument 'input' \(position 1\) must be Tensor, not {type(value).__name__}$"
+    kind = "numpy.ndarray" if isinstance(value, np.ndarray) else "list"
+    text = rf"^{name}\(\): argument 'input' \(position 1\) must be Tensor, not {kind}$"
     with pytest.raises(TypeError, match=text):
         getattr(disttorch, name)(value, *MORE.get(name, []))
 

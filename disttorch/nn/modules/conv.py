@@ -169,13 +169,14 @@ class _ConvTransposeNd(_ConvNd):
         )  # fmt: skip
 
     def forward(self, input, output_size=None):
-        extra = self.output_padding if output_size is None else self._output_padding(input, list(output_size))
+        extra = self.output_padding if output_size is None else self._output_padding(input, output_size)
         function = getattr(F, self.convolve)
         return function(input, self.weight, self.bias, self.stride, self.padding, extra, self.groups, self.dilation)
 
-    def _output_padding(self, input, output_size: list) -> list:
+    def _output_padding(self, input, output_size) -> list:
         """What brings the output to `output_size`, spatial axes with or without the others."""
-        others = input.ndim - self.axes
+        others, given = input.ndim - self.axes, output_size
+        output_size = list(given)
         if len(output_size) == others + self.axes:
             output_size = output_size[others:]
         if len(output_size) != self.axes:
@@ -189,7 +190,7 @@ class _ConvTransposeNd(_ConvNd):
         for size, low, high in zip(output_size, smallest, largest, strict=True):
             if not low <= size <= high:
                 raise ValueError(
-                    f"requested an output size of {output_size}, but valid sizes range from {smallest} to {largest} "
+                    f"requested an output size of {given}, but valid sizes range from {smallest} to {largest} "
                     f"(for an input of {input.shape[2:]})"
                 )
         return [size - low for size, low in zip(output_size, smallest, strict=True)]

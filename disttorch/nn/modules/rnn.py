@@ -240,7 +240,7 @@ class LSTM(RNNBase):
         super().__init__("LSTM", *args, **kwargs)
 
     def forward(self, input, hx=None):
-        output, states = self._run(input, None if hx is None else list(hx), [self._output_size, self.hidden_size])
+        output, states = self._run(input, None if hx is None else [hx[0], hx[1]], [self._output_size, self.hidden_size])
         return output, tuple(states)
 
 

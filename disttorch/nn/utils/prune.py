@@ -351,7 +351,7 @@ def _checked_amount(amount: float) -> float:
     if not isinstance(amount, Real):
         raise TypeError(f"Invalid type for amount: {amount}. Must be int or float.")
     if amount < 0 or (not isinstance(amount, Integral) and amount > 1):
-        raise ValueError(f"amount={amount} should either be a float in the range [0.0, 1.0] or a non-negative integer")
+        raise ValueError(f"amount={amount} should either be a float in the range [0, 1] or a non-negative integer")
     return amount
 
 

@@ -11,6 +11,7 @@ from ... import dtypes
 from ...autograd.variable import Tensor
 from ...devices import CPU
 from ...ops import arange, as_tensor, cat, empty_like
+from ...ops.pointwise import broadcast_error
 
 
 class _Fields(NamedTuple):
@@ -165,6 +166,9 @@ def pad_sequence(
     if not sequences:
         raise RuntimeError("received an empty list of sequences")
     first = sequences[0]
+    for s in sequences:
+        if error := broadcast_error((1, *first.shape[1:]), (1, *s.shape[1:])):
+            raise error
     lengths = as_tensor([s.shape[0] for s in sequences])
     longest = int(lengths.max())
     present = _present(lengths, longest, first.device).transpose(0, 1)  # (N, L)
