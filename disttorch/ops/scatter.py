@@ -13,6 +13,7 @@ from .arguments import C_NAMES
 from .dims import axis
 from .index_along import check_range
 from .indexing import _put, _slice
+from .matmul import kernels_of
 from .pointwise import scalar_name
 
 SMALL = 1 << 10  # the sum of an index's lengths below which the positions beside it are kept, and its elements
@@ -55,7 +56,13 @@ _gather = Op(
     "GatherBackward0",
     _take_along,
     params=("x", "dim", "index"),
-    x=lambda g, x_shape, dim, index: scatter_add(g.new_zeros(x_shape), dim, index, g),
+    x=lambda g, x_shape, dim, index: _spread(g, x_shape, dim, index),
+)
+_spread = Op(
+    "ScatterAddBackward0",
+    lambda g, shape, dim, index: _added(np.zeros_like(g, shape=shape, order="C"), dim, index, g),
+    params=("g", "shape", "dim", "index"),
+    g=lambda g, dim, index: _gather(g, dim, index),
 )
 
 
@@ -120,14 +127,16 @@ def _place_along(x, dim, index, src):
     return out
 
 
-@in_float32
 def _add_along(x, dim, index, src):
-    from ..kernels import for_device
+    return _added(x.copy(order="C"), dim, index, src)
 
-    out = x.copy(order="C")
+
+@in_float32
+def _added(out, dim, index, src):
+    """`src` added to `out` at `index` along a dimension, in place where it is not narrow."""
     at = index if index.ndim else index.reshape(1)
     src = np.broadcast_to(_trim(src, index).reshape(at.shape) if src.ndim else src, at.shape)
-    for_device("cpu" if isinstance(out, np.ndarray) else "cuda").scatter_add(np.atleast_1d(out), dim, at, src)
+    kernels_of(out).scatter_add(np.atleast_1d(out), dim, at, src)
     return out
 
 

@@ -1,5 +1,6 @@
 """Batch and layer normalisation and softmax by oneDNN."""
 
+from functools import lru_cache
 from math import isfinite, prod
 
 import numpy as np
@@ -20,7 +21,8 @@ from disttorch.kernels.onednn.layouts import (
 from disttorch.kernels.onednn.plan import dims
 
 FEW = 2048  # elements below which NumPy's own softmax with logarithms is as quick
-HANDFUL = 64  # elements up to which one call of NumPy's that sums exponentials in double precision is quickest
+HANDFUL = 64  # elements up to which NumPy in double precision is quickest, which needs no largest element
+MODERATE = 700.0  # the exponential of this is a number in float64
 SHORT = 64  # elements of a row up to which it is worth while to turn rows into columns
 IN_CACHE = 1 << 15  # elements that are still in the cache when they are read again
 LANES, POOLED = 16, 256  # elements that pooling takes at a time, and of a row up to which it is quickest
@@ -99,8 +101,9 @@ class Normalization:
     def softmax_forward(self, x, axis):
         if not _last_axis(x, axis):
             return super().softmax_forward(x, axis)
-        if x.size <= HANDFUL and (total := _log_sum(x)) is not None:
-            return np.exp(np.subtract(x, total)).astype(FLOAT)
+        if x.size <= HANDFUL and _is_moderate(x):
+            _, powers, total = _wide_powers(x)
+            return (powers / total).astype(FLOAT)
         rows = np.ascontiguousarray(x).reshape(-1, x.shape[-1])
         if not isfinite(np.maximum.reduce(rows, axis=None)):  # oneDNN does not carry NaN and inf to the whole row
             return super().softmax_forward(x, axis)
@@ -112,8 +115,9 @@ class Normalization:
     def log_softmax_forward(self, x, axis):
         if not _last_axis(x, axis):
             return super().log_softmax_forward(x, axis)
-        if x.size <= HANDFUL and (total := _log_sum(x)) is not None:
-            return np.subtract(x, total, np.empty(x.shape, FLOAT), casting="same_kind")
+        if x.size <= HANDFUL and _is_moderate(x):
+            wide, _, total = _wide_powers(x)
+            return (wide - np.log(total)).astype(FLOAT)
         return self._log_softmax_in_blocks(x)
 
     @hushed
@@ -146,19 +150,18 @@ class Normalization:
             return np.maximum.reduce(x, axis=1)
         return super().row_maxima(x)
 
-    def softmax_and_log(self, x, index):
-        if x.size <= HANDFUL and _last_axis(x, 1) and (total := _log_sum(x)) is not None:
-            logs = np.subtract(x, total)
-            return np.exp(logs).astype(FLOAT), logs[np.arange(len(x)), index].astype(FLOAT)
+    def softmax_and_log(self, x, at):
+        if x.size <= HANDFUL and _last_axis(x, 1) and _is_moderate(x):
+            wide, powers, total = _wide_powers(x)
+            return (powers / total).astype(FLOAT), (wide - np.log(total))[at].astype(FLOAT)
         if not _last_axis(x, 1) or x.size < FEW:
-            return super().softmax_and_log(x, index)
+            return super().softmax_and_log(x, at)
         x = np.ascontiguousarray(x)
-        top = None if is_finite(x) else (np.arange(len(x)), x.argmax(-1))  # a NaN is the largest
+        top = None if is_finite(x) else (at[0], x.argmax(-1))  # a NaN is the largest
         if top is not None and not isfinite(np.add.reduce(x[top], axis=None)):
-            return super().softmax_and_log(x, index)  # oneDNN does not carry NaN and inf to the whole row
+            return super().softmax_and_log(x, at)  # oneDNN does not carry NaN and inf to the whole row
         y = np.empty(x.shape, FLOAT)
         self.engine.run(("softmax", dnnl.SOFTMAX, y.shape), lambda p: _softmax(p, dnnl.SOFTMAX, y.shape), x, y)
-        at = np.arange(len(x)), index
         chosen = y[at]
         if np.minimum.reduce(chosen) > TINY:
             return y, np.log(chosen)
@@ -186,11 +189,22 @@ class Normalization:
         return gx.reshape(y.shape)
 
 
-def _log_sum(x):
-    """The logarithm of the sum of exponentials over the last axis, which stays, in float64; None if x is not finite."""
-    if not isfinite(sum(x.ravel().tolist())):
-        return None
-    return np.logaddexp.reduce(x, -1, np.float64, None, True)
+def _is_moderate(x):
+    """Whether exponentials of all elements (or NaN) are normal numbers in float64."""
+    values = x.ravel().tolist()
+    return min(values) > -MODERATE and max(values) < MODERATE
+
+
+def _wide_powers(x):
+    """In float64 x, its exponentials, and their sums over the last axis, each as often as a row has elements."""
+    wide = x.astype(np.float64)
+    powers = np.exp(wide)
+    return wide, powers, powers.dot(_wide_ones(x.shape[-1]))
+
+
+@lru_cache(HANDFUL)
+def _wide_ones(width):
+    return np.ones((width, width))
 
 
 def _last_axis(x, axis):

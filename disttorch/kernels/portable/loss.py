@@ -33,12 +33,13 @@ class Loss:
         share = None if kept is None else kept.astype(powers.dtype)  # how much each target counts
         if weight is not None:
             share = weight[index] if kept is None else weight[index] * share
-        loss = -log_prob if share is None else -log_prob * share
+        if share is not None:
+            log_prob *= share
         if kept is not None:
-            loss[~kept] = 0  # where its logarithm is infinite, too
+            log_prob[~kept] = 0  # where it is infinite, too
         if reduction == "none":
-            return loss, (powers, total, at, share, None)
-        loss, divisor = xp.add.reduce(loss, axis=None), None
+            return -log_prob, (powers, total, at, share, None)
+        loss, divisor = -xp.add.reduce(log_prob, axis=None), None
         if reduction == "mean":
             divisor = target.size if share is None else share.sum()
             loss = loss / divisor
@@ -50,13 +51,14 @@ class Loss:
         """
         xp = self.xp
         if logits.ndim == 2:
-            prob, log_prob = self.softmax_and_log(logits, index)
-            return prob, None, log_prob, (xp.arange(len(logits)), index)
+            at = xp.arange(len(logits)), index
+            prob, log_prob = self.softmax_and_log(logits, at)
+            return prob, None, log_prob, at
         samples, classes = logits.shape[:2]
-        if classes >= WIDE and not logits.flags.c_contiguous and (rows := _rows(xp, logits)).base is not None:
-            flat = index.reshape(-1)
-            prob, log_prob = self.softmax_and_log(rows, flat)
-            at = (xp.arange(len(rows)) * classes + flat).reshape(index.shape)
+        if classes >= WIDE and not logits.flags.c_contiguous:
+            at = xp.arange(index.size), index.reshape(-1)
+            prob, log_prob = self.softmax_and_log(_rows(xp, logits), at)
+            at = (at[0] * classes + at[1]).reshape(index.shape)
             return _unrows(xp, prob, logits.shape), None, log_prob.reshape(index.shape), at
         x = xp.ascontiguousarray(logits).reshape(samples, classes, prod(logits.shape[2:]))
         powers, largest, total = self._planes_powers(x)

@@ -172,10 +172,10 @@ class Normalization:
         y -= self.xp.log(self.xp.exp(y).sum(axis=axis, keepdims=True))
         return y
 
-    def softmax_and_log(self, x, index):
-        """The softmax of the rows x (M, C), and its logarithm where each row's `index` (M,) says."""
+    def softmax_and_log(self, x, at):
+        """The softmax of the rows x (M, C), and its logarithm at each row's place of `at` (two vectors of indices)."""
         y = self._shifted(x, 1)
-        chosen = y[self.xp.arange(len(x)), index]
+        chosen = y[at]
         self.xp.exp(y, out=y)
         total = y.sum(axis=1)
         y /= total[:, None]
