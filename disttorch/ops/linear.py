@@ -21,8 +21,12 @@ def _rule(g, needs, x, w, into=()):
     if not mode.grad and g._data.dtype.kind != "c":
         gx, gw, gb = fused("linear_backward", g, x, w, (needs[1], needs[2], needs[0]), into[2] if into else None)
         return gb, gx, gw
-    rows, flat = g.reshape(-1, g._data.shape[-1]), x.reshape(-1, x._data.shape[-1])
-    gx = _mm(rows, w.conj()).reshape(x._data.shape) if needs[1] else None
+    rows, flat = g, x
+    if x._data.ndim != 2:
+        rows, flat = g.reshape(-1, g._data.shape[-1]), x.reshape(-1, x._data.shape[-1])
+    gx = _mm(rows, w.conj()) if needs[1] else None
+    if gx is not None and flat is not x:
+        gx = gx.reshape(x._data.shape)
     gw = _mm(rows.t(), flat.conj()) if needs[2] else None
     return rows.sum(0) if needs[0] else None, gx, gw
 

@@ -6,8 +6,9 @@ import numpy as np
 
 from .. import dtypes
 from ..autograd.inplace import write
+from ..autograd.mode import mode
 from ..autograd.op import Op, raise_devices
-from ..autograd.variable import Tensor
+from ..autograd.variable import Tensor, wrap
 from ..kernels import for_device
 from .arguments import C_NAMES, need_tensor, type_name
 from .numbers_first import numbers_first
@@ -35,7 +36,21 @@ def _H(t):
     return t.conj() if t.dtype.is_complex else t
 
 
-_mm = Op("MmBackward0", _product, params=("x", "y"), x=lambda g, y: _mm(g, _H(y)), y=lambda g, x: _mm(_H(x), g))
+def _mm_rule(g, other, first):
+    """g @ other^H, or other^H @ g, for matrices; without tensors in between where nobody records."""
+    if mode.grad or not g.device.host or other._data.dtype.kind == "c":
+        return _mm(g, _H(other)) if first else _mm(_H(other), g)
+    turned = other._data.T
+    return wrap(_product(g._data, turned) if first else _product(turned, g._data), g.device)
+
+
+_mm = Op(
+    "MmBackward0",
+    _product,
+    params=("x", "y"),
+    x=lambda g, y: _mm_rule(g, y, True),
+    y=lambda g, x: _mm_rule(g, x, False),
+)
 _bmm = Op("BmmBackward0", _product, params=("x", "y"), x=lambda g, y: _bmm(g, _H(y)), y=lambda g, x: _bmm(_H(x), g))
 _mv = Op("MvBackward0", _product, params=("x", "y"), x=lambda g, y: outer(g, _c(y)), y=lambda g, x: mv(_H(x), g))
 _dot = Op("DotBackward0", _product, params=("x", "y"), x=lambda g, y: g * _c(y), y=lambda g, x: g * _c(x))
