@@ -78,7 +78,7 @@ class Generator:
         self._stream.offset = offset
 
     def __repr__(self):
-        return f"<torch.Generator object at {id(self):#x}>"
+        return f"<torch._C.Generator object at {id(self):#x}>"
 
     def __reduce__(self):
         return (_restored, (self.device, self._stream.state()))

@@ -143,3 +143,7 @@ def test_devices_have_generators_of_their_own_seeded_alike(simulated):
 def test_seed_is_not_known_beforehand():
     assert random.seed() != random.seed()
     assert random.default_generator.initial_seed() == random.initial_seed()
+
+
+def test_generators_are_shown_as_pytorchs():
+    assert repr(disttorch.Generator()).startswith("<torch._C.Generator object at 0x")
