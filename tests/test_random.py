@@ -146,4 +146,4 @@ def test_seed_is_not_known_beforehand():
 
 
 def test_generators_are_shown_as_pytorchs():
-    assert repr(disttorch.Generator()).startswith("<torch._C.Generator object at 0x")
+    assert repr(random.Generator()).startswith("<torch._C.Generator object at 0x")
