@@ -13,14 +13,15 @@ from ..autograd.mode import mode
 from ..autograd.op import Op
 from ..autograd.variable import wrap
 from ..kernels import for_device
-from ..kernels.portable.blocks import BLOCK
+from ..kernels.portable.blocks import BLOCK, sum_of
 from ..kernels.portable.precision import in_float32
 from .arguments import need_tensor
 from .arithmetic import conj
 from .dims import axes
 from .pointwise import hushed
 
-LONG, SHORT = 1 << 13, 128  # elements from which, and of a row up to which, a product sums rows quicker than NumPy
+LONG, SHORT = 1 << 13, 1 << 10  # elements from which, and of a row up to which, a product sums rows
+WHOLE = 1 << 15  # elements from which products with ones sum all quicker than NumPy
 SMALL = 1 << 12  # elements up to which the price of NumPy's functions shows
 
 
@@ -68,17 +69,28 @@ def row_sums(a, keepdim):
 
 
 def row_extremes(ufunc, a):
-    """Largest or smallest elements (np.maximum, np.minimum) of the last axis, of blocks of rows turned into columns."""
-    rows = a.reshape(-1, a.shape[-1])
-    found, step = np.empty(len(rows), a.dtype), max(1, BLOCK // a.shape[-1])
-    kernels = for_device("cpu")
+    """Largest or smallest elements (np.maximum, np.minimum) of the last axis, of blocks of rows."""
+    rows, kernels = a.reshape(-1, a.shape[-1]), for_device("cpu")
+    found, step = np.empty(len(rows), a.dtype), max(1, 4 * BLOCK // a.shape[-1])
     for i in range(0, len(rows), step):
         block = rows[i : i + step]
-        if ufunc is np.maximum:
-            found[i : i + step] = kernels.row_maxima(block)
-        else:
-            ufunc.reduce(np.ascontiguousarray(block.T), axis=0, out=found[i : i + step])
+        found[i : i + step] = kernels.row_maxima(block) if ufunc is np.maximum else -kernels.row_maxima(-block)
     return found.reshape(a.shape[:-1])
+
+
+def _long_sums(a, dim, keepdim):
+    """Sums as products with ones where these are quicker, else None."""
+    if a.size < LONG:
+        return None
+    if is_short(a, dim):
+        return row_sums(a, keepdim)
+    whole = a.size >= WHOLE and len(dim) == a.ndim and type(a) is np.ndarray and a.flags.c_contiguous
+    if whole and a.dtype.kind == "f" and a.itemsize > 2:
+        return _sum_of_all(a).reshape((1,) * a.ndim if keepdim else ())
+    return None
+
+
+_sum_of_all = hushed(sum_of)
 
 
 def _total(a, axis, keepdims, dtype):
@@ -90,8 +102,8 @@ _total_of_others = _accumulated(_total)
 
 def total(a, dim, keepdim):
     """The sum, in the array's dtype."""
-    if a.size >= LONG and is_short(a, dim):
-        return row_sums(a, keepdim)
+    if (sums := _long_sums(a, dim, keepdim)) is not None:
+        return sums
     if type(a) is np.ndarray and a.dtype.kind in "fc" and a.itemsize > 2:
         return np.add.reduce(a, dim if a.ndim else None, None, None, keepdim)
     return _total_of_others(a, dim, keepdim)
@@ -138,8 +150,8 @@ _average_of_others = _accumulated(_average)
 
 
 def _mean_forward(a, dim, keepdim):
-    if a.size >= LONG and is_short(a, dim):
-        return row_sums(a, keepdim) / a.dtype.type(a.shape[-1])
+    if (sums := _long_sums(a, dim, keepdim)) is not None:
+        return sums / a.dtype.type(_count(a.shape, dim))
     if type(a) is np.ndarray and a.dtype.kind == "f" and a.itemsize > 2 and a.size:
         sums = np.add.reduce(a, dim if a.ndim else None, None, None, keepdim)
         return sums / sums.dtype.type(_count(a.shape, dim))

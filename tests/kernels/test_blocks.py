@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from disttorch.kernels.portable.blocks import BLOCK, UNSHARED, in_blocks, sum_of_products, summed_in_blocks
+from disttorch.kernels.portable.blocks import BLOCK, UNSHARED, in_blocks, sum_of, sum_of_products, summed_in_blocks
 
 
 @pytest.mark.parametrize("size", [0, 5, 2 * BLOCK + 1, 3 * BLOCK])
@@ -24,3 +24,10 @@ def test_sum_of_products(rng, shape):
     for a, b in ((x, y), (x.T, y.T), (x[..., ::2], y[..., ::2]) if shape else (x, x)):
         np.testing.assert_allclose(sum_of_products(a, b), (a.astype(float) * b).sum(), rtol=1e-4, atol=1e-4)
         np.testing.assert_allclose(sum_of_products(a, a), np.square(a.astype(float)).sum(), rtol=1e-6)
+
+
+@pytest.mark.parametrize("size", [0, 5, UNSHARED, 3 * UNSHARED + 7])
+def test_sum_of(rng, size):
+    x = rng.standard_normal(size).astype(np.float32) + 1
+    np.testing.assert_allclose(sum_of(x), x.sum(dtype=float), rtol=1e-6)
+    np.testing.assert_allclose(sum_of(x.astype(float)), x.sum(dtype=float), rtol=1e-14)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import disttorch as torch
-from disttorch.ops.reduction import LONG, SHORT
+from disttorch.ops.reduction import LONG, SHORT, WHOLE
 
 FUNCTIONS = {
     "sum": lambda a, axis: a.sum(axis),
@@ -60,3 +60,16 @@ def test_extremes_and_logsumexp_of_many_short_rows(name, keepdim):
     wide = getattr(torch.from_numpy(x.astype(np.float64)), name)(-1, keepdim)  # without blocks
     assert found.shape == wide.shape
     np.testing.assert_allclose(found.numpy(), wide.numpy(), rtol=1e-6)
+
+
+@pytest.mark.parametrize("reduce", ["sum", "mean"])
+@pytest.mark.parametrize("size", [WHOLE, WHOLE + 5])
+def test_all_elements_of_long_tensors(reduce, size):
+    x = torch.linspace(-1, 3, size).sin().reshape(1, -1, 1)
+    exact = getattr(x.double(), reduce)()
+    assert abs(getattr(x, reduce)() / exact - 1) < 1e-6
+    assert getattr(x, reduce)((0, 1, 2), keepdim=True).shape == (1, 1, 1)
+    x[0, 3, 0] = torch.inf
+    assert getattr(x, reduce)() == torch.inf
+    x[0, 4, 0] = -torch.inf
+    assert getattr(x, reduce)().isnan()

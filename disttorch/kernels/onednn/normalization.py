@@ -23,9 +23,8 @@ from disttorch.kernels.onednn.plan import dims
 FEW = 2048  # elements below which NumPy's own softmax with logarithms is as quick
 HANDFUL = 64  # elements up to which NumPy in double precision is quickest, which needs no largest element
 MODERATE = 700.0  # the exponential of this is a number in float64
-SHORT = 64  # elements of a row up to which it is worth while to turn rows into columns
 IN_CACHE = 1 << 15  # elements that are still in the cache when they are read again
-LANES, POOLED = 16, 256  # elements that pooling takes at a time, and of a row up to which it is quickest
+LANES, POOLED = 16, 128  # elements that pooling takes at a time, and of a row up to which it is quickest
 TINY = 1e-30  # probabilities from here on have all their digits
 
 
@@ -146,7 +145,7 @@ class Normalization:
             lanes = np.empty((rows, LANES), FLOAT)
             self.engine.run(("row_maxima", x.shape), lambda plan: _lanes(plan, rows, width), x, lanes)
             x = lanes
-        elif width > SHORT or x.size < FEW:
+        elif x.size < FEW:
             return np.maximum.reduce(x, axis=1)
         return super().row_maxima(x)
 

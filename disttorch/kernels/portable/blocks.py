@@ -36,6 +36,14 @@ def sum_of_products(a, b):
     return total + a[whole:].dot(b[whole:])
 
 
+def sum_of(a):
+    """The sum of a contiguous NumPy array of float32 or float64: dot products with ones, faster than NumPy's sum."""
+    flat = a.reshape(-1)
+    whole = flat.size - flat.size % UNSHARED
+    ones = np.ones(UNSHARED, a.dtype)
+    return np.add.reduce(np.vecdot(flat[:whole].reshape(-1, UNSHARED), ones)) + np.add.reduce(flat[whole:])
+
+
 def _parts(arrays):
     """(slice, a block of each array), or None where they are short or do not lie as one piece each."""
     first = arrays[0]
