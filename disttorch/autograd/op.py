@@ -228,7 +228,10 @@ class _Plan:
     needs: the inputs that do, a bit each from the lowest on, and a last one for the end.
     """
 
+    __slots__ = ("args", "joint", "keep", "needs", "others", "past", "rules")
+
     def __init__(self, op: Op, needs: int):
+        self.joint = op.joint is not None
         self.needs = tuple([digit == "1" for digit in reversed(f"{needs:b}"[1:])])
         wanted: list[tuple] = []  # (position of the input or None, function, its sources)
         if op.joint is not None:
@@ -280,7 +283,7 @@ class OpNode(Node):
             unpack(v, self)
 
     def backward(self, grads: tuple) -> Sequence:
-        saved = self.saved
+        saved, plan = self.saved, self.plan
         if saved is FREED:
             raise RuntimeError(FREED_TEXT)
         values = []
@@ -295,12 +298,12 @@ class OpNode(Node):
             g = grads[0]
         else:
             g = tuple([zeros(m) if x is None else x for x, m in zip(grads, self.metas, strict=True)])
-        if self.op.joint is not None:
-            _, rule, reads = self.plan.rules[0]
-            read, needs = () if reads is None else reads(values), self.plan.needs
-            return rule(g, needs, *read) if self.into is None else rule(g, needs, *read, self.into)
+        if plan.joint:
+            _, rule, reads = plan.rules[0]
+            read = () if reads is None else reads(values)
+            return rule(g, plan.needs, *read) if self.into is None else rule(g, plan.needs, *read, self.into)
         result: list = [None] * len(self.edges)
-        for position, rule, reads in self.plan.past if self.absorbed else self.plan.rules:
+        for position, rule, reads in plan.past if plan.past and self.absorbed else plan.rules:
             result[position] = rule(g) if reads is None else rule(g, *reads(values))
         return result
 

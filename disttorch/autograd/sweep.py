@@ -144,6 +144,7 @@ class _Sweep:
         ready, counts, useful, retain = self.ready, self.counts, self.useful, self.retain
         watched = self.anomaly or self.wanted is not None or len(housed) > 0
         got: tuple | None
+        results: Any
         while ready:
             node, got = ready.pop()
             edges = node.edges
@@ -152,7 +153,9 @@ class _Sweep:
             if watched or not node.plain or got[0] is None:
                 edges, results = self._run(node, got)
             else:
-                results = list(node.backward(got))
+                results = node.backward(got)
+                if type(results) is not list:
+                    results = list(results)
                 if not retain:
                     node.release()
             got = None
@@ -163,11 +166,10 @@ class _Sweep:
                     continue
                 target, nr = e
                 leaf = isinstance(target, Tensor)
-                if g is not None:
-                    meta = (target._data.shape, target._data.dtype, target.device) if leaf else target.metas[nr]
-                    if (g._data.shape, g._data.dtype, g.device) != meta:
-                        g = fit(g, meta)
-                if target in counts or not (leaf or len(target.metas) == 1):
+                metas = ((target._data.shape, target._data.dtype, target.device),) if leaf else target.metas
+                if g is not None and (g._data.shape, g._data.dtype, g.device) != metas[nr]:
+                    g = fit(g, metas[nr])
+                if len(metas) > 1 or target in counts:
                     self.gather(e, g)
                 elif leaf:
                     box = [g]

@@ -14,7 +14,9 @@ def fused(kernel: str, *args):
     The first argument is a tensor, on whose device all are.
     """
     where = args[0].device
-    arrays = [a._data if isinstance(a, Tensor) else a for a in args]
+    arrays = []
+    for a in args:
+        arrays.append(a._data if isinstance(a, Tensor) else a)
     if where.host or where is META:
         result = getattr(for_device("cpu"), kernel)(*arrays)
     else:
