@@ -141,6 +141,7 @@ def leaky_relu(input, negative_slope=0.01, inplace=False):
     """x where positive, negative_slope * x elsewhere."""
     need_tensor(input, "leaky_relu", "input", 1)
     need_floating(input, "leaky_relu_cpu")
+    negative_slope = float(negative_slope)
     return apply_inplace(_leaky_relu, input, (negative_slope,)) if inplace else _leaky_relu(input, negative_slope)
 
 
@@ -189,6 +190,7 @@ _prelu = Op(
 def prelu(input, weight):
     """x where positive, weight * x elsewhere; one weight, or one per channel (dimension 1)."""
     need_tensor(input, "prelu", "input", 1)
+    need_tensor(weight, "prelu", "weight", 2)
     x, w = input._data, weight._data
     if input.dtype is not weight.dtype:
         names = [dtypes.SCALAR_NAMES[t.dtype] for t in (input, weight)]

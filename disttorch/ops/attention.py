@@ -57,6 +57,8 @@ def scaled_dot_product_attention(
     queries'.
     """
     need_tensor(query, "scaled_dot_product_attention", "query", 1)
+    need_tensor(key, "scaled_dot_product_attention", "key", 2)
+    need_tensor(value, "scaled_dot_product_attention", "value", 3)
     _check(query, key, value, attn_mask, dropout_p, is_causal)
     if enable_gqa:
         key, value = _shared_heads(query, key, value)

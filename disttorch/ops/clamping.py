@@ -7,7 +7,7 @@ from ..autograd.op import Op
 from ..autograd.variable import Tensor
 from ..dtypes import BOOL, COMPLEX
 from .arguments import need_tensor
-from .pointwise import result_dtype, scalar_array
+from .pointwise import broadcast_error, result_dtype, scalar_array
 
 _PLAIN, _WIDE = (float, int), (np.dtype(np.float32), np.dtype(np.float64))
 
@@ -50,6 +50,9 @@ def clamp(input, min=None, max=None, *, out=None):
             f"numbers, got min {type(min).__name__} and max {type(max).__name__}"
         )
     bounds = [b for b in (min, max) if b is not None]
+    for b in bounds:
+        if isinstance(b, Tensor) and (error := broadcast_error(input._data.shape, b._data.shape)):
+            raise error
     d = result_dtype(input, *bounds)
     if d.category == COMPLEX:
         raise NotImplementedError("clamp is not supported for complex types")

@@ -97,6 +97,11 @@ def polar(abs, angle, *, out=None):
             f"Expected both inputs to be Half, Float or Double tensors but got {scalar_name(abs)} and "
             f"{scalar_name(angle)}"
         )
+    if abs.dtype is not angle.dtype:
+        raise RuntimeError(
+            f"Expected object of scalar type {scalar_name(abs)} but got scalar type {scalar_name(angle)} for second "
+            "argument"
+        )
     return complex(abs * angle.cos(), abs * angle.sin(), out=out)
 
 

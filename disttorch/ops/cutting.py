@@ -132,6 +132,8 @@ def split(tensor, split_size_or_sections, dim=0):
         raise RuntimeError("split expects at least a 1-dimensional tensor")
     size = tensor._data.shape[d]
     view, node = _split, _split_node
+    if isinstance(split_size_or_sections, Tensor) and not split_size_or_sections._data.ndim:
+        split_size_or_sections = int(split_size_or_sections)
     if isinstance(split_size_or_sections, int):
         step = split_size_or_sections
         if step == 0 and size:

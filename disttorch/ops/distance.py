@@ -23,6 +23,8 @@ def normalize(input, p=2.0, dim=1, eps=1e-12, out=None):
 
 def cosine_similarity(x1, x2, dim=1, eps=1e-8):
     """x1 . x2 / (max(|x1|, eps) * max(|x2|, eps)) along `dim`."""
+    need_tensor(x1, "cosine_similarity", "x1", 1)
+    need_tensor(x2, "cosine_similarity", "x2", 2)
     d = result_dtype(x1, x2)
     if not d.is_floating_point:
         raise RuntimeError(f"expected common dtype to be floating point, yet common dtype is {dtypes.SCALAR_NAMES[d]}")

@@ -92,6 +92,7 @@ def select_scatter(input, src, dim, index):
 def slice_scatter(input, src, dim=0, start=None, end=None, step=1):
     """`input` with a slice of dimension `dim` replaced by `src`."""
     need_tensor(input, "slice_scatter", "input", 1)
+    need_tensor(src, "slice_scatter", "src", 2)
     return _scattered(input, src, slice_of, dim, start, end, step)
 
 

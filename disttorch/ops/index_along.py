@@ -9,6 +9,7 @@ from ..autograd.inplace import check_apart, write
 from ..autograd.op import Op
 from ..autograd.variable import Tensor
 from ..kernels.portable.scatter import are_within
+from .arguments import need_tensor
 from .dims import axis
 from .pointwise import scalar_name
 
@@ -36,6 +37,7 @@ _index_select = Op(
 
 def index_select(input, dim, index, *, out=None):
     """The entries of dimension `dim` at `index` (1-D), as a copy."""
+    need_tensor(index, "index_select", "index", 3)
     d = axis(dim, input._data.ndim)
     if index._data.ndim > 1:
         raise IndexError("index_select(): Index is supposed to be a vector")

@@ -387,6 +387,7 @@ def index_put(input, indices, values, accumulate=False):
 def take(input, index, *, out=None):
     """Elements of the flattened tensor."""
     need_tensor(input, "take", "input", 1)
+    need_tensor(index, "take", "index", 2)
     check_apart(out, input, index)
     size = input._data.size
     data = index._data

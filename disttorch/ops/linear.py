@@ -147,6 +147,8 @@ def bilinear(input1, input2, weight, bias=None):
     out).
     """
     need_tensor(input1, "bilinear", "input1", 1)
+    need_tensor(input2, "bilinear", "input2", 2)
+    need_tensor(weight, "bilinear", "weight", 3)
     a, b, w = input1._data, input2._data, weight._data
     if a.ndim != b.ndim:
         raise RuntimeError(f"bilinear(): input dimensions do not match: got {a.ndim} and {b.ndim}")

@@ -91,6 +91,7 @@ def _rank(n):
 
 def mm(input, mat2, *, out=None):
     """(M, K) @ (K, N) -> (M, N)."""
+    need_tensor(mat2, "mm", "mat2", 2)
     _check(input, mat2, "mm")
     a, b = input._data, mat2._data
     (m, k), (k2, n) = a.shape, b.shape
@@ -103,6 +104,7 @@ def mm(input, mat2, *, out=None):
 
 def bmm(input, mat2, *, out=None):
     """(B, M, K) @ (B, K, N) -> (B, M, N)."""
+    need_tensor(mat2, "bmm", "mat2", 2)
     _check(input, mat2, "bmm", 3, 3)
     a, b = input._data.shape, mat2._data.shape
     if a[0] != b[0] or a[2] != b[1]:
@@ -117,6 +119,7 @@ def bmm(input, mat2, *, out=None):
 def mv(input, vec, *, out=None):
     """(M, K) @ (K,) -> (M,)."""
     need_tensor(input, "mv", "input", 1)
+    need_tensor(vec, "mv", "vec", 2)
     if input._data.ndim != 2 or vec._data.ndim != 1:
         raise RuntimeError(f"vector + matrix @ vector expected, got 1, {input._data.ndim}, {vec._data.ndim}")
     (m, k), (k2,) = input._data.shape, vec._data.shape
@@ -129,6 +132,7 @@ def mv(input, vec, *, out=None):
 def dot(input, tensor, *, out=None):
     """The sum of products of two vectors."""
     need_tensor(input, "dot", "input", 1)
+    need_tensor(tensor, "dot", "tensor", 2)
     if input._data.ndim != 1 or tensor._data.ndim != 1:
         raise RuntimeError(f"1D tensors expected, but got {input._data.ndim}D and {tensor._data.ndim}D tensors")
     if input._data.shape != tensor._data.shape:
@@ -147,12 +151,14 @@ def dot(input, tensor, *, out=None):
 def vdot(input, other, *, out=None):
     """`dot` with the first vector conjugated."""
     need_tensor(input, "vdot", "input", 1)
+    need_tensor(other, "vdot", "other", 2)
     return dot(_c(input), other, out=out)
 
 
 def inner(input, other, *, out=None):
     """Sums of products over the last dimensions."""
     need_tensor(input, "inner", "input", 1)
+    need_tensor(other, "inner", "other", 2)
     if input._data.ndim == 0 or other._data.ndim == 0:
         return write(out, input * other)
     if input._data.shape[-1] != other._data.shape[-1]:
@@ -167,6 +173,7 @@ def inner(input, other, *, out=None):
 def outer(input, vec2, *, out=None):
     """All products of two vectors' elements: (M,), (N,) -> (M, N)."""
     need_tensor(input, "outer", "input", 1)
+    need_tensor(vec2, "outer", "vec2", 2)
     for t, what in ((input, "self"), (vec2, "vec2")):
         if t._data.ndim != 1:
             raise RuntimeError(f"outer: Expected 1-D argument {what}, but got {t._data.ndim}-D")
@@ -239,6 +246,8 @@ _addmm = Op(
 def addmm(input, mat1, mat2, *, beta=1, alpha=1, out=None):
     """beta * input + alpha * (mat1 @ mat2)."""
     need_tensor(input, "addmm", "input", 1)
+    need_tensor(mat1, "addmm", "mat1", 2)
+    need_tensor(mat2, "addmm", "mat2", 3)
     for t, what in ((mat1, "mat1"), (mat2, "mat2")):
         if t._data.ndim != 2:
             raise RuntimeError(f"{what} must be a matrix, got {t._data.ndim}-D tensor")
@@ -272,6 +281,8 @@ def addbmm(input, batch1, batch2, *, beta=1, alpha=1, out=None):
 def baddbmm(input, batch1, batch2, *, beta=1, alpha=1, out=None):
     """beta * input + alpha * bmm(batch1, batch2)."""
     need_tensor(input, "baddbmm", "input", 1)
+    need_tensor(batch1, "baddbmm", "batch1", 2)
+    need_tensor(batch2, "baddbmm", "batch2", 3)
     return _with_sum(input, bmm(batch1, batch2), beta, alpha, out)
 
 
@@ -279,6 +290,8 @@ def baddbmm(input, batch1, batch2, *, beta=1, alpha=1, out=None):
 def addmv(input, mat, vec, *, beta=1, alpha=1, out=None):
     """beta * input + alpha * mat @ vec."""
     need_tensor(input, "addmv", "input", 1)
+    need_tensor(mat, "addmv", "mat", 2)
+    need_tensor(vec, "addmv", "vec", 3)
     ndims = input._data.ndim, mat._data.ndim, vec._data.ndim
     if ndims[0] > 1 or ndims[1:] != (2, 1):
         raise RuntimeError(f"vector + matrix @ vector expected, got {', '.join(map(str, ndims))}")
@@ -292,6 +305,8 @@ def addmv(input, mat, vec, *, beta=1, alpha=1, out=None):
 def addr(input, vec1, vec2, *, beta=1, alpha=1, out=None):
     """beta * input + alpha * outer(vec1, vec2)."""
     need_tensor(input, "addr", "input", 1)
+    need_tensor(vec1, "addr", "vec1", 2)
+    need_tensor(vec2, "addr", "vec2", 3)
     return _with_sum(input, outer(vec1, vec2), beta, alpha, out)
 
 
@@ -323,9 +338,14 @@ def einsum(equation, *operands):
 
 def tensordot(a, b, dims=2, out=None):
     """Sums of products over `dims`: a number of last and first dimensions, or a list for each tensor."""
+    need_tensor(b, "tensordot", "other", 2)
     if isinstance(dims, Tensor):
         dims = dims.tolist()
     if isinstance(dims, int):
+        if dims < 0:
+            raise RuntimeError(f"tensordot expects dims >= 0, but got dims={dims}")
+        if dims > min(a._data.ndim, b._data.ndim):
+            raise RuntimeError(f"tensordot expects dims < ndim_a or ndim_b, but got dims={dims}")
         left, right = list(range(a._data.ndim - dims, a._data.ndim)), list(range(dims))
     else:
         left, right = [[d] if isinstance(d, int) else list(d) for d in dims]

@@ -203,6 +203,7 @@ def renorm(input, p, dim, maxnorm, *, out=None):
 def cdist(x1, x2, p=2.0, compute_mode="use_mm_for_euclid_dist_if_necessary"):
     """The p-norm distances between all rows: (B, P, M), (B, R, M) -> (B, P, R)."""
     need_tensor(x1, "cdist", "x1", 1)
+    need_tensor(x2, "cdist", "x2", 2)
     for t, what in ((x1, "X1"), (x2, "X2")):
         if t.dtype.category < dtypes.FLOATING:
             raise RuntimeError(f"cdist only supports floating-point dtypes, {what} got: {scalar_name(t)}")

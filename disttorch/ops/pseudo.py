@@ -68,8 +68,9 @@ def _hermitian_pinv_forward(a, atol, rtol):
 _hermitian_pinv = Op("LinalgPinvBackward0", _hermitian_pinv_forward, params=("a", "atol", "rtol"), a=_pinv_rule)
 
 
-def pinv(A, *, atol=None, rtol=None, hermitian=False, out=None):
-    """The pseudoinverse; singular values up to max(atol, rtol * the largest) count as 0."""
+def pinv(A, rcond=None, hermitian=False, *, atol=None, rtol=None, out=None):
+    """The pseudoinverse; singular values up to max(atol, rtol * the largest) count as 0. rcond is another name of rtol."""
+    rtol = rtol if rcond is None else rcond
     check_matrix(A, "linalg.pinv")
     if hermitian:
         check_square(A, "linalg.pinv")
@@ -82,7 +83,7 @@ def pinverse(input, rcond=1e-15):
     return pinv(input, rtol=rcond)
 
 
-def matrix_rank(A, *, atol=None, rtol=None, tol=None, hermitian=False, out=None):
+def matrix_rank(A, tol=None, hermitian=False, *, atol=None, rtol=None, out=None):
     """The number of singular values above max(atol, rtol * the largest)."""
     check_matrix(A, "torch.linalg.matrix_rank", "input")
     atol, rtol = (tol, 0.0) if tol is not None else (atol, rtol)
@@ -115,7 +116,13 @@ def cond(A, p=None, *, out=None):
 # -- powers and exponentials ------------------------------------------------------------------------------------------
 def matrix_power(A, n, *, out=None):
     """The n-th power of square matrices, by repeated squaring; negative powers of the inverse."""
-    check_square(A, "linalg.matrix_power")
+    if n < 0 or A.dtype.is_floating_point or A.dtype.is_complex or A._data.ndim < 2:
+        check_square(A, "linalg.matrix_power")
+    elif A._data.shape[-1] != A._data.shape[-2]:
+        raise RuntimeError(
+            "linalg.matrix_power: A must be batches of square matrices, but they are "
+            f"{A._data.shape[-2]} by {A._data.shape[-1]} matrices"
+        )
     if n < 0:
         return matrix_power(inv(A), -n, out=out)
     if n == 0:
@@ -237,6 +244,7 @@ def _chain(matrices: list):
 def linalg_cross(input, other, *, dim=-1, out=None):
     """The cross product along a dimension of size 3."""
     need_tensor(input, "linalg_cross", "input", 1)
+    need_tensor(other, "linalg_cross", "other", 2)
     if input._data.ndim != other._data.ndim:
         raise RuntimeError("linalg.cross: inputs must have the same number of dimensions.")
     d = axis(dim, input._data.ndim)
@@ -254,6 +262,7 @@ def linalg_cross(input, other, *, dim=-1, out=None):
 
 def cross(input, other, dim=None, *, out=None):
     """The cross product along `dim` (the first of size 3 if None)."""
+    need_tensor(other, "cross", "other", 2)
     if dim is None:
         warnings.warn(
             "Using torch.cross without specifying the dim arg is deprecated.\nPlease either pass the dim explicitly or "
@@ -274,6 +283,7 @@ def cross(input, other, dim=None, *, out=None):
 def vecdot(x, y, *, dim=-1, out=None):
     """The sums of conj(x) * y along `dim`."""
     need_tensor(x, "linalg_vecdot", "x", 1)
+    need_tensor(y, "linalg_vecdot", "y", 2)
     if x.dtype is not y.dtype:
         raise RuntimeError("linalg.vecdot: Expected vectors to have the same dtype")
     return write(out, (conj(x) * y).sum(dim))

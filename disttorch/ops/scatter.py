@@ -9,7 +9,7 @@ from ..autograd.op import Op
 from ..autograd.variable import Tensor
 from ..kernels.portable.precision import in_float32
 from ..kernels.portable.scatter import positions
-from .arguments import C_NAMES
+from .arguments import C_NAMES, need_tensor
 from .dims import axis
 from .index_along import check_range
 from .indexing import _put, _slice
@@ -102,6 +102,7 @@ def _check_gather(input, dim, index, name, src=None):
 
 def gather(input, dim, index, *, sparse_grad=False, out=None):
     """out[i, j, k] = input[i, index[i, j, k], k] for dim 1, and so on."""
+    need_tensor(index, "gather", "index", 3)
     d = _check_gather(input, dim, index, "gather")
     check_apart(out, input, index, numel=index._data.size)
     if out is not None and out.dtype is not input.dtype:
@@ -186,6 +187,7 @@ def scatter(input, dim, index, src=None, *, value=None, reduce=None, out=None):
 
 def scatter_add(input, dim, index, src, *, out=None):
     """`input` with src's elements added where `gather` would have read."""
+    need_tensor(index, "scatter_add", "index", 3)
     d = _check_gather(input, dim, index, "scatter_add", src)
     return write(out, _scatter_add(input, d, index, src) if index._data.size else input.clone())
 
@@ -291,6 +293,7 @@ def _from_start(index, size: int):
 
 def take_along_dim(input, indices, dim=None):
     """Elements along `dim` at broadcast indices (as numpy.take_along_axis)."""
+    need_tensor(indices, "take_along_dim", "indices", 2)
     if indices._data.dtype != np.int64:
         raise RuntimeError("torch.take_along_dim(): dtype of indices should be Long but got " + scalar_name(indices))
     if dim is None:

@@ -134,6 +134,7 @@ def _in_order(a, sorter):
 def bucketize(input, boundaries, *, out_int32=False, right=False, out=None):
     """The index of the bucket of `boundaries` (1-D, in order) into which each element falls."""
     need_tensor(input, "bucketize", "input", 1)
+    need_tensor(boundaries, "bucketize", "boundaries", 2)
     if boundaries._data.ndim != 1:
         raise RuntimeError(f"boundaries tensor must be 1 dimension, but got dim({boundaries._data.ndim})")
     if not isinstance(input, Tensor):

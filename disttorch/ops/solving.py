@@ -162,6 +162,7 @@ def solve(A, B, *, left=True, out=None):
     """X with A X = B (or X A = B without `left`); B holds matrices, or vectors where it has A's batch and one dimension
     less.
     """
+    need_tensor(B, "linalg_solve", "B", 2)
     check_square(A, "linalg.solve")
     if A.dtype is not B.dtype:
         raise RuntimeError(
@@ -319,6 +320,7 @@ def logdet(input):
 # -- least squares ----------------------------------------------------------------------------------------------------
 def lstsq(A, B, rcond=None, *, driver=None):
     """(solution, residuals, rank, singular_values) of min |A X - B|; residuals only for tall matrices of full rank."""
+    need_tensor(B, "linalg_lstsq", "b", 2)
     check_matrix(A, "torch.linalg.lstsq", "input")
     if driver not in (None, "gels", "gelsy", "gelsd", "gelss"):
         raise RuntimeError(
@@ -370,6 +372,7 @@ def tensorinv(A, ind=2, *, out=None):
 def tensorsolve(A, B, dims=None, *, out=None):
     """X with tensordot(A, X, X.ndim) = B."""
     need_tensor(A, "linalg_tensorsolve", "A", 1)
+    need_tensor(B, "linalg_tensorsolve", "other", 2)
     if dims is not None:
         dims = (dims,) if isinstance(dims, int) else tuple(dims)
         n = A._data.ndim

@@ -50,7 +50,7 @@ _roll = Op(
 def roll(input, shifts, dims=None):
     """The elements moved along `dims`, those that fall off coming back at the other end."""
     need_tensor(input, "roll", "input", 1)
-    shifts = (shifts,) if isinstance(shifts, int) else tuple(shifts)
+    shifts = (shifts.__index__(),) if hasattr(shifts, "__index__") else tuple(shifts)
     if dims is None or dims == ():
         if len(shifts) != 1:
             raise RuntimeError(f"shifts and dimensions must align. shifts: {len(shifts)}, dims:0")

@@ -40,6 +40,8 @@ def _plus_quotient(x, a, b, value):
 @numbers_first("value")
 def addcmul(input, tensor1, tensor2, *, value=1, out=None):
     """input + value * tensor1 * tensor2."""
+    need_tensor(tensor1, "addcmul", "tensor1", 2)
+    need_tensor(tensor2, "addcmul", "tensor2", 3)
     return write(out, _plus_product(input, tensor1, tensor2, value=value), input, tensor1, tensor2)
 
 
@@ -47,6 +49,8 @@ def addcmul(input, tensor1, tensor2, *, value=1, out=None):
 def addcdiv(input, tensor1, tensor2, *, value=1, out=None):
     """input + value * tensor1 / tensor2; integers are refused as in PyTorch."""
     need_tensor(input, "addcdiv", "input", 1)
+    need_tensor(tensor1, "addcdiv", "tensor1", 2)
+    need_tensor(tensor2, "addcdiv", "tensor2", 3)
     if all(t._data.dtype.kind in "iub" for t in (tensor1, tensor2)):
         raise RuntimeError(
             "Integer division with addcdiv is no longer supported, and in a future  release addcdiv will perform a "
