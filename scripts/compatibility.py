@@ -52,7 +52,8 @@ DIFFERENT = """
   (`conv(x).flatten(2).transpose(1, 2)`), of transposed sequences after an operation, and of `linear` of those; in-place
   draws (`conv(x).normal_()`) follow memory.
 - **Results** agree to rounding: sums are added in another order. Gradients of samples of `Beta` and `Dirichlet` are
-  those of the gamma samples they are made of: unbiased, but not PyTorch's estimate.
+  those of the gamma samples they are made of: unbiased, but not PyTorch's estimate. Samples of `Wishart` are the
+  first ones drawn, PyTorch's the second; its divergence is right, PyTorch's can be negative.
 - **Layouts.** Results of convolutions, pooling and batch normalisation are channels-last in memory, and results of
   operations on permuted tensors may lie otherwise than PyTorch's: `stride()` and `is_contiguous()` tell how. `view` of
   them works, and shares memory unless parts of the result are views already; `reshape` and `flatten` copy where they
@@ -99,7 +100,8 @@ DIFFERENT = """
   optimizer])` updates its share of a ZeroRedundancyOptimizer by the others' average, PyTorch's by its last gradient.
 - **`DistributedSampler`** counts epochs by itself until the program calls `set_epoch`.
 - **`hub.load`** reads a local folder (`source="local"`) and runs no code from the network.
-- **vmap** calls the function once for each entry.
+- **vmap** calls the function once for each entry: it may branch on values and take `item()`s, and what it counts is
+  counted for each. Functions that are differentiated may change tensors of their surroundings in place.
 - **Replayed against PyTorch's own samples** (`tests/oracle/wholly_equal.txt`): all of op_db's operations but those that
   need sparse layouts (`sparse.sampled_addmm`, `sparse.mm.reduce`), complex numbers of 16-bit floats (`chalf`), 8-bit
   floats (`_scaled_mm`), or that PyTorch itself runs on CUDA only (`jiterator`, `_flash_attention_forward`,

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from .. import linalg, ops
 from ..autograd.variable import Tensor
 from .binomial import Binomial
+from .bounded import ContinuousBernoulli
 from .categorical import Categorical, OneHotCategorical
 from .cauchy import Cauchy
 from .counts import Bernoulli, Geometric, Poisson
@@ -16,6 +17,7 @@ from .gamma import Beta, Dirichlet, Gamma
 from .half import HalfNormal
 from .independent import Independent
 from .location_scale import Laplace, Normal
+from .matrices import Wishart
 from .multivariate_normal import MultivariateNormal
 from .transformed import TransformedDistribution
 from .uniform import Uniform
@@ -78,6 +80,20 @@ def _cauchys(p, q):
 def _gumbels(p, q):
     ratio, shift = p.scale / q.scale, (q.loc - p.loc) / q.scale
     return ratio * euler_constant - ratio.log() - shift + ops.exp(shift + (1 + ratio).lgamma()) - (1 + euler_constant)
+
+
+@register_kl(ContinuousBernoulli, ContinuousBernoulli)
+def _continuous_bernoullis(p, q):
+    norms = p._cont_bern_log_norm() - q._cont_bern_log_norm()
+    return p.mean * (p.logits - q.logits) + norms + ops.log1p(-p.probs) - ops.log1p(-q.probs)
+
+
+@register_kl(Wishart, Wishart)
+def _wisharts(p, q):
+    a, b, d = p.df, q.df, p.event_shape[-1]
+    trace = (q.precision_matrix * p.covariance_matrix).sum((-2, -1))
+    norms = ops.mvlgamma(b / 2, d) - ops.mvlgamma(a / 2, d) + b * (q._half_log_det() - p._half_log_det())
+    return norms + (a - b) / 2 * p._mean_log_slope() + a / 2 * (trace - d)
 
 
 @register_kl(Pareto, Pareto)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from .. import ops
 from ..autograd.variable import Tensor
 from .binomial import Binomial
+from .bounded import ContinuousBernoulli
 from .counts import Bernoulli, Poisson
 from .distribution import Distribution
 from .exponential import Exponential
@@ -59,7 +60,7 @@ def _outside(p: Distribution, made: Tensor) -> Tensor:
     return made.masked_fill(p.low < 0, math.inf) if isinstance(p, Uniform) else made
 
 
-@_each((Beta, Exponential, Gamma, Gumbel, Laplace, Pareto, Uniform), Normal)
+@_each((Beta, ContinuousBernoulli, Exponential, Gamma, Gumbel, Laplace, Pareto, Uniform), Normal)
 def _to_normal(p, q):
     squared = q.scale.pow(2)
     away = p.variance + (p.mean - q.loc).pow(2)
@@ -67,7 +68,7 @@ def _to_normal(p, q):
     return made.masked_fill(p.alpha <= 2, math.inf) if isinstance(p, Pareto) else made
 
 
-@_each((Beta, Gamma, Pareto, Uniform), Exponential)
+@_each((Beta, ContinuousBernoulli, Gamma, Pareto, Uniform), Exponential)
 def _to_exponential(p, q):
     return _outside(p, -p.entropy() - q.rate.log() + q.rate * p.mean)
 
@@ -110,6 +111,18 @@ def _beta_to_uniform(p, q):
     return (-p.entropy() + (q.high - q.low).log()).masked_fill((q.low > 0) | (q.high < 1), math.inf)
 
 
+@register_kl(ContinuousBernoulli, Uniform)
+def _continuous_bernoulli_to_uniform(p, q):
+    return (-p.entropy() + (q.high - q.low).log()).masked_fill((q.low >= 0) | (q.high <= 1), math.inf)
+
+
+@register_kl(Beta, ContinuousBernoulli)
+@register_kl(Uniform, ContinuousBernoulli)
+def _to_continuous_bernoulli(p, q):
+    made = -p.entropy() - p.mean * q.logits - ops.log1p(-q.probs) - q._cont_bern_log_norm()
+    return made.masked_fill((p.high >= 1) | (p.low <= 0), math.inf) if isinstance(p, Uniform) else made
+
+
 @register_kl(Bernoulli, Poisson)
 def _bernoulli_to_poisson(p, q):
     return -p.entropy() - (p.probs * q.rate.log() - q.rate)
@@ -120,13 +133,14 @@ def _infinite(p, q):
 
 
 for _source in (Exponential, Gamma, Gumbel, Laplace, Normal, Pareto):
-    for _target in (Beta, Pareto, Uniform):
+    for _target in (Beta, ContinuousBernoulli, Pareto, Uniform):
         if _source is not _target:
             register_kl(_source, _target)(_infinite)
 for _source in (Gumbel, Laplace, Normal):
     for _target in (Exponential, Gamma):
         register_kl(_source, _target)(_infinite)
 register_kl(Beta, Pareto)(_infinite)
+register_kl(ContinuousBernoulli, Pareto)(_infinite)
 register_kl(Poisson, Bernoulli)(_infinite)
 register_kl(Poisson, Binomial)(_infinite)
 

@@ -69,7 +69,7 @@ _hermitian_pinv = Op("LinalgPinvBackward0", _hermitian_pinv_forward, params=("a"
 
 
 def pinv(A, rcond=None, hermitian=False, *, atol=None, rtol=None, out=None):
-    """The pseudoinverse; singular values up to max(atol, rtol * the largest) count as 0. rcond is another name of rtol."""
+    """The pseudoinverse; singular values up to max(atol, rtol * the largest) count as 0. rcond: as rtol."""
     rtol = rtol if rcond is None else rcond
     check_matrix(A, "linalg.pinv")
     if hermitian:

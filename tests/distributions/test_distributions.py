@@ -86,3 +86,25 @@ def test_missing_functions_say_so():
         D.Bernoulli(0.5).rsample()
     with pytest.raises(NotImplementedError, match="cdf"):
         D.Categorical(disttorch.ones(2)).cdf(disttorch.tensor(0))
+
+
+def test_wishart():
+    """Samples and the divergence agree with the density."""
+    disttorch.manual_seed(0)
+    scale = disttorch.tensor([[2.0, 0.3], [0.3, 1.0]], dtype=disttorch.float64)
+    p, q = (D.Wishart(disttorch.tensor([4.5, 5.0], dtype=disttorch.float64), m) for m in (scale, scale * 1.5))
+    x = p.rsample((20000,))
+    assert x.shape == (20000, 2, 2, 2)
+    assert disttorch.allclose(x.mean(0), p.mean, rtol=0.03)
+    assert disttorch.allclose(x.var(0), p.variance, rtol=0.1)
+    ratio = (p.log_prob(x) - q.log_prob(x)).mean(0)
+    assert disttorch.allclose(D.kl_divergence(p, q), ratio, atol=0.02)
+    assert disttorch.allclose(p.entropy(), -p.log_prob(x).mean(0), atol=0.05)
+    inverse = D.Wishart(p.df, precision_matrix=p.precision_matrix)
+    assert disttorch.allclose(inverse.scale_tril, p.scale_tril)
+    with pytest.raises(AssertionError, match="Exactly one of covariance_matrix"):
+        D.Wishart(3.0)
+    with pytest.raises(ValueError, match="expected to be greater than ndim - 1 = 1"):
+        D.Wishart(1.0, scale)
+    with pytest.warns(UserWarning, match="Low df values detected"):
+        D.Wishart(1.5, scale)

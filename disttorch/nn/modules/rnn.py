@@ -114,6 +114,8 @@ class RNNBase(Module):
         self._check(data, states, expected, packed)
         if order is not None:
             states = [s.index_select(1, order) for s in states]
+        if not packed and not data.shape[1 - batch]:
+            raise RuntimeError("Expected sequence length to be larger than 0 in RNN")
         output, *states = self._compute(data, batch_sizes, states)
         if packed:
             output = PackedSequence(output, batch_sizes, order, back)
