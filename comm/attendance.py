@@ -23,9 +23,10 @@ if TYPE_CHECKING:
     from .group import Group
 
 PAUSE = 0.25  # seconds between two looks of ranks that are threads
-_attendances: WeakSet[Attendance] = WeakSet()  # of all ranks in this process
-# Modules in which a thread is that waits for another one of its process.
+_users: WeakSet[Thread] = WeakSet()  # threads of this process that have used a group
+# Modules in which a thread is that waits for another one of its process
 _WAITING = ("threading", "queue", "concurrent.futures.thread")
+_JOINING = ("join", "_wait_for_tstate_lock")
 
 
 class Attendance:
@@ -37,15 +38,20 @@ class Attendance:
         self._waited: set[Thread] = set()  # since the last look
         self._limited: set[Thread] = set()
         self._joins: dict[Thread, Wait] = {}
-        _attendances.add(self)
 
     def come(self) -> None:
         """This thread uses a group."""
-        self._users.add(clock.this_thread())
+        thread = clock.this_thread()
+        if thread not in self._users:
+            self._users.add(thread)
+            _users.add(thread)
 
     def wait(self) -> None:
-        """This thread waits, still."""
+        """This thread waits, still; messages do not wait for that."""
         self._waited.add(clock.this_thread())
+        for group in self.groups:
+            if group.messages is not None:
+                group.messages.nudge()
 
     @contextmanager
     def limited(self) -> Iterator[None]:
@@ -72,11 +78,18 @@ class Attendance:
         frames = sys._current_frames()
         self._users.intersection_update(clock.threads())
         waited, self._waited = self._waited, set()
-        busy = [*(self._users - waited), *self._limited, *_busy_strangers(frames)]
-        if busy or not self._users:
-            return _place(frames, busy)
+        idle = self._users - waited
+        busy = [
+            thread
+            for thread in clock.threads()
+            if (thread in idle or not (thread in _users or thread in clock.spawned))
+            and (frame := frames.get(thread.ident or 0))
+            and _is_busy(thread, frame)
+        ]
+        if busy or self._limited:
+            return _place(frames, [*busy, *self._limited])
         self.groups = [group for group in self.groups if not group.ended]
-        state = State([*self._joins.values()], {}, {}, 0)
+        state = State([*self._joins.values()], {}, {}, [], 0)
         for group in self.groups:
             state.began[group.name], state.sent[group.name] = group.began, {}
             whose = f", in the group of ranks {group.members}" if group.name else ""
@@ -89,6 +102,8 @@ class Attendance:
                     return _place(frames, self._users)
                 state.waits.extend(wait._replace(text=wait.text + whose) for wait in waits)
                 state.sent[group.name] = {group.members[peer]: n for peer, n in group.messages.sent.copy().items()}
+                if group.messages.takes:
+                    state.takes.append(group.name)
             state = state._replace(moved=state.moved + group.moved)
         return state
 
@@ -101,18 +116,16 @@ def _place(frames: Mapping[int, FrameType], threads: Iterable[Thread]) -> str:
     return ""
 
 
-def _busy_strangers(frames: Mapping[int, FrameType]) -> Iterator[Thread]:
-    """The threads of this process that have never used a group and do not wait for other threads: one may use it yet.
+def _is_busy(thread: Thread, frame: FrameType) -> bool:
+    """Whether a thread, which is at `frame`, may go on without any other one of its process.
 
-    frames: where each thread is, by its ident.
+    One that waits for some seconds only may. But of those that have never used a group daemons are taken for threads
+    that never will, which draw progress bars and write logs, and so is who waits for the end of a thread.
     """
-    users = set[Thread]().union(*(attendance._users for attendance in list(_attendances)))
-    for thread in clock.threads():
-        frame = frames.get(thread.ident or 0)
-        if frame is None or thread in users or thread in clock.spawned:
-            continue
-        if frame.f_globals.get("__name__") not in _WAITING:
-            yield thread
+    if frame.f_globals.get("__name__") not in _WAITING:
+        return True
+    for_ever = frame.f_locals.get("timeout") in (None, -1)
+    return not (for_ever or (thread not in _users and (thread.daemon or frame.f_code.co_name in _JOINING)))
 
 
 class Lookout:

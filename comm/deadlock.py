@@ -31,6 +31,7 @@ class State(NamedTuple):
     waits: list[Wait]
     began: dict[str, int]  # collectives so far, by group
     sent: dict[str, dict[int, int]]  # number of the last message to each rank, by group
+    takes: list[str]  # groups whose messages it takes in meanwhile
     moved: int  # how much has come in collectives that are messages
 
     @property
@@ -62,13 +63,12 @@ def _blocked(rank: int, wait: Wait, states: Mapping[int, State]) -> bool:
         return bool(others) and all(
             state.sent.get(wait.group, {}).get(rank, 0) <= heard[peer] for peer, state in others.items()
         )
-    if wait.kind == SEND:  # whoever waits for messages takes in all that come
-        return not any(_waits_in(wait.group, (SEND, RECEIVE), state) for state in others.values())
-    return any(wait.group not in state.began and not _waits_in(wait.group, (JOIN,), state) for state in others.values())
-
-
-def _waits_in(group: str, kinds: tuple[str, ...], state: State) -> bool:
-    return any(wait.group == group and wait.kind in kinds for wait in state.waits)
+    if wait.kind == SEND:
+        return any(wait.group not in state.takes for state in others.values())
+    return any(
+        wait.group not in state.began and all((JOIN, wait.group) != one[:2] for one in state.waits)
+        for state in others.values()
+    )
 
 
 class Detector:

@@ -223,6 +223,9 @@ class MpiPointToPoint:
     def departed(self, peer: int) -> None:
         """MPI does not say who has left."""
 
+    def nudge(self) -> None:
+        """MPI moves messages by itself."""
+
     def leave(self, words: str = "") -> None:
         """As `MpiEngine.leave`."""
 

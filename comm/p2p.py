@@ -156,7 +156,7 @@ class PointToPoint:
         self._latest: dict[int, tuple[int, int]] = {}  # sender -> number and offset of its last message
         self._lock = clock.RLock()
         self._posted: list[Receive] = []
-        self._number = 0
+        self._number, self._moving = 0, False
         self.others = [peer for peer in range(size) if peer != rank]
         self.sent: dict[int, int] = {}  # rank -> number of the last message to it
         self.awaited: list[tuple[Receive | Send, bool]] = []  # that threads wait for, and whether not for long
@@ -191,13 +191,31 @@ class PointToPoint:
     def progress(self, seconds: float) -> bool:
         """Hand arrived messages to the posted receives, waiting at most `seconds` for one; True if one came."""
         with self._lock:
-            if self.mailbox.waiting() and self._match():
-                return True
-            came = self.mailbox.pump(seconds)
-            if came:
-                self._match()
-                self.mailbox.keep()
-            return came
+            self._moving = True
+            try:
+                if self.mailbox.waiting() and self._match():
+                    return True
+                came = self.mailbox.pump(seconds)
+                if came:
+                    self._match()
+                    self.mailbox.keep()
+                return came
+            finally:
+                self._moving = False
+
+    def nudge(self) -> None:
+        """Take in what has come while receives are posted, for a thread that waits for something else."""
+        if self._posted and self.mailbox.mail.needs_receiver and self._lock.acquire(blocking=False):
+            try:
+                while self._posted and not self._moving and self.progress(0.0):  # moving: this thread does so already
+                    pass
+            finally:
+                self._lock.release()
+
+    @property
+    def takes(self) -> bool:
+        """Whether messages are taken in while this rank waits."""
+        return bool(self._posted or self.awaited)
 
     def progress_sending(self, ticket: Any, seconds: float) -> bool:
         """`progress`, but without waiting; if nothing comes, wait for the ticket of a send."""

@@ -98,6 +98,27 @@ def test_a_send_that_its_receiver_does_not_wait_for():
     assert run_ranks(2, sends_before_the_others_barrier, "tcp", timeout=60) == [None, None]
 
 
+def posts_first(group):
+    """A receive that is posted takes its message while its rank waits for something else."""
+    part = group.split([0, 1])
+    got = np.zeros(BIG)
+    if group.rank == 1:
+        work = group.irecv(got, 0)
+        part.all_reduce(np.ones(3), async_op=True).wait()
+        group.barrier()
+        work.wait()
+    else:
+        group.send(np.ones(BIG), 1)
+        part.all_reduce(np.ones(3))
+        group.barrier()
+    return got.sum()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_posted_receive_does_not_wait_for_its_wait(kind):
+    assert run_ranks(2, posts_first, kind, timeout=60) == [0.0, BIG]
+
+
 def again(group, store_port):
     store = comm.StoreClient("127.0.0.1", store_port)
     first = comm.connect(comm.PrefixStore("first", store), group.rank, 2, timeout=30)
@@ -153,8 +174,8 @@ def test_who_will_go_on_by_itself(kind, act):
     assert run_ranks(2, act, kind, timeout=60) == [None, None]
 
 
-def state(*waits, began=0, sent=None, moved=0):
-    return State(list(waits), {"": began}, {"": sent or {}}, moved)
+def state(*waits, began=0, sent=None, takes=(), moved=0):
+    return State(list(waits), {"": began}, {"": sent or {}}, list(takes), moved)
 
 
 def barrier(number, *others):
@@ -176,10 +197,10 @@ def receive(src, heard=0):
         ([state(receive(1), barrier(1, 1), began=1), state(barrier(1, 0), began=1)], False),
         ([state(), state(receive(0))], False),  # what rank 0 waits for is not known here
         ([state(Wait(SEND, "", [1], "sends")), state(barrier(1, 0), began=1)], True),
-        ([state(Wait(SEND, "", [1], "sends")), state(receive(0))], False),
+        ([state(Wait(SEND, "", [1], "sends")), state(barrier(1, 0), began=1, takes=[""])], False),
         ([state(Wait(JOIN, "/1", [1], "makes")), state(barrier(1, 0), began=1)], True),
         ([state(Wait(JOIN, "/1", [1], "makes")), state(Wait(JOIN, "/1", [0], "makes"))], False),
-        ([state(Wait(JOIN, "/1", [1], "makes")), State([barrier(1, 0)], {"": 1, "/1": 0}, {"": {}}, 0)], False),
+        ([state(Wait(JOIN, "/1", [1], "makes")), State([barrier(1, 0)], {"": 1, "/1": 0}, {"": {}}, [], 0)], False),
     ],
 )
 def test_states(states, forever):
