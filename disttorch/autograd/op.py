@@ -205,6 +205,12 @@ class ViewOp(Op):
         made = self.forward(data, *args) if where.host else self.elsewhere(where, [data, *args])
         return self._marked(wrap(made, where), x, args)
 
+    def back(self, g, *args):
+        """self(g, *args) in a gradient's formula; while nothing is recorded, nobody will have to make it again."""
+        if mode.grad or not g.device.host:
+            return self(g, *args)
+        return wrap(self.forward(g._data, *args), g.device)
+
     def _marked(self, out, x, args):
         made, data = out._data, x._data
         owner = made.base

@@ -14,7 +14,7 @@ from .arguments import need_tensor, need_tensors
 from .dims import Size, axes, axis, sizes
 
 # -- reshaping --------------------------------------------------------------------------------------------------------
-_reshape = ViewOp("ViewBackward0", lambda x, shape: x.reshape(shape), x=lambda g, x_shape: _reshape(g, x_shape))
+_reshape = ViewOp("ViewBackward0", lambda x, shape: x.reshape(shape), x=lambda g, x_shape: _reshape.back(g, x_shape))
 
 
 def infer_shape(shape: tuple, size: int) -> tuple:
@@ -178,9 +178,11 @@ def _back(dims: tuple) -> tuple:
     return tuple(np.argsort(dims).tolist())
 
 
-_permute = ViewOp("PermuteBackward0", lambda x, dims: x.transpose(dims), x=lambda g, dims: _permute(g, _back(dims)))
-_transpose = ViewOp("TransposeBackward0", lambda x, a, b: x.swapaxes(a, b), x=lambda g, a, b: _transpose(g, a, b))
-_t = ViewOp("TBackward0", lambda x: x.T, x=lambda g: _t(g))
+_permute = ViewOp(
+    "PermuteBackward0", lambda x, dims: x.transpose(dims), x=lambda g, dims: _permute.back(g, _back(dims))
+)
+_transpose = ViewOp("TransposeBackward0", lambda x, a, b: x.swapaxes(a, b), x=lambda g, a, b: _transpose.back(g, a, b))
+_t = ViewOp("TBackward0", lambda x: x.T, x=lambda g: _t.back(g))
 
 
 @functools.lru_cache(1024)
@@ -263,9 +265,9 @@ _alias = ViewOp("AliasBackward0", lambda x: x[...], x=lambda g: g)
 
 
 # -- size-1 dimensions ------------------------------------------------------------------------------------------------
-_squeeze = ViewOp("SqueezeBackward1", lambda x, dims: x.squeeze(dims), x=lambda g, x_shape: _reshape(g, x_shape))
+_squeeze = ViewOp("SqueezeBackward1", lambda x, dims: x.squeeze(dims), x=lambda g, x_shape: _reshape.back(g, x_shape))
 _unsqueeze = ViewOp(
-    "UnsqueezeBackward0", lambda x, d: x[(slice(None),) * d + (None,)], x=lambda g, x_shape: _reshape(g, x_shape)
+    "UnsqueezeBackward0", lambda x, d: x[(slice(None),) * d + (None,)], x=lambda g, x_shape: _reshape.back(g, x_shape)
 )
 
 
