@@ -116,7 +116,7 @@ def cond(A, p=None, *, out=None):
 # -- powers and exponentials ------------------------------------------------------------------------------------------
 def matrix_power(A, n, *, out=None):
     """The n-th power of square matrices, by repeated squaring; negative powers of the inverse."""
-    if n < 0 or A.dtype.is_floating_point or A.dtype.is_complex or A._data.ndim < 2:
+    if not isinstance(A, Tensor) or A._data.dtype.kind not in "biu" or A._data.ndim < 2 or n < 0:
         check_square(A, "linalg.matrix_power")
     elif A._data.shape[-1] != A._data.shape[-2]:
         raise RuntimeError(
