@@ -1,6 +1,7 @@
 """Checks of arguments that several families share, with PyTorch's texts."""
 
 import functools
+from operator import index
 
 from .. import dtypes
 from ..autograd.variable import Tensor
@@ -62,10 +63,10 @@ def known(kernel: str, kinds: str):
 def repeated(value, n: int) -> tuple | None:
     """One int for all of `n` axes, or one for each, as a tuple of ints; None if there are too few or too many."""
     if not isinstance(value, (tuple, list)):
-        return (value.__index__(),) * n
+        return (index(value),) * n
     if len(value) == 1:
-        return (value[0].__index__(),) * n
-    return tuple([v.__index__() for v in value]) if len(value) == n else None
+        return (index(value[0]),) * n
+    return tuple([index(v) for v in value]) if len(value) == n else None
 
 
 __all__ = ["C_NAMES", "known", "need_floating", "need_tensor", "need_tensors", "repeated", "type_name"]

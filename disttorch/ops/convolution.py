@@ -171,6 +171,7 @@ def _make(n):
 
     def conv(input, weight, bias=None, stride=1, padding=0, dilation=1, groups=1):
         need_tensor(input, name, "input", 1)
+        need_tensor(weight, name, "weight", 2)
         x, w = input._data, weight._data
         if w.ndim != n + 2:
             n_ = w.ndim - 2
@@ -214,6 +215,7 @@ def _make_transposed(n):
 
     def conv_transpose(input, weight, bias=None, stride=1, padding=0, output_padding=0, groups=1, dilation=1):
         need_tensor(input, name, "input", 1)
+        need_tensor(weight, name, "weight", 2)
         x, w = input._data, weight._data
         if x.ndim != n + 2:
             if x.ndim != n + 1:

@@ -1,5 +1,7 @@
 """Order along a dimension: sort, topk, kthvalue, median, mode; NaN counts as larger than any number."""
 
+import operator
+
 import numpy as np
 
 from ..autograd.inplace import check_apart, write
@@ -81,7 +83,7 @@ def topk(input, k, dim=-1, largest=True, sorted=True, *, out=None):
     check_apart(out and out[0], input)
     d = axis(dim, input._data.ndim)
     size = input._data.shape[d] if input._data.ndim else 1
-    k = k.__index__()
+    k = operator.index(k)
     if not 0 <= k <= size:
         raise RuntimeError("selected index k out of range")
     if input._data.ndim == 0:

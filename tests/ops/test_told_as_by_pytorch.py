@@ -152,6 +152,21 @@ def test_a_singular_system(shape):
     assert texts[0] == texts[1]
 
 
+@pytest.mark.parametrize(
+    "code",
+    [
+        "lib.nn.functional.conv2d(lib.ones(1, 1, 3, 3), np.ones((1, 1, 2, 2)))",
+        "lib.nn.functional.max_pool2d(lib.ones(1, 1, 3, 3), 'a')",
+        "lib.topk(lib.ones(3), 'a')",
+    ],
+)
+def test_kinds_that_do_not_fit(code):
+    """Other words, but the same class of error."""
+    for lib in (disttorch, torch):
+        with pytest.raises(TypeError):
+            eval(code, {"lib": lib, "np": np})
+
+
 def test_too_many_numbers():
     for lib in (disttorch, torch):
         with pytest.raises(TypeError, match="arange"):
