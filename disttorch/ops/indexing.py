@@ -71,6 +71,9 @@ def _key(index) -> tuple[tuple, bool]:
             basic = False
         elif isinstance(p, (list, range, np.ndarray)):
             array = np.asarray(p)
+            if array.dtype.kind == "O":
+                strange = next((v for v in array.flat if not isinstance(v, NUMBERS)), p)
+                raise RuntimeError(f"Could not infer dtype of {type_name(strange)}")
             key.append(array.astype(np.int64) if array.size == 0 else array)
             basic = False
         elif isinstance(p, tuple):
@@ -78,7 +81,7 @@ def _key(index) -> tuple[tuple, bool]:
             basic = False
         elif hasattr(p, "__index__"):
             key.append(p.__index__())
-        elif isinstance(p, (str, bytes)) and not isinstance(index, tuple):
+        elif isinstance(p, (str, bytes)):
             raise TypeError(f"new(): invalid data type '{type(p).__name__}'")
         else:
             raise IndexError(

@@ -49,6 +49,9 @@ lib.cartesian_prod(lib.ones(2, 2))
 lib.stack(3)
 lib.ones(2)["a"]
 lib.ones(2)[np.float32(1)]
+lib.ones(2, 3)["a", 0]
+lib.ones(2, 3)[[0, None], ...]
+lib.ones(2, 3)[..., [slice(0, 1)]]
 lib.tensor(5)[1:]
 lib.tensor(5)[-1]
 lib.tensor(5)[3]
