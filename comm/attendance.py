@@ -24,8 +24,10 @@ if TYPE_CHECKING:
 
 PAUSE = 0.25  # seconds between two looks of ranks that are threads
 _users: WeakSet[Thread] = WeakSet()  # threads of this process that have used a group
-# Modules in which a thread is that waits for another one of its process
+# Modules in which a thread is that waits for another one of its process, or for something from outside; functions in
+# which it waits for a thread's end.
 _WAITING = ("threading", "queue", "concurrent.futures.thread")
+_LISTENING = ("selectors", "multiprocessing.connection", "zmq.utils.garbage")
 _JOINING = ("join", "_wait_for_tstate_lock")
 
 
@@ -119,12 +121,14 @@ def _place(frames: Mapping[int, FrameType], threads: Iterable[Thread]) -> str:
 def _is_busy(thread: Thread, frame: FrameType) -> bool:
     """Whether a thread, which is at `frame`, may go on without any other one of its process.
 
-    One that waits for some seconds only may. But of those that have never used a group daemons are taken for threads
-    that never will, which draw progress bars and write logs, and so is who waits for the end of a thread.
+    One that waits for some seconds only, or for something from outside, may. But of those that have never used a group
+    daemons are taken for threads that never will, which draw progress bars and write logs, and so is who waits for the
+    end of a thread.
     """
-    if frame.f_globals.get("__name__") not in _WAITING:
+    module = frame.f_globals.get("__name__")
+    if module not in _WAITING + _LISTENING:
         return True
-    for_ever = frame.f_locals.get("timeout") in (None, -1)
+    for_ever = module in _WAITING and frame.f_locals.get("timeout") in (None, -1)
     return not (for_ever or (thread not in _users and (thread.daemon or frame.f_code.co_name in _JOINING)))
 
 

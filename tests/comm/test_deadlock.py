@@ -7,6 +7,7 @@ import time
 
 import numpy as np
 import pytest
+import zmq
 from disttorch.comm import patience
 from disttorch.comm.deadlock import COLLECTIVE, JOIN, RECEIVE, SEND, Detector, State, Wait, deadlocked
 from disttorch.comm.testing import run_ranks
@@ -135,6 +136,24 @@ def again(group, store_port):
 def test_groups_can_be_made_anew():
     with comm.StoreServer() as server:
         assert run_ranks(2, again, "processes", args=(server.port,), timeout=60) == [[2.0] * 3] * 2
+
+
+def stuck_beside_daemons(group):
+    """Threads of libraries, such as pyzmq's own, which wait or draw something now and then."""
+    with zmq.Context() as context, context.socket(zmq.PUSH) as push, context.socket(zmq.PULL) as pull:
+        push.bind("inproc://pair")
+        pull.connect("inproc://pair")
+        push.send(np.ones(100_000), copy=False, track=True)
+        assert len(pull.recv()) == 800_000
+    threading.Thread(target=threading.Event().wait, args=(60,), daemon=True).start()
+    with pytest.raises(comm.Deadlock):
+        group.recv(np.ones(1), 1 - group.rank)
+    return [thread.name for thread in threading.enumerate() if type(thread).__module__ == "zmq.utils.garbage"]
+
+
+def test_threads_of_libraries_change_nothing():
+    for beside in run_ranks(2, stuck_beside_daemons, "processes", timeout=60):
+        assert beside
 
 
 # What is no deadlock
