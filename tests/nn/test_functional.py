@@ -372,3 +372,13 @@ def test_total_norm_of_several_gradients(dtypes, order):
     assert found.dtype is (disttorch.float64 if dtypes[-1] == "float64" else disttorch.float32)
     tensors[1][...] = math.nan
     assert disttorch.nn.utils.get_total_norm(tensors, order).isnan()
+
+
+@pytest.mark.parametrize("loss", [F.cross_entropy, F.nll_loss])
+@pytest.mark.parametrize("shape", [(3, 4), (2, 4, 5)])
+def test_ignoring_every_target_gives_no_gradient(loss, shape):
+    x = ones(shape).requires_grad_()
+    value = loss(x, disttorch.full((shape[0], *shape[2:]), -100))
+    value.backward()
+    assert value.isnan()
+    assert (x.grad == 0).all()
