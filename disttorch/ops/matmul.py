@@ -38,10 +38,10 @@ def _H(t):
 
 def _mm_rule(g, other, first):
     """g @ other^H, or other^H @ g, for matrices; without tensors in between where nobody records."""
-    if mode.grad or not g.device.host or other._data.dtype.kind == "c":
+    if mode.grad or other._data.dtype.kind == "c":
         return _mm(g, _H(other)) if first else _mm(_H(other), g)
-    turned = other._data.T
-    return wrap(_product(g._data, turned) if first else _product(turned, g._data), g.device)
+    factors = [g._data, other._data.T] if first else [other._data.T, g._data]
+    return wrap(_product(*factors) if g.device.host else _mm.elsewhere(g.device, factors), g.device)
 
 
 _mm = Op(

@@ -57,7 +57,7 @@ class _Formula(NamedTuple):
 
 _FACTORS = {"gradient": "aten.mm", "inputs": slice(1, None)}
 _FORMULAS = {
-    _mm: _Formula("aten.mm", _product),
+    _mm: _Formula("aten.mm", _product, "aten.mm"),
     _bmm: _Formula("aten.bmm", _product),
     linear: _Formula("aten.addmm", _linear, **_FACTORS),
     _linear_plain: _Formula("aten.mm", _linear, **_FACTORS),
