@@ -1,6 +1,7 @@
 """Checks of arguments that several families share, with PyTorch's texts."""
 
 import functools
+import math
 from operator import index
 
 from .. import dtypes
@@ -12,6 +13,13 @@ C_NAMES = {
     "int32": "int", "int16": "short int", "int8": "signed char", "uint8": "unsigned char", "bool": "bool",
     "complex64": "c10::complex<float>", "complex128": "c10::complex<double>",
 }  # fmt: skip
+
+
+def fitting(value, d):
+    """The number `value`, or RuntimeError (PyTorch's text) if it is beyond the dtype's largest."""
+    if isinstance(value, (int, float)) and abs(value) != math.inf and abs(value) > dtypes.finfo(d).max:
+        raise RuntimeError(f"value cannot be converted to type {C_NAMES[d.name]} without overflow")
+    return value
 
 
 def type_name(value) -> str:
@@ -69,4 +77,4 @@ def repeated(value, n: int) -> tuple | None:
     return tuple([index(v) for v in value]) if len(value) == n else None
 
 
-__all__ = ["C_NAMES", "known", "need_floating", "need_tensor", "need_tensors", "repeated", "type_name"]
+__all__ = ["C_NAMES", "fitting", "known", "need_floating", "need_tensor", "need_tensors", "repeated", "type_name"]

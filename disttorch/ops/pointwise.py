@@ -16,6 +16,7 @@ from ..autograd.variable import Tensor, counter, wrap
 from ..devices import CPU, META, device, scope, to_device
 from ..dtypes import BOOL, COMPLEX, FLOATING, FROM_NUMPY, INTEGER
 from ..kernels.hushing import hushed  # noqa: F401  decorates singular functions of the operations
+from ..kernels.portable.precision import in_float32, is_narrow
 from .arguments import type_name
 
 _NUMBERS = (bool, int, float, complex, np.generic)
@@ -177,14 +178,19 @@ def _run(ufunc, where: device, *arrays):
         raise
 
 
-def binary(name: str, ufunc, *, x, y, floats=False, bools=True, result=None, node=None, numbers="other"):
+def binary(
+    name: str, ufunc, *, x, y, floats=False, bools=True, result=None, node=None, numbers="other", once=False
+):  # fmt: skip
     """A function of two tensors (or a tensor and a number).
 
     numbers which operand may be a Python number: "other", "either", "none", or "any", where both may
     floats  integers are computed in the default float dtype
     bools   False: booleans are refused, as in subtractions
     result  dtype of the result if not the operands' (comparisons give bool_)
+    once    True: 16-bit floats meet a single second operand, a number above all, in float32, and are rounded once;
+            else it is rounded first, which PyTorch does in all but products and quotients
     """
+    wide = in_float32(ufunc)
     op = Op(node or f"{name.capitalize()}Backward0", ufunc, params=("x", "y"), x=x, y=y)
     direct_kinds = "" if floats else "iucb" if bools else "iuc"  # beside floats: computed as they are
     plain = () if numbers == "none" else (float, int)
@@ -204,6 +210,7 @@ def binary(name: str, ufunc, *, x, y, floats=False, bools=True, result=None, nod
                     ready = kind == "f" and type(other) in plain and a.dtype.itemsize > 2 and where.host
             else:
                 ready, wanted = False, True
+            forward = ufunc
             if not ready:
                 if (refusal := check(name, input, other, numbers)) is not None:
                     return refusal
@@ -212,9 +219,13 @@ def binary(name: str, ufunc, *, x, y, floats=False, bools=True, result=None, nod
                     d = dtypes.get_default_dtype()
                 if not bools:
                     refuse_bools(input, other)
-                a, b = operand(input, d, where), operand(other, d, where)
+                a = operand(input, d, where)
+                if once and is_narrow(d.np) and (not isinstance(other, Tensor) or other._data.size == 1):
+                    b, forward = operand(other, dtypes.float32, where), wide
+                else:
+                    b = operand(other, d, where)
             try:
-                data = ufunc(a, b) if where.host else _run(ufunc, where, a, b)
+                data = forward(a, b) if where.host else _run(forward, where, a, b)
             except (ValueError, TypeError) as wrong:
                 error = broadcast_error(np.shape(a), np.shape(b)) or _unsupported(name, wrong, a)
                 if error is None:
