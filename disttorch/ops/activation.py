@@ -58,6 +58,8 @@ def _rule_by_kernel(name, rule):
             gx = kernels_of(x._data).eltwise_backward(name, g._data, x._data, *settings)
             if gx is not None:
                 return wrap(gx, x.device)
+        if is_narrow(x._data.dtype):
+            g, x = g.to(dtypes.float32), x.to(dtypes.float32)
         return rule(g, x, *settings)
 
     return by_kernel

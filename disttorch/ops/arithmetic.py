@@ -4,14 +4,25 @@ import functools
 
 import numpy as np
 
+from ..autograd.inplace import write
 from ..autograd.op import Op
 from ..autograd.variable import Tensor
 from ..dtypes import COMPLEX, FLOATING, bool_
 from ..kernels import for_device
-from .arguments import known
+from ..kernels.portable.precision import in_float32, is_narrow
+from .arguments import fitting, known
 from .comparison import where
 from .numbers_first import sorted_out
-from .pointwise import binary, check_operands, hushed, inplace_of, no_gradient, result_dtype
+from .pointwise import (
+    binary,
+    broadcast_error,
+    check_operands,
+    common_device,
+    hushed,
+    inplace_of,
+    no_gradient,
+    result_dtype,
+)
 
 LARGE = 1 << 16  # elements from which threads may share an addition
 
@@ -26,12 +37,13 @@ def _plus(a, b, out=None):
 # A gradient that comes out broadcast is summed to its input's shape by the sweep.
 _add = binary("add", _plus, x=lambda g: g, y=lambda g: g, numbers="any")
 _sub = binary("sub", np.subtract, x=lambda g: g, y=lambda g: -g, bools=False, numbers="any")
-mul = binary("mul", np.multiply, numbers="any", x=lambda g, y: g * conj(y), y=lambda g, x: g * conj(x))
+mul = binary("mul", np.multiply, numbers="any", once=True, x=lambda g, y: g * conj(y), y=lambda g, x: g * conj(x))
 _true_div = binary(
     "div",
     hushed(np.true_divide),
     floats=True,
     numbers="any",
+    once=True,
     x=lambda g, y: g / conj(y),
     y=lambda g, x, y: -g * conj((x / y) / y),
 )
@@ -48,18 +60,43 @@ def conj(x):
     )
 
 
-def _scaled(other, alpha, name, input):
-    if alpha == 1 and not isinstance(alpha, bool):
-        return other
+def _with_alpha(combine, input, other, alpha, **out):
+    """combine(input, alpha * other), for a sum or a difference, which 16-bit floats round once."""
     whole = [t for t in (input, other) if isinstance(t, Tensor)]
-    if isinstance(alpha, float) and result_dtype(*whole).category < FLOATING:
-        raise RuntimeError("For integral input tensors, argument alpha must not be a floating point number.")
     d = result_dtype(*whole)
+    if isinstance(alpha, float) and d.category < FLOATING:
+        raise RuntimeError("For integral input tensors, argument alpha must not be a floating point number.")
     if isinstance(alpha, bool) and d is not bool_:
         raise RuntimeError("Boolean alpha only supported for Boolean results.")
     if isinstance(alpha, complex) and d.category < COMPLEX:
         raise RuntimeError("For non-complex input tensors, argument alpha must not be a complex number.")
-    return other.to(d) * bool(alpha) if d is bool_ else (other.to(d) if isinstance(other, Tensor) else other) * alpha
+    if is_narrow(d.np) and result_dtype(input, other) is d:
+        return _once[combine](input, other, alpha, **out)
+    scaled = other.to(d) if isinstance(other, Tensor) else other
+    return combine(input, scaled * (bool(alpha) if d is bool_ else alpha), **out)
+
+
+def _rounded_once(node, sign):
+    """input + sign * alpha * other of 16-bit floats: numbers are made such floats first, as in PyTorch."""
+    op = Op(
+        node,
+        hushed(in_float32(lambda x, y, factor, alpha: x + y * factor)),
+        x=lambda g: g,
+        y=lambda g, alpha: g * (sign * alpha),
+    )
+
+    def function(input, other, alpha, *, out=None):
+        d, where = result_dtype(input, other), common_device(input, other)
+        x, y = (t.to(where, d) if isinstance(t, Tensor) else float(d.np.type(t)) for t in (input, other))
+        if error := broadcast_error(np.shape(input), np.shape(other)):
+            raise error
+        return write(out, op(x, y, sign * float(d.np.type(fitting(alpha, d))), alpha), input, other)
+
+    return function
+
+
+_once = {_add: _rounded_once("AddBackward0", 1), _sub: _rounded_once("SubBackward0", -1)}
+_once |= {combine.inplace: inplace_of(function) for combine, function in _once.items()}
 
 
 def _third(name, input, other, alpha):
@@ -74,26 +111,26 @@ def add(input, other, *third, alpha=1, out=None):
     """input + alpha * other."""
     if third:
         other, alpha = _third("add", input, other, *third)
-    return _add(input, other if alpha == 1 else _scaled(other, alpha, "add", input), out=out)
+    return _add(input, other, out=out) if alpha == 1 else _with_alpha(_add, input, other, alpha, out=out)
 
 
 def sub(input, other, *third, alpha=1, out=None):
     """input - alpha * other."""
     if third:
         other, alpha = _third("sub", input, other, *third)
-    return _sub(input, other if alpha == 1 else _scaled(other, alpha, "sub", input), out=out)
+    return _sub(input, other, out=out) if alpha == 1 else _with_alpha(_sub, input, other, alpha, out=out)
 
 
 def add_(self, other, *third, alpha=1):
     if third:
         other, alpha = _third("add_", self, other, *third)
-    return _add.inplace(self, other if alpha == 1 else _scaled(other, alpha, "add", self))
+    return _add.inplace(self, other) if alpha == 1 else _with_alpha(_add.inplace, self, other, alpha)
 
 
 def sub_(self, other, *third, alpha=1):
     if third:
         other, alpha = _third("sub_", self, other, *third)
-    return _sub.inplace(self, other if alpha == 1 else _scaled(other, alpha, "sub", self))
+    return _sub.inplace(self, other) if alpha == 1 else _with_alpha(_sub.inplace, self, other, alpha)
 
 
 add.inplace, sub.inplace = add_, sub_
@@ -136,12 +173,14 @@ div.inplace = lambda self, other, *, rounding_mode=None: (
 
 
 def _whole_division(function):
-    """Division of integers by zero is an error, as in PyTorch."""
+    """Division of integers by zero is an error, as in PyTorch; 16-bit floats meet a single divisor in float32."""
+    wide = in_float32(function)
 
     def divide(a, b):
-        if np.result_type(a, b).kind in "iu" and not np.all(b):
+        kind = np.result_type(a, b)
+        if kind.kind in "iu" and not np.all(b):
             raise RuntimeError("ZeroDivisionError")
-        return function(a, b)
+        return (wide if kind.itemsize == 2 and np.size(b) == 1 else function)(a, b)
 
     return hushed(divide)
 
@@ -164,7 +203,14 @@ def _floored(a, b):
     return np.where(np.equal(b, 0), np.true_divide(a, b), q).astype(kind, copy=False)
 
 
-_trunc_div = binary("div", known("div_trunc_cpu", "ihf")(_truncated), node="DivBackward1", x=no_gradient, y=no_gradient)
+_trunc_div = binary(
+    "div",
+    known("div_trunc_cpu", "ihf")(_truncated),
+    node="DivBackward1",
+    x=no_gradient,
+    y=no_gradient,
+    once=True,
+)
 floor_divide = binary(
     "floor_divide",
     known("div_floor_cpu", "ihf")(_floored),
@@ -172,6 +218,7 @@ floor_divide = binary(
     x=no_gradient,
     y=no_gradient,
     numbers="any",
+    once=True,
 )
 remainder = binary(
     "remainder",
@@ -254,8 +301,15 @@ def pow(input, exponent, *, out=None):
         if kind == "f" and out is None:
             if exponent == 2:
                 return _square(input)
-            if exponent == 0.5:
+            if exponent == 0.5 and input._data.dtype.itemsize > 2:
                 return input.sqrt()
+        elif kind == "V" and out is None:
+            if exponent == 3:
+                return _cube(input)
+            if exponent in (0.5, -0.5):
+                return input.sqrt() if exponent > 0 else input.rsqrt()
+        if kind == "V" or input.dtype.itemsize == 2:
+            fitting(exponent, input.dtype)
     return _pow(input, exponent, out=out)
 
 
@@ -271,6 +325,7 @@ def _doubles(*operands):
 
 
 _square = Op("PowBackward0", np.square, params=("x",), x=lambda g, x: g * (x * 2))
+_cube = Op("PowBackward0", lambda x: x * x * x, x=lambda g, x: g * (x * x * 3))  # of bfloat16: rounded twice
 
 
 def _halves(g, x, y, worse):

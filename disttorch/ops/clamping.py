@@ -6,7 +6,8 @@ from ..autograd.inplace import write
 from ..autograd.op import Op
 from ..autograd.variable import Tensor
 from ..dtypes import BOOL, COMPLEX
-from .arguments import need_tensor
+from ..kernels.portable.precision import is_narrow
+from .arguments import fitting, need_tensor
 from .pointwise import broadcast_error, result_dtype, scalar_array
 
 _PLAIN, _WIDE = (float, int), (np.dtype(np.float32), np.dtype(np.float64))
@@ -63,6 +64,8 @@ def clamp(input, min=None, max=None, *, out=None):
 
 
 def _number(value, d):
+    if is_narrow(d.np):
+        fitting(value, d)
     return np.asarray(value, d.np)[()] if d.is_floating_point else scalar_array(int(value), d)[()]
 
 

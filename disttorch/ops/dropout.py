@@ -56,9 +56,10 @@ def _dropped(input, shape, p, inplace):
     keep = _mask(input, shape, p)
     if keep._data.shape != input._data.shape:
         keep = keep.expand(input._data.shape)
-    return (
-        apply_inplace(_dropout, input, (keep, 1.0 / (1.0 - p))) if inplace else _dropout(input, keep, 1.0 / (1.0 - p))
-    )
+    scale = 1.0 / (1.0 - p)
+    if d.itemsize == 2:
+        scale = float(d.np.type(scale))  # PyTorch's is a tensor like the input
+    return apply_inplace(_dropout, input, (keep, scale)) if inplace else _dropout(input, keep, scale)
 
 
 def _multiply_zero(x):

@@ -9,6 +9,7 @@ from ..autograd.mode import mode
 from ..autograd.op import Op
 from ..autograd.variable import wrap
 from ..dtypes import SCALAR_NAMES, bool_, int64
+from ..kernels.portable.precision import in_float32
 from .arguments import known, need_tensor
 from .arithmetic import conj
 from .comparison import bits
@@ -36,7 +37,12 @@ log2 = unary("log2", hushed(np.log2), x=lambda g, x: g / conj(x * math.log(2)))
 log10 = unary("log10", hushed(np.log10), x=lambda g, x: g / conj(x * math.log(10)))
 log1p = unary("log1p", hushed(np.log1p), x=lambda g, x: g / conj(x + 1))
 sqrt = unary("sqrt", hushed(np.sqrt), x=lambda g, out: g / conj(out * 2))
-rsqrt = unary("rsqrt", hushed(lambda a: 1 / np.sqrt(a)), x=lambda g, out: g * conj(out * out * out) * -0.5)
+_rsqrt = in_float32(lambda a: 1 / np.sqrt(a))
+rsqrt = unary(
+    "rsqrt",
+    hushed(lambda a: 1 / np.sqrt(a) if a.dtype.itemsize > 2 else _rsqrt(a)),
+    x=lambda g, out: g * conj(out * out * out) * -0.5,
+)
 reciprocal = unary("reciprocal", hushed(lambda a: 1 / a), x=lambda g, out: -g * conj(out * out))
 square = unary(
     "square",
@@ -197,7 +203,11 @@ def _real(text: str, function, error=RuntimeError):
 
 
 def _turned(name: str, factor: float):
-    scale = _real(f"{name} is not supported for complex tensors.", lambda a: a * a.dtype.type(factor))
+    wide = in_float32(lambda a: a * np.float32(factor))
+    scale = _real(
+        f"{name} is not supported for complex tensors.",
+        lambda a: a * a.dtype.type(factor) if a.dtype.itemsize > 2 else wide(a),
+    )
     return unary(name, scale, node=f"{name.title()}Backward0", x=lambda g: g * factor)
 
 

@@ -8,7 +8,7 @@ from ..autograd.inplace import write
 from ..autograd.op import Op
 from ..autograd.variable import Tensor
 from ..dtypes import float32
-from .arguments import C_NAMES, known, need_tensor
+from .arguments import C_NAMES, fitting, known, need_tensor
 from .arithmetic import conj
 from .numbers_first import numbers_first
 from .pointwise import broadcast_error, result_dtype
@@ -21,6 +21,8 @@ def _in_float32(function):
     def computed(*operands, **kwargs):
         d = result_dtype(*operands)
         if d.itemsize == 2 and d.is_floating_point:
+            for number in [*operands, *kwargs.values()]:
+                fitting(number, float32)
             return function(*[t.to(float32) if isinstance(t, Tensor) else t for t in operands], **kwargs).to(d)
         return function(*operands, **kwargs)
 
@@ -29,7 +31,7 @@ def _in_float32(function):
 
 @_in_float32
 def _plus_product(x, a, b, value):
-    return x + (a * b if value == 1 else a * b * value)
+    return x + (a * b if value == 1 else a * value * b)
 
 
 @_in_float32
