@@ -190,7 +190,7 @@ def binary(
     once    True: 16-bit floats meet a single second operand, a number above all, in float32, and are rounded once;
             else it is rounded first, which PyTorch does in all but products and quotients
     """
-    wide = in_float32(ufunc)
+    wide = hushed(in_float32(ufunc))
     op = Op(node or f"{name.capitalize()}Backward0", ufunc, params=("x", "y"), x=x, y=y)
     direct_kinds = "" if floats else "iucb" if bools else "iuc"  # beside floats: computed as they are
     plain = () if numbers == "none" else (float, int)
