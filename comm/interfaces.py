@@ -37,16 +37,22 @@ def wanted_interface(names: Sequence[str], environment: Mapping[str, str]) -> st
 
 
 def own_address(target: str | None) -> str:
-    """This host's address for its peers: that of the wanted interface, or of the one that leads to `target`."""
+    """This host's address for its peers: that of the wanted interface, or of the one that leads to `target`.
+
+    CommError if there is none.
+    """
     name = wanted_interface([name for _, name in socket.if_nameindex()], os.environ)
     if name is not None:
         return address_of(name)
     if target is None:
         raise CommError("several hosts without a networked store: pass connect(..., address=...)")
-    family, _, _, _, address = socket.getaddrinfo(target, 9, type=socket.SOCK_DGRAM)[0]
-    with socket.socket(family, socket.SOCK_DGRAM) as probe:
-        probe.connect(address)  # sends nothing; the kernel picks the interface
-        return probe.getsockname()[0]
+    try:
+        family, _, _, _, address = socket.getaddrinfo(target, 9, type=socket.SOCK_DGRAM)[0]
+        with socket.socket(family, socket.SOCK_DGRAM) as probe:
+            probe.connect(address)  # sends nothing; the kernel picks the interface
+            return probe.getsockname()[0]
+    except OSError as error:
+        raise CommError(f"no network interface leads to the store at {target}: {error}") from None
 
 
 def address_of(interface: str) -> str:

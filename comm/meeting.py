@@ -85,7 +85,7 @@ def connect(
     DISTTORCH_HEARTBEAT_LIMIT); secret: the job's (default: the environment's), which encrypts tcp between hosts;
     address: where this rank can be reached by tcp.
 
-    Raises DeadlineExceeded naming the ranks that did not come, SecurityError, ValueError.
+    Raises DeadlineExceeded naming the ranks that did not come, SecurityError, TypeError, ValueError.
     """
     if transport not in TRANSPORTS:
         raise ValueError(f"transport must be one of {', '.join(TRANSPORTS)}, got {transport!r}")
@@ -93,6 +93,8 @@ def connect(
         raise ValueError(f"world_size must be a positive int, got {world_size!r}")
     if not (isinstance(rank, int) and 0 <= rank < world_size):
         raise ValueError(f"rank must be between 0 and {world_size - 1}, got {rank!r}")
+    if secret is not None and not isinstance(secret, bytes):
+        raise TypeError(f"secret must be bytes, got {type(secret).__name__}")
     if world_size == 1:
         return _solo(timeout)
     limit = liveness.heartbeat_limit() if heartbeat_limit is None else heartbeat_limit

@@ -34,6 +34,8 @@ def test_interface_errors(monkeypatch):
     assert wanted_interface(NAMES, {}) is None
     with pytest.raises(comm.CommError, match="no network interface matches 'eth'; there are lo, eth0"):
         wanted_interface(NAMES, {"GLOO_SOCKET_IFNAME": "eth"})
+    with pytest.raises(comm.CommError, match=r"no network interface leads to the store at 255\.255\.255\.255: "):
+        own_address("255.255.255.255")  # to which the kernel refuses to connect
     monkeypatch.setenv("GLOO_SOCKET_IFNAME", "lo")
     assert own_address(None) == "127.0.0.1"
 

@@ -195,3 +195,8 @@ os.kill(os.getpid(), signal.SIGKILL)
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30)
     assert done.returncode == -9
     assert done.stdout.strip() == "[]"
+
+
+def test_a_secret_is_bytes():
+    with pytest.raises(TypeError, match="secret must be bytes, got str"):
+        comm.connect(comm.HashStore(), 0, 2, secret="s" * 32)
