@@ -308,7 +308,7 @@ def pow(input, exponent, *, out=None):
                 return _cube(input)
             if exponent in (0.5, -0.5):
                 return input.sqrt() if exponent > 0 else input.rsqrt()
-        if kind == "V" or input.dtype.itemsize == 2:
+        if not -65504 <= exponent <= 65504 and is_narrow(input._data.dtype):  # float16's largest
             fitting(exponent, input.dtype)
     return _pow(input, exponent, out=out)
 

@@ -121,12 +121,8 @@ def pad(input, pad, mode="constant", value=None):
         )
     widths = [(0, 0)] * (x.ndim - count) + [(pad[2 * k], pad[2 * k + 1]) for k in reversed(range(count))]
     if mode == "constant":
-        for k, (a, b) in enumerate(widths):
-            if x.shape[k] + a + b < 0:
-                raise RuntimeError(
-                    f"The input size {x.shape[k]}, plus negative padding {a} and {b} resulted in a negative output "
-                    f"size, which is invalid. Check dimension {k} of your input."
-                )
+        if any(size + min(a, 0) + min(b, 0) < 0 for size, (a, b) in zip(x.shape, widths, strict=True)):
+            raise RuntimeError("narrow(): length must be non-negative.")  # PyTorch cuts first
         return _constant(input, tuple(widths), 0 if value is None else value)
     if value is not None and value != 0:
         raise RuntimeError(f'Padding mode "{mode}" doesn\'t take in value argument')

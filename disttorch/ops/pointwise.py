@@ -15,7 +15,7 @@ from ..autograd.op import Op, raise_devices
 from ..autograd.variable import Tensor, counter, wrap
 from ..devices import CPU, META, device, scope, to_device
 from ..dtypes import BOOL, COMPLEX, FLOATING, FROM_NUMPY, INTEGER
-from ..kernels.hushing import hushed  # noqa: F401  decorates singular functions of the operations
+from ..kernels.hushing import hushed
 from ..kernels.portable.precision import in_float32, is_narrow
 from .arguments import type_name
 

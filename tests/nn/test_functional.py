@@ -118,6 +118,14 @@ def test_cross_entropy_smoothing_mixes_with_the_uniform_distribution():
     close(F.cross_entropy(x, t, label_smoothing=0.2), F.cross_entropy(x, soft), 1e-5)
 
 
+def test_an_ignored_target_has_no_smoothed_loss_where_its_logits_are_infinite():
+    x, t = tensor([[1.0, 0.5, 2.0], [0.5, 1.0, -math.inf]]), tensor([1, -100])
+    for reduction in ("none", "mean", "sum"):
+        alone = F.cross_entropy(x[:1], t[:1], label_smoothing=0.1, reduction="sum").item()
+        expected = [alone, 0] if reduction == "none" else alone
+        close(F.cross_entropy(x, t, label_smoothing=0.1, reduction=reduction), np.asarray(expected))
+
+
 def test_cross_entropy_of_nothing_but_ignored_targets_is_nan():
     assert math.isnan(F.cross_entropy(ones(2, 3), tensor([-100, -100])).item())
 
@@ -193,6 +201,13 @@ def test_padding_modes():
     assert F.pad(x, (2, 1), "reflect").tolist() == [[3, 2, 1, 2, 3, 2]]
     assert F.pad(x, (2, 1), "replicate").tolist() == [[1, 1, 1, 2, 3, 3]]
     assert F.pad(x, (2, 1), "circular").tolist() == [[2, 3, 1, 2, 3, 1]]
+
+
+@pytest.mark.parametrize("widths", [(-4, 5), (5, -4), (-2, -2), (-4, 0), (0, 0, -2, 5)])
+def test_padding_that_cuts_more_than_there_is(widths):
+    with pytest.raises(RuntimeError, match=r"narrow\(\): length must be non-negative\."):
+        F.pad(ones(1, 3), widths)
+    assert F.pad(ones(3), (-3, 2), value=4).tolist() == [4, 4]
 
 
 def test_fold_undoes_unfold_up_to_the_count_of_windows():

@@ -111,6 +111,7 @@ class Loss:
             coefficient *= weight[index]
             smooth = smooth * weight
         loss = (1 - label_smoothing) * (-coefficient * log_prob[at]) - kept * (log_prob @ smooth)
+        loss[~kept] = 0  # where it is infinite, too
         divisor = None
         if reduction == "none":
             loss = loss.reshape(target.shape)
