@@ -118,8 +118,8 @@ class _Operators:
     """What Python's operators and brackets call."""
 
     __getitem__, __setitem__ = ops.getitem, ops.setitem
-    __add__ = __radd__ = ops.arithmetic._add.operator
-    __sub__, __rsub__ = ops.arithmetic._sub.operator, ops.arithmetic._rsub.operator
+    __add__ = __radd__ = ops.sums._add.operator
+    __sub__, __rsub__ = ops.sums._sub.operator, ops.sums._rsub.operator
     __mul__ = __rmul__ = ops.mul.operator
     __truediv__ = ops.arithmetic._true_div.operator
     __floordiv__, __mod__ = ops.floor_divide.operator, ops.remainder.operator

@@ -2,7 +2,7 @@
 
 from types import ModuleType as _ModuleType
 
-from . import arithmetic, aten
+from . import arithmetic, aten, sums
 from .activation import *
 from .adaptive_pooling import *
 from .arithmetic import *
@@ -56,6 +56,7 @@ from .solving import *
 from .sorting import *
 from .spectrogram import *
 from .statistics import *
+from .sums import *
 from .tapers import *
 from .turning import *
 from .unary import *

@@ -8,7 +8,7 @@ from ..autograd.inplace import write
 from ..autograd.mode import mode
 from ..autograd.op import Op
 from ..autograd.variable import wrap
-from ..dtypes import SCALAR_NAMES, bool_, int64
+from ..dtypes import FROM_NUMPY, SCALAR_NAMES, bool_, finfo, int64
 from ..kernels.portable.precision import in_float32
 from .arguments import known, need_tensor
 from .arithmetic import conj
@@ -245,17 +245,13 @@ angle = unary(
 
 
 def _nan_to_num(a, nan, posinf, neginf):
-    if a.dtype.kind == "V":
-        return _nan_to_num(a.astype(np.float32), nan, posinf, neginf).astype(a.dtype)
     if a.dtype.kind in "iub":
         return a.copy()
-    limit = np.finfo(a.dtype)
-    return np.nan_to_num(
-        a,
-        nan=nan or 0.0,
-        posinf=limit.max if posinf is None else posinf,
-        neginf=limit.min if neginf is None else neginf,
-    )
+    limit = finfo(FROM_NUMPY[a.dtype])
+    posinf, neginf = limit.max if posinf is None else posinf, limit.min if neginf is None else neginf
+    if a.dtype.kind == "V":
+        return _nan_to_num(a.astype(np.float32), nan, posinf, neginf).astype(a.dtype)
+    return np.nan_to_num(a, nan=nan or 0.0, posinf=posinf, neginf=neginf)
 
 
 _replace = Op(

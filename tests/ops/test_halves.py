@@ -164,3 +164,9 @@ def test_on_a_simulated_device(kind, simulated_devices):
     x = tensor(np.arange(8).astype(kind)).to("cuda")
     check((x / 70000).cpu(), np.arange(8, dtype=np.float32) / np.float32(70000), kind)
     check(torch.add(x, x, alpha=0.1).cpu(), np.arange(8) * (1 + np.float32(kind(0.1))), kind)
+
+
+def test_infinite_bfloat16_numbers_become_its_largest():
+    x = torch.tensor([math.inf, -math.inf, math.nan], dtype=torch.bfloat16)
+    largest = torch.finfo(torch.bfloat16).max
+    assert torch.nan_to_num(x).tolist() == [largest, -largest, 0]

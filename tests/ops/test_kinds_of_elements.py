@@ -90,6 +90,7 @@ def test_two_numbers():
     assert [t.item() for t in made] == [5, -1, 6.0, 0.5, 3]
     assert [t.dtype for t in made] == [torch.int64, torch.int64, torch.float32, torch.float32, torch.int64]
     assert torch.add(2, torch.ones(1), alpha=3).tolist() == [5.0]
+    assert torch.add(2, 3, alpha=3).item() == 11
     with pytest.raises(TypeError):
         torch.eq(1, 2)
 
