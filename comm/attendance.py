@@ -24,10 +24,10 @@ if TYPE_CHECKING:
 
 PAUSE = 0.25  # seconds between two looks of ranks that are threads
 _users: WeakSet[Thread] = WeakSet()  # threads of this process that have used a group
-# Modules in which a thread is that waits for another one of its process, or for something from outside; functions in
-# which it waits for a thread's end.
-_WAITING = ("threading", "queue", "concurrent.futures.thread")
-_LISTENING = ("selectors", "multiprocessing.connection", "zmq.utils.garbage")
+# Modules in which a thread is that waits for another one of its process (pyzmq's, for its sockets), or for something
+# from outside; functions in which it waits for a thread's end.
+_WAITING = ("threading", "queue", "concurrent.futures.thread", "zmq.utils.garbage")
+_LISTENING = ("selectors", "multiprocessing.connection")
 _JOINING = ("join", "_wait_for_tstate_lock")
 
 
@@ -86,11 +86,13 @@ class Attendance:
             for thread in clock.threads()
             if (thread in idle or not (thread in _users or thread in clock.spawned))
             and (frame := frames.get(thread.ident or 0))
-            and _is_busy(thread, frame)
+            and _is_busy(thread, frame, alone=not idle)
         ]
         if busy or self._limited:
             return _place(frames, [*busy, *self._limited])
-        self.groups = [group for group in self.groups if not group.ended]
+        for group in self.groups.copy():
+            if group.ended:
+                self.groups.remove(group)
         state = State([*self._joins.values()], {}, {}, [], 0)
         for group in self.groups:
             state.began[group.name], state.sent[group.name] = group.began, {}
@@ -118,18 +120,19 @@ def _place(frames: Mapping[int, FrameType], threads: Iterable[Thread]) -> str:
     return ""
 
 
-def _is_busy(thread: Thread, frame: FrameType) -> bool:
+def _is_busy(thread: Thread, frame: FrameType, alone: bool) -> bool:
     """Whether a thread, which is at `frame`, may go on without any other one of its process.
 
     One that waits for some seconds only, or for something from outside, may. But of those that have never used a group
-    daemons are taken for threads that never will, which draw progress bars and write logs, and so is who waits for the
-    end of a thread.
+    who waits for a thread's end is taken not to, and so are daemons, which draw progress bars and write logs. alone: no
+    thread that has used a group waits for another one, which may be such a daemon.
     """
     module = frame.f_globals.get("__name__")
     if module not in _WAITING + _LISTENING:
         return True
     for_ever = module in _WAITING and frame.f_locals.get("timeout") in (None, -1)
-    return not (for_ever or (thread not in _users and (thread.daemon or frame.f_code.co_name in _JOINING)))
+    stranger = thread not in _users
+    return not (for_ever or (stranger and ((alone and thread.daemon) or frame.f_code.co_name in _JOINING)))
 
 
 class Lookout:

@@ -1,9 +1,12 @@
 """Ranks that wait for one another forever are told so, soon, with everybody's wait; ranks that only wait are not."""
 
 import io
+import queue
+import subprocess
 import sys
 import threading
 import time
+from selectors import EVENT_READ, DefaultSelector
 
 import numpy as np
 import pytest
@@ -181,6 +184,27 @@ def sends_from_another_thread(group):
         group.send(np.ones(3), 0)
 
 
+def is_fed_from_outside(group):
+    """Rank 0 waits for a daemon that listens to something outside; meanwhile a collective of its own is under way."""
+    if group.rank == 0:
+        inbox = queue.Queue()
+
+        def listen():
+            with subprocess.Popen(["sleep", "2.5"], stdout=subprocess.PIPE) as outside, DefaultSelector() as selector:
+                selector.register(outside.stdout, EVENT_READ)
+                inbox.put(selector.select())
+
+        thread = threading.Thread(target=listen, daemon=True)
+        thread.start()
+        work = group.all_reduce(np.ones(3), async_op=True)
+        group.send(np.ones(2 + len(inbox.get())), 1)
+        work.wait()
+        thread.join()
+    else:
+        group.recv(np.ones(3), 0)
+        group.all_reduce(np.ones(3))
+
+
 def computes(group):
     if group.rank == 0:
         time.sleep(2.5)
@@ -188,7 +212,7 @@ def computes(group):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("act", [waits_with_a_limit, sends_from_another_thread, computes])
+@pytest.mark.parametrize("act", [waits_with_a_limit, sends_from_another_thread, is_fed_from_outside, computes])
 def test_who_will_go_on_by_itself(kind, act):
     assert run_ranks(2, act, kind, timeout=60) == [None, None]
 
