@@ -13,7 +13,7 @@ from ..autograd.variable import Tensor, counter, wrap
 from ..devices import scope
 from ..kernels.portable.masking import chosen
 from ..kernels.portable.precision import is_narrow
-from .arguments import need_floating, need_tensor
+from .arguments import need_floating, need_tensor, rounded
 from .comparison import where
 from .fused import fused
 from .matmul import kernels_of
@@ -118,10 +118,13 @@ def hardtanh(input, min_val=-1.0, max_val=1.0, inplace=False):
     need_tensor(input, "hardtanh", "input", 1)
     if min_val > max_val:
         raise ValueError("min_val cannot be greater than max_val")
-    if input._data.dtype.kind == "b":
+    dtype = input._data.dtype
+    if dtype.kind == "b":
         raise RuntimeError("Bool inputs not supported for hardtanh")
-    if input._data.dtype.kind == "u" and min_val < 0:
+    if dtype.kind == "u" and min_val < 0:
         raise RuntimeError("cannot do hardtanh on an unsigned type with negative limits")
+    if dtype.itemsize == 2 and is_narrow(dtype):
+        min_val, max_val = rounded(min_val, input.dtype), rounded(max_val, input.dtype)
     return apply_inplace(_hardtanh, input, (min_val, max_val)) if inplace else _hardtanh(input, min_val, max_val)
 
 
@@ -437,6 +440,8 @@ def hardshrink(input, lambd=0.5):
     """x where |x| > lambd, 0 elsewhere."""
     need_tensor(input, "hardshrink", "input", 1)
     need_floating(input, "hardshrink_cpu")
+    if input.dtype.itemsize == 2:
+        lambd = rounded(lambd, input.dtype)
     return _hardshrink(input, lambd)
 
 

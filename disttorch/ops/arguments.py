@@ -22,6 +22,11 @@ def fitting(value, d):
     return value
 
 
+def rounded(value, d):
+    """The number `value` as the floating dtype `d` has it; RuntimeError as for `fitting`."""
+    return float(d.np.type(fitting(value, d)))
+
+
 def type_name(value) -> str:
     """The name of a value's class as C tells it: that of a class written in C has its module before it."""
     kind = type(value)
@@ -77,4 +82,14 @@ def repeated(value, n: int) -> tuple | None:
     return tuple([index(v) for v in value]) if len(value) == n else None
 
 
-__all__ = ["C_NAMES", "fitting", "known", "need_floating", "need_tensor", "need_tensors", "repeated", "type_name"]
+__all__ = [
+    "C_NAMES",
+    "fitting",
+    "known",
+    "need_floating",
+    "need_tensor",
+    "need_tensors",
+    "repeated",
+    "rounded",
+    "type_name",
+]

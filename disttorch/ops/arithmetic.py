@@ -86,9 +86,22 @@ def _floored(a, b):
     kind = np.result_type(a, b)
     if kind.kind in "iub":
         return np.floor_divide(a, b)
+    if kind.itemsize == 2:
+        return _floored_in_steps(a, b)
     # x // 0 is x / 0 in PyTorch, and a quotient just below a whole number is rounded from the exact remainder
     q = np.floor_divide(a, b)
     return np.where(np.equal(b, 0), np.true_divide(a, b), q).astype(kind, copy=False)
+
+
+def _floored_in_steps(a, b):
+    """The same for 16-bit floats, which PyTorch rounds at each step where there are several divisors."""
+    rest, quotient = np.fmod(a, b), a / b
+    exact = (a - rest) / b
+    exact = exact - ((rest != 0) & ((b < 0) != (rest < 0))).astype(exact.dtype)
+    whole = np.floor(exact)
+    whole = whole + (exact - whole > 0.5).astype(whole.dtype)
+    whole = np.where(exact == 0, np.copysign(np.zeros_like(quotient), quotient), whole)
+    return np.where(b == 0, quotient, whole)
 
 
 _trunc_div = binary(

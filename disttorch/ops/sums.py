@@ -10,7 +10,7 @@ from ..autograd.variable import Tensor
 from ..dtypes import COMPLEX, FLOATING, bool_
 from ..kernels import for_device
 from ..kernels.portable.precision import in_float32, is_narrow
-from .arguments import fitting
+from .arguments import rounded
 from .numbers_first import sorted_out
 from .pointwise import binary, broadcast_error, check_operands, common_device, hushed, inplace_of, result_dtype
 
@@ -59,7 +59,7 @@ def _rounded_once(node, sign):
         x, y = (t.to(where, d) if isinstance(t, Tensor) else float(d.np.type(t)) for t in (input, other))
         if error := broadcast_error(np.shape(input), np.shape(other)):
             raise error
-        return write(out, op(x, y, sign * float(d.np.type(fitting(alpha, d))), alpha), input, other)
+        return write(out, op(x, y, sign * rounded(alpha, d), alpha), input, other)
 
     return function
 

@@ -56,6 +56,21 @@ def test_a_single_divisor_of_16_bits_is_met_in_float32(kind):
     check(torch.div(tensor(x), tensor(y), rounding_mode="trunc"), expected, kind)
 
 
+def test_several_divisors_are_met_in_steps():
+    """The quotient of 3 and -0.00344849 is -869.94, which bfloat16 has as -868 after the steps, -872 at once."""
+    x = torch.tensor([-0.003448486328125, 2.0], dtype=torch.bfloat16)
+    assert (3 // x).tolist() == [-868, 1]
+
+
+def test_bounds_of_activations_are_16_bit_numbers(kind):
+    bound = float(kind(0.3))
+    x = tensor(np.array([bound, -bound, 1], kind))
+    assert F.hardshrink(x, 0.3).tolist() == [0, 0, 1]
+    assert F.hardtanh(x, -0.3, 0.3).tolist() == [bound, -bound, bound]
+    with pytest.raises(RuntimeError, match="without overflow"):
+        F.hardtanh(x, 0, 1e39)
+
+
 def test_other_operations_round_the_number_first(kind):
     """As in PyTorch."""
     x = VALUES.astype(kind)

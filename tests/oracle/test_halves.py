@@ -26,6 +26,8 @@ OPERATIONS = {
     "rdiv": lambda lib, x, n: n / x,
     "trunc": lambda lib, x, n: lib.div(x, n, rounding_mode="trunc"),
     "floor": lambda lib, x, n: x // n,
+    "floor of a number": lambda lib, x, n: n // x,
+    "floor of two": lambda lib, x, n: (x * n) // x.flip(0),
     "remainder": lambda lib, x, n: x % n,
     "fmod": lambda lib, x, n: lib.fmod(x, n),
     "pow": lambda lib, x, n: x**n,
@@ -50,6 +52,8 @@ OPERATIONS = {
     "_foreach_mul": lambda lib, x, n: lib._foreach_mul([x], n)[0],
     "_foreach_div": lambda lib, x, n: lib._foreach_div([x], n)[0],
     "leaky_relu": lambda lib, x, n: lib.nn.functional.leaky_relu(x, min(n, 1e38)),
+    "hardshrink": lambda lib, x, n: lib.nn.functional.hardshrink(x, n),
+    "hardtanh": lambda lib, x, n: lib.nn.functional.hardtanh(x, -abs(n), abs(n)),
     "dropout": lambda lib, x, n: lib.nn.functional.dropout(x, 0.3),
 }
 rng = np.random.default_rng(0)
