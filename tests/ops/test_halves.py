@@ -129,6 +129,13 @@ def test_the_mean_of_more_elements_than_the_dtype_counts_has_a_gradient():
     check(x.grad[:2], np.ones(2, np.float32) / np.float32(70000), np.float16)
 
 
+def test_squares_of_many_differences_have_a_gradient():
+    """2 / 70000 is below the normal numbers of float16: halved, it would lose a bit."""
+    x = tensor(np.linspace(-9, 9, 70000).astype(np.float16)).requires_grad_()
+    F.mse_loss(x, torch.zeros_like(x)).backward()
+    check(x.grad, x.detach().float().numpy() * np.float32(np.float16(2 / 70000)), np.float16)
+
+
 def test_addcmul_multiplies_by_the_number_first(kind):
     rng = np.random.default_rng(1)
     x, a, b = (rng.standard_normal(100000).astype(kind) for _ in range(3))
