@@ -40,7 +40,7 @@ sqrt = unary("sqrt", hushed(np.sqrt), x=lambda g, out: g / conj(out * 2))
 _rsqrt = in_float32(lambda a: 1 / np.sqrt(a))
 rsqrt = unary(
     "rsqrt",
-    hushed(lambda a: 1 / np.sqrt(a) if a.dtype.itemsize > 2 else _rsqrt(a)),
+    hushed(lambda a: 1 / np.sqrt(a) if a.itemsize > 2 else _rsqrt(a)),
     x=lambda g, out: g * conj(out * out * out) * -0.5,
 )
 reciprocal = unary("reciprocal", hushed(lambda a: 1 / a), x=lambda g, out: -g * conj(out * out))
@@ -206,7 +206,7 @@ def _turned(name: str, factor: float):
     wide = in_float32(lambda a: a * np.float32(factor))
     scale = _real(
         f"{name} is not supported for complex tensors.",
-        lambda a: a * a.dtype.type(factor) if a.dtype.itemsize > 2 else wide(a),
+        lambda a: a * a.dtype.type(factor) if a.itemsize > 2 else wide(a),
     )
     return unary(name, scale, node=f"{name.title()}Backward0", x=lambda g: g * factor)
 
