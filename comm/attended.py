@@ -86,7 +86,9 @@ class AttendedPointToPoint(PointToPoint):
             self.attending.come_and_go()
         return Send(self, call, dst, [] if ticket is None else [ticket], limit)
 
-    def receive(self, call: Call, flat: np.ndarray, src: int | None, tag: int, limit: float) -> Receive:
+    def receive(
+        self, call: Call, flat: np.ndarray, src: int | None, tag: int, limit: float, attended: bool = True
+    ) -> Receive:
         work = Receive(self, call, flat, src, tag, limit)
         with self._lock:
             message = self.mailbox.pop(work.wants) if self.mailbox.waiting() else None

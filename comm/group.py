@@ -214,14 +214,17 @@ class Group(Objects):
 
         Raises CollectiveMismatch if the message's dtype or shape is another.
         """
-        return self.irecv(array, src, tag).result()
+        return self._receive(array, src, tag, False).result()
 
     def irecv(self, array: np.ndarray, src: int | None = None, tag: int = 0) -> Work:
         """Post a receive; receives of one sender and tag are filled in the order of their posting."""
+        return self._receive(array, src, tag, True)
+
+    def _receive(self, array: np.ndarray, src: int | None, tag: int, attended: bool) -> Work:
         flat = writable(array, "array")
         src = None if src is None else self._check_rank(src, "src", other=True)
         call = self._point_call("recv", array)
-        return self._p2p.receive(call, flat.view(np.uint8), src, int(tag), self.timeout)
+        return self._p2p.receive(call, flat.view(np.uint8), src, int(tag), self.timeout, attended)
 
     def _point_call(self, name: str, array: np.ndarray) -> Call:
         self._check_open()

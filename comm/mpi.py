@@ -216,7 +216,9 @@ class MpiPointToPoint:
     def send(self, call: Call, flat: np.ndarray, dst: int, tag: int, limit: float) -> MpiWork:
         return MpiWork(self._mpi, call.name, self._world.Isend(flat, dst, tag), flat, limit)
 
-    def receive(self, call: Call, flat: np.ndarray, src: int | None, tag: int, limit: float) -> MpiWork:
+    def receive(
+        self, call: Call, flat: np.ndarray, src: int | None, tag: int, limit: float, attended: bool = True
+    ) -> MpiWork:
         source = self._mpi.ANY_SOURCE if src is None else src
         return MpiWork(self._mpi, call.name, self._world.Irecv(flat, source, tag), flat, limit)
 

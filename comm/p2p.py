@@ -9,6 +9,7 @@ from typing import Any, cast
 import numpy as np
 
 from . import clock
+from .attendant import Attendant
 from .call import Call, describe
 from .deadlock import RECEIVE, SEND, Wait
 from .errors import CollectiveMismatch, CommError, GroupClosed, MessageError, departed, last_words
@@ -157,6 +158,7 @@ class PointToPoint:
         self._lock = clock.RLock()
         self._posted: list[Receive] = []
         self._number, self._moving = 0, False
+        self._attendant = Attendant(f"comm:attendant:{rank}", self._unattended, self.nudge)
         self.others = [peer for peer in range(size) if peer != rank]
         self.sent: dict[int, int] = {}  # rank -> number of the last message to it
         self.awaited: list[tuple[Receive | Send, bool]] = []  # that threads wait for, and whether not for long
@@ -172,11 +174,15 @@ class PointToPoint:
             tickets = self.mailbox.send(dst, header, flat)
         return Send(self, call, dst, tickets, limit)
 
-    def receive(self, call: Call, flat: np.ndarray, src: int | None, tag: int, limit: float) -> Receive:
-        """Post a receive into a flat uint8 array."""
+    def receive(
+        self, call: Call, flat: np.ndarray, src: int | None, tag: int, limit: float, attended: bool = True
+    ) -> Receive:
+        """Post a receive into a flat uint8 array. attended: the caller may do something else before it waits."""
         work = Receive(self, call, flat, src, tag, limit)
         with self._lock:
             self._posted.append(work)
+        if attended and self.mailbox.mail.needs_receiver:
+            self._attendant.call()
         return work
 
     def waits(self, group: str, members: Sequence[int]) -> list[Wait] | None:
@@ -211,6 +217,10 @@ class PointToPoint:
                     pass
             finally:
                 self._lock.release()
+
+    def _unattended(self) -> Receive | None:
+        """The first posted receive, if no thread waits for any."""
+        return None if self.awaited else next(iter(self._posted), None)
 
     @property
     def takes(self) -> bool:
@@ -287,6 +297,7 @@ class PointToPoint:
 
     def close(self) -> None:
         """Close the mail; posted receives fail."""
+        self._attendant.close()
         self.mailbox.close()
         for work in self._posted:
             if not work.ended:

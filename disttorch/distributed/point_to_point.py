@@ -38,10 +38,15 @@ def irecv(tensor, src=None, group=None, tag=0, group_src=None):
     if outside(group, "irecv"):
         return None
     g, loan = resolve(group), _Loan()
+    return Work([g.comm.irecv(*_place(g, loan, tensor, src, group_src, tag))], loan.settle)
+
+
+def _place(g, loan, tensor, src, group_src, tag) -> tuple:
+    """The array, the sender and the tag of a receive."""
     peer = None if src is None and group_src is None else root_of(g, src, group_src, "src")
     _check_other(g, peer, "source")
     number = _nonnegative(tag)
-    return Work([g.comm.irecv(loan.write(tensor, "tensor", fresh=True), peer, number)], loan.settle)
+    return loan.write(tensor, "tensor", fresh=True), peer, number
 
 
 def send(tensor, dst=None, group=None, tag=0, group_dst=None):
@@ -53,10 +58,13 @@ def send(tensor, dst=None, group=None, tag=0, group_dst=None):
 
 def recv(tensor, src=None, group=None, tag=0, group_src=None):
     """Receive into `tensor`; returns the sender's global rank (-1 outside the group)."""
-    work = irecv(tensor, src, group, tag, group_src)
-    if work is None:
+    check_tensor(tensor, "tensor")
+    if outside(group, "irecv"):
         return -1
-    return resolve(group).ranks[work.source_rank()]
+    g, loan = resolve(group), _Loan()
+    sender = g.comm.recv(*_place(g, loan, tensor, src, group_src, tag))
+    loan.settle()
+    return g.ranks[sender]
 
 
 class P2POp:

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 from selectors import EVENT_READ, DefaultSelector
 
 import numpy as np
@@ -16,6 +17,7 @@ from disttorch.comm.deadlock import COLLECTIVE, JOIN, RECEIVE, SEND, Detector, S
 from disttorch.comm.testing import run_ranks
 
 from disttorch import comm
+from launching import wait_for
 
 KINDS = ["threads", "processes", "tcp"]
 SOON = {"threads": 2.0, "processes": 3.0, "tcp": 5.0}  # seconds; what only the group's deadline would end takes 30
@@ -116,6 +118,25 @@ def posts_first(group):
         part.all_reduce(np.ones(3))
         group.barrier()
     return got.sum()
+
+
+def posts_and_computes(group, folder):
+    """A receive that is posted takes its message while its rank does something else, until the sender has gone on."""
+    gone_on, got = Path(folder) / "gone on", np.zeros(BIG)
+    if group.rank == 1:
+        work = group.irecv(got, 0)
+        wait_for(gone_on.exists, "a sender that goes on")
+        work.wait()
+    else:
+        group.send(np.ones(BIG), 1)
+        gone_on.touch()
+    group.barrier()
+    return got.sum()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_sender_does_not_wait_for_who_computes(kind, tmp_path):
+    assert run_ranks(2, posts_and_computes, kind, args=(str(tmp_path),), timeout=60) == [0.0, BIG]
 
 
 @pytest.mark.parametrize("kind", KINDS)
