@@ -45,8 +45,12 @@ class Attendance:
         """This thread uses a group."""
         thread = clock.this_thread()
         if thread not in self._users:
+            self._forget_ended()  # perhaps nobody ever looks here
             self._users.add(thread)
             _users.add(thread)
+
+    def _forget_ended(self) -> None:
+        self._users.difference_update([thread for thread in self._users.copy() if not thread.is_alive()])
 
     def wait(self) -> None:
         """This thread waits, still; messages do not wait for that."""
@@ -78,7 +82,7 @@ class Attendance:
     def look(self) -> State | str:
         """What this rank waits for; if it may do something by itself before that ends, where in its program it is."""
         frames = sys._current_frames()
-        self._users.intersection_update(clock.threads())
+        self._forget_ended()
         waited, self._waited = self._waited, set()
         idle = self._users - waited
         busy = [

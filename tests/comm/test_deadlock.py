@@ -180,6 +180,16 @@ def test_threads_of_libraries_change_nothing():
         assert beside
 
 
+def test_threads_that_have_ended_are_forgotten():
+    (group,) = comm.inproc_groups(1)
+    for _ in range(5):
+        thread = threading.Thread(target=lambda: group.all_reduce(np.ones(1)))
+        thread.start()
+        thread.join()
+    group.barrier()
+    assert group.attendance._users == {threading.current_thread()}
+
+
 # What is no deadlock
 
 
