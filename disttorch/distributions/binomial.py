@@ -8,10 +8,9 @@ from .. import ops
 from ..autograd.mode import no_grad
 from ..autograd.variable import Tensor
 from ..ops.activation import logsigmoid
-from ..ops.shape import Size
 from . import constraints
 from .binary import Binary
-from .categorical import Categorical
+from .categorical import Categorical, OfCategorical
 from .distribution import Distribution
 from .gamma import Gamma
 from .utils import broadcast_all
@@ -106,7 +105,7 @@ class NegativeBinomial(Binary, Distribution):
         return n * logsigmoid(-self.logits) + value * logsigmoid(self.logits) + ways
 
 
-class Multinomial(Distribution):
+class Multinomial(OfCategorical, Distribution):
     """How often each of K classes, by probabilities (..., K), is drawn in `total_count` draws."""
 
     arg_constraints: ClassVar = {"probs": constraints.simplex, "logits": constraints.real_vector}
@@ -124,18 +123,6 @@ class Multinomial(Distribution):
     @constraints.dependent_property(is_discrete=True, event_dim=1)
     def support(self):
         return constraints.multinomial(self.total_count)
-
-    @property
-    def probs(self) -> Tensor:
-        return self._categorical.probs
-
-    @property
-    def logits(self) -> Tensor:
-        return self._categorical.logits
-
-    @property
-    def param_shape(self) -> Size:
-        return self._categorical.param_shape
 
     @property
     def mean(self) -> Tensor:

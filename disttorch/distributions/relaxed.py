@@ -5,10 +5,9 @@ from typing import Any, ClassVar
 
 from .. import ops
 from ..autograd.variable import Tensor
-from ..ops.shape import Size
 from . import constraints
 from .binary import Binary
-from .categorical import Categorical
+from .categorical import Categorical, OfCategorical
 from .distribution import Distribution
 from .transformed import Inherited, TransformedDistribution
 from .transforms import ExpTransform, SigmoidTransform
@@ -53,7 +52,7 @@ class RelaxedBernoulli(TransformedDistribution):
         super().__init__(base, SigmoidTransform(), validate_args=validate_args)
 
 
-class ExpRelaxedCategorical(Distribution):
+class ExpRelaxedCategorical(OfCategorical, Distribution):
     """The logarithms of RelaxedOneHotCategorical's samples."""
 
     arg_constraints: ClassVar = {"probs": constraints.simplex, "logits": constraints.real_vector}
@@ -70,18 +69,6 @@ class ExpRelaxedCategorical(Distribution):
     @property
     def temperature(self) -> Tensor:
         return self._temperature
-
-    @property
-    def param_shape(self) -> Size:
-        return self._categorical.param_shape
-
-    @property
-    def probs(self) -> Tensor:
-        return self._categorical.probs
-
-    @property
-    def logits(self) -> Tensor:
-        return self._categorical.logits
 
     def rsample(self, sample_shape: Sequence = ()) -> Tensor:
         shape = self._extended_shape(sample_shape)

@@ -21,6 +21,7 @@ from launching import wait_for
 
 KINDS = ["threads", "processes", "tcp"]
 SOON = {"threads": 2.0, "processes": 3.0, "tcp": 5.0}  # seconds; what only the group's deadline would end takes 30
+LONG = 2.5  # seconds: more than it takes to find a deadlock
 BIG = 3_000_000  # elements: more than is sent without its receiver
 
 WAITS = {  # what ranks 0 and 1 do, and parts of what each is told
@@ -197,7 +198,7 @@ def waits_with_a_limit(group):
     """Both wait for each other, but rank 0 does something else after a while."""
     if group.rank == 0:
         with pytest.raises(comm.DeadlineExceeded):
-            group.irecv(np.ones(3), 1).wait(2.5)
+            group.irecv(np.ones(3), 1).wait(LONG)
         group.send(np.ones(3), 1)
     else:
         group.recv(np.ones(3), 0)
@@ -206,7 +207,7 @@ def waits_with_a_limit(group):
 def sends_from_another_thread(group):
     """A thread that has used no group yet sends what both wait for."""
     if group.rank == 0:
-        thread = threading.Thread(target=lambda: (time.sleep(2.5), group.send(np.ones(3), 1)))
+        thread = threading.Thread(target=lambda: (time.sleep(LONG), group.send(np.ones(3), 1)))
         thread.start()
         group.recv(np.ones(3), 1)
         thread.join()
@@ -221,7 +222,10 @@ def is_fed_from_outside(group):
         inbox = queue.Queue()
 
         def listen():
-            with subprocess.Popen(["sleep", "2.5"], stdout=subprocess.PIPE) as outside, DefaultSelector() as selector:
+            with (
+                subprocess.Popen(["sleep", str(LONG)], stdout=subprocess.PIPE) as outside,
+                DefaultSelector() as selector,
+            ):
                 selector.register(outside.stdout, EVENT_READ)
                 inbox.put(selector.select())
 
@@ -238,7 +242,7 @@ def is_fed_from_outside(group):
 
 def computes(group):
     if group.rank == 0:
-        time.sleep(2.5)
+        time.sleep(LONG)
     group.barrier()
 
 
