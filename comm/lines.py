@@ -6,12 +6,15 @@ import os
 import socket
 import struct
 import sys
+from typing import NamedTuple
 
 from . import clock
 
 PROBES = 2  # questions that the kernel asks an idle connection's other end before it gives the connection up
 CONNECTING, CLOSED, CLOSED_THERE = 2, 7, 8  # states of a connection, as the kernel numbers them
-_INFO = struct.Struct("=BxB225xI")  # state, retransmissions in a row, bytes for which the other end has room
+_INFO = struct.Struct("=BxB145xI76xI")  # state, retransmissions in a row, the shortest round trip in microseconds, room
+NEAR = 100  # microseconds of a round trip up to which a connection is short
+SHORT_BUFFER = 128 << 10  # bytes that one which is paced may hold unsent, or unconfirmed; the kernel allows twice that
 
 
 def keepalive_step(silence: float) -> int:
@@ -30,6 +33,17 @@ def keep_alive(sock: socket.socket, silence: float) -> None:
             sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
 
 
+def unpace(sock: socket.socket) -> None:
+    """Keep the kernel from taking the pace that it sets itself for the speed of a short connection.
+
+    BBR sends as fast as it has seen bytes arrive. With always more to send it sees no more than its own pace, and stays
+    at it where round trips are short. While a sender has nothing left it does not count, so a small buffer keeps it
+    quick; over long round trips the same buffer would hold the sender back.
+    """
+    if _inspect(sock).round_trip <= NEAR and _congestion_control(sock) == b"bbr":
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SHORT_BUFFER)
+
+
 def reason(error: OSError) -> str:
     """How a connection ended, as words that follow its name."""
     return f"failed: {error.strerror}"
@@ -37,7 +51,7 @@ def reason(error: OSError) -> str:
 
 def ended(sock: socket.socket) -> str:
     """How the kernel ended a connection; "" if it has not."""
-    if _inspect(sock)[0] != CLOSED:
+    if _inspect(sock).state != CLOSED:
         return ""
     number = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
     return f"failed: {os.strerror(number)}" if number else "ended"
@@ -51,7 +65,7 @@ class Line:
 
     def failure(self, sock: socket.socket, silence: float) -> str:
         """How it failed, if it has: it ended, or for `silence` seconds nobody has answered."""
-        state, repeated, room = _inspect(sock)
+        state, repeated, _, room = _inspect(sock)
         if state == CLOSED:
             return ended(sock)
         if state == CLOSED_THERE:
@@ -67,12 +81,26 @@ class Line:
         return "was not answered" if clock.now() - self._unanswered > silence else ""
 
 
-def _inspect(sock: socket.socket) -> tuple[int, ...]:
-    """See _INFO; zeros if the connection has been closed here, and on systems other than Linux."""
+class _Info(NamedTuple):
+    """What the kernel tells of a connection; `room`: bytes that the other end would take."""
+
+    state: int = 0
+    repeated: int = 0
+    round_trip: int = sys.maxsize
+    room: int = 0
+
+
+def _inspect(sock: socket.socket) -> _Info:
+    """See _INFO; the defaults if the connection has been closed here, and on systems other than Linux."""
     if sys.platform != "linux":
-        return 0, 0, 0
+        return _Info()
     try:
         info = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _INFO.size)
     except OSError:
-        return 0, 0, 0
-    return _INFO.unpack(info.ljust(_INFO.size, b"\0"))
+        return _Info()
+    return _Info._make(_INFO.unpack(info.ljust(_INFO.size, b"\0")))
+
+
+def _congestion_control(sock: socket.socket) -> bytes:
+    """The name of the algorithm, on Linux."""
+    return sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, 16).rstrip(b"\0")

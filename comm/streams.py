@@ -12,7 +12,7 @@ import struct
 from collections import deque
 from collections.abc import Callable, Sequence
 
-from .lines import Line, keep_alive, reason
+from .lines import Line, keep_alive, reason, unpace
 from .wire import TOKEN
 
 GULP = 1 << 20  # bytes sent or received at a time: by turns, so that what goes through the kernel stays in the cache
@@ -35,6 +35,7 @@ class Outgoing:
         self._line = Line()
         self.sent = 0  # bytes, `hello` included
         self._queued = 0
+        self._unpaced = False
         self.parts: deque[memoryview] = deque()  # what waits to be sent
         try:
             self.sock.connect(place)
@@ -65,6 +66,9 @@ class Outgoing:
         """Send what the kernel takes at once of what waits, a gulp at most; how many bytes."""
         if not self.parts:
             return 0
+        if not self._unpaced and self.sent:  # connected: only now the round trip is known
+            self._unpaced = True
+            unpace(self.sock)
         part = self.parts[0]
         count = self._send([part[:GULP]])
         self.sent += count

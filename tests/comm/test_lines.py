@@ -7,7 +7,8 @@ import sys
 import time
 
 import pytest
-from disttorch.comm.lines import Line, ended, keep_alive, keepalive_step
+from disttorch.comm import lines
+from disttorch.comm.lines import SHORT_BUFFER, Line, ended, keep_alive, keepalive_step, unpace
 
 
 def until(wanted, found, limit=10.0):
@@ -88,11 +89,31 @@ def test_probes_end_before_the_limit(ends, silence, step):
     assert idle + count * interval <= max(silence, 3)
 
 
+def congested(sock, name):
+    try:
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, name)
+    except OSError:  # the kernel lacks it, or this user may not choose it
+        pytest.skip(f"no {name.decode()}")
+
+
+@pytest.mark.parametrize(
+    ("control", "near", "limited"), [(b"bbr", 10**6, True), (b"bbr", -1, False), (b"reno", 10**6, False)]
+)
+def test_short_connections_are_not_held_to_their_own_pace(ends, monkeypatch, control, near, limited):
+    congested(ends[0], control)
+    monkeypatch.setattr(lines, "NEAR", near)
+    before = ends[0].getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF)
+    unpace(ends[0])
+    after = ends[0].getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF)
+    assert after == (2 * SHORT_BUFFER if limited else before)
+
+
 def test_systems_that_do_not_tell(ends, monkeypatch):
     monkeypatch.setattr(sys, "platform", "darwin")
     for name in ("TCP_INFO", "TCP_KEEPIDLE"):
         monkeypatch.delattr(socket, name)
     keep_alive(ends[0], 5.0)
     assert ends[0].getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+    unpace(ends[0])
     ends[1].close()
     assert (Line().failure(ends[0], 0.0), ended(ends[0])) == ("", "")
