@@ -1,10 +1,11 @@
 import numpy as np
 import pytest
+from disttorch.kernels import set_num_threads
 
 from .conftest import assert_close, normal
 
-# the last one is large enough for oneDNN's GEMM
-SIZES = [(3, 5, 4), (1, 1, 1), (70, 90, 110)]
+# the last but one is large enough for oneDNN's GEMM, the last one for a primitive
+SIZES = [(3, 5, 4), (1, 1, 1), (70, 90, 110), (40, 400, 300)]
 
 
 @pytest.mark.parametrize(("rows", "inner", "out"), SIZES)
@@ -57,6 +58,7 @@ def operand(rng, shape, how):
     ("a_shape", "b_shape"),
     [
         ((90, 110), (110, 70)),
+        ((90, 300), (300, 200)),
         ((2, 64, 96), (96, 100)),
         ((4, 64, 96), (4, 96, 64)),
         ((2, 3, 64, 96), (3, 96, 64)),
@@ -104,6 +106,16 @@ def test_an_activation_hides_no_nan(kernels, rng, activation):
     y = kernels.linear_forward(x, w, b, activation)
     assert np.isnan(y[:, 7]).all()
     assert np.isfinite(y[:, :7]).all()
+
+
+@pytest.mark.parametrize(("rows", "inner", "out"), [(17, 512, 512), (64, 784, 256), (255, 4096, 40), (1000, 64, 333)])
+def test_linear_has_the_same_bits_with_one_thread_and_with_two(onednn, rng, two_threads, rows, inner, out):
+    x, w, b = normal(rng, rows, inner), normal(rng, out, inner), normal(rng, out)
+    results = []
+    for count in (1, 2):
+        set_num_threads(count)
+        results.append(onednn.linear_forward(x, w, b))
+    assert np.array_equal(*results)
 
 
 @pytest.mark.parametrize(("length", "batch"), [(3, 2), (75, 8)])

@@ -13,8 +13,10 @@ from disttorch.kernels.threads import PER_ELEMENT, enter_thread, threads_for
 
 # Multiplications below which NumPy's BLAS on one thread wins: oneDNN's GEMM spends some 5 us before it starts.
 TINY = 1 << 19
-# Rows from which a primitive takes over from the GEMM, and from which bringing the weights into its own layout pays.
-MANY_ROWS, REORDERED_ROWS = 256, 512
+# Multiplications and rows from which a primitive is quicker than the GEMM, though its code has left the caches.
+LARGE, FEW_ROWS = 1 << 22, 16
+# Rows from which the transpose of a wide weights' gradient is the quicker one to compute.
+MANY_ROWS = 512
 # Elements of a weights' gradient from which its transpose is the quicker one to compute where it is wide.
 WIDE = 1 << 15
 ACTIVATIONS = {"relu": dnnl.RELU, "gelu": dnnl.GELU_ERF}
@@ -25,7 +27,8 @@ class Linear:
         if a.dtype is not FLOAT or b.dtype is not FLOAT or a.ndim < 2 or b.ndim < 2 or a.size * b.shape[-1] < TINY:
             return super().matmul(a, b)
         if b.ndim == 2:
-            out = self._gemm(a.reshape(-1, a.shape[-1]), b)
+            rows, turned = a.reshape(-1, a.shape[-1]), b.T
+            out = self.linear_forward(rows, turned) if turned.flags.c_contiguous else self._gemm(rows, b)
             return out if a.ndim == 2 else out.reshape(*a.shape[:-1], b.shape[1])
         try:
             return self._batched(a, b)
@@ -35,13 +38,11 @@ class Linear:
     def linear_forward(self, x, w, b=None, activation=None):
         if not (are_floats(x, w, b) and x.size):
             return super().linear_forward(x, w, b, activation)
-        if x.ndim == 2 and len(x) < MANY_ROWS and activation is None:
-            return self._gemm(x, w.T, b)
         turned = _is_turned(x)
         x = x.swapaxes(0, 1) if turned else x
         rows = x if x.ndim == 2 else x.reshape(-1, x.shape[-1])
-        if len(rows) >= MANY_ROWS and rows.size * len(w) >= TINY and b is not None and _is_safe(rows, w, b, activation):
-            y = self._with_bias(np.ascontiguousarray(rows), w, b, activation)
+        if rows.size * len(w) >= LARGE and len(rows) >= FEW_ROWS and _is_safe(rows, w, b, activation):
+            y = self._linear_product(rows, w, b, activation)
         else:
             y = self._gemm(rows, w.T, b)
             if activation is not None:
@@ -91,20 +92,19 @@ class Linear:
             gx = gx.swapaxes(0, 1) if turned else gx
         return gx, gw, gb
 
-    def _with_bias(self, rows, w, b, activation):
+    def _linear_product(self, rows, w, b, activation):
         """rows @ w.T + b and the activation in one pass."""
+        rows = np.ascontiguousarray(rows)
         y = np.empty((len(rows), len(w)), FLOAT)
         strides = strides_of(w.shape, w.strides, contiguous(w.shape))
         if min(strides) < 1:
             w, strides = np.ascontiguousarray(w), contiguous(w.shape)
-        key = ("linear", rows.shape, w.shape, strides, activation)
+        arrays = (rows, w, y) if b is None else (rows, w, y, np.ascontiguousarray(b))
+        key = ("linear", rows.shape, w.shape, strides, b is None, activation)
         self.engine.run(
             key,
-            lambda plan: _linear(plan, rows.shape, w.shape, strides, activation),
-            rows,
-            w,
-            np.ascontiguousarray(b),
-            y,
+            lambda plan: _linear(plan, rows.shape, w.shape, strides, b is not None, activation),
+            *arrays,
             work=rows.size * len(w),
         )
         return y
@@ -112,7 +112,7 @@ class Linear:
     def _weights_gradient(self, g, x, into):
         """g.T @ x: as the transpose of x.T @ g if there are more outputs than inputs, which the GEMM packs faster."""
         (rows, out), inner = g.shape, x.shape[1]
-        if out <= inner or out * inner < WIDE or rows < REORDERED_ROWS:
+        if out <= inner or out * inner < WIDE or rows < MANY_ROWS:
             return self._gemm(g.T, x, out=into)
         turned, gw = self._gemm(x.T, g), np.empty((out, inner), FLOAT) if into is None else into
         self.engine.run(("transpose", gw.shape), lambda plan: _transpose(plan, gw.shape), turned, gw)
@@ -189,16 +189,16 @@ def _is_turned(x):
     return x.ndim == 3 and not x.flags.c_contiguous and x.swapaxes(0, 1).flags.c_contiguous
 
 
-def _linear(plan, x_shape, w_shape, w_strides, activation):
+def _linear(plan, x_shape, w_shape, w_strides, biased, activation):
     rows, width = x_shape[0], w_shape[0]
-    x, w = plan.array(plan.layout(x_shape, contiguous(x_shape))), plan.array(plan.layout(w_shape, w_strides))
-    b, y = plan.array(plan.layout((width,), (1,))), plan.array(plan.layout((rows, width), (width, 1)))
+    x, w = plan.array(plan.layout(x_shape, contiguous(x_shape))), plan.layout(w_shape[::-1], w_strides[::-1])
+    arguments = {dnnl.SRC: x, dnnl.WEIGHTS: plan.array(w), dnnl.DST: plan.array(plan.layout((rows, width), (width, 1)))}
+    b = None
+    if biased:
+        b = plan.layout((1, width), (width, 1))
+        arguments[dnnl.BIAS] = plan.array(b)
     after = None if activation is None else plan.engine.followed_by(ACTIVATIONS[activation])
-    chosen = plan.layout(w_shape) if rows >= REORDERED_ROWS else w.layout
-    described = (dnnl.TRAINING, x.layout, chosen, b.layout, y.layout)
-    desc = plan.describe("inner_product_forward", *described, attributes=after)
-    weights = plan.input(w, desc, dnnl.QUERY_WEIGHTS)
-    plan.step(desc, {dnnl.SRC: x, dnnl.WEIGHTS: weights, dnnl.BIAS: b, dnnl.DST: y})
+    plan.step(plan.describe("matmul", x.layout, w, b, arguments[dnnl.DST].layout, attributes=after), arguments)
 
 
 def _transpose(plan, shape):
