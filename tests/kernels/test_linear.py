@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+
 from disttorch.kernels import set_num_threads
 
 from .conftest import assert_close, normal
