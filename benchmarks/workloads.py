@@ -278,18 +278,18 @@ WORKLOADS = {
 }
 MORE = {  # at or above 1.0
     "gru": Workload(_classifier(lambda torch: recurrent(torch, "GRU"), 32, 64, 128), 1.0, 1),
-    "text-cnn": Workload(_classifier(text_cnn, 32, 64, tokens=5000), 1.0, 2),
+    "text-cnn": Workload(_classifier(text_cnn, 32, 64, tokens=5000), 1.0, 3),
     "vit": Workload(_classifier(vit, 8, 3, 64, 64), 1.0, 1),
-    "gpt": Workload(_classifier(gpt, 4, 64, classes=1000, tokens=1000, per_token=True), 1.0, 1),
-    "dcgan": Workload(_to_noise(dcgan, (16, 64, 1, 1), (16, 3, 32, 32)), 1.0, 1),
+    "gpt": Workload(_classifier(gpt, 4, 64, classes=1000, tokens=1000, per_token=True), 1.0, 2),
+    "dcgan": Workload(_to_noise(dcgan, (16, 64, 1, 1), (16, 3, 32, 32)), 1.0, 5),
     "autoencoder": Workload(_to_noise(autoencoder, (64, 784), (64, 784)), 1.0, 20),
     "resnet50-64px": Workload(_classifier(resnet50, 4, 3, 64, 64), 1.0, 1),
     "mobilenet": Workload(_classifier(mobilenet, 16, 3, 64, 64), 1.0, 1),
     "efficientnet": Workload(_classifier(efficientnet, 16, 3, 64, 64), 1.0, 1),
     "densenet": Workload(_classifier(densenet, 16, 3, 32, 32), 1.0, 1),
     "unet": Workload(_segmenter(unet, 4, 3, 64, 64), 1.0, 1),
-    "group-norms": Workload(_classifier(group_norms, 16, 3, 32, 32), 1.0, 1),
-    "graph": Workload(_classifier(graph_convolution, 1000, 64), 1.0, 2),
+    "group-norms": Workload(_classifier(group_norms, 16, 3, 32, 32), 1.0, 4),
+    "graph": Workload(_classifier(graph_convolution, 1000, 64), 1.0, 12),
 }
 ALL = {**WORKLOADS, **MORE}
 
