@@ -400,8 +400,12 @@ class _Meeting:
                     lost.last_op = self.made.last_operation(lost.rank) or lost.last_op
                 raise
 
+        def stop() -> None:
+            serves = rooted(self.store)[0].serves
+            monitor.close(liveness.HEARD if serves and monitor.lost is not None else 0.0)
+
         self._check = check
-        self._undo.callback(monitor.close)
+        self._undo.callback(stop)
         return monitor
 
     def _look(self) -> State | str:

@@ -31,6 +31,11 @@ class Store:
 
     patience: float = DEFAULT_TIMEOUT  # seconds that `get` and `wait` wait when no other limit is given
 
+    @property
+    def serves(self) -> bool:
+        """Whether this process serves the store, which ends with it."""
+        return False
+
     def set(self, key: str, value: bytes) -> None:
         """Store `value`, replacing what was there."""
         raise _missing()

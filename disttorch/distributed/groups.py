@@ -2,12 +2,11 @@
 
 import atexit
 import os
-import time
 from datetime import timedelta
 from typing import Any
 
-from ..comm import PeerLost, PrefixStore, connect
-from ..comm.liveness import HEARD, heartbeat_limit
+from ..comm import PrefixStore, connect
+from ..comm.liveness import heartbeat_limit
 from .arguments import integer
 from .backends import BackendOptions, check_backend, plugin
 from .meeting import rendezvous
@@ -64,9 +63,7 @@ def init_process_group(
         attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
         meeting = PrefixStore(f"world/{attempt}/{me.made}/{group_name}", store)
         made = _join(name, meeting, rank, list(range(world_size)), limit, pg_options)
-    except BaseException as error:
-        if isinstance(error, PeerLost) and _serves(owned):
-            time.sleep(HEARD)
+    except BaseException:
         _close(owned)
         raise
     made._name(made.ranks, name, "default_pg", store)

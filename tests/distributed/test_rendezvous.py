@@ -1,19 +1,20 @@
 """init_process_group's ways of meeting, and the stores."""
 
 import os
+import signal
+import subprocess
+import sys
 import threading
-import time
 from datetime import timedelta
 
 import pytest
-from disttorch.comm import PeerLost, StoreClient, StoreServer
+from disttorch.comm import StoreServer
 
 import disttorch
 import disttorch.distributed as dist
 import spawned
 from disttorch import multiprocessing as mp
-from disttorch.distributed import groups, rank_scope
-from disttorch.distributed.groups import HEARD
+from disttorch.distributed import rank_scope
 from launching import free_port
 
 
@@ -125,32 +126,37 @@ def test_ranks_that_do_not_come_are_named():
     assert "1 s" in str(caught.value) or "1.0 s" in str(caught.value)
 
 
-def test_the_store_stays_until_the_others_know_who_is_lost(monkeypatch):
-    """Rank 0, which has seen a rank die while all came together, does not take the news with it."""
+LOST = """
+import os, signal, sys
+import disttorch.distributed as dist
+from disttorch.comm import PeerLost, liveness, meeting
 
-    def lose(name, store, *_):
-        store.set("news", b"rank 1 is lost")
-        raise PeerLost(1)
+if os.environ["RANK"] == "1":  # hears late
+    liveness.BEAT, liveness.BEATS = 0.7, 7
+if os.environ["RANK"] == "2":  # dies once all have shown who they are
+    meeting._Meeting._mails = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+try:
+    dist.init_process_group(timeout=30)
+except PeerLost as lost:
+    sys.exit(10 + lost.rank)
+"""
 
-    monkeypatch.setattr(groups, "_join", lose)
-    port, news = free_port(), []
 
-    def other():
-        store = StoreClient("127.0.0.1", port, 20.0)
-        store.multi_get(["world/0/1//news"], 20.0)
-        store.patience = 1.0
-        for _ in range(3):
-            time.sleep(HEARD / 10)  # a beat later
-            news.append(store.get("world/0/1//news"))
-        store.close()
-
-    with rank_scope():
-        thread = threading.Thread(target=other)
-        thread.start()
-        with pytest.raises(PeerLost):
-            dist.init_process_group(rank=0, world_size=2, init_method=f"tcp://127.0.0.1:{port}")
-    thread.join(30)
-    assert news == [b"rank 1 is lost"] * 3
+def test_the_store_stays_until_the_others_know_who_is_lost():
+    """Rank 0, which has seen a rank of its host die while all came together, does not take the news with it."""
+    common = {**os.environ, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port()), "WORLD_SIZE": "3"}
+    ranks = [
+        subprocess.Popen(
+            [sys.executable, "-c", LOST], env={**common, "RANK": str(rank), "DISTTORCH_HOST_ID": f"host{rank % 2}"}
+        )
+        for rank in range(3)
+    ]
+    try:
+        assert [process.wait(60) for process in ranks] == [12, 12, -signal.SIGKILL]
+    finally:
+        for process in ranks:
+            process.kill()
+            process.wait()
 
 
 def test_twice_is_an_error():
