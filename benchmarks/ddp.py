@@ -28,24 +28,23 @@ PARTS = ("hooks", "traffic")
 
 
 class Pretence:
-    """Stands for a bucket's group of two ranks: averages with nobody, but with `traffic` as many bytes."""
+    """Stands for the persistent all-reduce of two ranks: averages with nobody, but with `traffic` as many bytes."""
 
-    def __init__(self, traffic: bool):
-        from disttorch.comm.work import Runner
+    def __init__(self, arrays: list[Any], traffic: bool):
+        self.halves = [list(array[: array.size // 2 * 2].reshape(2, -1)) for array in arrays]
+        self.traffic = traffic
 
-        self.traffic, self.runner = traffic, Runner("pretence")
-
-    def all_reduce(self, array: Any, op: str, async_op: bool) -> Any:
-        if async_op:
-            return self.runner.submit("all_reduce", lambda: self.average(array))
-        return self.average(array)
-
-    def average(self, array: Any) -> None:
+    def start(self, index: int) -> None:
         from disttorch.comm.reduction import reduce_into
 
         if self.traffic:
-            halves = list(array[: array.size // 2 * 2].reshape(2, -1))
-            reduce_into(halves, halves, "avg")
+            reduce_into(self.halves[index], self.halves[index], "avg")
+
+    def progress(self) -> None:
+        pass
+
+    def wait(self) -> None:
+        pass
 
 
 def serve(name: str, rank: int, n: int, port: int, pipe: Any) -> None:
@@ -88,9 +87,8 @@ def training_step(torch: Any, workload: str, kind: str, cap: float | None) -> An
 
     if kind in PARTS:
         step()  # after which buckets are settled
-        pretence = Pretence(kind == "traffic")
-        for bucket in model.reducer.buckets:
-            bucket.comm = pretence
+        buckets = [bucket.memory for bucket in model.reducer.buckets]
+        model.reducer.persistent = Pretence(buckets, kind == "traffic")
     return step
 
 

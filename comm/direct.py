@@ -6,7 +6,7 @@ are flat. Letters: n ranks, `part` the piece of a stacked array that belongs to 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -56,6 +56,12 @@ class DirectEngine(Showing):
     def barrier(self, call: Call, deadline: Deadline, patient: bool) -> None:
         self.board.turn()
         self._meet(call, deadline, patient)
+
+    def together(self, call: Call, deadline: Deadline, patient: bool, share: Callable[[], None]) -> None:
+        """Call `share` when all ranks have come, and return when all have done so."""
+        self.barrier(call, deadline, patient)
+        share()
+        self._meet(None, deadline, patient)
 
     monitored_barrier = barrier  # whose error names all who have not come
 

@@ -25,6 +25,7 @@ from .attendance import Attendance
 from .call import Call, caller, fingerprint
 from .errors import CommError, Deadlock, GroupClosed, PeerLost, last_words
 from .objects import Objects
+from .persistent import PersistentAllReduce, persistent_all_reduce
 from .reduction import check_op
 from .work import Runner, Work
 
@@ -126,6 +127,18 @@ class Group(Objects):
         return self._start(
             call, lambda limit, patient: self._engine.all_reduce(call, limit, patient, flat, op), async_op
         )
+
+    def all_reduce_init(self, arrays: Sequence[np.ndarray], op: str = "sum") -> PersistentAllReduce | None:
+        """An all-reduce of all `arrays` to be carried out over and over, by ranks that compute meanwhile.
+
+        arrays: at least one, from `allocate` or parts of such. None, on all ranks, where they cannot do that: one
+        another's arrays must be seen in place, and stay when their owner drops them, as processes of one host have it.
+        """
+        if not arrays:
+            raise ValueError("arrays must hold at least one array, got none")
+        flat = [writable(array, f"arrays[{index}]") for index, array in enumerate(arrays)]
+        (op,) = {check_op(op, array.dtype) for array in flat}
+        return persistent_all_reduce(self, self._engine, flat, op) if self.kind == "ipc" else None
 
     def broadcast(self, array: np.ndarray, src: int, *, async_op: bool = False) -> Work | None:
         """Fill every rank's `array` with that of rank `src`."""

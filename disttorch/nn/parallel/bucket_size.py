@@ -15,20 +15,19 @@ LARGE = 1 << 20  # bytes of the all-reduce that bandwidth is measured with: some
 REPEATS = 3  # of which the fastest counts, after one that maps memory and opens connections
 
 
-def measured_cap(comm: Any, memory: np.ndarray, total: int) -> int:
+def measured_cap(comm: Any, memory: np.ndarray, total: int, crowded: bool) -> int:
     """Bytes of a bucket, for gradients of `total` bytes; the same on all ranks, which call it alike.
 
-    memory: from `comm.allocate`, all zeros, which it stays. Nothing is measured, and the default size returned, where
-    it would change nothing (one rank, or one bucket anyway), or let the gradients' bits depend on the measurement; nor
-    where a host's ranks compute on all its cores: an all-reduce then takes as much from backward as it would take after
-    it, and the fewer interruptions the better.
+    memory: from `comm.allocate`, all zeros, which it stays; crowded: see `is_crowded`. Nothing is measured, and the
+    default size returned, where it would change nothing (one rank, or one bucket anyway), or let the gradients' bits
+    depend on the measurement; nor where ranks are crowded: an all-reduce then takes as much from backward as it would
+    take after it, and the fewer interruptions the better. On one host there are none, and small buckets are reduced
+    while they lie in the caches.
     """
     if comm.size == 1 or total <= FIRST_BUCKET_BYTES or not _in_rank_order(comm):
         return DEFAULT_BUCKET_MB << 20
-    crowded = np.array([_crowded(comm)])
-    comm.all_reduce(crowded, "max")
-    if crowded.any():
-        return DEFAULT_BUCKET_MB << 20
+    if crowded:
+        return FIRST_BUCKET_BYTES if comm.kind == "ipc" else DEFAULT_BUCKET_MB << 20
     short, long = memory[:1], memory[: LARGE // memory.itemsize]
     seconds = np.array([_seconds(comm, short), _seconds(comm, long)])
     comm.all_reduce(seconds, "max")  # all ranks choose by the same figures
@@ -50,6 +49,15 @@ def best_cap(total: int, latency: float, bandwidth: float) -> int:
 def _in_rank_order(comm: Any) -> bool:
     """Whether sums over the ranks have the same bits however arrays are cut. A ring's begins elsewhere in each part."""
     return comm.kind in ("inproc", "ipc") or (comm.kind == "tcp" and comm.size <= FEW)
+
+
+def is_crowded(comm: Any) -> bool:
+    """Whether the ranks of some host leave no core to communication: a collective, where it matters."""
+    if comm.size == 1 or not _in_rank_order(comm):
+        return False
+    crowded = np.array([_crowded(comm)])
+    comm.all_reduce(crowded, "max")
+    return bool(crowded.any())
 
 
 def _crowded(comm: Any) -> bool:

@@ -1,9 +1,10 @@
 """Reducer: gradients travel in buckets while backward goes on.
 
 A parameter's gradient is written straight into its bucket's memory; the last one of a bucket starts that bucket's
-all-reduce; the end of backward waits for all of them. Buckets start in the order of the plan on every rank, whatever
-the order in which their gradients arrive. After the first backward the plan is made anew, from the order in which
-gradients really arrived.
+all-reduce; the end of backward waits for all of them. Where ranks of one host compute on all its cores they reduce
+what all have started whenever a gradient arrives; elsewhere a thread does it beside them. Buckets start in the order
+of the plan on every rank, whatever the order in which their gradients arrive. After the first backward the plan is
+made anew, from the order in which gradients really arrived.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -17,7 +18,7 @@ from ...comm import GroupClosed
 from ...devices import scope
 from ...futures import Future
 from .bucket import Arena, Bucket, GradBucket
-from .bucket_size import measured_cap
+from .bucket_size import is_crowded, measured_cap
 from .buckets import Item, plan_buckets, plan_in_order
 
 
@@ -46,8 +47,10 @@ class Reducer:
         kinds = [(p._data.dtype.str, p._data.dtype.name, str(p.device)) for p in parameters]
         self._items = [Item(p._data.nbytes, kind) for p, kind in zip(parameters, kinds, strict=True)]
         self._arena = Arena(comm, self.parameters)
+        crowded = is_crowded(comm)
+        self._by_turns = crowded and all(p.device.host for p in parameters)  # who computes reduces between whiles
         if cap_bytes is None:
-            cap_bytes = measured_cap(comm, self._arena.longest(), sum(item.nbytes for item in self._items))
+            cap_bytes = measured_cap(comm, self._arena.longest(), sum(item.nbytes for item in self._items), crowded)
         self.cap_bytes = cap_bytes
         self.static = False
         self.counts: list[int] | None = None  # how often each parameter gets a gradient, once that is learnt
@@ -59,7 +62,7 @@ class Reducer:
         self._lay_out(plan_buckets(self._items, cap_bytes))
         self.first_sizes = self.sizes()
         self._running = False
-        self._next = 0  # the bucket whose all-reduce starts next
+        self._next = 0  # the bucket whose all-reduce starts next; 0 between two backwards
         self._unused: set[int] = set()
         self._alone: set[int] = set()  # parameters whose gradients this rank has accumulated alone (no_sync)
         self._handles = []
@@ -71,10 +74,17 @@ class Reducer:
         self._arena.deal()
         packed = self.hook is not None
         self.buckets = [Bucket(self.comm, self._arena, [self.parameters[i] for i in ids], ids, packed) for ids in plan]
+        self.persistent = self._make_persistent()
         self._place = {i: (b, k) for b, bucket in enumerate(self.buckets) for k, i in enumerate(bucket.indices)}
         housed.add(self)
         for i, p in enumerate(self.parameters):
             p._grad_home = self._view(i)
+
+    def _make_persistent(self) -> Any:
+        """The buckets' all-reduces by those who compute; None: a thread carries them out."""
+        if self.hook is not None or not self._by_turns:
+            return None
+        return self.comm.all_reduce_init([bucket.memory for bucket in self.buckets], "avg")
 
     def _view(self, i: int) -> Tensor:
         """Where parameter `i`'s gradient lies."""
@@ -87,10 +97,19 @@ class Reducer:
 
     def expect(self, unused: set[int]) -> None:
         """A new backward is coming in which the parameters `unused` (indices) get no gradient."""
+        if self._next:
+            self._give_up_round()
         self._running = self._awaited = False
         self.expecting = True
         self._unused = unused
         self.iterations += 1
+
+    def _give_up_round(self) -> None:
+        """The last backward began and did not end: nobody may still reduce what it left when the next writes there."""
+        for bucket in self.buckets[: self._next]:
+            bucket.finish()
+        if self.persistent is not None:
+            self.persistent.give_up()
 
     def prepare_for_backward(self, outputs: list) -> None:
         """Average in the coming backward, though its forward ran under `no_sync`; all parameters must be used."""
@@ -166,6 +185,8 @@ class Reducer:
         if self._order is not None:
             self._order.append(i)
         self._start_ready()
+        if self.persistent is not None:
+            self.persistent.progress()
 
     def _to_be_continued(self, i: int) -> bool:
         """Whether more of parameter `i`'s gradient comes, in a static graph; while that is learnt it may."""
@@ -206,18 +227,21 @@ class Reducer:
         parameter._grad = alias(view)
 
     def _start_ready(self, ending: bool = False) -> None:
-        """Start the buckets that are full. The last one has nothing left to overlap with: the end of backward carries
-        it out itself, rather than wake a thread and wait for it.
+        """Start the buckets that are full. Where a thread reduces them, the last one has nothing left to overlap with:
+        the end of backward carries it out itself, rather than wake that thread and wait for it.
         """
+        by_thread = self.hook is None and self.persistent is None
         while self._next < len(self.buckets) and not self.buckets[self._next].missing:
-            if self._next == len(self.buckets) - 1 and not ending and self.hook is None:
+            if self._next == len(self.buckets) - 1 and not ending and by_thread:
                 return
             self._start(self._next)
             self._next += 1
 
     def _start(self, index: int) -> None:
         bucket, last = self.buckets[index], index == len(self.buckets) - 1
-        if self.hook is None:
+        if self.persistent is not None:
+            self.persistent.start(index)
+        elif self.hook is None:
             bucket.start(aside=not last)
         else:
             future = self.hook(GradBucket(bucket, index, last))
@@ -244,6 +268,7 @@ class Reducer:
                 bucket.finish(self.scale)
             raise
         self._finish()
+        self._next = 0
         for i in self._unused:
             if i not in globally_unused:
                 self.parameters[i]._grad = alias(self._view(i))
@@ -285,6 +310,8 @@ class Reducer:
 
     def _finish(self) -> None:
         if self.hook is None:
+            if self.persistent is not None:
+                self.persistent.wait()
             for bucket in self.buckets:
                 bucket.finish(self.scale)
             return
