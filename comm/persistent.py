@@ -43,12 +43,13 @@ class PersistentAllReduce:
         for own, *others in zip(arrays, *(arrays for _, *arrays in everyones), strict=True):
             low, high = bounds(own.size, group.size)[group.rank : group.rank + 2]
             self._slices.append([array[low:high] for array in others])
-        self._marks = [fingerprint("all_reduce", array.dtype, array.shape, op, -1) for array in arrays]
+        marks = [fingerprint("all_reduce", array.dtype, array.shape, op, -1) for array in arrays]
+        self._calls = [Call("all_reduce", mark, caller()) for mark in marks]
         alike = len({array.dtype for array in arrays}) == 1
         total = sum(array.size for array in arrays)
-        self._mark = fingerprint("all_reduce", arrays[0].dtype if alike else None, (total,), op, -1)
+        self._mark = fingerprint("all_reduce_wait", arrays[0].dtype if alike else None, (total,), op, -1)
         self._base = -len(arrays)  # what this rank's counter said when the round began; this one is over
-        self._reduced = len(arrays)  # of this round, whose slices are done
+        self._started = self._reduced = len(arrays)  # of this round: how many this rank has started, and has done with
 
     def start(self, index: int) -> None:
         """This rank's array `index` is ready. All start them in order; the first begins a new round."""
@@ -57,15 +58,18 @@ class PersistentAllReduce:
             self._reduced = 0
         with self._fence:  # an atomic instruction: what was written to the array is out before the count
             pass
+        self._started = index + 1
         self._counters[self._group.rank][0] = self._base + index + 1
 
     def progress(self) -> None:
         """Reduce this rank's slice of those arrays that all ranks have started. Waits for nobody."""
+        if self._reduced == self._started:
+            return
         counts = [counter[0] for counter in self._counters]
         if max(counts) > self._base + len(self._slices):
             return  # somebody has given this round up and begun another, as `wait` will say
         for index in range(self._reduced, min(counts) - self._base):
-            ended = observing.begin("collective", Call("all_reduce", self._marks[index], b""))
+            ended = observing.begin("collective", self._calls[index])
             reduce_into(self._slices[index], self._slices[index], self._op)
             ended()
             self._reduced += 1
@@ -74,7 +78,7 @@ class PersistentAllReduce:
         """A collective, instead of `wait`: return when nobody reduces in this round any more, and leave the arrays as
         they are then.
         """
-        self._reduced = len(self._slices)
+        self._reduced = self._started
         self._group.barrier()
 
     def wait(self) -> None:
@@ -82,7 +86,7 @@ class PersistentAllReduce:
 
         Raises what every collective of the group does.
         """
-        call = Call("all_reduce", self._mark, caller(), clock.now())
+        call = Call("all_reduce_wait", self._mark, caller(), clock.now())
 
         def finish() -> None:
             counts = [counter[0] - self._base for counter in self._counters]

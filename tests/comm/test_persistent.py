@@ -125,7 +125,7 @@ def other_call(group):
 def test_another_call_of_one_rank():
     for name, text in run_ranks(2, other_call, "processes"):
         assert name == "CollectiveMismatch"
-        assert "rank 0: all_reduce(float32[30], op=sum) at " in text
+        assert "rank 0: all_reduce_wait(float32[30], op=sum) at " in text
         assert "rank 1: barrier() at " in text
         assert text.count(os.path.basename(__file__)) == 2
 
@@ -143,7 +143,7 @@ def test_a_round_that_one_rank_has_given_up():
     first, second = run_ranks(2, given_up, "processes")
     assert {first[0], second[0]} == {"CollectiveMismatch"}
     assert "a rank has given up a round of all-reduces" in first[1]
-    assert "rank 1: all_reduce(float32[30], op=sum) at " in first[1]
+    assert "rank 1: all_reduce_wait(float32[30], op=sum) at " in first[1]
     assert first[1].splitlines()[2].endswith("having started 4 arrays")
 
 

@@ -172,7 +172,9 @@ class Reducer:
             self._begin()
         b, k = self._place[i]
         bucket = self.buckets[b]
-        self._take_in(parameter, bucket.views[k])
+        view = bucket.views[k]
+        if parameter._grad._data is not view._data:
+            self._take_in(parameter, view)
         self._seen[i] += 1
         if self.static and self._to_be_continued(i):
             return
@@ -184,7 +186,8 @@ class Reducer:
         bucket.missing.discard(k)
         if self._order is not None:
             self._order.append(i)
-        self._start_ready()
+        if not bucket.missing:
+            self._start_ready()
         if self.persistent is not None:
             self.persistent.progress()
 
