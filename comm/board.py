@@ -19,8 +19,11 @@ import struct
 from array import array
 from collections.abc import Callable, Sequence
 from typing import NoReturn
+from weakref import WeakValueDictionary
 
 import numpy as np
+
+from disttorch.kernels.blas import address as address_of
 
 from . import clock
 from .errors import CommError, DeadlineExceeded, PeerLost, departed
@@ -248,6 +251,10 @@ class Board:
                 return serial, segment.fd or 0, segment.size, offset
         return None
 
+    def lasting(self, address: int, nbytes: int) -> Where | None:
+        """Like `shared`, for memory that stays as long as somebody holds what `resolve` made of it."""
+        return self.shared(address, nbytes)
+
     def open(self) -> bool:
         """True if all ranks may read one another's memory. May change to True until all boards are made."""
         if not self._open:
@@ -319,16 +326,35 @@ class ThreadBoard(Board):
         return self._words[self._flags[peer] + STATE // 8] == ABSENT
 
     def allocate(self, nbytes: int) -> np.ndarray:
-        return np.zeros(nbytes, np.uint8)
+        block = np.zeros(nbytes, np.uint8)
+        _allocated[address_of(block)] = block
+        return block
 
     def shared(self, address: int, nbytes: int) -> Where | None:
         return 1, 0, nbytes, address
 
+    def lasting(self, address: int, nbytes: int) -> Where | None:
+        return self.shared(address, nbytes) if _part(address, nbytes) is not None else None
+
     def resolve(self, rank: int, where: Where, dtype: np.dtype, low: int, high: int) -> np.ndarray:
         from ctypes import c_uint8
 
-        start = where[3] + low * dtype.itemsize
-        return np.ctypeslib.as_array((c_uint8 * ((high - low) * dtype.itemsize)).from_address(start)).view(dtype)
+        start, nbytes = where[3] + low * dtype.itemsize, (high - low) * dtype.itemsize
+        part = _part(start, nbytes)
+        if part is None:
+            part = np.ctypeslib.as_array((c_uint8 * nbytes).from_address(start))
+        return part.view(dtype)
+
+
+_allocated: WeakValueDictionary[int, np.ndarray] = WeakValueDictionary()  # by address: blocks of ranks that are threads
+
+
+def _part(address: int, nbytes: int) -> np.ndarray | None:
+    """The bytes at `address` of one of these blocks, which they keep alive; None if they lie elsewhere."""
+    for start, block in list(_allocated.items()):
+        if start <= address and address + nbytes <= start + block.nbytes:
+            return block[address - start : address - start + nbytes]
+    return None
 
 
 def board_size(size: int) -> int:

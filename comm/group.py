@@ -132,13 +132,13 @@ class Group(Objects):
         """An all-reduce of all `arrays` to be carried out over and over, by ranks that compute meanwhile.
 
         arrays: at least one, from `allocate` or parts of such. None, on all ranks, where they cannot do that: one
-        another's arrays must be seen in place, and stay when their owner drops them, as processes of one host have it.
+        another's arrays must be seen in place.
         """
         if not arrays:
             raise ValueError("arrays must hold at least one array, got none")
         flat = [writable(array, f"arrays[{index}]") for index, array in enumerate(arrays)]
         (op,) = {check_op(op, array.dtype) for array in flat}
-        return persistent_all_reduce(self, self._engine, flat, op) if self.kind == "ipc" else None
+        return persistent_all_reduce(self, self._engine, flat, op) if self.kind in ("ipc", "inproc") else None
 
     def broadcast(self, array: np.ndarray, src: int, *, async_op: bool = False) -> Work | None:
         """Fill every rank's `array` with that of rank `src`."""

@@ -112,7 +112,7 @@ def persistent_all_reduce(
     """
     board = engine.board
     shown = [group.allocate(LINE // 8, np.int64), *arrays]
-    places = [board.shared(address(array), array.nbytes) or (NOWHERE, 0, 0, 0) for array in shown]
+    places = [board.lasting(address(array), array.nbytes) or (NOWHERE, 0, 0, 0) for array in shown]
     mine = np.array([(*place, array.nbytes) for place, array in zip(places, shown, strict=True)], np.int64)
     rows = [np.empty_like(mine) for _ in range(group.size)]
     group.all_gather(rows, mine)

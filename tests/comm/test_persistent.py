@@ -1,6 +1,8 @@
 """Persistent all-reduces: whoever computes reduces, with the bits and the errors of any other all_reduce."""
 
+import gc
 import os
+import weakref
 
 import ml_dtypes
 import numpy as np
@@ -9,6 +11,7 @@ from disttorch.comm.testing import Died, run_ranks
 
 from disttorch import comm
 
+KINDS = ["threads", "processes"]
 SIZES = [1, 70, 0, 100_003]
 
 
@@ -44,11 +47,12 @@ def rounds(group, dtype, op):
     return same
 
 
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("n", [2, 3])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64, np.float16, ml_dtypes.bfloat16, np.int32])
-def test_the_bits_of_any_all_reduce(n, dtype):
+def test_the_bits_of_any_all_reduce(n, dtype, kind):
     op = "max" if dtype is np.int32 else "avg"
-    assert run_ranks(n, rounds, "processes", args=(dtype, op)) == [[True] * 12] * n
+    assert run_ranks(n, rounds, kind, args=(dtype, op)) == [[True] * 12] * n
 
 
 def early(group):
@@ -69,8 +73,9 @@ def early(group):
     return [*found, set(arrays[1].tolist())]
 
 
-def test_what_all_have_started_is_reduced_before_the_end():
-    assert run_ranks(2, early, "processes") == [[{2}, {1}, {2}]] * 2
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_all_have_started_is_reduced_before_the_end(kind):
+    assert run_ranks(2, early, kind) == [[{2}, {1}, {2}]] * 2
 
 
 def test_other_collectives_may_come_between():
@@ -87,11 +92,33 @@ def between(group):
     return array[0], ones[0]
 
 
+def test_arrays_of_a_thread_stay_while_others_may_look():
+    blocks = [None, None]
+
+    def body(group):
+        arrays, persistent = made(group, [10])
+        blocks[group.rank] = weakref.ref(arrays[0].base)
+        group.barrier()
+        if group.rank:
+            persistent.start(0)
+        del arrays
+        if group.rank == 0:
+            del persistent
+        group.barrier()
+        found = blocks[0]() is not None
+        group.barrier()
+        return found
+
+    assert run_ranks(2, body) == [True, True]
+    gc.collect()
+    assert [block() for block in blocks] == [None, None]
+
+
 def refused(group, own):
     return group.all_reduce_init([np.zeros(100) if own else group.allocate(100)]) is None
 
 
-@pytest.mark.parametrize(("kind", "own"), [("threads", False), ("tcp", False), ("processes", True)])
+@pytest.mark.parametrize(("kind", "own"), [("threads", True), ("tcp", False), ("processes", True)])
 def test_none_where_arrays_are_not_seen(kind, own):
     assert run_ranks(2, refused, kind, args=(own,)) == [True, True]
 

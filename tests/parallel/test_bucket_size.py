@@ -69,10 +69,15 @@ def test_it_is_measured(kind):
     assert others == [first]
 
 
-def test_one_crowded_host_decides(monkeypatch):
-    monkeypatch.setattr(bucket_size, "_seconds", None)
-    monkeypatch.setattr(bucket_size, "_crowded", lambda comm: comm.rank == 1)
-    assert run_ranks(3, chosen) == [25 * MB] * 3
+def chosen_in_a_crowd(rank: int) -> int:
+    bucket_size._crowded = lambda comm: comm.rank == 1  # this process is the rank's own
+    bucket_size._seconds = None
+    return chosen(rank)
+
+
+@pytest.mark.parametrize(("kind", "cap"), [("processes", MB), ("tcp", 25 * MB)])
+def test_one_crowded_host_decides(kind, cap):
+    assert run_ranks(3, chosen_in_a_crowd, kind) == [cap] * 3
 
 
 @pytest.mark.parametrize(("threads", "crowded"), [(1, False), (2, False), (3, True)])

@@ -27,7 +27,7 @@ def measured_cap(comm: Any, memory: np.ndarray, total: int, crowded: bool) -> in
     if comm.size == 1 or total <= FIRST_BUCKET_BYTES or not _in_rank_order(comm):
         return DEFAULT_BUCKET_MB << 20
     if crowded:
-        return FIRST_BUCKET_BYTES if comm.kind == "ipc" else DEFAULT_BUCKET_MB << 20
+        return FIRST_BUCKET_BYTES if comm.kind in ("ipc", "inproc") else DEFAULT_BUCKET_MB << 20
     short, long = memory[:1], memory[: LARGE // memory.itemsize]
     seconds = np.array([_seconds(comm, short), _seconds(comm, long)])
     comm.all_reduce(seconds, "max")  # all ranks choose by the same figures
