@@ -20,7 +20,7 @@ from disttorch.kernels.onednn.layouts import (
 )
 from disttorch.kernels.onednn.plan import dims
 
-FEW = 2048  # elements below which NumPy's own softmax with logarithms is as quick
+FEW = 2048  # elements below which NumPy finds the largest of rows as quickly
 HANDFUL = 64  # elements up to which NumPy in double precision is quickest, which needs no largest element
 MODERATE = 700.0  # the exponential of this is a number in float64
 IN_CACHE = 1 << 15  # elements that are still in the cache when they are read again
@@ -153,7 +153,7 @@ class Normalization:
         if x.size <= HANDFUL and _last_axis(x, 1) and _is_moderate(x):
             wide, powers, total = _wide_powers(x)
             return (powers / total).astype(FLOAT), (wide - np.log(total))[at].astype(FLOAT)
-        if not _last_axis(x, 1) or x.size < FEW:
+        if not _last_axis(x, 1):
             return super().softmax_and_log(x, at)
         x = np.ascontiguousarray(x)
         top = None if is_finite(x) else (at[0], x.argmax(-1))  # a NaN is the largest
