@@ -126,6 +126,14 @@ def test_an_ignored_target_has_no_smoothed_loss_where_its_logits_are_infinite():
         close(F.cross_entropy(x, t, label_smoothing=0.1, reduction=reduction), np.asarray(expected))
 
 
+def test_the_loss_of_certain_predictions_is_0_without_a_sign():
+    logits, target = disttorch.tensor([[200.0, 0.0], [3.0, 4.0]]), disttorch.tensor([0, -100])
+    for reduction in ("mean", "sum"):
+        assert repr(F.cross_entropy(logits, target, reduction=reduction)) == "tensor(0.)"
+        assert repr(F.cross_entropy(logits[:0], target[:0], reduction="sum")) == "tensor(0.)"
+    assert repr(F.cross_entropy(logits, target, reduction="none")) == "tensor([-0., 0.])"
+
+
 def test_cross_entropy_of_nothing_but_ignored_targets_is_nan():
     assert math.isnan(F.cross_entropy(ones(2, 3), tensor([-100, -100])).item())
 

@@ -36,10 +36,10 @@ class Loss:
         if share is not None:
             log_prob *= share
         if kept is not None:
-            log_prob[~kept] = 0  # where it is infinite, too
+            log_prob[~kept] = -0.0  # where it is infinite, too; the loss is 0.0
         if reduction == "none":
             return -log_prob, (powers, total, at, share, None)
-        loss, divisor = -xp.add.reduce(log_prob, axis=None), None
+        loss, divisor = 0 - xp.add.reduce(log_prob, axis=None), None  # 0.0 of certain predictions, not -0.0
         if reduction == "mean":
             divisor = target.size if share is None else share.sum()
             loss = loss / divisor
