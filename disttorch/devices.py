@@ -227,9 +227,12 @@ def set_default_device(where) -> None:
     _current.default = None if where is None else device(where)
 
 
+_HERE = contextlib.nullcontext()
+
+
 def scope(d: device):
     """A context in which `d` is CuPy's current device (nothing to do where NumPy computes)."""
-    return contextlib.nullcontext() if d.host or d is META else cupy().cuda.Device(d.index)
+    return _HERE if d.host or d is META else cupy().cuda.Device(d.index)
 
 
 def namespace(d: device):

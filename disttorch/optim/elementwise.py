@@ -15,6 +15,7 @@ from .. import dtypes
 from ..autograd.mode import no_grad
 from ..autograd.variable import Tensor, counter, wrap
 from ..devices import namespace, scope
+from ..kernels.hushing import hushed
 from ..kernels.threads import get_num_threads, share
 from . import differentiable
 from .optimizer import Optimizer, evaluate, number
@@ -117,9 +118,9 @@ class _Plan:
             return False
         if optimizer.slots(group).keys() != self.slots.keys():
             return False
-        return all(unit.holds(optimizer.state) for unit in self.units)
+        return all([unit.holds(optimizer.state) for unit in self.units])  # lists: generators take twice as long
 
-    @np.errstate(all="ignore")
+    @hushed
     def run(self, optimizer: Elementwise, group: dict) -> None:
         for unit in self.units:
             update = optimizer.update_of(group, unit.advance(), unit.scalars, unit.fresh)
@@ -171,7 +172,7 @@ class _Unit:
 
     def holds(self, state: dict) -> bool:
         whose = zip(self.params, self.states, strict=True)
-        kept = all([state.get(p) is own for p, own in whose])  # lists: generators take twice as long
+        kept = all([state.get(p) is own for p, own in whose])
         return kept and all([own.get(name) is tensor for own, name, tensor in self.pinned])
 
     @property
@@ -241,7 +242,7 @@ class _Pack(_Unit):
         self.views = [(t, t._data) for _, _, t in self.pinned]
 
     def holds(self, state: dict) -> bool:
-        return super().holds(state) and all(t._data is view for t, view in self.views)
+        return super().holds(state) and all([t._data is view for t, view in self.views])
 
     def apply(self, update) -> None:
         xp = namespace(self.params[0].device)
