@@ -9,6 +9,7 @@ import disttorch as torch
 import disttorch.distributed as dist
 from disttorch import nn
 from disttorch.distributed import run_ranks
+from disttorch.distributed.algorithms.ddp_comm_hooks import default_hooks
 from disttorch.nn.parallel import DistributedDataParallel, bucket_size
 
 SMALL = 1e-5  # MB: a bucket for each parameter
@@ -85,6 +86,33 @@ def failing_everywhere(rank: int) -> list:
     model.zero_grad()
     model(x).sum().backward()
     return [p.grad.numpy().tolist() for p in model.parameters()]
+
+
+def after_a_failed_backward(rank: int, reduction: str) -> list:
+    """Gradients of a backward after one that fails on all ranks, by every way of reducing."""
+    bucket_size._crowded = lambda comm: reduction == "by turns"
+    torch.manual_seed(0)
+    model, x = DistributedDataParallel(Deep(), bucket_cap_mb=SMALL), torch.full((2, 4), rank + 1.0)
+    if reduction == "hook":
+        model.register_comm_hook(None, default_hooks.allreduce_hook)
+
+    def fail(_grad):
+        raise RuntimeError("wrong on all ranks")
+
+    failure = model.module.d.weight.register_hook(fail)
+    with pytest.raises(RuntimeError, match="wrong on all ranks"):
+        model(-100 * x).sum().backward()
+    failure.remove()
+    model.zero_grad()
+    model(x).sum().backward()
+    return [p.grad.numpy().tolist() for p in model.parameters()]
+
+
+@pytest.mark.parametrize("reduction", ["by turns", "thread", "hook"])
+def test_a_backward_after_one_that_failed(reduction):
+    for found in run_ranks(2, after_a_failed_backward, "processes", args=(reduction,)):
+        for mine, theirs in zip(found, one_after_another(0), strict=True):
+            np.testing.assert_allclose(mine, theirs, rtol=1e-5)
 
 
 def one_after_another(rank: int) -> list:

@@ -108,6 +108,9 @@ class Reducer:
         """The last backward began and did not end: nobody may still reduce what it left when the next writes there."""
         for bucket in self.buckets[: self._next]:
             bucket.finish()
+        futures, self._futures = self._futures, []
+        for future in futures:
+            future.wait()
         if self.persistent is not None:
             self.persistent.give_up()
 
@@ -172,9 +175,7 @@ class Reducer:
             self._begin()
         b, k = self._place[i]
         bucket = self.buckets[b]
-        view = bucket.views[k]
-        if parameter._grad._data is not view._data:
-            self._take_in(parameter, view)
+        self._take_in(parameter, bucket.views[k])
         self._seen[i] += 1
         if self.static and self._to_be_continued(i):
             return
