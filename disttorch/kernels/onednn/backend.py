@@ -16,6 +16,7 @@ from disttorch.kernels.onednn.plan import Engine
 from disttorch.kernels.onednn.pooling import Pooling
 from disttorch.kernels.onednn.recurrent import Recurrent
 from disttorch.kernels.onednn.resampling import Resampling
+from disttorch.kernels.onednn.softmax import Softmax
 from disttorch.kernels.onednn.updating import Updating
 from disttorch.kernels.portable import Portable
 
@@ -27,6 +28,7 @@ class OneDNN(
     Attention,
     Encoder,
     Normalization,
+    Softmax,
     GroupNorm,
     Activation,
     Recurrent,

@@ -19,6 +19,7 @@ from disttorch.kernels.onednn.layouts import (
     empty_channels_last,
 )
 from disttorch.kernels.onednn.normalization import batch_backward, batch_forward, flags_of, present
+from disttorch.kernels.onednn.rows import add_numbers, row_layouts
 
 LEAST = 2048  # elements of a sample from which some calls for each cost less than turning all
 SHORT = 16  # elements of a channel below which NumPy's formula is as quick
@@ -99,7 +100,8 @@ class GroupNorm:
             rows = y.reshape(samples * channels, -1)
             scale = np.ones(len(rows), FLOAT) if weight is None else np.tile(weight, samples)
             shift = np.zeros(len(rows), FLOAT) if bias is None else np.tile(bias, samples)
-            self.engine.run(("scaled_rows", rows.shape), lambda plan: _scaled(plan, rows.shape), rows, scale, shift)
+            arrays = (rows, scale, shift, rows)
+            self.engine.run(("scaled_rows", rows.shape), lambda p: add_numbers(p, rows.shape, dnnl.MUL), *arrays)
         return y.reshape(x.shape), mean, var
 
     @hushed
@@ -140,26 +142,9 @@ def _add_normalised(plan, shape, eps):
     plan.step(desc, {dnnl.SRC: y, dnnl.SRC_1: normalised, dnnl.DST: y})
 
 
-def _row_layouts(plan, shape):
-    """Those of rows (M, K) and of a number for each."""
-    count, width = shape
-    return plan.layout((1, *shape), (count * width, width, 1)), plan.layout((1, count, 1), (count, 1, 1))
-
-
-def _scaled(plan, shape):
-    """Of rows, scale and shift: rows = rows * scale + shift."""
-    rows, vector = _row_layouts(plan, shape)
-    lib = plan.lib
-    after = plan.engine.attributes_with(lambda functions: lib.dnnl_post_ops_append_binary(functions, dnnl.ADD, vector))
-    desc = plan.describe("binary", dnnl.MUL, rows, vector, rows, attributes=after)
-    lib.dnnl_primitive_attr_destroy(after)  # the descriptor has a copy
-    x, scale, shift = plan.array(rows), plan.array(vector), plan.array(vector)
-    plan.step(desc, {dnnl.SRC: x, dnnl.SRC_1: scale, dnnl.AFTERWARDS_SRC_1: shift, dnnl.DST: x})
-
-
 def _sum_of_scaled(plan, shape):
     """Of rows a, b and y, and vectors s, t and c: y = a * s + b * t + c."""
-    rows, vector = _row_layouts(plan, shape)
+    rows, vector = row_layouts(plan, shape)
     lib = plan.lib
 
     def append(functions):
