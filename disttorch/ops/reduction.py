@@ -54,17 +54,32 @@ def _pair(name, forward, rule):
     return [Op(f"{name}Backward{k}", forward, params=("x", "dim", "keepdim"), x=rule) for k in (0, 1)]
 
 
-def is_short(a, dim) -> bool:
-    """Whether it is rows of few elements that are summed: NumPy starts anew for each, a product with ones does not."""
+def _is_rows(a, dim) -> bool:
+    """Whether it is over rows of NumPy's float32, which lie one after another."""
     if len(dim) != 1 or dim[0] != a.ndim - 1 or type(a) is not np.ndarray:
         return False
-    return a.dtype == np.float32 and 0 < a.shape[-1] <= SHORT and a.flags.c_contiguous
+    return a.dtype == np.float32 and a.shape[-1] > 0 and a.flags.c_contiguous
+
+
+def is_short(a, dim) -> bool:
+    """Whether it is rows of few elements that are summed: NumPy starts anew for each, a product with ones does not."""
+    return _is_rows(a, dim) and a.shape[-1] <= SHORT
 
 
 @hushed
 def row_sums(a, keepdim):
-    """Sums over the last axis."""
-    sums = a.reshape(-1, a.shape[-1]) @ np.ones(a.shape[-1], a.dtype)
+    """Sums over the last axis: products with ones, of long rows part by part."""
+    width = a.shape[-1]
+    parts = -(-width // SHORT)
+    each = width // parts
+    cut = parts * each
+    if parts == 1:
+        sums = a.reshape(-1, width) @ np.ones(width, a.dtype)
+    else:
+        rows = a.reshape(-1, width)
+        sums = np.add.reduce(np.vecdot(rows[:, :cut].reshape(-1, parts, each), np.ones(each, a.dtype)), axis=1)
+        if cut < width:
+            sums += np.add.reduce(rows[:, cut:], axis=1)
     return sums.reshape((*a.shape[:-1], 1) if keepdim else a.shape[:-1])
 
 
@@ -82,7 +97,7 @@ def _long_sums(a, dim, keepdim):
     """Sums as products with ones where these are quicker, else None."""
     if a.size < LONG:
         return None
-    if is_short(a, dim):
+    if _is_rows(a, dim):
         return row_sums(a, keepdim)
     whole = a.size >= WHOLE and len(dim) == a.ndim and type(a) is np.ndarray and a.flags.c_contiguous
     if whole and a.dtype.kind == "f" and a.itemsize > 2:

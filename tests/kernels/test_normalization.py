@@ -148,9 +148,25 @@ def test_softmax_of_large_masked_and_empty_rows(kernels):
     assert kernels.softmax_forward(np.zeros((0, 3), np.float32), 1).shape == (0, 3)
 
 
+@pytest.mark.parametrize("shape", [(1, 65), (3, 200), (100, 30), (200, 30), (200, 300), (2, 3, 70)])
+@pytest.mark.parametrize("far", [0, 1000])
+def test_log_softmax_of_few_many_and_wide_rows(kernels, rng, shape, far):
+    x = normal(rng, *shape) * 4 + np.float32(far)
+    x[..., 5] = -np.inf
+    wide = x.astype(float)
+    rest = wide - wide.max(-1, keepdims=True)
+    exact = rest - np.log(np.exp(rest).sum(-1, keepdims=True))
+    np.testing.assert_allclose(kernels.log_softmax_forward(x, -1), exact, rtol=1e-6, atol=1e-6)
+    x[0, ...] = -np.inf
+    y = kernels.log_softmax_forward(x, -1)
+    assert np.isnan(y[0]).all()
+    np.testing.assert_allclose(y[1:], exact[1:], rtol=1e-6, atol=1e-6)
+
+
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
-def test_bad_values_spoil_their_row(kernels, rng, bad):
-    x = normal(rng, 4, 32)
+@pytest.mark.parametrize("width", [32, 300])
+def test_bad_values_spoil_their_row(kernels, rng, bad, width):
+    x = normal(rng, 4, width)
     x[1, 3] = bad
     for forward in (kernels.softmax_forward, kernels.log_softmax_forward):
         y = forward(x, 1)
