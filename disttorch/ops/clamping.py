@@ -10,10 +10,13 @@ from ..kernels.portable.precision import is_narrow
 from .arguments import fitting, need_tensor
 from .pointwise import broadcast_error, result_dtype, scalar_array
 
+MANY = 1 << 12  # elements
 _PLAIN, _WIDE = (float, int), (np.dtype(np.float32), np.dtype(np.float64))
 
 
 def _clamped(x, low, high):
+    if x.size >= MANY and x.dtype in _WIDE:  # NumPy's clip is three times as quick as its maximum
+        return np.clip(x, -np.inf if low is None else low, np.inf if high is None else high)
     if low is not None:
         x = np.maximum(x, low)
     return x if high is None else np.minimum(x, high)

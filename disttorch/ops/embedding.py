@@ -5,6 +5,7 @@ import numpy as np
 from ..autograd.mode import no_grad
 from ..autograd.op import Op
 from ..autograd.variable import Tensor, counter, wrap
+from ..devices import namespace
 from ..kernels.portable.precision import is_narrow
 from ..kernels.portable.scatter import are_within
 from .arguments import need_tensor
@@ -225,7 +226,10 @@ def one_hot(tensor, num_classes=-1):
         raise RuntimeError("num_classes should be positive")
     elif num_classes <= top:
         raise RuntimeError("Class values must be smaller than num_classes.")
-    return wrap((data[..., None] == np.arange(num_classes)).astype(np.int64), tensor.device)
+    xp = namespace(tensor.device)
+    vectors = xp.zeros((data.size, num_classes), np.int64)
+    vectors[xp.arange(data.size), data.reshape(-1)] = 1
+    return wrap(vectors.reshape(*data.shape, num_classes), tensor.device)
 
 
 __all__: list[str] = []

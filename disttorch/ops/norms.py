@@ -14,6 +14,7 @@ from .decomposition import svdvals
 from .dims import axes
 from .extremes import amax, amin
 from .joining import stack
+from .matmul import kernels_of, matmul
 from .pointwise import hushed, scalar_name
 from .reduction import _spread, total
 
@@ -200,8 +201,39 @@ def renorm(input, p, dim, maxnorm, *, out=None):
     return write(out, input * factor)
 
 
+@hushed
+def _euclidean(x, y):
+    squares = np.add.reduce(x * x, axis=-1)[..., :, None] + np.add.reduce(y * y, axis=-1)[..., None, :]
+    squares -= 2 * kernels_of(x).matmul(x, y.swapaxes(-1, -2))
+    return np.sqrt(np.maximum(squares, 0, out=squares), out=squares)
+
+
+def _euclidean_rule(g, x, y, out):
+    """sum_j g_ij (x_i - y_j) / out_ij, without the pairs whose distance is 0."""
+    share = g.masked_fill(out == 0, 0) / out.masked_fill(out == 0, 1)
+    return x * share.sum(-1, keepdim=True) - matmul(share, y)
+
+
+_distances = Op(
+    "EuclideanDistBackward0",
+    _euclidean,
+    x=_euclidean_rule,
+    y=lambda g, x, y, out: _euclidean_rule(g.transpose(-1, -2), y, x, out.transpose(-1, -2)),
+)
+_MANY = 25  # rows of either side above which Euclidean distances are products, as in PyTorch
+_BY_PRODUCTS = {
+    "use_mm_for_euclid_dist": lambda rows: True,
+    "use_mm_for_euclid_dist_if_necessary": lambda rows: rows > _MANY,
+    "donot_use_mm_for_euclid_dist": lambda rows: False,
+}
+
+
 def cdist(x1, x2, p=2.0, compute_mode="use_mm_for_euclid_dist_if_necessary"):
-    """The p-norm distances between all rows: (B, P, M), (B, R, M) -> (B, P, R)."""
+    """The p-norm distances between all rows: (B, P, M), (B, R, M) -> (B, P, R).
+
+    Euclidean ones between many rows are sqrt(|x|^2 + |y|^2 - 2 x y), which is quick, but loses digits of those that are
+    short beside the rows themselves, unless `compute_mode` says otherwise.
+    """
     need_tensor(x1, "cdist", "x1", 1)
     need_tensor(x2, "cdist", "x2", 2)
     for t, what in ((x1, "X1"), (x2, "X2")):
@@ -215,6 +247,11 @@ def cdist(x1, x2, p=2.0, compute_mode="use_mm_for_euclid_dist_if_necessary"):
         )
     if p < 0:
         raise RuntimeError("cdist only supports non-negative p values")
+    if compute_mode not in _BY_PRODUCTS:
+        raise ValueError(f"{compute_mode} is not a valid value for compute_mode")
+    rows = max(x1._data.shape[-2], x2._data.shape[-2])
+    if p == 2 and x1.dtype is x2.dtype and x1._data.itemsize > 2 and _BY_PRODUCTS[compute_mode](rows):
+        return _distances(x1, x2)
     return vector_norm(x1.unsqueeze(-2) - x2.unsqueeze(-3), p, -1)
 
 

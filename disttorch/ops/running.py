@@ -16,25 +16,35 @@ from .reduction import _typed
 from .scatter import gather
 from .turning import flip
 
+MANY = 256  # elements of a step from which running over whole steps is quicker
 
-def _running(function):
+
+def _running(ufunc):
     def forward(a, dim):
         if a.ndim == 0:
             return a.copy()
         if a.dtype.itemsize == 2 and a.dtype.kind in "fV":
-            return function(a.astype(np.float32), axis=dim).astype(a.dtype)
-        return function(a, axis=dim, dtype=a.dtype)
+            return along(a.astype(np.float32), dim).astype(a.dtype)
+        return along(a, dim)
 
-    return forward
+    def along(a, dim):
+        if type(a) is not np.ndarray or dim == a.ndim - 1 or a.size < MANY * a.shape[dim]:
+            return ufunc.accumulate(a, axis=dim, dtype=a.dtype)
+        out = np.empty(a.shape, a.dtype)
+        steps, sums = np.moveaxis(a, dim, 0), np.moveaxis(out, dim, 0)
+        sums[:1] = steps[:1]
+        for i in range(1, len(steps)):
+            ufunc(sums[i - 1], steps[i], out=sums[i])
+        return out
+
+    return hushed(forward)
 
 
 def _reverse_cumsum(g, dim):
     return flip(flip(g, (dim,)).cumsum(dim), (dim,)) if g._data.ndim else g
 
 
-_cumsum = Op(
-    "CumsumBackward0", _running(np.add.accumulate), params=("x", "dim"), x=lambda g, dim: _reverse_cumsum(g, dim)
-)
+_cumsum = Op("CumsumBackward0", _running(np.add), params=("x", "dim"), x=lambda g, dim: _reverse_cumsum(g, dim))
 
 
 def cumsum(input, dim, *, dtype=None, out=None):
@@ -66,7 +76,7 @@ def _cumprod_rule(g, x, out, dim):
     return stack(rows, dim)
 
 
-_cumprod = Op("CumprodBackward0", _running(np.multiply.accumulate), params=("x", "dim"), x=_cumprod_rule)
+_cumprod = Op("CumprodBackward0", _running(np.multiply), params=("x", "dim"), x=_cumprod_rule)
 
 
 def cumprod(input, dim, *, dtype=None, out=None):

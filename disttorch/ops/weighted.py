@@ -66,6 +66,9 @@ def addcdiv(input, tensor1, tensor2, *, value=1, out=None):
 
 @known("lerp_kernel_scalar", "hfc")
 def _between(start, end, weight):
+    if np.ndim(weight) == 0:
+        value = start + weight * (end - start) if abs(weight) < 0.5 else end - (end - start) * (1 - weight)
+        return value.astype(start.dtype, copy=False)
     value = np.where(np.abs(weight) < 0.5, start + weight * (end - start), end - (end - start) * (1 - weight))
     return value.astype(start.dtype, copy=False)
 
