@@ -7,6 +7,7 @@ import numpy as np
 from ..autograd.op import Op
 from ..autograd.variable import Tensor
 from ..dtypes import COMPLEX
+from ..kernels.portable import remainders
 from ..kernels.portable.precision import in_float32, is_narrow
 from .arguments import fitting, known
 from .comparison import where
@@ -123,14 +124,14 @@ floor_divide = binary(
 )
 remainder = binary(
     "remainder",
-    known("remainder_cpu", "ihf")(_whole_division(np.remainder)),
+    known("remainder_cpu", "ihf")(_whole_division(remainders.remainder)),
     x=lambda g: g,
     y=lambda g, x, y: -g * div(x, y, rounding_mode="floor"),
     numbers="either",
 )
 fmod = binary(
     "fmod",
-    known("fmod_cpu", "ihf")(_whole_division(np.fmod)),
+    known("fmod_cpu", "ihf")(_whole_division(remainders.fmod)),
     x=lambda g: g,
     y=lambda g, x, y: -g * div(x, y, rounding_mode="trunc"),
 )
