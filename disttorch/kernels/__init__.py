@@ -80,6 +80,9 @@ Sums of rows that meet
     index_add(target, indices, source): target[indices[i]] += source[i] along axis 0, in place
     scatter_add(target, axis, index, source): target[index[i, j], j] += source[i, j] for axis 0, in place; contiguous
 
+Copies
+    contiguous_copy(x) -> x in new memory, as it is read
+
 Updates of parameters, in place; arrays of one shape
     add_scaled(y, a, x): y += a * x, where in float32 the product is not rounded before it is added
     decay_and_add(y, a, x): y = a * y + x, each operation rounded

@@ -12,7 +12,10 @@ from ..devices import META, device, resolve, scope, to_device
 from ..layouts import asked, channels_last, channels_last_3d, contiguous_format, preserve_format
 from .arguments import need_tensor, type_name
 from .dims import sizes
+from .matmul import kernels_of
 from .pointwise import cast_array, no_gradient
+
+LONG = 1 << 15  # elements: of fewer, all in the cache, copies by NumPy are as quick
 
 
 class _Copy(Op):
@@ -29,9 +32,14 @@ def _need_rank(input, memory_format) -> None:
     asked.add(memory_format)
 
 
-_clone = _Copy("CloneBackward0", lambda x, order: x.copy(order), x=lambda g: g)
+def _in_order(x, order):
+    plain = order == "K" or x.size < LONG or x.flags.c_contiguous
+    return x.copy(order) if plain else kernels_of(x).contiguous_copy(x)
+
+
+_clone = _Copy("CloneBackward0", _in_order, x=lambda g: g)
 channels_last_copy = Op(
-    "CloneBackward0", lambda x: np.moveaxis(np.ascontiguousarray(np.moveaxis(x, 1, -1)), -1, 1), x=lambda g: g
+    "CloneBackward0", lambda x: np.moveaxis(_in_order(np.moveaxis(x, 1, -1), "C"), -1, 1), x=lambda g: g
 )
 
 

@@ -7,6 +7,7 @@ from disttorch.kernels.onednn import binding
 from disttorch.kernels.onednn.activation import Activation
 from disttorch.kernels.onednn.attention import Attention
 from disttorch.kernels.onednn.convolution import Convolution
+from disttorch.kernels.onednn.copying import Copying
 from disttorch.kernels.onednn.encoder import Encoder
 from disttorch.kernels.onednn.groups import GroupNorm
 from disttorch.kernels.onednn.gru import GRU
@@ -35,6 +36,7 @@ class OneDNN(
     GRU,
     Resampling,
     Updating,
+    Copying,
     Portable,
 ):
     name = "onednn"

@@ -3,6 +3,7 @@
 from disttorch.kernels.portable.activation import Activation
 from disttorch.kernels.portable.attention import Attention
 from disttorch.kernels.portable.convolution import Convolution
+from disttorch.kernels.portable.copying import Copying
 from disttorch.kernels.portable.encoder import Encoder
 from disttorch.kernels.portable.linear import Linear
 from disttorch.kernels.portable.loss import Loss
@@ -27,6 +28,7 @@ class Portable(
     Resampling,
     Scatter,
     Updating,
+    Copying,
 ):
     """Every kernel over the array namespace `xp`.
 
