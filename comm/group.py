@@ -23,6 +23,7 @@ from . import clock, observing
 from .arguments import flat_views, readable, writable
 from .attendance import Attendance
 from .call import Call, caller, fingerprint
+from .direct import DirectEngine
 from .errors import CommError, Deadlock, GroupClosed, PeerLost, last_words
 from .objects import Objects
 from .persistent import PersistentAllReduce, persistent_all_reduce
@@ -137,8 +138,11 @@ class Group(Objects):
         if not arrays:
             raise ValueError("arrays must hold at least one array, got none")
         flat = [writable(array, f"arrays[{index}]") for index, array in enumerate(arrays)]
-        (op,) = {check_op(op, array.dtype) for array in flat}
-        return persistent_all_reduce(self, self._engine, flat, op) if self.kind in ("ipc", "inproc") else None
+        for array in flat:
+            check_op(op, array.dtype)
+        if not isinstance(self._engine, DirectEngine):
+            return None
+        return persistent_all_reduce(self, self._engine, flat, check_op(op, flat[0].dtype))
 
     def broadcast(self, array: np.ndarray, src: int, *, async_op: bool = False) -> Work | None:
         """Fill every rank's `array` with that of rank `src`."""

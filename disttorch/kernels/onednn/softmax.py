@@ -32,10 +32,12 @@ class Softmax:
         rows = np.ascontiguousarray(x).reshape(-1, x.shape[-1])
         if not isfinite(np.maximum.reduce(rows, axis=None)):  # oneDNN does not carry NaN and inf to the whole row
             return super().softmax_forward(x, axis)
+        return self._softmax_of_rows(rows).reshape(x.shape)
+
+    def _softmax_of_rows(self, rows):
         y = np.empty(rows.shape, FLOAT)
-        key = ("softmax", dnnl.SOFTMAX, rows.shape)
-        self.engine.run(key, lambda plan: _softmax(plan, dnnl.SOFTMAX, rows.shape), rows, y)
-        return y.reshape(x.shape)
+        self.engine.run(("softmax", rows.shape), lambda plan: _softmax(plan, rows.shape), rows, y)
+        return y
 
     def log_softmax_forward(self, x, axis):
         if not _last_axis(x, axis):
@@ -44,9 +46,7 @@ class Softmax:
             wide, _, total = _wide_powers(x)
             return (wide - np.log(total)).astype(FLOAT)
         rows = np.ascontiguousarray(x).reshape(-1, x.shape[-1])
-        y = None
-        if rows.shape[1] >= WIDE or len(rows) <= SEVERAL:
-            y = self._log_softmax_by_softmax(rows)
+        y = self._log_softmax_by_softmax(rows) if rows.shape[1] >= WIDE or len(rows) <= SEVERAL else None
         return (self._log_softmax_in_blocks(rows) if y is None else y).reshape(x.shape)
 
     @hushed
@@ -55,8 +55,7 @@ class Softmax:
 
         oneDNN's own logarithm of the sum is off by up to 4e-6.
         """
-        y = np.empty(rows.shape, FLOAT)
-        self.engine.run(("softmax", dnnl.SOFTMAX, y.shape), lambda p: _softmax(p, dnnl.SOFTMAX, y.shape), rows, y)
+        y = self._softmax_of_rows(rows)
         at = np.arange(len(rows)), rows.argmax(1)  # a NaN is the largest
         largest, of_largest = rows[at], np.log(y[at])
         if not is_finite(largest):
@@ -104,8 +103,7 @@ class Softmax:
         top = None if is_finite(x) else (at[0], x.argmax(-1))  # a NaN is the largest
         if top is not None and not isfinite(np.add.reduce(x[top], axis=None)):
             return super().softmax_and_log(x, at)  # oneDNN does not carry NaN and inf to the whole row
-        y = np.empty(x.shape, FLOAT)
-        self.engine.run(("softmax", dnnl.SOFTMAX, y.shape), lambda p: _softmax(p, dnnl.SOFTMAX, y.shape), x, y)
+        y = self._softmax_of_rows(x)
         chosen = y[at]
         if np.minimum.reduce(chosen) > TINY:
             return y, np.log(chosen)
@@ -169,9 +167,9 @@ def _lanes(plan, rows, width):
     plan.step(desc, {dnnl.SRC: plan.array(source), dnnl.DST: plan.array(target)})
 
 
-def _softmax(plan, algorithm, shape):
+def _softmax(plan, shape):
     layout = plan.layout(shape, contiguous(shape))
-    desc = plan.describe("softmax_forward", dnnl.TRAINING, algorithm, layout, layout, 1)
+    desc = plan.describe("softmax_forward", dnnl.TRAINING, dnnl.SOFTMAX, layout, layout, 1)
     plan.step(desc, {dnnl.SRC: plan.array(layout), dnnl.DST: plan.array(layout)})
 
 

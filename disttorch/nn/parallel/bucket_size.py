@@ -21,13 +21,10 @@ def measured_cap(comm: Any, memory: np.ndarray, total: int, crowded: bool) -> in
     memory: from `comm.allocate`, all zeros, which it stays; crowded: see `is_crowded`. Nothing is measured, and the
     default size returned, where it would change nothing (one rank, or one bucket anyway), or let the gradients' bits
     depend on the measurement; nor where ranks are crowded: an all-reduce then takes as much from backward as it would
-    take after it, and the fewer interruptions the better. On one host there are none, and small buckets are reduced
-    while they lie in the caches.
+    take after it, and the fewer interruptions the better.
     """
-    if comm.size == 1 or total <= FIRST_BUCKET_BYTES or not _in_rank_order(comm):
+    if comm.size == 1 or total <= FIRST_BUCKET_BYTES or not _in_rank_order(comm) or crowded:
         return DEFAULT_BUCKET_MB << 20
-    if crowded:
-        return FIRST_BUCKET_BYTES if comm.kind in ("ipc", "inproc") else DEFAULT_BUCKET_MB << 20
     short, long = memory[:1], memory[: LARGE // memory.itemsize]
     seconds = np.array([_seconds(comm, short), _seconds(comm, long)])
     comm.all_reduce(seconds, "max")  # all ranks choose by the same figures
@@ -48,7 +45,12 @@ def best_cap(total: int, latency: float, bandwidth: float) -> int:
 
 def _in_rank_order(comm: Any) -> bool:
     """Whether sums over the ranks have the same bits however arrays are cut. A ring's begins elsewhere in each part."""
-    return comm.kind in ("inproc", "ipc") or (comm.kind == "tcp" and comm.size <= FEW)
+    return on_one_host(comm) or (comm.kind == "tcp" and comm.size <= FEW)
+
+
+def on_one_host(comm: Any) -> bool:
+    """Whether the ranks see one another's memory."""
+    return comm.kind in ("inproc", "ipc")
 
 
 def is_crowded(comm: Any) -> bool:

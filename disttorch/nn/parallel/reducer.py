@@ -18,8 +18,8 @@ from ...comm import GroupClosed
 from ...devices import scope
 from ...futures import Future
 from .bucket import Arena, Bucket, GradBucket
-from .bucket_size import is_crowded, measured_cap
-from .buckets import Item, plan_buckets, plan_in_order
+from .bucket_size import is_crowded, measured_cap, on_one_host
+from .buckets import FIRST_BUCKET_BYTES, Item, plan_buckets, plan_in_order
 
 
 class Reducer:
@@ -47,10 +47,13 @@ class Reducer:
         kinds = [(p._data.dtype.str, p._data.dtype.name, str(p.device)) for p in parameters]
         self._items = [Item(p._data.nbytes, kind) for p, kind in zip(parameters, kinds, strict=True)]
         self._arena = Arena(comm, self.parameters)
-        crowded = is_crowded(comm)
-        self._by_turns = crowded and all(p.device.host for p in parameters)  # who computes reduces between whiles
+        crowded, total = is_crowded(comm), sum(item.nbytes for item in self._items)
+        # Whether who computes reduces between whiles: small buckets, while they lie in the caches.
+        self._by_turns = crowded and on_one_host(comm) and all(p.device.host for p in parameters)
+        if cap_bytes is None and self._by_turns and total > FIRST_BUCKET_BYTES:
+            cap_bytes = FIRST_BUCKET_BYTES
         if cap_bytes is None:
-            cap_bytes = measured_cap(comm, self._arena.longest(), sum(item.nbytes for item in self._items), crowded)
+            cap_bytes = measured_cap(comm, self._arena.longest(), total, crowded)
         self.cap_bytes = cap_bytes
         self.static = False
         self.counts: list[int] | None = None  # how often each parameter gets a gradient, once that is learnt
