@@ -64,8 +64,8 @@ class StoreServer:
     def close(self) -> None:
         """Stop serving; waiting clients run into their own deadlines. Idempotent."""
         if not self._stop.is_set():
+            self._rope.send(b"")  # first: once it is to stop, the thread may close this end at any moment
             self._stop.set()
-            self._rope.send(b"")
         self._thread.join()
 
     def __enter__(self) -> StoreServer:

@@ -262,3 +262,16 @@ def test_a_key_with_a_value_is_no_queue():
                 store.queue_pop("k")
             store.queue_push("k", b"first")
             assert store.queue_pop("k") == b"first"
+
+
+def test_a_server_that_sees_its_end_before_it_is_rung(monkeypatch):
+    server = comm.StoreServer()
+    stop = server._stop.set
+
+    def stop_at_once():
+        stop()
+        server._thread.join(5)  # as if its thread had looked at this very moment
+
+    monkeypatch.setattr(server._stop, "set", stop_at_once)
+    server.close()
+    assert not server._thread.is_alive()
