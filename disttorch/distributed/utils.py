@@ -10,7 +10,7 @@ from ..nn.modules.module import Module
 from ..nn.parallel.buckets import FIRST_BUCKET_BYTES as _DEFAULT_FIRST_BUCKET_BYTES
 from ..nn.parallel.buckets import Item, fill_buckets
 from ..nn.parallel.fingerprint import check_structure
-from ..nn.parallel.replicas import _moved
+from ..nn.parallel.scatter_gather import _moved
 from .packing import broadcast_tensors
 from .process_group import ProcessGroup
 

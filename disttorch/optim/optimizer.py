@@ -6,7 +6,7 @@ from collections import OrderedDict, defaultdict
 from collections.abc import Iterable
 from copy import deepcopy
 from itertools import chain
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -14,6 +14,8 @@ from .. import dtypes
 from ..autograd.mode import enable_grad, no_grad
 from ..autograd.node import register
 from ..autograd.variable import Tensor
+
+ParamsT = Iterable[Tensor] | Iterable[dict[str, Any]] | Iterable[tuple[str, Tensor]]  # what optimizers are made of
 
 _global_pre_hooks: OrderedDict = OrderedDict()
 _global_post_hooks: OrderedDict = OrderedDict()
@@ -91,7 +93,7 @@ class Optimizer:
 
     later: ClassVar[dict] = {}  # settings that checkpoints from before they existed lack, and their values then
 
-    def __init__(self, params, defaults: dict):
+    def __init__(self, params: ParamsT, defaults: dict):
         self._init_hooks()
         self.defaults = defaults
         if isinstance(params, Tensor):

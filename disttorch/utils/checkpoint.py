@@ -5,7 +5,8 @@ which runs a backward of its own; any other leaves the graph as it is, and what 
 """
 
 import contextlib
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from .. import random
@@ -15,9 +16,20 @@ from ..autograd.gradients import backward as run_backward
 from ..autograd.mode import enable_grad, mode
 from ..autograd.saving import saved_tensors_hooks
 from ..autograd.variable import Tensor
+from ..devices import device
 from ..ops import empty
+from ._pytree import tree_leaves
 
-__all__ = ["CheckpointError", "checkpoint", "checkpoint_sequential"]
+__all__ = [
+    "CheckpointError",
+    "check_backward_validity",
+    "checkpoint",
+    "checkpoint_sequential",
+    "detach_variable",
+    "get_device_states",
+    "noop_context_fn",
+    "set_device_states",
+]
 
 
 class CheckpointError(RuntimeError):
@@ -28,7 +40,7 @@ class _Checkpoint(Function):
     @staticmethod
     def forward(ctx, function, preserve, kwargs, *args):
         ctx.function, ctx.kwargs = function, kwargs
-        ctx.state, ctx.dtypes = random.get_rng_state() if preserve else None, autocasting.dtypes
+        ctx.state, ctx.dtypes = _numbers(args, kwargs) if preserve else None, autocasting.dtypes
         ctx.args = [None if isinstance(a, Tensor) else a for a in args]
         ctx.places = [i for i, a in enumerate(args) if isinstance(a, Tensor)]
         ctx.save_for_backward(*[args[i] for i in ctx.places])
@@ -49,18 +61,35 @@ class _Checkpoint(Function):
         return (None, None, None, *[a.grad if isinstance(a, Tensor) else None for a in args])
 
 
+def get_device_states(*args: Any) -> tuple[list[int], list[Tensor]]:
+    """(the indices of the CUDA devices on which tensors in `args` lie, the states of their generators)."""
+    tensors = [t for t in tree_leaves(args) if isinstance(t, Tensor)]
+    devices = list(dict.fromkeys(t.device.index for t in tensors if t.device.type == "cuda"))
+    return devices, [random.default(device("cuda", i)).get_state() for i in devices]
+
+
+def set_device_states(devices: Iterable[int], states: Iterable[Tensor], *, device_type: str | None = None) -> None:
+    """Put the generators of CUDA devices into states from `get_device_states`."""
+    for i, state in zip(devices, states, strict=False):
+        random.default(device(device_type or "cuda", i)).set_state(state)
+
+
+def _numbers(*args: Any) -> tuple:
+    """Where the generators stand from which a function of `args` draws: the CPU's and those of its tensors' devices."""
+    return random.get_rng_state(), *get_device_states(*args)
+
+
 @contextlib.contextmanager
-def _numbers_from(state: Tensor | None):
+def _numbers_from(state: tuple | None):
     """Random numbers as they were drawn in the forward, and afterwards as if none had been drawn."""
     if state is None:
         yield
         return
-    now = random.get_rng_state()
-    random.set_rng_state(state)
-    try:
+    of_cpu, devices, of_devices = state
+    with random.fork_rng(devices):
+        random.set_rng_state(of_cpu)
+        set_device_states(devices, of_devices)
         yield
-    finally:
-        random.set_rng_state(now)
 
 
 @contextlib.contextmanager
@@ -93,9 +122,11 @@ class _Enough(Exception):
 class _Block:
     """What the nodes of one checkpointed call saved: by number, to be computed again when the first is read."""
 
-    def __init__(self, function: Callable, args: tuple, preserve: bool, context: Any, checked: bool, early_stop: bool):
+    def __init__(
+        self, function: Callable, args: tuple, numbers: tuple | None, context: Any, checked: bool, early_stop: bool
+    ):
         self._function, self._context, self._checked, self._early_stop = function, context, checked, early_stop
-        self._state, self._dtypes = random.get_rng_state() if preserve else None, autocasting.dtypes
+        self._state, self._dtypes = numbers, autocasting.dtypes
         self._args = [None if isinstance(a, Tensor) else a for a in args]
         self._places = [i for i, a in enumerate(args) if isinstance(a, Tensor)]
         self._inputs = _Inputs.apply(empty(0, requires_grad=True), *[args[i] for i in self._places]).grad_fn
@@ -143,11 +174,32 @@ class _Block:
         return kept
 
 
+def detach_variable(inputs: tuple) -> tuple:
+    """The tensors in a tuple as leaves that require gradients where they did, all else as it is; RuntimeError for what
+    is no tuple.
+    """
+    if not isinstance(inputs, tuple):
+        name = type(inputs).__name__
+        raise RuntimeError(f"Only tuple of tensors is supported. Got Unsupported input type: {name}")
+    return tuple(t.detach().requires_grad_(t.requires_grad) if isinstance(t, Tensor) else t for t in inputs)
+
+
+def check_backward_validity(inputs: Iterable[Any]) -> None:
+    """Warn if no tensor among `inputs` requires a gradient."""
+    if not any(t.requires_grad for t in inputs if isinstance(t, Tensor)):
+        warnings.warn("None of the inputs have requires_grad=True. Gradients will be None", stacklevel=2)
+
+
+def noop_context_fn() -> tuple:
+    """Two context managers that do nothing: `context_fn`, unless a program gives another."""
+    return contextlib.nullcontext(), contextlib.nullcontext()
+
+
 def checkpoint(
     function: Callable,
     *args: Any,
     use_reentrant: bool | None = None,
-    context_fn: Callable[[], tuple] | None = None,
+    context_fn: Callable[[], tuple] = noop_context_fn,
     determinism_check: str = "default",
     debug: bool = False,
     early_stop: bool = True,
@@ -158,27 +210,29 @@ def checkpoint(
 
     use_reentrant: compute its gradients in a backward of its own, one level deep, as older programs want; at least one
     input tensor, or a parameter that the function uses, must then require a gradient. preserve_rng_state: dropout and
-    the like draw the same numbers again. context_fn: gives two context managers, for the forward and for the time it is
-    computed again. determinism_check: "default", or "none" to let the shapes and dtypes differ then. early_stop: go no
-    further than is needed then. debug is without effect. Raises ValueError for options that do not go together; in
-    backward, CheckpointError if the function saves something else than the first time.
+    the like draw the same numbers again, on the CPU and on the devices of the arguments. context_fn: gives two context
+    managers, for the forward and for the time it is computed again. determinism_check: "default", or "none" to let the
+    shapes and dtypes differ then. early_stop: go no further than is needed then. debug is without effect. Raises
+    ValueError for options that do not go together; in backward, CheckpointError if the function saves something else
+    than the first time.
     """
     if determinism_check not in ("default", "none"):
         raise ValueError(f"determinism_check should be one of ['default', 'none'], but got {determinism_check}")
     if use_reentrant:
-        if context_fn is not None or debug:
+        if context_fn is not noop_context_fn or debug:
             raise ValueError("Passing `context_fn` or `debug` is only supported when use_reentrant=False.")
         if not any(isinstance(a, Tensor) and a.requires_grad for a in args):
             # Only parameters inside need gradients: an input that requires one gives the function its place.
             wrapped = lambda _, *rest, **options: function(*rest, **options)  # noqa: E731
             return _Checkpoint.apply(wrapped, preserve_rng_state, kwargs, empty(0, requires_grad=True), *args)
         return _Checkpoint.apply(function, preserve_rng_state, kwargs, *args)
-    forward, again = context_fn() if context_fn is not None else (contextlib.nullcontext(), contextlib.nullcontext())
+    forward, again = context_fn()
     if not mode.grad:
         with forward:
             return function(*args, **kwargs)
     named = lambda *given: function(*given, **kwargs)  # noqa: E731
-    block = _Block(named, args, preserve_rng_state, again, determinism_check == "default", early_stop)
+    numbers = _numbers(args, kwargs) if preserve_rng_state else None
+    block = _Block(named, args, numbers, again, determinism_check == "default", early_stop)
     with forward, saved_tensors_hooks(block.pack, block.unpack):
         return function(*args, **kwargs)
 

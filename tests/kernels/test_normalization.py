@@ -68,7 +68,17 @@ def test_layer_norm(kernels, rng, dims, affine):
     assert_close(gb, numeric_gradient(lambda v: layer_norm(x64, dims, w64, v), b64, g), 1e-3)
 
 
-GROUPED = [(3, 4, 5), (2, 6, 1, 3), (2, 4), (1, 2, 7, 9), (2, 4, 4, 5), (2, 32, 8, 8), (1, 6, 20, 20)]
+GROUPED = [
+    (3, 4, 5),
+    (2, 6, 1, 3),
+    (2, 4),
+    (1, 2, 7, 9),
+    (2, 4, 4, 5),
+    (2, 32, 8, 8),
+    (1, 6, 20, 20),
+    (2, 12, 7, 11),
+    (2, 8, 101),
+]
 
 
 @pytest.mark.parametrize("shape", GROUPED)

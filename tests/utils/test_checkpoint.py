@@ -6,7 +6,15 @@ import pytest
 
 import disttorch
 from disttorch import nn
-from disttorch.utils.checkpoint import CheckpointError, checkpoint, checkpoint_sequential
+from disttorch.utils.checkpoint import (
+    CheckpointError,
+    check_backward_validity,
+    checkpoint,
+    checkpoint_sequential,
+    detach_variable,
+    get_device_states,
+    set_device_states,
+)
 
 
 @pytest.mark.parametrize("use_reentrant", [True, False])
@@ -38,6 +46,41 @@ def test_dropout_is_the_same_again():
     assert disttorch.equal(x.grad, out.detach())
     assert disttorch.equal(disttorch.get_rng_state(), before)
     assert expected.numel() == 1
+
+
+@pytest.mark.parametrize("use_reentrant", [True, False])
+def test_dropout_on_a_device_is_the_same_again(simulated_devices, use_reentrant):
+    simulated_devices(2)
+    dropout, x = nn.Dropout(0.5), disttorch.ones(100, device="cuda:1", requires_grad=True)
+    out = checkpoint(lambda pair: dropout(pair["x"] * x), {"x": x.detach()}, use_reentrant=use_reentrant)
+    before = disttorch.cuda.get_rng_state(1)
+    out.sum().backward()
+    assert disttorch.equal(x.grad, out.detach())
+    assert disttorch.equal(disttorch.cuda.get_rng_state(1), before)
+
+
+def test_states_of_devices(simulated_devices):
+    simulated_devices(2)
+    at_1 = disttorch.ones(2, device="cuda:1")
+    devices, states = get_device_states(disttorch.ones(1), [at_1, {"again": at_1}], "text")
+    drawn = disttorch.rand(3, device="cuda:1")
+    set_device_states(devices, states)
+    assert devices == [1]
+    assert disttorch.equal(disttorch.rand(3, device="cuda:1"), drawn)
+
+
+def test_parts_of_reentrant_checkpoints_that_programs_build_themselves():
+    kept = disttorch.ones(2, requires_grad=True) * 2
+    alone, number, plain = detach_variable((kept, 3, disttorch.ones(1)))
+    assert alone.is_leaf
+    assert alone.requires_grad
+    assert number == 3
+    assert not plain.requires_grad
+    with pytest.raises(RuntimeError, match=r"Only tuple of tensors is supported\. Got Unsupported input type: list"):
+        detach_variable([kept])
+    check_backward_validity((3, kept))
+    with pytest.warns(UserWarning, match="None of the inputs have requires_grad=True"):
+        check_backward_validity((3, plain))
 
 
 def test_only_parameters_need_gradients():

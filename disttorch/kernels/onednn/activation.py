@@ -118,8 +118,8 @@ def _fits(out, x):
 
 def _add(plan, size):
     layout = plan.layout((size,), (1,))
-    desc = plan.describe("binary", dnnl.ADD, layout, layout, layout)
-    plan.step(desc, {name: plan.array(layout) for name in (dnnl.SRC, dnnl.SRC_1, dnnl.DST)})
+    a, b, y = (plan.array(layout) for _ in range(3))
+    plan.combine(y, a, dnnl.ADD, b)
 
 
 def _multiply_add(plan):
@@ -134,9 +134,6 @@ def _multiply_add(plan):
 
 def _relu(plan, size):
     """max(x > x, x): NaN stays NaN, which oneDNN's own relu makes 0."""
-    layout, lib = plan.layout((size,), (1,)), plan.lib
-    after = plan.engine.attributes_with(lambda functions: lib.dnnl_post_ops_append_binary(functions, dnnl.MAX, layout))
-    desc = plan.describe("binary", dnnl.GREATER, layout, layout, layout, attributes=after)
-    lib.dnnl_primitive_attr_destroy(after)  # the descriptor has a copy
+    layout = plan.layout((size,), (1,))
     x, y = plan.array(layout), plan.array(layout)
-    plan.step(desc, {dnnl.SRC: x, dnnl.SRC_1: x, dnnl.AFTERWARDS_SRC_1: x, dnnl.DST: y})
+    plan.combine(y, x, dnnl.GREATER, x, (dnnl.MAX, x))

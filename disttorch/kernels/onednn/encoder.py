@@ -100,9 +100,7 @@ def _layer(plan, size, turned, activation, norm_first, eps, masks):
     desc = plan.describe("matmul", by_head, keys, None, scores.layout, attributes=scaled)
     plan.step(desc, {dnnl.SRC: q, dnnl.WEIGHTS: k, dnnl.DST: scores})
     for mask in masks:
-        added = plan.array(plain(*mask.shape))
-        desc = plan.describe("binary", dnnl.ADD, scores.layout, added.layout, scores.layout)
-        plan.step(desc, {dnnl.SRC: scores, dnnl.SRC_1: added, dnnl.DST: scores})
+        plan.combine(scores, scores, dnnl.ADD, plan.array(plain(*mask.shape)))
     desc = plan.describe("softmax_forward", dnnl.INFERENCE, dnnl.SOFTMAX, scores.layout, scores.layout, 3)
     plan.step(desc, {dnnl.SRC: scores, dnnl.DST: scores})
     found, attended, fed = q, k, v  # what lay there is not read again

@@ -1,9 +1,12 @@
 """Group normalisation, which oneDNN has from version 3.3 on, by what it had before.
 
-Where channels lie last, as convolutions leave them, it is batch normalisation of one sample after another, whose
-statistics are put together; else layer normalisation, each group a row, and a scale and a shift for each channel.
-Sums are one thread's, so that they do not depend on the number of threads.
+Where channels lie last, as convolutions leave them, sums are average pooling over a sample's positions, and every pass
+a binary primitive with a number for each of a sample's channels; else it is layer normalisation, each group a row, and
+a scale and a shift for each channel. A sum is one thread's, so that it does not depend on their number.
 """
+
+from functools import lru_cache
+from math import prod
 
 import numpy as np
 
@@ -12,25 +15,23 @@ from disttorch.kernels.onednn import binding as dnnl
 from disttorch.kernels.onednn.binding import Unsupported
 from disttorch.kernels.onednn.layouts import (
     FLOAT,
+    TO_CHANNELS_FIRST,
     TO_CHANNELS_LAST,
     are_floats,
-    channels_last,
     dense,
     empty_channels_last,
 )
-from disttorch.kernels.onednn.normalization import batch_backward, batch_forward, flags_of, present
+from disttorch.kernels.onednn.pooling import describe_forward
 from disttorch.kernels.onednn.rows import add_numbers, row_layouts
 
-LEAST = 2048  # elements of a sample from which some calls for each cost less than turning all
+LANES = 256  # a pass has some overhead for every row, which is a number for each lane long
 SHORT = 16  # elements of a channel below which NumPy's formula is as quick
-TOGETHER = 4  # channels that oneDNN takes at a time; what is left over makes it many times as slow
-GLOBAL = dnnl.GLOBAL_STATS | dnnl.SCALE_FLAG | dnnl.SHIFT_FLAG
 
 
 class GroupNorm:
     def group_norm_forward(self, x, groups, weight, bias, eps):
         if are_floats(x, weight, bias) and _is_long(x):
-            forward = self._forward_by_samples if _lies_by_samples(x) else self._forward_by_rows
+            forward = self._forward_by_lanes if _lies_channels_last(x) else self._forward_by_rows
             try:
                 return forward(x, groups, weight, bias, eps)
             except Unsupported:
@@ -39,7 +40,7 @@ class GroupNorm:
 
     def group_norm_backward(self, g, x, groups, weight, mean, var, eps, needs=(True, True, True)):
         if needs[0] and are_floats(g, x, weight, mean, var) and _is_long(x):
-            backward = self._backward_by_samples if _lies_by_samples(x) else self._backward_by_rows
+            backward = self._backward_by_lanes if _lies_channels_last(x) else self._backward_by_rows
             by_channel = [np.repeat(a, x.shape[1] // groups, axis=1) for a in (mean, var)]
             try:
                 gx, by_g, by_x = backward(dense(g), x, groups, weight, *by_channel, eps)
@@ -48,48 +49,51 @@ class GroupNorm:
                 pass
         return super().group_norm_backward(g, x, groups, weight, mean, var, eps, needs)
 
-    # ---- channels last
+    # ---- channels last: a sample's channels, at some neighbouring positions together, are the lanes of all passes
 
-    def _forward_by_samples(self, x, groups, weight, bias, eps):
-        one, along = x[:1], x.shape[:2]
-        y, mean, var = empty_channels_last(x.shape), np.empty(along, FLOAT), np.empty(along, FLOAT)
+    @hushed
+    def _forward_by_lanes(self, x, groups, weight, bias, eps):
+        lanes, each = _lanes(x.shape), x.shape[1] // groups
+        averages, y = np.empty(lanes[:2], FLOAT), empty_channels_last(x.shape)
 
-        def normalise(flags, parameters, mean, var, work):
-            arrays = (x, y, mean, var, *[np.broadcast_to(p, along) for p in parameters])
-            key = ("group_norm", one.shape, eps, flags)
-            self._each(key, lambda plan: batch_forward(plan, one, eps, flags), arrays, work)
+        def of_groups():
+            return averages.reshape(len(x), -1, groups, each).mean(axis=(1, 3))
 
-        flags, parameters = flags_of(weight, bias), present(weight, bias)
-        if groups == along[1]:
-            normalise(flags, parameters, mean, var, 0)
-            return y, mean, var
-        normalise(0, [], mean, var, 0)  # for the statistics of channels
-        mean, var = (a.reshape(along[0], groups, -1) for a in (mean, var))
-        centre = mean.mean(axis=2)
-        spread = (var + np.square(mean - centre[:, :, None])).mean(axis=2)
-        by_channel = [np.repeat(a, along[1] // groups, axis=1) for a in (centre, spread)]
-        normalise(flags | dnnl.GLOBAL_STATS, parameters, *by_channel, None)
-        return y, centre, spread
+        self.engine.run(("averages", lanes), lambda plan: _averages(plan, lanes), x, averages)
+        mean = of_groups()
+        arrays = (x, _of_lanes(np.repeat(mean, each, axis=1), lanes), y, averages)
+        self.engine.run(("centred", lanes), lambda plan: _centre(plan, lanes), *arrays)
+        var = of_groups()
+        scale = np.repeat(1 / np.sqrt(var + FLOAT.type(eps)), each, axis=1)
+        if weight is not None:
+            scale *= weight
+        numbers = [_of_lanes(a, lanes) for a in (scale, bias) if a is not None]
+        key = ("scaled", lanes, bias is None)
+        self.engine.run(key, lambda plan: _scale(plan, lanes, bias is not None), y, *numbers)
+        return y, mean, var
 
-    def _backward_by_samples(self, g, x, groups, weight, mean, var, eps):
-        g1, x1, along = g[:1], x[:1], x.shape[:2]
-        gx, by_g, by_x = empty_channels_last(x.shape), np.empty(along, FLOAT), np.empty(along, FLOAT)
-        scale = np.broadcast_to(np.ones(1, FLOAT) if weight is None else weight, along)
-        flags = GLOBAL if groups < along[1] else GLOBAL & ~dnnl.GLOBAL_STATS
-        key = ("group_norm_backward", x1.shape, g1.strides, eps, flags)
-        arrays = (g, x, gx, mean, var, np.ascontiguousarray(scale), by_x, by_g)
-        self._each(key, lambda plan: batch_backward(plan, g1, x1, eps, flags), arrays, 0)
-        if groups < along[1]:  # so far the statistics counted as constants
-            size, rstd = x[0, 0].size, 1 / np.sqrt(var + FLOAT.type(eps))
-            _, of_x, of_1 = self._of_groups(by_g, by_x, groups, weight, rstd, size)
-            key, arrays = ("group_norm_rest", x1.shape, eps), (x, mean, var, of_x, of_1, gx)
-            self._each(key, lambda plan: _add_normalised(plan, x1.shape, eps), arrays)
+    @hushed
+    def _backward_by_lanes(self, g, x, groups, weight, mean, var, eps):
+        lanes, size = _lanes(x.shape), x[0, 0].size
+        if not _lies_channels_last(g):
+            g = self.contiguous_copy(g.transpose(TO_CHANNELS_LAST[g.ndim])).transpose(TO_CHANNELS_FIRST[g.ndim])
+        averages, gx = np.empty(lanes[:2], FLOAT), empty_channels_last(x.shape)
+        rstd = 1 / np.sqrt(var + FLOAT.type(eps))
+
+        def sums():
+            return averages.reshape(len(x), -1, x.shape[1]).mean(axis=1) * size
+
+        self.engine.run(("averages", lanes), lambda plan: _averages(plan, lanes), g, averages)
+        by_g = sums()
+        arrays = (x, _of_lanes(mean, lanes), g, averages)
+        self.engine.run(("products", lanes), lambda plan: _average_products(plan, lanes), *arrays)
+        by_x = sums() * rstd
+        of_g, of_x, of_1 = self._of_groups(by_g, by_x, groups, weight, rstd, size)
+        of_x *= rstd
+        of_1 -= of_x * mean
+        arrays = (g, x, gx, *[_of_lanes(a, lanes) for a in (of_g, of_x, of_1)])
+        self.engine.run(("sum_of_lanes", lanes), lambda plan: _sum_by_lanes(plan, lanes), *arrays)
         return gx, by_g, by_x
-
-    def _each(self, key, build, arrays, work=None):
-        """One plan for each sample, in order."""
-        for parts in zip(*arrays, strict=True):
-            self.engine.run(key, build, *parts, work=work)
 
     # ---- each channel of a sample a row
 
@@ -115,7 +119,7 @@ class GroupNorm:
         of_x *= rstd
         of_1 -= of_x * mean
         arrays = (g_rows, rows, gx, of_g, of_x, of_1)
-        self.engine.run(("sum_of_rows", rows.shape), lambda plan: _sum_of_scaled(plan, rows.shape), *arrays)
+        self.engine.run(("sum_of_rows", rows.shape), lambda plan: _sum_by_rows(plan, rows.shape), *arrays)
         return gx.reshape(x.shape), by_g, by_x
 
 
@@ -123,39 +127,90 @@ def _is_long(x):
     return x.ndim > 2 and x.size >= SHORT * x.shape[0] * x.shape[1] > 0
 
 
-def _lies_by_samples(x):
-    """Whether channels lie last and samples are large enough to be taken one by one."""
-    if x.flags.c_contiguous or x.shape[1] % TOGETHER or x.size < LEAST * len(x):
-        return False
-    return x.transpose(TO_CHANNELS_LAST[x.ndim]).flags.c_contiguous
+def _lies_channels_last(x):
+    return not x.flags.c_contiguous and x.transpose(TO_CHANNELS_LAST[x.ndim]).flags.c_contiguous
 
 
-def _add_normalised(plan, shape, eps):
-    """Of x, mean, var, scale, shift and y: y += x normalised, scaled and shifted."""
-    layout, vector = plan.layout(shape, channels_last(shape)), plan.layout(shape[1:2], (1,))
-    desc = plan.describe("batch_normalization_forward", dnnl.TRAINING, layout, layout, eps, GLOBAL)
-    arguments = {dnnl.SRC: plan.array(layout)}
-    arguments |= {name: plan.array(vector) for name in (dnnl.MEAN, dnnl.VARIANCE, dnnl.SCALE, dnnl.SHIFT)}
-    normalised, y = plan.temporary(layout), plan.array(layout)
-    plan.step(desc, {**arguments, dnnl.DST: normalised})
-    desc = plan.describe("binary", dnnl.ADD, layout, layout, layout)
-    plan.step(desc, {dnnl.SRC: y, dnnl.SRC_1: normalised, dnnl.DST: y})
+@lru_cache(1024)
+def _lanes(shape):
+    """(N, C, *S) -> (N, K * C, P): K of the K * P positions are taken together, which makes about LANES lanes."""
+    samples, channels = shape[:2]
+    positions, wanted = prod(shape[2:]), max(LANES / channels, 1)
+    possible = [k for k in range(1, min(positions, LANES) + 1) if positions % k == 0]
+    together = min(possible, key=lambda k: max(k / wanted, wanted / k))
+    return samples, together * channels, positions // together
 
 
-def _sum_of_scaled(plan, shape):
+def _of_lanes(numbers, lanes):
+    """Numbers for channels, (N, C) or (C,), once for each of a lane's channels."""
+    return np.tile(numbers, lanes[1] // numbers.shape[-1])
+
+
+# ---- plans by lanes
+
+
+def _layouts(plan, lanes):
+    """Those of the whole and of a number for each of a sample's lanes."""
+    samples, count, positions = lanes
+    whole = plan.layout((samples, count, positions), (count * positions, 1, count))
+    return whole, plan.layout((samples, count, 1), (count, 1, count))
+
+
+def _averages(plan, lanes):
+    """Of x and averages."""
+    _average(plan, lanes, plan.array(_layouts(plan, lanes)[0]))
+
+
+def _average(plan, lanes, x):
+    """The averages of x over positions, a further argument."""
+    samples, count, positions = lanes
+    window = ((positions,), (positions,), (0,), (1,))
+    desc = describe_forward(plan, dnnl.POOL_AVG_INCLUDE, lanes, (samples, count, 1), window)
+    plan.step(desc, {dnnl.SRC: x, dnnl.DST: plan.array(_layouts(plan, lanes)[1])})
+
+
+def _centre(plan, lanes):
+    """Of x, centre, y and averages: y = x - centre, and the averages of its squares."""
+    whole, numbers = _layouts(plan, lanes)
+    x, centre, y, squares = plan.array(whole), plan.array(numbers), plan.array(whole), plan.temporary(whole)
+    plan.combine(y, x, dnnl.SUB, centre)
+    plan.combine(squares, y, dnnl.MUL, y)
+    _average(plan, lanes, squares)
+
+
+def _scale(plan, lanes, shifted):
+    """Of y, scale and, if `shifted`, shift, which is the same for all samples: y = y * scale + shift."""
+    whole, numbers = _layouts(plan, lanes)
+    y, scale = plan.array(whole), plan.array(numbers)
+    shift = [(dnnl.ADD, plan.array(plan.layout((1, lanes[1], 1), (lanes[1], 1, lanes[1]))))] if shifted else []
+    plan.combine(y, y, dnnl.MUL, scale, *shift)
+
+
+def _average_products(plan, lanes):
+    """Of x, centre, g and averages: those of (x - centre) * g."""
+    whole, numbers = _layouts(plan, lanes)
+    x, centre, g, products = plan.array(whole), plan.array(numbers), plan.array(whole), plan.temporary(whole)
+    plan.combine(products, x, dnnl.SUB, centre, (dnnl.MUL, g))
+    _average(plan, lanes, products)
+
+
+def _sum_by_lanes(plan, lanes):
+    """Of a, b and y, and numbers s, t and c: y = a * s + b * t + c."""
+    whole, numbers = _layouts(plan, lanes)
+    a, b, y = (plan.array(whole) for _ in range(3))
+    s, t, c = (plan.array(numbers) for _ in range(3))
+    plan.combine(y, a, dnnl.MUL, s)
+    plan.combine(y, b, dnnl.MUL, t, (dnnl.ADD, y))
+    plan.combine(y, y, dnnl.ADD, c)  # no function that follows another takes such numbers
+
+
+# ---- plans by rows
+
+
+def _sum_by_rows(plan, shape):
     """Of rows a, b and y, and vectors s, t and c: y = a * s + b * t + c."""
     rows, vector = row_layouts(plan, shape)
-    lib = plan.lib
-
-    def append(functions):
-        return lib.dnnl_post_ops_append_binary(functions, dnnl.ADD, rows) or lib.dnnl_post_ops_append_binary(
-            functions, dnnl.ADD, vector
-        )
-
     a, b, y = (plan.array(rows) for _ in range(3))
     s, t, c = (plan.array(vector) for _ in range(3))
-    plan.step(plan.describe("binary", dnnl.MUL, rows, vector, rows), {dnnl.SRC: a, dnnl.SRC_1: s, dnnl.DST: y})
-    after = plan.engine.attributes_with(append)
-    desc = plan.describe("binary", dnnl.MUL, rows, vector, rows, attributes=after)
-    lib.dnnl_primitive_attr_destroy(after)
-    plan.step(desc, {dnnl.SRC: b, dnnl.SRC_1: t, dnnl.AFTERWARDS_SRC_1: y, dnnl.THEN_SRC_1: c, dnnl.DST: y})
+    plan.combine(y, a, dnnl.MUL, s)
+    plan.combine(y, b, dnnl.MUL, t, (dnnl.ADD, y), (dnnl.ADD, c))

@@ -265,6 +265,22 @@ class Plan:
         self._tables.append(table)
         self._steps.append((primitive.value, len(arguments), ctypes.addressof(table)))
 
+    def combine(self, target, a, operation, b, *then):
+        """Add a step: target = a operation b, and what comes of it goes through each (operation, memory) of `then`."""
+        attributes = None
+        if then:
+            append = self.lib.dnnl_post_ops_append_binary
+
+            def append_all(functions):
+                return next((s for what, by in then if (s := append(functions, what, by.layout))), 0)
+
+            attributes = self.engine.attributes_with(append_all)
+        desc = self.describe("binary", operation, a.layout, b.layout, target.layout, attributes=attributes)
+        if then:
+            self.lib.dnnl_primitive_attr_destroy(attributes)  # the descriptor has a copy
+        others = dict(zip((dnnl.AFTERWARDS_SRC_1, dnnl.THEN_SRC_1), (by for _, by in then), strict=False))
+        self.step(desc, {dnnl.SRC: a, dnnl.SRC_1: b, dnnl.DST: target, **others})
+
     # ---- running
 
     def run(self, arrays):

@@ -121,7 +121,7 @@ def _plain_average(ceil_mode, divisor_override):
 def _forward(plan, algorithm, x, y_shape, window):
     source = plan.array(plan.layout(x.shape, strides_of(x.shape, x.strides, channels_last(x.shape))))
     target = plan.array(plan.layout(y_shape, channels_last(y_shape)))
-    desc = _describe_forward(plan, algorithm, x.shape, y_shape, window)
+    desc = describe_forward(plan, algorithm, x.shape, y_shape, window)
     arguments = {dnnl.SRC: plan.input(source, desc, dnnl.QUERY_SRC), dnnl.DST: target}
     if algorithm == dnnl.POOL_MAX:
         workspace = plan.wanted(desc, dnnl.QUERY_WORKSPACE)
@@ -134,7 +134,7 @@ def _forward(plan, algorithm, x, y_shape, window):
 def _backward(plan, algorithm, g, x_shape, window):
     gradient = plan.array(plan.layout(g.shape, strides_of(g.shape, g.strides, channels_last(g.shape))))
     target = plan.array(plan.layout(x_shape, channels_last(x_shape)))
-    hint = _describe_forward(plan, algorithm, x_shape, g.shape, window)
+    hint = describe_forward(plan, algorithm, x_shape, g.shape, window)
     desc = plan.describe(
         "pooling_backward",
         algorithm,
@@ -149,7 +149,7 @@ def _backward(plan, algorithm, g, x_shape, window):
     plan.step(desc, arguments)
 
 
-def _describe_forward(plan, algorithm, x_shape, y_shape, window):
+def describe_forward(plan, algorithm, x_shape, y_shape, window):
     source, target = (plan.layout(shape, channels_last(shape)) for shape in (x_shape, y_shape))
     parameters = _window(x_shape, y_shape, window)
     return plan.describe("pooling_forward", dnnl.TRAINING, algorithm, source, target, *parameters)

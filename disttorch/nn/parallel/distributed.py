@@ -23,7 +23,7 @@ from .fingerprint import ValueCheck, check_structure
 from .joining import ModelJoinHook
 from .logging_data import logging_data
 from .reducer import Reducer
-from .replicas import _moved, prefixed
+from .data_parallel import prefixed
 
 NOT_THERE = "delay_all_reduce_named_params param_to_hook_all_reduce mixed_precision".split()
 
