@@ -8,6 +8,7 @@ import pytest
 
 import disttorch
 from disttorch import optim
+from disttorch.optim.optimizer import ParamsT
 from disttorch.optim.elementwise import BLOCK, SMALL
 from disttorch.optim.optimizer import register_optimizer_step_post_hook, register_optimizer_step_pre_hook
 
@@ -294,7 +295,7 @@ def test_hooks():
 
 def test_a_users_own_optimizer():
     class Sign(optim.Optimizer):
-        def __init__(self, params, lr):
+        def __init__(self, params: ParamsT, lr: float):
             super().__init__(params, {"lr": lr})
 
         @disttorch.no_grad()
