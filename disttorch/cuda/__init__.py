@@ -1,6 +1,7 @@
 """CUDA devices, real (through CuPy) or simulated (`DISTTORCH_SIM_DEVICES=4` or `disttorch.cuda.simulate(4)`)."""
 
 from ..devices import is_simulated, simulate
+from . import comm, nvtx
 from .memory import (
     OutOfMemoryError,
     empty_cache,

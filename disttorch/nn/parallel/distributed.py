@@ -19,11 +19,12 @@ from ...distributed.process_group import ProcessGroup, resolve
 from ..modules.module import Module
 from ..parameter import is_lazy
 from .bucket import GradBucket
+from .data_parallel import prefixed
 from .fingerprint import ValueCheck, check_structure
 from .joining import ModelJoinHook
 from .logging_data import logging_data
 from .reducer import Reducer
-from .data_parallel import prefixed
+from .scatter_gather import _moved
 
 NOT_THERE = "delay_all_reduce_named_params param_to_hook_all_reduce mixed_precision".split()
 
