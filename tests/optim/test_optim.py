@@ -8,9 +8,8 @@ import pytest
 
 import disttorch
 from disttorch import optim
-from disttorch.optim.optimizer import ParamsT
 from disttorch.optim.elementwise import BLOCK, SMALL
-from disttorch.optim.optimizer import register_optimizer_step_post_hook, register_optimizer_step_pre_hook
+from disttorch.optim.optimizer import ParamsT, register_optimizer_step_post_hook, register_optimizer_step_pre_hook
 
 START, SCALE = [[1.0, -2.0], [0.5, 3.0]], np.array([[1.0, 0.5], [2.0, 0.1]])
 
