@@ -27,12 +27,14 @@ def compile(
 
 def set_default_tensor_type(t) -> None:
     """The type (torch.DoubleTensor, "torch.FloatTensor") of tensors made from Python floats."""
-    name = t if isinstance(t, str) else f"torch.{t.__name__}"
-    found = [d for d in dtypes.ALL if name.rpartition(".")[2] == d.type_name]
-    if not found:
-        raise TypeError(f"invalid type object: {name}")
-    dtypes.set_default_dtype(found[0])
-    if ".cuda." in name:
+    from .typed import described
+
+    try:
+        dtype, place = described(t)
+    except ValueError:
+        raise TypeError(f"invalid type object: {t}") from None
+    dtypes.set_default_dtype(dtype)
+    if place == "cuda":
         from .devices import set_default_device
 
         set_default_device("cuda")

@@ -243,15 +243,15 @@ class TensorMethods:
         return ops.to(self, device=where)
 
     def type(self, dtype=None, non_blocking=False):
-        """The type's name, or the tensor in another dtype (a dtype or a name such as "torch.FloatTensor")."""
+        """The type's name, or the tensor in another dtype, or of another type (torch.cuda.FloatTensor, or a name)."""
         if dtype is None:
             return ("torch.cuda." if self.is_cuda else "torch.") + self.dtype.type_name
-        if isinstance(dtype, str):
-            found = [d for d in dtypes.ALL if d.type_name == dtype.rpartition(".")[2]]
-            if not found:
-                raise ValueError(f"invalid type: '{dtype}'")
-            return ops.to(self, found[0], device="cuda" if ".cuda." in dtype else None)
-        return ops.to(self, getattr(dtype, "dtype", dtype))
+        if isinstance(dtype, dtypes.dtype):
+            return ops.to(self, dtype)
+        from .typed import described
+
+        wanted, place = described(dtype)
+        return ops.to(self, wanted, device=None if self.device.type == place else place)
 
     def type_as(self, other):
         return ops.to(self, other)

@@ -90,6 +90,22 @@ def test_files_of_distributions_gradient_scaling_and_batches():
     assert run(code) == "True True 2 True True False"
 
 
+def test_files_that_data_parallel_wrappers_and_gradient_scalers_import():
+    code = """
+    import torch
+    import torch.nn.parallel.replicate, torch.cuda.comm, torch.cuda.nvtx
+    from torch.nn.parallel.data_parallel import DataParallel
+    from torch.cuda._utils import _get_device_index
+    from torch.cuda.amp.autocast_mode import autocast
+    from torch.cuda.amp.common import amp_definitely_not_available
+    from torch.cuda.amp.grad_scaler import GradScaler
+    from torch.distributed import rpc
+    print(torch.nn.parallel.replicate.__name__, DataParallel is torch.nn.DataParallel, rpc.is_available(), end=" ")
+    print(autocast is torch.cuda.amp.autocast, GradScaler is torch.cuda.amp.GradScaler, amp_definitely_not_available())
+    """
+    assert run(code) == "replicate True False True True True"
+
+
 def test_names_for_annotations_and_choices():
     code = """
     import torch

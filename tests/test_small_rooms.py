@@ -209,6 +209,33 @@ def test_storages(tmp_path):
         disttorch.UntypedStorage.from_file(str(path), nbytes=9)
 
 
+def test_old_constructors_on_devices(simulated_devices):
+    with pytest.raises(TypeError, match=r"type torch\.cuda\.FloatTensor not available"):
+        disttorch.cuda.FloatTensor([1])
+    simulated_devices(2)
+    x = disttorch.cuda.FloatTensor([[1, 2]])
+    assert (x.device.index, x.shape, x.dtype) == (0, (1, 2), disttorch.float32)
+    assert isinstance(x, disttorch.cuda.FloatTensor)
+    assert not isinstance(x, disttorch.FloatTensor)
+    assert disttorch.cuda.LongTensor(2, 3).is_cuda
+    with pytest.raises(TypeError, match=r"expected torch\.cuda\.FloatTensor \(got torch\.FloatTensor\)"):
+        disttorch.cuda.FloatTensor(disttorch.ones(1))
+    for kind in (disttorch.cuda.HalfTensor, "torch.cuda.HalfTensor"):
+        assert x.cpu().type(kind).type() == "torch.cuda.HalfTensor"
+        assert x.to(1).type(kind).get_device() == 1
+    for kind in (disttorch.IntTensor, "torch.IntTensor"):
+        assert x.type(kind).type() == "torch.IntTensor"
+    assert x.type(disttorch.int64).type() == "torch.cuda.LongTensor"
+    with pytest.raises(ValueError, match=r"invalid type: 'torch\.xla\.FloatTensor'"):
+        x.type("torch.xla.FloatTensor")
+    disttorch.set_default_tensor_type(disttorch.cuda.DoubleTensor)
+    try:
+        assert disttorch.ones(1).type() == "torch.cuda.DoubleTensor"
+    finally:
+        disttorch.set_default_tensor_type(disttorch.FloatTensor)
+        disttorch.set_default_device(None)
+
+
 def test_old_constructors():
     assert disttorch.FloatTensor([1, 2]).dtype is disttorch.float32
     assert disttorch.LongTensor(2, 3).shape == (2, 3)

@@ -46,6 +46,18 @@ from .seeds import (
     set_rng_state_all,
 )  # fmt: skip
 from .streams import Event, Stream, current_stream, default_stream, set_stream, stream
+from .tensors import (
+    BFloat16Tensor,
+    BoolTensor,
+    ByteTensor,
+    CharTensor,
+    DoubleTensor,
+    FloatTensor,
+    HalfTensor,
+    IntTensor,
+    LongTensor,
+    ShortTensor,
+)  # fmt: skip
 
 
 def _is_in_bad_fork() -> bool:
