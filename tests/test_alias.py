@@ -100,6 +100,7 @@ def test_files_that_data_parallel_wrappers_and_gradient_scalers_import():
     from torch.cuda.amp.common import amp_definitely_not_available
     from torch.cuda.amp.grad_scaler import GradScaler
     from torch.distributed import rpc
+    assert torch.nn.modules.SyncBatchNorm is torch.nn.SyncBatchNorm
     print(torch.nn.parallel.replicate.__name__, DataParallel is torch.nn.DataParallel, rpc.is_available(), end=" ")
     print(autocast is torch.cuda.amp.autocast, GradScaler is torch.cuda.amp.GradScaler, amp_definitely_not_available())
     """

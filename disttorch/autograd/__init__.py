@@ -9,11 +9,11 @@ _HOMES = {
     "function": "Function FunctionCtx once_differentiable",
     "mode": ("enable_grad inference_mode is_grad_enabled is_inference_mode_enabled no_grad set_grad_enabled"),
     "anomaly": "detect_anomaly is_anomaly_enabled set_detect_anomaly",
-    "legacy": "Variable",
+    "legacy": "Variable _is_checkpoint_valid",
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names.split()}
 
-__all__ = sorted([*_HOME_OF, "gradcheck", "gradgradcheck"])
+__all__ = sorted([name for name in (*_HOME_OF, "gradcheck", "gradgradcheck") if name[0] != "_"])
 
 
 def __getattr__(name: str):

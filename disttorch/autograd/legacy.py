@@ -1,6 +1,6 @@
-"""Variable: what tensors with gradients were called before they were all tensors."""
+"""Variable: what tensors with gradients were called before they were all tensors; names of the engine."""
 
-from .sweep import queue_callback
+from .sweep import is_whole, queue_callback
 from .variable import Tensor
 
 
@@ -13,6 +13,11 @@ class _Engine:
     """`Variable._execution_engine`, as programs name it that average gradients by themselves."""
 
     queue_callback = staticmethod(queue_callback)
+
+
+def _is_checkpoint_valid() -> bool:
+    """Whether a checkpoint may run a backward of its own now: not within `grad`, nor a `backward` with `inputs`."""
+    return is_whole()
 
 
 class Variable(metaclass=_VariableType):

@@ -20,6 +20,7 @@ from .variable import Tensor, alias, counter, housed, wrap
 
 class _Running(threading.local):
     callbacks: list | None = None  # to be called when this thread's sweep ends
+    whole = True  # no sweep of this thread goes to certain edges alone
 
 
 _running = _Running()
@@ -54,6 +55,11 @@ def queue_callback(callback) -> None:
     _running.callbacks.append(callback)
 
 
+def is_whole() -> bool:
+    """Whether the sweeps that run in this thread, if any, go to all leaves: False within `grad`."""
+    return _running.whole
+
+
 def sweep(roots: list, grads: list, *, retain: bool, create: bool, targets: list | None = None) -> list:
     """Send `grads` into the edges `roots` and down the graph.
 
@@ -62,6 +68,7 @@ def sweep(roots: list, grads: list, *, retain: bool, create: bool, targets: list
     """
     heard = None if _listener is None else _listener()
     outer, _running.callbacks = _running.callbacks, []
+    whole, _running.whole = _running.whole, _running.whole and targets is None
     before, mode.grad = mode.grad, create
     try:
         running = _Sweep(roots, retain, create, targets)
@@ -78,7 +85,7 @@ def sweep(roots: list, grads: list, *, retain: bool, create: bool, targets: list
             callback()
     finally:
         mode.grad = before
-        _running.callbacks = outer
+        _running.callbacks, _running.whole = outer, whole
         if heard is not None:
             heard.ends()
     return [] if targets is None else [running.caught.get(e) for e in targets]

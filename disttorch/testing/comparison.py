@@ -1,6 +1,7 @@
 """assert_close: PyTorch's tolerances by dtype, and its account of where two tensors differ."""
 
 import math
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -15,9 +16,9 @@ _TOLERANCES = {  # dtype -> (rtol, atol), PyTorch's
 }  # fmt: skip
 
 
-def default_tolerances(*found: dtypes.dtype) -> tuple[float, float]:
+def default_tolerances(*found: dtypes.dtype, known: Mapping = _TOLERANCES) -> tuple[float, float]:
     """(rtol, atol) for comparing values of these dtypes: the widest of each."""
-    pairs = [_TOLERANCES.get(d, (0.0, 0.0)) for d in found]
+    pairs = [known.get(d, (0.0, 0.0)) for d in found]
     return max(p[0] for p in pairs), max(p[1] for p in pairs)
 
 
@@ -49,6 +50,31 @@ def assert_close(
     problem = _difference(actual, expected, rtol, atol, equal_nan, checks, "")
     if problem is not None:
         raise AssertionError(msg(problem) if callable(msg) else msg or problem)
+
+
+_AS_OF_OLD = {dtypes.float16: (1e-3, 1e-3), dtypes.float32: (1e-4, 1e-5), dtypes.float64: (1e-5, 1e-8)}
+
+
+def assert_allclose(
+    actual: Any,
+    expected: Any,
+    rtol: float | None = None,
+    atol: float | None = None,
+    equal_nan: bool = True,
+    msg: str = "",
+) -> None:
+    """assert_close's predecessor: dtypes may differ, NaN equals NaN, and what is no tensor becomes one."""
+    warnings.warn(
+        "`torch.testing.assert_allclose()` is deprecated since 1.12 and will be removed in a future release. Please "
+        "use `torch.testing.assert_close()` instead.",
+        FutureWarning,
+        stacklevel=2,
+    )
+    actual = actual if isinstance(actual, Tensor) else ops.tensor(actual)
+    expected = expected if isinstance(expected, Tensor) else ops.tensor(expected, dtype=actual.dtype)
+    if rtol is None and atol is None:
+        rtol, atol = default_tolerances(actual.dtype, expected.dtype, known=_AS_OF_OLD)
+    assert_close(actual, expected, rtol=rtol, atol=atol, equal_nan=equal_nan, check_dtype=False, msg=msg or None)
 
 
 def _difference(a: Any, b: Any, rtol, atol, equal_nan: bool, checks: dict, where: str) -> str | None:

@@ -15,6 +15,7 @@ from ..autograd.function import Function
 from ..autograd.gradients import backward as run_backward
 from ..autograd.mode import enable_grad, mode
 from ..autograd.saving import saved_tensors_hooks
+from ..autograd.sweep import is_whole
 from ..autograd.variable import Tensor
 from ..devices import device
 from ..ops import empty
@@ -48,6 +49,12 @@ class _Checkpoint(Function):
 
     @staticmethod
     def backward(ctx, *grads):
+        if not is_whole():
+            raise RuntimeError(
+                "When use_reentrant=True, torch.utils.checkpoint is incompatible with .grad() or passing an `inputs` "
+                "parameter to .backward(). To resolve this error, you can either set use_reentrant=False, or call "
+                ".backward() without passing the `inputs` argument."
+            )
         args = list(ctx.args)
         for i, t in zip(ctx.places, ctx.saved_tensors, strict=True):
             args[i] = t.detach().requires_grad_(t.requires_grad)
@@ -209,12 +216,12 @@ def checkpoint(
     """function(*args, **kwargs), computed again in backward; only its inputs are kept meanwhile.
 
     use_reentrant: compute its gradients in a backward of its own, one level deep, as older programs want; at least one
-    input tensor, or a parameter that the function uses, must then require a gradient. preserve_rng_state: dropout and
-    the like draw the same numbers again, on the CPU and on the devices of the arguments. context_fn: gives two context
-    managers, for the forward and for the time it is computed again. determinism_check: "default", or "none" to let the
-    shapes and dtypes differ then. early_stop: go no further than is needed then. debug is without effect. Raises
-    ValueError for options that do not go together; in backward, CheckpointError if the function saves something else
-    than the first time.
+    input tensor, or a parameter that the function uses, must then require a gradient, and `autograd.grad` does not go
+    through it. preserve_rng_state: dropout and the like draw the same numbers again, on the CPU and on the devices of
+    the arguments. context_fn: gives two context managers, for the forward and for the time it is computed again.
+    determinism_check: "default", or "none" to let the shapes and dtypes differ then. early_stop: go no further than is
+    needed then. debug is without effect. Raises ValueError for options that do not go together; in backward,
+    CheckpointError if the function saves something else than the first time.
     """
     if determinism_check not in ("default", "none"):
         raise ValueError(f"determinism_check should be one of ['default', 'none'], but got {determinism_check}")

@@ -3,7 +3,7 @@
 import pytest
 
 import disttorch
-from disttorch.testing import assert_close, make_tensor
+from disttorch.testing import assert_allclose, assert_close, make_tensor
 
 CLOSE = [
     lambda L: (L.tensor([1.0, 2.0]), L.tensor([1.0, 2.0 + 1e-6])),
@@ -71,3 +71,15 @@ def test_made_tensors(dtype):
     t = make_tensor(3, 4, dtype=d, device="cpu", noncontiguous=True)
     assert (t.dtype, t.shape, t.is_contiguous()) == (d, (3, 4), False)
     assert not (make_tensor((50,), dtype=d, device="cpu", exclude_zero=True) == 0).any()
+
+
+@pytest.mark.filterwarnings("ignore:.*assert_allclose:FutureWarning")
+def test_the_older_comparison():
+    assert_allclose([1.0, float("nan")], [1.0, float("nan")])
+    assert_allclose(disttorch.ones(2), disttorch.ones(2, dtype=disttorch.int64))
+    assert_allclose(disttorch.ones(2), disttorch.ones(2) * 1.00005)
+    assert_allclose(1.0, 1.2, rtol=0, atol=0.3)
+    with pytest.raises(AssertionError, match="Mismatched elements: 1 / 2"):
+        assert_allclose(disttorch.ones(2), [1.0, 1.001])
+    with pytest.raises(AssertionError, match="Scalars are not equal"):
+        assert_allclose(1, 2)

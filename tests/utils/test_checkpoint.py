@@ -83,6 +83,20 @@ def test_parts_of_reentrant_checkpoints_that_programs_build_themselves():
         check_backward_validity((3, plain))
 
 
+def test_reentrant_ones_are_not_for_certain_inputs_alone():
+    layer, x = nn.Linear(2, 1), disttorch.ones(1, 2, requires_grad=True)
+    seen = []
+    x.register_hook(lambda _: seen.append(disttorch.autograd._is_checkpoint_valid()))
+    for run in (lambda y: disttorch.autograd.grad(y, x), lambda y: y.backward(inputs=[x])):
+        with pytest.raises(RuntimeError, match=r"incompatible with \.grad\(\) or passing an `inputs` parameter"):
+            run(checkpoint(layer, x, use_reentrant=True).sum())
+        assert disttorch.autograd._is_checkpoint_valid()
+    assert layer.weight.grad is None
+    checkpoint(layer, x, use_reentrant=True).sum().backward()
+    disttorch.autograd.grad(x.sum(), x)
+    assert seen == [True, False]
+
+
 def test_only_parameters_need_gradients():
     layer = nn.Linear(2, 1)
     checkpoint(layer, disttorch.ones(1, 2), use_reentrant=False).sum().backward()

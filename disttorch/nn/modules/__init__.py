@@ -1,6 +1,6 @@
 """The layers: one file for each kind, all handed on here."""
 
-from . import places
+from . import batchnorm, places
 from .activation import (
     CELU,
     ELU,
@@ -318,3 +318,9 @@ __all__ = [
     "ZeroPad2d",
     "ZeroPad3d",
 ]  # fmt: skip
+
+
+def __getattr__(name: str):
+    if name == "SyncBatchNorm":  # brings in `disttorch.comm`
+        return batchnorm.SyncBatchNorm
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
