@@ -8,6 +8,7 @@ from ..autograd.inplace import check_apart, write
 from ..autograd.op import Op
 from ..autograd.variable import Tensor, wrap
 from ..dtypes import bool_
+from ..kernels.portable.ordering import first, kth, order
 from .arguments import need_tensor
 from .dims import axis
 from .extremes import even_of_all, need_order
@@ -20,18 +21,6 @@ def _give(name: str, values: Tensor, indices: Tensor, out):
         overload = int("median" in name)  # the median of all is number 0
         return pair(name)(with_node(values, f"{name.capitalize()}Backward{overload}"), indices)
     return pair(name)(write(out[0], values), write(out[1], indices))
-
-
-def _order(a, dim: int, descending: bool):
-    """Indices that sort, equal elements in their order."""
-    if a.dtype.kind == "V":
-        a = a.astype(np.float32)
-    if type(a) is np.ndarray and a.ndim == 1:  # as a method at half the price
-        return a.argsort(kind="stable") if not descending else (a.size - 1 - a[::-1].argsort(kind="stable"))[::-1]
-    if not descending:
-        return np.argsort(a, axis=dim, kind="stable")
-    backwards = (*(slice(None),) * (dim % a.ndim), slice(None, None, -1))
-    return a.shape[dim] - 1 - np.argsort(a[backwards], axis=dim, kind="stable")[backwards]
 
 
 def _at(input, d: int, index: Tensor) -> Tensor:
@@ -60,7 +49,7 @@ def sort(input, dim=-1, descending=False, stable=False, *, out=None):
     d = axis(dim, input._data.ndim)
     if input._data.ndim == 0:
         return _give("sort", input.clone(), wrap(np.zeros((), np.int64), input.device), out)
-    index = wrap(np.ascontiguousarray(_order(input._data, d, descending)), input.device)
+    index = wrap(np.ascontiguousarray(order(input._data, d, descending)), input.device)
     return _give("sort", _at(input, d, index), index, out)
 
 
@@ -88,20 +77,8 @@ def topk(input, k, dim=-1, largest=True, sorted=True, *, out=None):
         raise RuntimeError("selected index k out of range")
     if input._data.ndim == 0:
         return _give("topk", input.clone(), wrap(np.zeros((), np.int64), input.device), out)
-    index = wrap(_top(input._data, k, d, largest), input.device)
+    index = wrap(np.ascontiguousarray(first(input._data, d, k, largest)), input.device)
     return _give("topk", _at(input, d, index), index, out)
-
-
-def _top(a, k: int, d: int, largest: bool):
-    if a.dtype.kind == "V":
-        a = a.astype(np.float32)
-    n = a.shape[d]
-    if k < n // 8 and a.dtype.kind in "fiu":  # a partition finds them without sorting the rest
-        part = np.argpartition(a, n - k if largest else k - 1, axis=d) if k else np.argsort(a, axis=d)
-        part = np.take(part, range(n - k, n) if largest else range(k), axis=d)
-        order = _order(np.take_along_axis(a, part, d), d, largest)
-        return np.take_along_axis(part, order, d)
-    return np.ascontiguousarray(_order(a, d, largest)[(*(slice(None),) * d, slice(k))])
 
 
 def _picked(name, input, d, at, keepdim, out):
@@ -133,7 +110,7 @@ def kthvalue(input, k, dim=-1, keepdim=False, *, out=None):
         raise RuntimeError("kthvalue(): selected number k out of range for dimension " + str(d))
     if input._data.ndim == 0:
         return _zero_dim("kthvalue", input, out)
-    return _picked("kthvalue", input, d, np.take(_order(input._data, d, False), [k - 1], axis=d), keepdim, out)
+    return _picked("kthvalue", input, d, kth(input._data, d, k - 1), keepdim, out)
 
 
 def median(input, dim=None, keepdim=False, *, out=None):
@@ -154,7 +131,7 @@ def _middle(a, among_numbers: bool):
         return a[np.argmax(a != a)]
     place = (a.size - nans - 1) // 2
     if a.dtype.kind == "V":
-        return a[_order(a, 0, False)[place]]
+        return a[order(a, 0)[place]]
     a = a.copy()
     a.partition(place)
     return a[place]
@@ -177,18 +154,15 @@ def _median(name, input, dim, keepdim, out):
     if input._data.ndim == 0:
         return _zero_dim(name, input, out)
     a = input._data.astype(np.float32) if input._data.dtype.kind == "V" else input._data
-    order = _order(a, d, False)
     n = a.shape[d]
-    if a.ndim == 1:
-        nans = int(np.isnan(a).sum()) if a.dtype.kind == "f" else 0
-        place = (n - nans - 1) // 2 if name == "nanmedian" and nans < n else n - nans if nans else (n - 1) // 2
-        return _picked(name, input, d, order[place : place + 1], keepdim, out)
-    at = np.full([1 if i == d else s for i, s in enumerate(a.shape)], (n - 1) // 2)
-    if a.dtype.kind == "f":
-        nans = np.isnan(a).sum(d, keepdims=True)
-        among_others = np.where(nans == n, 0, (n - nans - 1) // 2)
-        at = among_others if name == "nanmedian" else np.where(nans > 0, n - nans, at)  # the first NaN
-    return _picked(name, input, d, np.take_along_axis(order, at, d), keepdim, out)
+    missing = np.isnan(a).sum(d, keepdims=True) if a.dtype.kind == "f" else None
+    if missing is None or not missing.any():
+        return _picked(name, input, d, kth(a, d, (n - 1) // 2), keepdim, out)
+    if name == "nanmedian":
+        at = np.where(missing == n, 0, (n - missing - 1) // 2)
+    else:
+        at = np.where(missing > 0, n - missing, (n - 1) // 2)  # the first NaN
+    return _picked(name, input, d, np.take_along_axis(order(a, d), at, d), keepdim, out)
 
 
 def mode(input, dim=-1, keepdim=False, *, out=None):
@@ -199,13 +173,13 @@ def mode(input, dim=-1, keepdim=False, *, out=None):
     if input._data.ndim == 0:
         return _zero_dim("mode", input, out)
     rows = np.moveaxis(input._data, d, -1)
-    order = np.argsort(rows, axis=-1, kind="stable")
-    ranked = np.take_along_axis(rows, order, -1)
+    sorting = order(rows, -1)
+    ranked = np.take_along_axis(rows, sorting, -1)
     n = rows.shape[-1]
     position = np.arange(n)
     starts = np.concatenate([np.ones((*rows.shape[:-1], 1), bool), ranked[..., 1:] != ranked[..., :-1]], -1)
     run = position - np.maximum.accumulate(np.where(starts, position, 0), -1)  # how many equal ones stand before each
-    at = np.take_along_axis(order, np.argmax(run, -1)[..., None], -1)
+    at = np.take_along_axis(sorting, np.argmax(run, -1)[..., None], -1)
     return _picked("mode", input, d, np.moveaxis(at, -1, d), keepdim, out)
 
 

@@ -3,7 +3,9 @@ from math import erf, exp, expm1, log1p, pi, sqrt, tanh
 import numpy as np
 import pytest
 
+from disttorch.kernels import set_num_threads
 from disttorch.kernels.onednn.eltwise import FUNCTIONS
+from disttorch.kernels.onednn.error_function import BLOCK
 from disttorch.kernels.portable.masking import chosen, kept
 from disttorch.kernels.portable.special import erf as erf_array
 
@@ -86,6 +88,29 @@ def test_erf(dtype, tolerance):
     assert y.dtype == dtype
     np.testing.assert_allclose(y, [erf(v) for v in x], atol=tolerance, rtol=0)
     assert np.signbit(y[-1])
+
+
+def test_erf_of_many(onednn):
+    x = np.concatenate([np.linspace(-5, 5, 20_001), np.logspace(-44, 0, 5000), [0.0, -0.0, 1e30, -1e30]]).astype("f4")
+    y, exact = onednn.erf(x), np.array([erf(v) for v in x.tolist()])
+    assert abs(y - exact).max() <= 4.5e-7
+    np.testing.assert_allclose(y, exact, rtol=6e-7, atol=1e-44)
+    assert np.array_equal(abs(y[abs(x) >= 4]), np.ones(np.count_nonzero(abs(x) >= 4)))
+    assert np.array_equal(np.signbit(y), np.signbit(x))
+    for special in (np.nan, np.inf):
+        x[7] = special
+        np.testing.assert_array_equal(onednn.erf(x), erf_array(np, x))
+
+
+def test_erf_in_blocks(onednn, two_threads):
+    x = np.linspace(-4, 4, BLOCK + 3002, dtype=np.float32).reshape(-1, 2)
+    results = []
+    for count in (1, 2):
+        set_num_threads(count)
+        results.append(onednn.erf(x))
+    assert results[0].shape == x.shape
+    np.testing.assert_allclose(results[0].ravel()[-9:], [erf(v) for v in x.ravel()[-9:].tolist()], rtol=6e-7)
+    assert np.array_equal(*results)
 
 
 def test_dropout(kernels, rng):

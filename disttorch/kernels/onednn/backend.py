@@ -9,6 +9,7 @@ from disttorch.kernels.onednn.attention import Attention
 from disttorch.kernels.onednn.convolution import Convolution
 from disttorch.kernels.onednn.copying import Copying
 from disttorch.kernels.onednn.encoder import Encoder
+from disttorch.kernels.onednn.error_function import ErrorFunction
 from disttorch.kernels.onednn.groups import GroupNorm
 from disttorch.kernels.onednn.gru import GRU
 from disttorch.kernels.onednn.linear import Linear
@@ -32,6 +33,7 @@ class OneDNN(
     Softmax,
     GroupNorm,
     Activation,
+    ErrorFunction,
     Recurrent,
     GRU,
     Resampling,

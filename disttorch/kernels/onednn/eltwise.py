@@ -119,15 +119,7 @@ def _backward(plan, algorithm, forward, size, alpha, beta):
 
 
 def _difference(plan, size, bound):
-    lib, layout, number = plan.lib, plan.layout((size,), (1,)), plan.layout((1,), (1,))
-
-    def append(functions):
-        clipped = bound is not None and lib.dnnl_post_ops_append_eltwise(functions, dnnl.CLIP, -bound, bound)
-        return clipped or lib.dnnl_post_ops_append_binary(functions, dnnl.MUL, number)
-
-    after = plan.engine.attributes_with(append)
-    desc = plan.describe("binary", dnnl.SUB, layout, layout, layout, attributes=after)
-    lib.dnnl_primitive_attr_destroy(after)  # the descriptor has a copy
-    factor = dnnl.AFTERWARDS_SRC_1 if bound is None else dnnl.THEN_SRC_1
-    names = {dnnl.SRC: layout, dnnl.SRC_1: layout, factor: number, dnnl.DST: layout}
-    plan.step(desc, {name: plan.array(each) for name, each in names.items()})
+    layout = plan.layout((size,), (1,))
+    x, y, factor, gx = plan.array(layout), plan.array(layout), plan.array(plan.layout((1,), (1,))), plan.array(layout)
+    clipped = [] if bound is None else [(dnnl.CLIP, -bound, bound)]
+    plan.combine(gx, x, dnnl.SUB, y, *clipped, (dnnl.MUL, factor))

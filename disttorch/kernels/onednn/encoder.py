@@ -76,15 +76,13 @@ def _layer(plan, size, turned, activation, norm_first, eps, masks):
     shape, strides = (n, heads, length, features), (of_n, features, of_l, 1)
     by_head = plan.layout(shape, strides)
     keys = plan.layout((n, heads, features, length), (of_n, features, 1, of_l))
-    with_residual = plan.engine.attributes_with(
-        lambda functions: plan.lib.dnnl_post_ops_append_binary(functions, dnnl.ADD, x.layout)
-    )
+    with_residual = plan.engine.attributes_with((dnnl.ADD, x.layout))
 
     def linear(source, w, b, target, attributes=None, residual=None):
         described = (source.layout, w.layout, b.layout, target.layout)
         desc = plan.describe("inner_product_forward", dnnl.INFERENCE, *described, attributes=attributes)
         arguments = {dnnl.SRC: source, dnnl.WEIGHTS: w, dnnl.BIAS: b, dnnl.DST: target}
-        plan.step(desc, arguments if residual is None else {**arguments, dnnl.AFTERWARDS_SRC_1: residual})
+        plan.step(desc, arguments if residual is None else {**arguments, dnnl.second_source(0): residual})
 
     def norm(source, gain, shift, target):
         flags = dnnl.SCALE_FLAG | dnnl.SHIFT_FLAG

@@ -62,11 +62,15 @@ class Engine:
         self.check(self.lib.dnnl_primitive_attr_set_scratchpad_mode(attributes, SCRATCHPAD_USER))
         return attributes
 
-    def attributes_with(self, append):
-        """Attributes of a primitive whose result goes through what `append(list of functions)` adds to a list."""
+    def attributes_with(self, *then):
+        """Attributes of a primitive whose result goes through each of `then`: a binary function, (operation, layout of
+        its second source), or one of single elements, (algorithm, alpha, beta).
+        """
         attributes, functions = self._new_attributes(), c_void_p()
         self.check(self.lib.dnnl_post_ops_create(byref(functions)))
-        self.check(append(functions))
+        for what, *by in then:
+            append = self.lib.dnnl_post_ops_append_binary if len(by) == 1 else self.lib.dnnl_post_ops_append_eltwise
+            self.check(append(functions, what, *by))
         self.check(self.lib.dnnl_primitive_attr_set_post_ops(attributes, functions))  # copies them
         self.lib.dnnl_post_ops_destroy(functions)
         return attributes
@@ -82,9 +86,7 @@ class Engine:
         """Attributes of a primitive whose result goes through an elementwise function before it is written."""
         attributes = self._followed.get((algorithm, alpha))
         if attributes is None:
-            attributes = self._followed[algorithm, alpha] = self.attributes_with(
-                lambda functions: self.lib.dnnl_post_ops_append_eltwise(functions, algorithm, alpha, 0.0)
-            )
+            attributes = self._followed[algorithm, alpha] = self.attributes_with((algorithm, alpha, 0.0))
         return attributes
 
     def check(self, status):
@@ -266,20 +268,20 @@ class Plan:
         self._steps.append((primitive.value, len(arguments), ctypes.addressof(table)))
 
     def combine(self, target, a, operation, b, *then):
-        """Add a step: target = a operation b, and what comes of it goes through each (operation, memory) of `then`."""
-        attributes = None
-        if then:
-            append = self.lib.dnnl_post_ops_append_binary
-
-            def append_all(functions):
-                return next((s for what, by in then if (s := append(functions, what, by.layout))), 0)
-
-            attributes = self.engine.attributes_with(append_all)
+        """Add a step: target = a operation b, and what comes of it goes through each of `then`: an (operation, memory),
+        or a function of single elements, (algorithm, alpha, beta).
+        """
+        arguments = {dnnl.SRC: a, dnnl.SRC_1: b, dnnl.DST: target}
+        functions = []
+        for index, (what, *by) in enumerate(then):
+            if isinstance(by[0], Memory):
+                arguments[dnnl.second_source(index)] = by[0]
+                by = [by[0].layout]
+            functions.append((what, *by))
+        attributes = self.engine.attributes_with(*functions)
         desc = self.describe("binary", operation, a.layout, b.layout, target.layout, attributes=attributes)
-        if then:
-            self.lib.dnnl_primitive_attr_destroy(attributes)  # the descriptor has a copy
-        others = dict(zip((dnnl.AFTERWARDS_SRC_1, dnnl.THEN_SRC_1), (by for _, by in then), strict=False))
-        self.step(desc, {dnnl.SRC: a, dnnl.SRC_1: b, dnnl.DST: target, **others})
+        self.lib.dnnl_primitive_attr_destroy(attributes)  # the descriptor has a copy
+        self.step(desc, arguments)
 
     # ---- running
 
