@@ -85,7 +85,10 @@ Copies
 
 Updates of parameters, in place; arrays of one shape
     add_scaled(y, a, x): y += a * x, where in float32 the product is not rounded before it is added
-    decay_and_add(y, a, x): y = a * y + x, each operation rounded
+    decay_and_add(y, a, x): y = a * y + x, each operation rounded; so in these:
+    lerp(a, b, weight): a += weight * (b - a), or, so as to be exact at both ends, a = b - (1 - weight) * (b - a)
+    average_square(average, g, decay): average = decay * average + (1 - decay) * g * g
+    descend(p, g, square, eps, size): p -= g / (sqrt(square) + eps) * size
 
 `set_num_threads(n)` and `get_num_threads()` govern every thread pool the kernels use.
 """

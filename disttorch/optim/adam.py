@@ -3,7 +3,8 @@
 import numpy as np
 
 from ..autograd.variable import Tensor
-from .elementwise import WAYS, Elementwise, average_square, lerp
+from .differentiable import kernels_for
+from .elementwise import WAYS, Elementwise
 from .optimizer import check, check_lr, check_ways, number
 
 
@@ -37,6 +38,8 @@ class Adam(Elementwise):
     With `decoupled_weight_decay` weights shrink by lr · weight_decay instead of adding to the gradient (AdamW).
     """
 
+    threads_inside = True
+
     later: dict = {"amsgrad": False} | WAYS | {"capturable": False, "decoupled_weight_decay": False, "fused": None}
 
     def __init__(
@@ -63,15 +66,12 @@ class Adam(Elementwise):
         eps, size = group["eps"] * root, number(group["lr"]) / (1 - beta1**step) * root
 
         def update(p, g, m, v, top=None):
-            lerp(m, g, 1 - beta1)
-            change = average_square(v, g, beta2)
+            kernels = kernels_for(p)
+            kernels.lerp(m, g, 1 - beta1)
+            kernels.average_square(v, g, beta2)
             if top is not None:
                 np.maximum(top, v, out=top)
-            np.sqrt(v if top is None else top, out=change)
-            change += eps
-            np.divide(m, change, out=change)
-            change *= size
-            p -= change
+            kernels.descend(p, m, v if top is None else top, eps, size)
 
         return update
 
@@ -121,7 +121,7 @@ class Adamax(Elementwise):
         eps, size = group["eps"], number(group["lr"]) / (1 - beta1**step)
 
         def update(p, g, m, u):
-            lerp(m, g, 1 - beta1)
+            kernels_for(p).lerp(m, g, 1 - beta1)
             u *= beta2
             change = np.abs(g)
             change += eps
@@ -170,9 +170,10 @@ class NAdam(Elementwise):
         of_gradient, of_mean = lr * (1 - mu) / (1 - product), lr * mu_next / (1 - product * mu_next)
 
         def update(p, g, m, v):
-            lerp(m, g, 1 - beta1)
-            root = average_square(v, g, beta2)
-            np.divide(v, correction, out=root)
+            kernels = kernels_for(p)
+            kernels.lerp(m, g, 1 - beta1)
+            kernels.average_square(v, g, beta2)
+            root = v / correction
             np.sqrt(root, out=root)
             root += eps
             change = of_gradient * g
@@ -216,12 +217,13 @@ class RAdam(Elementwise):
             r *= correction2**0.5
 
         def update(p, g, m, v):
-            lerp(m, g, 1 - beta1)
-            root = average_square(v, g, beta2)
+            kernels = kernels_for(p)
+            kernels.lerp(m, g, 1 - beta1)
+            kernels.average_square(v, g, beta2)
             change = m / correction1
             change *= lr
             if rectify:
-                np.sqrt(v, out=root)
+                root = np.sqrt(v)
                 root += eps
                 np.divide(r, root, out=root)
                 change *= root

@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from .elementwise import WAYS, Elementwise, average_square, lerp
+from .differentiable import kernels_for
+from .elementwise import WAYS, Elementwise
 from .optimizer import check, check_lr, check_ways, number
 
 
@@ -11,6 +12,8 @@ class Adagrad(Elementwise):
 
     s = s + g²;   p = p - lr / (1 + (t - 1) · lr_decay) · g / (sqrt(s) + eps)
     """
+
+    threads_inside = True
 
     later = WAYS | {"fused": None}
 
@@ -44,13 +47,8 @@ class Adagrad(Elementwise):
         eps, size = group["eps"], number(group["lr"]) / (1 + (step - 1) * group["lr_decay"])
 
         def update(p, g, total):
-            change = g * g
-            total += change
-            np.sqrt(total, out=change)
-            change += eps
-            np.divide(g, change, out=change)
-            change *= size
-            p -= change
+            total += g * g
+            kernels_for(p).descend(p, g, total, eps, size)
 
         return update
 
@@ -81,14 +79,15 @@ class Adadelta(Elementwise):
         rho, eps, lr = group["rho"], group["eps"], number(group["lr"])
 
         def update(p, g, square, past):
-            root = average_square(square, g, rho)
-            np.add(square, eps, out=root)
+            kernels = kernels_for(p)
+            kernels.average_square(square, g, rho)
+            root = square + eps
             np.sqrt(root, out=root)
             change = past + eps
             np.sqrt(change, out=change)
             change /= root
             change *= g
-            average_square(past, change, rho)
+            kernels.average_square(past, change, rho)
             change *= lr
             p -= change
 
@@ -100,6 +99,8 @@ class RMSprop(Elementwise):
 
     v = alpha · v + (1 - alpha) · g²;   p = p - lr · g / (sqrt(v) + eps), through a momentum buffer if there is momentum
     """
+
+    threads_inside = True
 
     later: dict = {"momentum": 0, "centered": False} | WAYS | {"capturable": False}
 
@@ -132,24 +133,21 @@ class RMSprop(Elementwise):
         centered = group["centered"]
 
         def update(p, g, square, *others):
-            change = average_square(square, g, alpha)
+            kernels = kernels_for(p)
+            kernels.average_square(square, g, alpha)
             if centered:
                 mean = others[-1]
-                lerp(mean, g, 1 - alpha)
-                np.subtract(square, mean * mean, out=change)
-                np.sqrt(change, out=change)
-            else:
-                np.sqrt(square, out=change)
-            change += eps
-            np.divide(g, change, out=change)
+                kernels.lerp(mean, g, 1 - alpha)
+                square = square - mean * mean
             if momentum > 0:
+                change = np.sqrt(square)
+                change += eps
+                np.divide(g, change, out=change)
                 buffer = others[0]
-                buffer *= momentum
-                buffer += change
-                np.multiply(buffer, lr, out=change)
+                kernels.decay_and_add(buffer, momentum, change)
+                p -= buffer * lr
             else:
-                change *= lr
-            p -= change
+                kernels.descend(p, g, square, eps, lr)
 
         return update
 

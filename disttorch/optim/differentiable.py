@@ -12,6 +12,7 @@ from ..autograd.inplace import as_it_was, assign
 from ..autograd.mode import enable_grad
 from ..autograd.variable import Tensor
 from ..kernels.portable.updating import Updating
+from ..ops.matmul import kernels_of
 
 
 def step(optimizer, group: dict) -> None:
@@ -81,6 +82,11 @@ def _inplace(name: str):
         return self
 
     return apply
+
+
+def kernels_for(p):
+    """The kernels for an array that a rule is given."""
+    return p.kernels if isinstance(p, Traced) else kernels_of(p)
 
 
 class Traced:

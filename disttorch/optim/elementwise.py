@@ -304,23 +304,3 @@ def _blocks(arrays: list, block: int):
             return [arrays]
     flat = [a.reshape(-1) for a in arrays]
     return [[a[i : i + block] for a in flat] for i in range(0, size, block)]
-
-
-def lerp(a, b, weight: float) -> None:
-    """a + weight (b - a), into `a`; exact at both ends."""
-    difference = b - a
-    if abs(weight) < 0.5:
-        difference *= weight
-        a += difference
-    else:
-        difference *= 1 - weight
-        np.subtract(b, difference, out=a)
-
-
-def average_square(average, g, decay: float):
-    """decay · average + (1 - decay) g², into `average`. Returns an array of the same shape to be used as scratch."""
-    average *= decay
-    square = g * g
-    square *= 1 - decay
-    average += square
-    return square

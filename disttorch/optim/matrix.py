@@ -9,7 +9,7 @@ from .. import dtypes
 from ..autograd.mode import no_grad
 from ..autograd.variable import Tensor, counter, wrap
 from ..devices import namespace, scope
-from .elementwise import lerp
+from ..ops.matmul import kernels_of
 from .optimizer import Optimizer, check, evaluate, number
 
 
@@ -86,7 +86,7 @@ class Adafactor(_PerMatrix):
         scale = max(eps2, float(_rms(p._data))) * min(lr, 1 / sqrt(step))
         if decay:
             p._data *= 1 - lr * decay
-        square = g * g
+        square, lerp = g * g, kernels_of(g).lerp
         if g.ndim > 1:
             rows, columns = state["row_var"]._data, state["col_var"]._data
             lerp(rows, square.mean(-1, keepdims=True), weight)
@@ -151,7 +151,7 @@ class Muon(_PerMatrix):
             raise ValueError("Param gradient must be a 2D matrix")
         if "momentum_buffer" not in state:
             state["momentum_buffer"] = _zeros(p, g.shape)
-        buffer = state["momentum_buffer"]._data
+        buffer, lerp = state["momentum_buffer"]._data, kernels_of(g).lerp
         lerp(buffer, g, 1 - momentum)
         if group["nesterov"]:
             g = g.copy()

@@ -2,8 +2,7 @@
 
 from typing import ClassVar
 
-from ..ops.matmul import kernels_of
-from .differentiable import Traced
+from .differentiable import kernels_for
 from .elementwise import WAYS, Elementwise
 from .optimizer import check, check_lr, check_ways, number
 
@@ -53,7 +52,7 @@ class SGD(Elementwise):
         part, nesterov = 1 - group["dampening"], group["nesterov"]
 
         def update(p, g, v=None):
-            kernels = p.kernels if isinstance(p, Traced) else kernels_of(p)
+            kernels = kernels_for(p)
             if v is None:
                 kernels.add_scaled(p, -lr, g)
                 return

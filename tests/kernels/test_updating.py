@@ -37,6 +37,29 @@ def test_add_scaled_does_not_round_the_product(kernels, threads, size):
     np.testing.assert_array_equal(y, expected)
 
 
+@pytest.mark.parametrize("size", SIZES)
+def test_several_operations_round_as_they_do_one_by_one(kernels, threads, size):
+    f, rng = np.float32, np.random.default_rng(0)
+    for weight in (0.1, 0.01, 0.5, 0.9):
+        a, b = rng.standard_normal((2, size), dtype=f)
+        a[-1], b[0] = 1e-42, np.nan
+        expected = a + (b - a) * f(weight) if weight < 0.5 else b - (b - a) * f(1 - weight)
+        kernels.lerp(a, b, weight)
+        np.testing.assert_array_equal(a, expected)
+    for decay in (0.999, 0.9):
+        average, g = abs(rng.standard_normal((2, size), dtype=f))
+        average[-1], g[0] = np.inf, 1e-30
+        expected = average * f(decay) + g * g * f(1 - decay)
+        kernels.average_square(average, g, decay)
+        np.testing.assert_array_equal(average, expected)
+    for eps, step in ((1e-8, 1e-3), (1e-3, 0.1)):
+        p, g, square = rng.standard_normal((3, size), dtype=f)
+        square, square[-1] = abs(square), 0
+        expected = p - g / (np.sqrt(square) + f(eps)) * f(step)
+        kernels.descend(p, g, square, eps, step)
+        np.testing.assert_array_equal(p, expected)
+
+
 def test_other_dtypes_and_strides(kernels, threads):
     for y in (np.ones(100_000), np.ones((2, 100_000), np.float32)[:, ::2]):
         x = np.full_like(y, 3)
@@ -44,3 +67,9 @@ def test_other_dtypes_and_strides(kernels, threads):
         assert (y == 3.5).all()
         kernels.add_scaled(y, 2.0, x)
         assert (y == 9.5).all()
+        kernels.lerp(y, x, 0.25)
+        assert (y == 7.875).all()
+        kernels.average_square(x, y * 0 + 2, 0.5)
+        assert (x == 3.5).all()
+        kernels.descend(y, x * 0 + 6, y * 0 + 4, 1.0, 0.5)
+        assert (y == 6.875).all()
