@@ -400,11 +400,29 @@ class TensorMethods:
         """The elements in another shape with as many of them."""
         return ops.reshape(self, *size)
 
-    def set_(self, source=None):
-        """Share the memory of `source`."""
+    def set_(self, source=None, storage_offset=0, size=None, stride=None):
+        """Share the memory of `source`, a tensor or a storage: all its elements from `storage_offset` on, or those that
+        lie there in a size (and a stride; else one after another).
+        """
         check_history(self)
-        self._data = np.empty((0,), self._data.dtype) if source is None else source._data
+        if source is None:
+            self._data = np.empty((0,), self._data.dtype)
+        elif isinstance(source, Tensor):
+            self._data = source._data
+        else:
+            if getattr(source, "dtype", self.dtype) is not self.dtype:
+                raise RuntimeError(f"Expected a Storage of {self.dtype} or an UntypedStorage, but got {source.dtype}")
+            flat = wrap(source.untyped()._elements().view(self._data.dtype), source.device)[storage_offset:]
+            if stride is not None:
+                flat = ops.as_strided(flat, size, stride)
+            elif size is not None:
+                flat = flat[: math.prod(size)].reshape(size)
+            self._data, self.device = flat._data, source.device
         return self
+
+    def resize_as(self, the_template):
+        """The elements in the shape of a tensor with as many of them."""
+        return ops.reshape(self, the_template.shape)
 
     def map_(self, tensor, callable):
         self._data[...] = np.vectorize(callable)(self._data, tensor._data)

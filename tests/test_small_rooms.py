@@ -209,6 +209,19 @@ def test_storages(tmp_path):
         disttorch.UntypedStorage.from_file(str(path), nbytes=9)
 
 
+def test_tensors_over_a_storage():
+    t = disttorch.arange(6.0).reshape(2, 3)
+    for storage in (t.storage(), t.untyped_storage()):
+        assert disttorch.empty(0).set_(storage).tolist() == [0, 1, 2, 3, 4, 5]
+        assert disttorch.empty(0).set_(storage, 1, (2, 2)).tolist() == [[1, 2], [3, 4]]
+        assert disttorch.empty(0).set_(storage, 1, (2, 2), (1, 2)).tolist() == [[1, 3], [2, 4]]
+    disttorch.empty(0).set_(t.storage())[0] = 9
+    assert t[0, 0] == 9
+    assert disttorch.ones(4).resize_as(t[:, :2]).shape == (2, 2)
+    with pytest.raises(RuntimeError, match="Expected a Storage of"):
+        disttorch.empty(0, dtype=disttorch.int32).set_(t.storage())
+
+
 def test_old_constructors_on_devices(simulated_devices):
     with pytest.raises(TypeError, match=r"type torch\.cuda\.FloatTensor not available"):
         disttorch.cuda.FloatTensor([1])

@@ -66,6 +66,7 @@ class FunctionNode(Node):
 
     function: Any  # the subclass of Function
     ctx: FunctionCtx
+    tireless = True  # what a Function's backward does besides counts too
 
     def __getattr__(self, name: str):
         if name == "ctx":
@@ -127,6 +128,12 @@ class Function:
     `autograd.forward_ad`.
     """
 
+    _backward_cls: type  # of the nodes of a subclass
+
+    def __init_subclass__(cls, **kwargs):
+        super().__init_subclass__(**kwargs)
+        cls._backward_cls = type(cls.__name__ + "Backward", (FunctionNode,), {"function": cls})
+
     @staticmethod
     def forward(*args, **kwargs):
         raise NotImplementedError("You must implement the forward function for custom autograd.Function.")
@@ -157,9 +164,6 @@ class Function:
 
     @classmethod
     def apply(cls, *args, **kwargs):
-        node_type = cls.__dict__.get("_node_type")
-        if node_type is None:
-            node_type = cls._node_type = type(cls.__name__ + "Backward", (FunctionNode,), {"function": cls})
         ctx = FunctionCtx()
         edges = tuple([edge(a) if isinstance(a, Tensor) else None for a in args])
         recording = mode.grad and any(e is not None for e in edges)
@@ -176,7 +180,7 @@ class Function:
                 raise RuntimeError("a leaf Variable that requires grad has been used in an in-place operation.")
             counter(t)[0] += 1
         if recording:
-            node = node_type()
+            node = cls._backward_cls()
             node.shapes = tuple([a._data.shape if isinstance(a, Tensor) else None for a in args])
             outs = _attach(node, ctx, edges, args, outs)
         return outs if isinstance(results, tuple) else outs[0]

@@ -104,7 +104,7 @@ def _tuple(value) -> tuple:
 
 
 def _gradients(given, count: int) -> list:
-    given = [None] * count if given is None else list(_tuple(given))
+    given = [None] * count if given is None else list(_tuple(given))[:count]
     if len(given) != count:
         raise RuntimeError(f"got {count} tensors and {len(given)} gradients")
     return given

@@ -46,6 +46,7 @@ class Node:
     edges: tuple = ()  # per input: (node, output number), (leaf, 0) or None
     metas: Any = ()  # per output: (shape, NumPy dtype, device)
     saved: Any = ()
+    tireless = False  # True: it also runs if no gradient has reached it
     plain = True  # False: the sweep must ask for some of the following
     hooks: dict | None = None  # after it ran: hook(grad_inputs, grad_outputs)
     prehooks: dict | None = None  # before it runs: hook(grad_outputs)

@@ -213,7 +213,7 @@ class _Sweep:
             got = tuple(changed)
         if self.wanted is not None:
             self.caught |= {(node, nr): g for nr, g in enumerate(got) if (node, nr) in self.wanted}
-        live = got[0] is not None or any(g is not None for g in got)
+        live = node.tireless or any(g is not None for g in got)
         if live and useful is not None:
             live = any(e is not None and e[0] in useful for e in edges)
         if not live:

@@ -70,6 +70,10 @@ def is_current_stream_capturing() -> bool:
     return False
 
 
+def _sleep(cycles: int) -> None:
+    """Nothing. Programs keep a device busy with it, to see what happens meanwhile."""
+
+
 def _lazy_call(callable, **kwargs) -> None:
     """Call it: devices need no preparation that it would have to wait for."""
     callable()

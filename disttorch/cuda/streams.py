@@ -1,20 +1,53 @@
 """Streams and events. Simulated devices do everything at once, so theirs have nothing to wait for."""
 
+import threading
+from itertools import count
 from time import perf_counter
 
 from .. import devices
 from .properties import _index
 
 
+class _Chosen(threading.local):
+    """The streams of simulated devices that this thread puts work on, where they are not the default ones."""
+
+    def __init__(self):
+        self.streams: dict[int, Stream] = {}
+
+
+_chosen = _Chosen()
+_numbers = count(1)  # of simulated streams; 0 is every device's default one
+
+
 class Stream:
-    """A queue of work on a device; `with stream(s):` puts work on it."""
+    """A queue of work on a device; `with stream(s):` puts work on it. Two are equal that are the same queue.
+
+    Attributes: device, cuda_stream (its handle).
+    """
 
     def __init__(self, device=None, priority: int = 0):
         self.device = devices.device("cuda", _index(device))
         self._stream = None
-        if not devices.is_simulated():
-            with devices.cupy().cuda.Device(self.device.index):
-                self._stream = devices.cupy().cuda.Stream(non_blocking=True)
+        if devices.is_simulated():
+            self.cuda_stream = next(_numbers)
+            return
+        with devices.cupy().cuda.Device(self.device.index):
+            self._stream = devices.cupy().cuda.Stream(non_blocking=True)
+        self.cuda_stream = self._stream.ptr
+
+    @classmethod
+    def _of(cls, index: int, queue) -> "Stream":
+        """CuPy's stream of a device; None: a simulated device's default one."""
+        self = object.__new__(cls)
+        self.device, self._stream = devices.device("cuda", index), queue
+        self.cuda_stream = 0 if queue is None else queue.ptr
+        return self
+
+    def __eq__(self, other):
+        return isinstance(other, Stream) and (self.device, self.cuda_stream) == (other.device, other.cuda_stream)
+
+    def __hash__(self):
+        return hash((self.device, self.cuda_stream))
 
     def synchronize(self) -> None:
         if self._stream is not None:
@@ -68,32 +101,43 @@ class Event:
 
 
 class stream:
-    """`with stream(s):` puts the work inside on stream `s`; None changes nothing."""
+    """`with stream(s):` puts the work inside on stream `s`, on its device; None changes nothing."""
 
     def __init__(self, stream: Stream | None):
         self.stream = stream
 
     def __enter__(self):
-        if self.stream is not None and self.stream._stream is not None:
-            self.stream._stream.__enter__()
+        if self.stream is None:
+            return
+        index = self.stream.device.index
+        self._device, self._before = devices.current_cuda(), current_stream(index)
+        devices.set_current_cuda(index)
+        set_stream(self.stream)
 
     def __exit__(self, *exc):
-        if self.stream is not None and self.stream._stream is not None:
-            self.stream._stream.__exit__(*exc)
+        if self.stream is not None:
+            set_stream(self._before)
+            devices.set_current_cuda(self._device)
 
 
 def current_stream(device=None) -> Stream:
-    """The stream on which work is put now."""
-    made = object.__new__(Stream)
-    made.device = devices.device("cuda", _index(device))
-    made._stream = None if devices.is_simulated() else devices.cupy().cuda.get_current_stream()
-    return made
+    """The stream on which this thread puts work on a device."""
+    index = _index(device)
+    if devices.is_simulated():
+        return _chosen.streams.get(index) or default_stream(index)
+    with devices.cupy().cuda.Device(index):
+        return Stream._of(index, devices.cupy().cuda.get_current_stream())
 
 
-default_stream = current_stream
+def default_stream(device=None) -> Stream:
+    """The stream on which work on a device is put unless another is chosen."""
+    return Stream._of(_index(device), None if devices.is_simulated() else devices.cupy().cuda.Stream.null)
 
 
 def set_stream(stream: Stream) -> None:
     """Make `stream` this thread's current stream of its device."""
-    if stream._stream is not None:
-        stream._stream.use()
+    if stream._stream is None:
+        _chosen.streams[stream.device.index] = stream
+    else:
+        with devices.cupy().cuda.Device(stream.device.index):
+            stream._stream.use()

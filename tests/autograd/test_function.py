@@ -116,3 +116,38 @@ def test_errors():
 def test_no_graph_where_nothing_requires_it():
     y = Cube.apply(torch.ones(1))
     assert y.grad_fn is None
+
+
+def test_it_runs_without_a_gradient_too():
+    """As a pipeline's phony tensors need it, whose Functions compute again in backward what others then use."""
+    calls = []
+
+    class Phony(Function):
+        @staticmethod
+        def forward(ctx, x, materialize):
+            ctx.set_materialize_grads(materialize)
+            return x * 1
+
+        @staticmethod
+        def backward(ctx, g):
+            calls.append(None if g is None else g.tolist())
+            return g, None
+
+    class Ahead(Function):
+        @staticmethod
+        def forward(ctx, x, phony):
+            return x * 1
+
+        @staticmethod
+        def backward(ctx, g):
+            return g, None
+
+    x, y = (torch.ones(2, requires_grad=True) for _ in range(2))
+    Ahead.apply(x, Phony.apply(y, True)).sum().backward()
+    assert y.grad.tolist() == [0, 0]
+    Ahead.apply(x, Phony.apply(y, False)).sum().backward()
+    (through,) = torch.autograd.grad(Ahead.apply(x, Phony.apply(y, True)).sum(), y)
+    assert through.tolist() == [0, 0]
+    (apart,) = torch.autograd.grad(Ahead.apply(x, Phony.apply(y, True)).sum(), x)
+    assert apart.tolist() == [1, 1]
+    assert calls == [[0, 0], None, [0, 0]]

@@ -427,3 +427,12 @@ def test_numpy_shares_memory():
     x.numpy()[0, 0] = 5
     assert x[0, 0].item() == 5
     assert isinstance(np.asarray(x), np.ndarray)
+
+
+def test_gradients_for_more_tensors_than_there_are():
+    """As programs hand them over that leave out the tensors without a graph."""
+    x = disttorch.ones(2, requires_grad=True)
+    disttorch.autograd.backward((x * 3,), (disttorch.ones(2), disttorch.ones(5)))
+    assert x.grad.tolist() == [3, 3]
+    with pytest.raises(RuntimeError, match="got 2 tensors and 1 gradients"):
+        disttorch.autograd.backward((x * 2, x * 3), (disttorch.ones(2),))

@@ -1,5 +1,7 @@
 """torch.cuda on simulated devices."""
 
+import threading
+
 import pytest
 
 import disttorch
@@ -47,6 +49,29 @@ def test_moving_and_mixing():
     assert repr(b) == "tensor([1., 1.], device='cuda:1')"
     assert (b + 1).device == b.device
     assert b.tolist() == [1, 1]
+
+
+def test_the_current_stream(simulated_devices):
+    simulated_devices(2)
+    first, second = cuda.Stream(), cuda.Stream(1)
+    assert cuda.current_stream() == cuda.default_stream() != first
+    with cuda.stream(first), cuda.stream(None):
+        assert cuda.current_stream() == first
+        with cuda.stream(second):
+            assert cuda.current_device() == 1
+            assert [cuda.current_stream(0), cuda.current_stream()] == [first, second]
+            assert cuda.default_stream().cuda_stream == 0
+            seen = []
+            thread = threading.Thread(target=lambda: seen.append(cuda.current_stream()))
+            thread.start()
+            thread.join(10)
+        assert cuda.current_device() == 0
+    assert seen == [cuda.default_stream(0)]
+    assert {cuda.current_stream(0), cuda.current_stream(1)} == {cuda.default_stream(0), cuda.default_stream(1)}
+    cuda.set_stream(first)
+    assert cuda.current_stream() == first
+    cuda.set_stream(cuda.default_stream())
+    cuda._sleep(1000)
 
 
 def test_streams_and_events():
