@@ -47,6 +47,15 @@ class TensorValues:
         data = self.numpy()
         return data if dtype is None else data.astype(dtype, copy=False)
 
+    def __dlpack__(self, **options):
+        """A capsule over the memory, for `from_dlpack` of any library; BufferError if a gradient is required."""
+        if self.requires_grad:
+            raise BufferError("Can't export tensors that require gradient, use tensor.detach()")
+        return self._data.__dlpack__(**options)
+
+    def __dlpack_device__(self):
+        return self._data.__dlpack_device__()
+
     def __bool__(self):
         if self._data.size == 0:
             raise RuntimeError("Boolean value of Tensor with no values is ambiguous")

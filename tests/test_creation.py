@@ -74,6 +74,11 @@ def test_what_is_shared_and_what_is_not():
     buffer[0] = 7
     assert t.tolist() == [7, 0]
     assert np.shares_memory(disttorch.from_dlpack(array).numpy(), array)
+    assert np.shares_memory(np.from_dlpack(shared), array)
+    assert disttorch.utils.dlpack.from_dlpack(shared).data_ptr() == shared.data_ptr()
+    with pytest.raises(BufferError, match="tensors that require gradient"):
+        disttorch.utils.dlpack.to_dlpack(disttorch.ones(1, requires_grad=True))
+    assert disttorch.from_dlpack(disttorch.utils.dlpack.to_dlpack(shared)).data_ptr() == shared.data_ptr()
 
 
 def test_only_floating_tensors_can_require_gradients():

@@ -1,6 +1,5 @@
 """torch.distributed._tensor: the older name of torch.distributed.tensor."""
 
-from .device_mesh import DeviceMesh, init_device_mesh
-from .tensor import DTensor
+from .tensor import DeviceMesh, DTensor, Partial, Placement, Replicate, Shard, init_device_mesh
 
-__all__ = ["DTensor", "DeviceMesh", "init_device_mesh"]
+__all__ = ["DTensor", "DeviceMesh", "Partial", "Placement", "Replicate", "Shard", "init_device_mesh"]

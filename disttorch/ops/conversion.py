@@ -257,10 +257,25 @@ def frombuffer(buffer, *, dtype, count=-1, offset=0, requires_grad=False):
     return leaf(wrap(np.frombuffer(buffer, d.np, count, offset)), requires_grad)
 
 
+class _Capsule:
+    """What `__dlpack__` gave, of host memory, as an array that has it."""
+
+    def __init__(self, capsule):
+        self._capsule = capsule
+
+    def __dlpack__(self, **_options):
+        return self._capsule
+
+    def __dlpack_device__(self):
+        return 1, 0
+
+
 def from_dlpack(ext_tensor, *, device=None, copy=None):
-    """A tensor over the memory of another library's array (anything with `__dlpack__`)."""
+    """A tensor over the memory of another library's array (anything with `__dlpack__`, or a capsule of host memory)."""
     if isinstance(ext_tensor, Tensor):
         return ext_tensor.to(device=device, copy=bool(copy))
+    if type(ext_tensor).__name__ == "PyCapsule":
+        ext_tensor = _Capsule(ext_tensor)
     kind, index = ext_tensor.__dlpack_device__()
     where = CPU if kind in (1, 3) else resolve(f"cuda:{index}")
     made = wrap(namespace(where).from_dlpack(ext_tensor), where)

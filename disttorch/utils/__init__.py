@@ -4,6 +4,6 @@ from importlib import import_module
 
 
 def __getattr__(name: str):
-    if name in ("checkpoint", "data", "hooks", "model_zoo"):
+    if name in ("checkpoint", "data", "dlpack", "hooks", "model_zoo"):
         return import_module(f".{name}", __name__)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

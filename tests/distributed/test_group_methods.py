@@ -218,11 +218,19 @@ def test_a_group_that_only_its_members_make():
 
 def test_what_is_split_over_ranks_is_not_there():
     from disttorch.distributed.fsdp import FullyShardedDataParallel
-    from disttorch.distributed.tensor import DTensor
+    from disttorch.distributed.tensor import DTensor, Partial, Replicate, Shard
 
     assert not isinstance(torch.ones(1), DTensor)
     with pytest.raises(NotImplementedError, match="tensor parallelism"):
         DTensor(torch.ones(1))
+    assert Shard(1) == Shard(dim=1) != Shard(0)
+    assert {Replicate(), Replicate()} == {Replicate()}
+    assert (Shard(1).is_shard(), Shard(1).is_shard(0), Replicate().is_replicate()) == (True, False, True)
+    assert (Partial().is_partial("sum"), Partial("avg").is_partial("sum"), Shard(0).is_partial()) == (
+        True,
+        False,
+        False,
+    )
     with pytest.raises(NotImplementedError, match="use DistributedDataParallel"):
         FullyShardedDataParallel(torch.nn.Linear(1, 1))
 

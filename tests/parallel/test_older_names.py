@@ -6,6 +6,7 @@ import disttorch as torch
 import disttorch.distributed as dist
 from disttorch import nn
 from disttorch.distributed import run_ranks
+from disttorch.distributed.algorithms import ddp_comm_hooks
 from disttorch.nn.parallel import DistributedDataParallel
 
 
@@ -19,6 +20,11 @@ def builtin_hooks(rank):
         with pytest.raises(RuntimeError, match="can only be called once"):
             model._register_builtin_comm_hook(hook)
     return found
+
+
+def test_files_of_hooks_by_shorter_names():
+    assert ddp_comm_hooks.default is ddp_comm_hooks.default_hooks
+    assert ddp_comm_hooks.powerSGD is ddp_comm_hooks.powerSGD_hook
 
 
 def test_hooks_that_pytorch_has_built_in():

@@ -9,6 +9,8 @@ from typing import Any
 
 from . import debugging_hooks, default_hooks, post_localSGD_hook, powerSGD_hook, quantization_hooks
 
+default, debugging, powerSGD, quantization = default_hooks, debugging_hooks, powerSGD_hook, quantization_hooks
+
 __all__ = [
     "BuiltinCommHookType",
     "DDPCommHookType",
