@@ -58,11 +58,11 @@ def _index_added(x, dim, index, source):
         return (x + source.sum()).astype(x.dtype)
     out = x.copy(order="C")
     source = source if source.ndim == x.ndim else source.reshape((*x.shape[:dim], 1, *x.shape[dim + 1 :]))
-    _add_along(out, dim, index, source)
+    add_along(out, dim, index, source)
     return out
 
 
-def _add_along(out, dim, index, source):
+def add_along(out, dim, index, source):
     """out's entries of `dim` at `index` grow by source's, in place; `out` is contiguous."""
     from ..kernels import for_device
 
@@ -81,7 +81,7 @@ def _add_along(out, dim, index, source):
 def _sum_along(g, shape, dim, index):
     out = np.zeros_like(g, shape=shape, order="C")
     if out.ndim:
-        _add_along(out, dim, index, g)
+        add_along(out, dim, index, g)
         return out
     return out + g.sum()
 

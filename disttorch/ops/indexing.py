@@ -12,6 +12,7 @@ from ..autograd.op import Op, ViewOp
 from ..autograd.variable import Tensor, counter, mark_view, wrap
 from .arguments import need_tensor, type_name
 from .fill import NUMBERS, element, fill_
+from .index_along import add_along
 from .pointwise import broadcast_error, scalar_name
 
 
@@ -178,7 +179,9 @@ def _put(g, shape, key):
 
 def _accumulate(g, shape, key):
     z = np.zeros_like(g, shape=shape, order="C")
-    if any(isinstance(k, np.ndarray) and k.dtype.kind != "b" for k in key):
+    if (vector := _vector(key)) is not None:
+        add_along(z, len(key) - 1, vector % shape[len(key) - 1], g)
+    elif any(isinstance(k, np.ndarray) and k.dtype.kind != "b" for k in key):
         np.add.at(z, key, g)
     else:
         z[key] = g
@@ -205,8 +208,17 @@ _select = ViewOp("SelectBackward0", _slice.forward, x=_slice.gradients["x"])
 _insert = ViewOp("UnsqueezeBackward0", _slice.forward, x=_slice.gradients["x"])
 
 
+def _vector(key):
+    """The last part, if it is a vector of indices and all before it are whole dimensions; else None."""
+    *before, last = key
+    sole = all([type(k) is slice and k == _WHOLE for k in before])
+    return last if sole and isinstance(last, np.ndarray) and last.ndim == 1 and last.dtype.kind != "b" else None
+
+
 def _taken(x, key):
     """Elements by arrays of indices, in the order in memory of their own that PyTorch gives them."""
+    if len(key) > 1 and x.flags.c_contiguous and (vector := _vector(key)) is not None:
+        return np.take(x, vector, axis=len(key) - 1)
     out = x[key]
     return out if out.flags.c_contiguous or not x.flags.c_contiguous else out.copy()
 
@@ -227,6 +239,7 @@ def _view_of(key: tuple) -> ViewOp:
 
 
 _BOUNDS = (int, type(None))
+_WHOLE = slice(None)
 
 
 def _simple(index) -> tuple[tuple, ViewOp | None]:

@@ -6,6 +6,7 @@ from .. import dtypes
 from ..autograd.inplace import write
 from ..autograd.op import Op
 from ..autograd.variable import wrap
+from ..kernels import for_device
 from .arguments import known
 from .arithmetic import conj, log_of_sum
 from .dims import axis
@@ -28,8 +29,13 @@ def _running(ufunc):
         return along(a, dim)
 
     def along(a, dim):
-        if type(a) is not np.ndarray or dim == a.ndim - 1 or a.size < MANY * a.shape[dim]:
+        if type(a) is not np.ndarray or a.size < MANY * a.shape[dim]:
             return ufunc.accumulate(a, axis=dim, dtype=a.dtype)
+        if dim == a.ndim - 1:
+            if a.dtype != np.float32 or not a.flags.c_contiguous:  # else it is quickly turned round
+                return ufunc.accumulate(a, axis=dim, dtype=a.dtype)
+            turn = for_device("cpu").contiguous_copy
+            return turn(along(turn(a.reshape(-1, a.shape[dim]).T), 0).T).reshape(a.shape)
         out = np.empty(a.shape, a.dtype)
         steps, sums = np.moveaxis(a, dim, 0), np.moveaxis(out, dim, 0)
         sums[:1] = steps[:1]

@@ -251,6 +251,8 @@ def _nan_to_num(a, nan, posinf, neginf):
     posinf, neginf = limit.max if posinf is None else posinf, limit.min if neginf is None else neginf
     if a.dtype.kind == "V":
         return _nan_to_num(a.astype(np.float32), nan, posinf, neginf).astype(a.dtype)
+    if type(a) is np.ndarray and np.isfinite(a).all():  # many times as fast
+        return a.copy()
     return np.nan_to_num(a, nan=nan or 0.0, posinf=posinf, neginf=neginf)
 
 

@@ -79,3 +79,34 @@ def test_index_select_of_entries_that_repeat_has_gradients_of_gradients(dim, sha
     assert disttorch.allclose(gx, 3 * x**2 * times)
     (again,) = disttorch.autograd.grad(gx.sum(), x)
     assert disttorch.allclose(again, 6 * x * times)
+
+
+@pytest.mark.parametrize("shape", [(3, 5), (2, 3, 4), (2, 3, 4, 20)])
+@pytest.mark.parametrize("made", [lambda x: x, lambda x: x.transpose(0, 1).contiguous().transpose(0, 1)])
+def test_a_vector_of_indices_behind_whole_dimensions(shape, made):
+    a = np.random.default_rng(0).standard_normal(shape)
+    for dim, size in enumerate(shape):
+        index = np.array([0, -1, 2 % size, -1, -size])
+        x = made(disttorch.from_numpy(a)).requires_grad_()
+        picked = x[(slice(None),) * dim + (disttorch.from_numpy(index),)]
+        np.testing.assert_array_equal(picked.detach().numpy(), np.take(a, index, axis=dim))
+        g = np.random.default_rng(1).standard_normal(picked.shape)
+        picked.backward(disttorch.from_numpy(g))
+        wanted = np.zeros(shape)
+        np.add.at(np.moveaxis(wanted, dim, 0), index, np.moveaxis(g, dim, 0))
+        np.testing.assert_allclose(x.grad.numpy(), wanted, rtol=1e-14)
+        with pytest.raises(IndexError, match=f"index {size} is out of bounds for dimension {dim} with size {size}"):
+            x[(slice(None),) * dim + (disttorch.tensor([0, size]),)]
+
+
+def test_triangles_of_large_matrices_and_what_is_not_a_number():
+    a = np.random.default_rng(0).standard_normal((3, 90, 70)).astype(np.float32)
+    a[:, :, 40], a[:, 7] = np.inf, np.nan
+    for k in (-95, -3, 0, 5, 75):
+        for x in (disttorch.from_numpy(a), disttorch.from_numpy(a.swapaxes(1, 2))):
+            np.testing.assert_array_equal(x.tril(k).numpy(), np.tril(x.numpy(), k))
+            np.testing.assert_array_equal(x.triu(k).numpy(), np.triu(x.numpy(), k))
+    found = disttorch.from_numpy(a).nan_to_num(1, 2)
+    np.testing.assert_array_equal(found.numpy(), np.nan_to_num(a, nan=1, posinf=2))
+    finite = disttorch.ones(3)
+    assert finite.nan_to_num().data_ptr() != finite.data_ptr()

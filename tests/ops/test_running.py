@@ -5,7 +5,15 @@ import pytest
 
 import disttorch as torch
 
-PLACES = [((4, 300), 0), ((5, 3, 300), 1), ((2, 40, 200), 1), ((4, 300), 1), ((0, 300), 0), ((3, 0), 0)]
+PLACES = [
+    ((4, 300), 0),
+    ((5, 3, 300), 1),
+    ((2, 40, 200), 1),
+    ((4, 300), 1),
+    ((0, 300), 0),
+    ((3, 0), 0),
+    ((300, 120), 1),
+]
 
 
 @pytest.mark.parametrize(("name", "ufunc"), [("cumsum", np.add), ("cumprod", np.multiply)])
