@@ -29,7 +29,7 @@ def _running(ufunc):
         return along(a, dim)
 
     def along(a, dim):
-        if type(a) is not np.ndarray or a.size < MANY * a.shape[dim]:
+        if type(a) is not np.ndarray or a.size < MANY * max(a.shape[dim], 1):
             return ufunc.accumulate(a, axis=dim, dtype=a.dtype)
         if dim == a.ndim - 1:
             if a.dtype != np.float32 or not a.flags.c_contiguous:  # else it is quickly turned round

@@ -6,14 +6,9 @@ import pytest
 import disttorch as torch
 
 PLACES = [
-    ((4, 300), 0),
-    ((5, 3, 300), 1),
-    ((2, 40, 200), 1),
-    ((4, 300), 1),
-    ((0, 300), 0),
-    ((3, 0), 0),
+    ((4, 300), 0), ((5, 3, 300), 1), ((2, 40, 200), 1), ((4, 300), 1), ((0, 300), 0), ((3, 0), 0), ((3, 0), 1), ((0,), 0),
     ((300, 120), 1),
-]
+]  # fmt: skip
 
 
 @pytest.mark.parametrize(("name", "ufunc"), [("cumsum", np.add), ("cumprod", np.multiply)])
