@@ -83,3 +83,8 @@ def test_the_older_comparison():
         assert_allclose(disttorch.ones(2), [1.0, 1.001])
     with pytest.raises(AssertionError, match="Scalars are not equal"):
         assert_allclose(1, 2)
+
+
+def test_a_difference_from_zero_is_infinitely_great_beside_it():
+    with pytest.raises(AssertionError, match=r"Greatest relative difference: inf at index \(1,\)"):
+        assert_close(disttorch.ones(2), disttorch.tensor([1.0, 0.0]))
