@@ -12,6 +12,7 @@ from disttorch.kernels.onednn.layouts import FLOAT, is_packed
 from disttorch.kernels.threads import get_num_threads
 
 SINGLE_PASS = 1 << 16  # elements below which NumPy's lower overhead wins, of what is a single pass in NumPy too
+CLIPPED = 1 << 11  # elements from which NumPy's clip is quicker than its maximum with a number, which goes one by one
 WORTH_CHECKING = 1 << 17  # from here on two threads and a look at the result are quicker than NumPy
 PIECE = 1 << 15  # elements that are multiplied and added at a time: they stay in the cache, and one plan serves all
 _GELU = {"none": dnnl.GELU_ERF, "tanh": dnnl.GELU_TANH}
@@ -55,8 +56,10 @@ class Activation(Eltwise):
     def relu_forward(self, x, out=None):
         if x.dtype is not FLOAT:
             return super().relu_forward(x, out)
-        if x.size < SINGLE_PASS or not _fits(out, x):
+        if x.size < CLIPPED:
             return np.maximum(x, _ZERO) if out is None else np.maximum(x, _ZERO, out=out)  # NaN passes, as in PyTorch
+        if x.size < SINGLE_PASS or get_num_threads() == 1 or not _fits(out, x):
+            return x.clip(_ZERO, _INFINITY) if out is None else x.clip(_ZERO, _INFINITY, out=out)
         y = np.empty_like(x) if out is None else out
         self.engine.run(("relu", x.size), lambda plan: _relu(plan, x.size), x, y)
         return y
@@ -96,7 +99,8 @@ class Activation(Eltwise):
         return super().gelu_backward(g, x, approximate) if gx is None else gx
 
 
-_ZERO, _UNIT = np.zeros((), FLOAT), np.ones((), FLOAT)  # as operands half the price of Python's numbers
+# As operands half the price of Python's numbers.
+_ZERO, _UNIT, _INFINITY = np.zeros((), FLOAT), np.ones((), FLOAT), np.full((), np.inf, FLOAT)
 _NO_MEAN, _ONE = np.zeros(1, FLOAT), np.ones(1, FLOAT)
 
 
