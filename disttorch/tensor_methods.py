@@ -420,6 +420,15 @@ class TensorMethods:
             self._data, self.device = flat._data, source.device
         return self
 
+    def record_stream(self, stream):
+        """Let the memory be used again only when a CUDA stream has done what it was given while the tensor lived.
+        RuntimeError for a tensor on the CPU.
+        """
+        if self.device.type != "cuda":
+            raise RuntimeError(f"record_stream() is for tensors on CUDA devices, this one is on {self.device}")
+        if stream._stream is not None:
+            weakref.finalize(self._data, stream._stream.synchronize)
+
     def resize_as(self, the_template):
         """The elements in the shape of a tensor with as many of them."""
         return ops.reshape(self, the_template.shape)

@@ -72,6 +72,9 @@ def test_the_current_stream(simulated_devices):
     assert cuda.current_stream() == first
     cuda.set_stream(cuda.default_stream())
     cuda._sleep(1000)
+    disttorch.ones(1, device="cuda").record_stream(first)
+    with pytest.raises(RuntimeError, match=r"record_stream\(\) is for tensors on CUDA devices"):
+        disttorch.ones(1).record_stream(first)
 
 
 def test_streams_and_events():
