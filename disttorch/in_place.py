@@ -12,6 +12,8 @@ def __getattr__(name: str):
     @functools.wraps(method)
     def in_place(input, *args, **kwargs):
         need_tensor(input, name, "input", 1)
-        return method(input, *args, **kwargs)
+        return getattr(Tensor, name)(input, *args, **kwargs)
 
+    in_place.__module__, in_place.__qualname__ = __name__, name  # where pickle looks
+    globals()[name] = in_place
     return in_place

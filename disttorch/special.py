@@ -25,6 +25,7 @@ from .ops import igammac as gammaincc
 from .ops import lgamma as gammaln
 from .ops import mvlgamma as multigammaln
 from .ops.airy import airy_ai
+from .ops.aliases import at_home as _at_home
 from .ops.bessel import (
     bessel_j0,
     bessel_j1,
@@ -69,3 +70,4 @@ __all__ = [
     "shifted_chebyshev_polynomial_v", "shifted_chebyshev_polynomial_w", "sinc", "softmax", "spherical_bessel_j0",
     "xlog1py", "xlogy", "zeta",
 ]  # fmt: skip
+_at_home(globals(), __name__)

@@ -2,6 +2,7 @@
 
 import hashlib
 import http.server
+import pickle
 import subprocess
 import sys
 import threading
@@ -324,6 +325,21 @@ def test_in_place_operations_are_functions_too():
     assert "sigmoid_" in dir(disttorch)
     with pytest.raises(AttributeError, match="has no attribute 'no_such_'"):
         getattr(disttorch, "no_such_")  # noqa: B009
+
+
+def test_functions_can_be_pickled(tmp_path):
+    rooms = {
+        disttorch: "sigmoid tanh sum max cat softmax chunk std topk eq mul where relu einsum sin_",
+        disttorch.special: "expit entr zeta chebyshev_polynomial_t", disttorch.linalg: "norm svd",
+        disttorch.nn.functional: "relu gelu sigmoid softmax max_pool2d cross_entropy",
+    }  # fmt: skip
+    functions = [getattr(room, name) for room, names in rooms.items() for name in names.split()]
+    assert all(pickle.loads(pickle.dumps(f)) is f for f in functions)
+    layer = disttorch.nn.TransformerEncoderLayer(4, 2, 8, activation=disttorch.tanh, batch_first=True)
+    disttorch.save(layer, tmp_path / "layer")
+    x = disttorch.rand(1, 3, 4)
+    loaded = disttorch.load(tmp_path / "layer", weights_only=False)
+    assert disttorch.equal(loaded.eval()(x), layer.eval()(x))
 
 
 def test_functional_is_where_some_operations_are():

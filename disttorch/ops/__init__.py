@@ -65,7 +65,9 @@ from .windows import *
 
 __all__ = [name for name, value in globals().items() if not name.startswith("_") and not isinstance(value, _ModuleType)]
 
+from .aliases import at_home as _at_home
 from .aliases import of_dimension as _of_dimension
 
 for _name in [n for n in globals() if not n.startswith("_")]:
     globals()[_name] = _of_dimension(_name, globals()[_name])
+_at_home(globals(), __name__)

@@ -1,8 +1,9 @@
-"""What PyTorch's functions of a dimension take and refuse alike: NumPy's names for two settings (`axis` for `dim`,
-`keepdims` for `keepdim`), and lists or arrays in a tensor's place.
+"""Functions under their public names; what PyTorch's functions of a dimension take and refuse alike: NumPy's names for
+two settings (`axis` for `dim`, `keepdims` for `keepdim`), and lists or arrays in a tensor's place.
 """
 
 import functools
+import sys
 from collections.abc import Callable
 from types import FunctionType
 
@@ -42,3 +43,13 @@ def of_dimension(name: str, function: Callable) -> Callable:
             raise
 
     return call
+
+
+def at_home(names: dict, room: str) -> None:
+    """Let the functions among a room's names that others have made be found there, as pickle looks for them."""
+    for name, value in names.items():
+        if isinstance(value, FunctionType) and name[0] != "_":
+            found = getattr(sys.modules.get(value.__module__), value.__qualname__, None)
+            if found is not value:
+                name = value.__name__ if names.get(value.__name__) is value else name
+                value.__module__, value.__qualname__ = room, name
