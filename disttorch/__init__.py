@@ -84,7 +84,10 @@ _HOMES = {  # names that live in rooms which are imported when first used
     "jit": "ScriptModule",
     "nn.modules.module": "typename",
     "serialization": "PyTorchFileReader load save",
-    "storage": "TypedStorage UntypedStorage",
+    "storage": (
+        "BFloat16Storage BoolStorage ByteStorage CharStorage DoubleStorage FloatStorage HalfStorage IntStorage "
+        "LongStorage ShortStorage TypedStorage UntypedStorage"
+    ),
     "sparse": "sparse_coo_tensor sparse_csr_tensor spmm",
     "programs": (
         "compile get_num_interop_threads set_num_interop_threads set_float32_matmul_precision is_tensor is_storage "

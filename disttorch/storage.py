@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from . import dtypes
 from .autograd.variable import Tensor, wrap
 from .devices import CPU, META, device
 
@@ -108,3 +109,36 @@ class TypedStorage(UntypedStorage):
     def tensor(self) -> Tensor:
         """All elements, as a tensor of one dimension that shares them."""
         return wrap(self._elements(), self.device)
+
+
+class _Kind(type):
+    """FloatStorage and the like: what they make is a TypedStorage of their dtype."""
+
+    dtype: dtypes.dtype
+
+    def __instancecheck__(cls, value) -> bool:
+        return isinstance(value, TypedStorage) and value.dtype is cls.dtype
+
+    def __call__(cls, given: Any = 0) -> TypedStorage:
+        """Of so many elements, or of the elements given."""
+        return cls._over(np.empty(given, cls.dtype.np) if isinstance(given, int) else np.array(given, cls.dtype.np))
+
+    def from_buffer(cls, buffer: Any, byte_order: str = "native") -> TypedStorage:
+        """Of a copy of bytes, whose order is "native", "little" or "big"."""
+        order = {"native": "=", "little": "<", "big": ">"}[byte_order]
+        return cls._over(np.frombuffer(buffer, cls.dtype.np.newbyteorder(order)).astype(cls.dtype.np))
+
+    def _over(cls, elements: np.ndarray) -> TypedStorage:
+        return TypedStorage.of(wrap(elements))
+
+
+def _kind(dtype: dtypes.dtype) -> type:
+    name = dtype.type_name.replace("Tensor", "Storage")
+    return _Kind(name, (), {"dtype": dtype, "__module__": "torch"})
+
+
+FloatStorage, DoubleStorage, HalfStorage, BFloat16Storage = map(
+    _kind, (dtypes.float32, dtypes.float64, dtypes.float16, dtypes.bfloat16)
+)
+LongStorage, IntStorage, ShortStorage = map(_kind, (dtypes.int64, dtypes.int32, dtypes.int16))
+CharStorage, ByteStorage, BoolStorage = map(_kind, (dtypes.int8, dtypes.uint8, dtypes.bool_))

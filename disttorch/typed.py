@@ -4,6 +4,7 @@ from typing import Any
 
 from . import devices, dtypes, ops
 from .autograd.variable import Tensor
+from .storage import TypedStorage
 
 
 class _TypedTensor(type):
@@ -21,7 +22,9 @@ class _TypedTensor(type):
 
 
 def construct(dtype: dtypes.dtype, *args, device=None) -> Tensor:
-    """A tensor as the old constructors make it: of sizes (uninitialised), from a sequence or an array, or empty."""
+    """A tensor as the old constructors make it: of sizes (uninitialised), from a sequence or an array, over a storage,
+    or empty.
+    """
     if not args:
         return ops.empty(0, dtype=dtype, device=device)
     data = args[0]
@@ -31,6 +34,8 @@ def construct(dtype: dtypes.dtype, *args, device=None) -> Tensor:
         if data.dtype is not dtype or (device == "cuda" and not data.is_cuda):
             raise TypeError(f"expected {'torch.cuda.' * (device == 'cuda')}{dtype.type_name} (got {data.type()})")
         return data.detach()
+    if isinstance(data, TypedStorage):
+        return ops.empty(0, dtype=dtype, device=device).set_(data)
     return ops.tensor(data, dtype=dtype, device=device)
 
 

@@ -223,6 +223,20 @@ def test_tensors_over_a_storage():
         disttorch.empty(0, dtype=disttorch.int32).set_(t.storage())
 
 
+def test_old_storages():
+    storage = disttorch.ByteStorage.from_buffer(b"pickled")
+    assert disttorch.ByteTensor(storage).numpy().tobytes() == b"pickled"
+    assert disttorch.FloatStorage.from_buffer(b"\x3f\x80\0\0", "big").tolist() == [1.0]
+    floats = disttorch.FloatStorage([1, 2, 3])
+    disttorch.FloatTensor(floats)[0] = 9
+    assert floats.tolist() == [9, 2, 3]
+    assert len(disttorch.LongStorage(3)) == 3
+    assert isinstance(floats, disttorch.FloatStorage)
+    assert not isinstance(storage, disttorch.FloatStorage)
+    with pytest.raises(RuntimeError, match="Expected a Storage of"):
+        disttorch.FloatTensor(storage)
+
+
 def test_old_constructors_on_devices(simulated_devices):
     with pytest.raises(TypeError, match=r"type torch\.cuda\.FloatTensor not available"):
         disttorch.cuda.FloatTensor([1])
