@@ -14,10 +14,11 @@ class _TypedTensor(type):
     def __instancecheck__(cls, value) -> bool:
         return isinstance(value, Tensor) and value.dtype is cls.dtype and value.is_cuda == cls.is_cuda
 
-    def __call__(cls, *args):
+    def __call__(cls, *args, size=None):
         if cls.is_cuda and not devices.device_count():
             name = f"{cls.__module__}.{cls.__name__}"
             raise TypeError(f"type {name} not available. Torch not compiled with CUDA enabled.")
+        args = args if size is None else (ops.shape.Size(size),)
         return construct(cls.dtype, *args, device="cuda" if cls.is_cuda else None)
 
 

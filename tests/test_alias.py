@@ -27,9 +27,9 @@ def test_ways_of_importing():
     from torchvision import transforms
     import disttorch
     print(torch is disttorch, nn is disttorch.nn, F.relu is nn.functional.relu, torchvision is disttorch.vision)
-    print(torch.__version__, isinstance(torch.ones(1), Tensor), torch.nn.Linear.__name__)
+    print(torch.__version__, torchvision.__version__, isinstance(torch.ones(1), Tensor), torch.nn.Linear.__name__)
     """
-    assert run(code) == "True True True True\n2.13.0 True Linear"
+    assert run(code) == "True True True True\n2.13.0 0.28.0 True Linear"
 
 
 def test_modules_stay_themselves():

@@ -266,7 +266,7 @@ def test_old_constructors_on_devices(simulated_devices):
 
 def test_old_constructors():
     assert disttorch.FloatTensor([1, 2]).dtype is disttorch.float32
-    assert disttorch.LongTensor(2, 3).shape == (2, 3)
+    assert disttorch.LongTensor(2, 3).shape == disttorch.LongTensor(size=(2, 3)).shape == (2, 3)
     assert disttorch.ByteTensor().numel() == 0
     assert isinstance(disttorch.ones(1), disttorch.FloatTensor)
     assert not isinstance(disttorch.ones(1), disttorch.LongTensor)

@@ -2,4 +2,6 @@
 
 from disttorch.vision import datasets, io, models, ops, transforms, utils
 
+__version__ = "0.28.0"  # of torchvision, whose names are answered
+
 __all__ = ["datasets", "io", "models", "ops", "transforms", "utils"]
