@@ -49,6 +49,17 @@ def layer_norm(x, dims, weight, bias):
     return y * weight + bias
 
 
+@pytest.mark.parametrize("shape", [(3, 2, 300, 300), (70, 3, 50, 43), (150000, 2)])
+@pytest.mark.parametrize("layout", [np.asarray, channels_last])
+def test_batch_norm_of_many_far_from_zero(onednn, rng, shape, layout):
+    x = normal(rng, *shape) + 100
+    axes, x64 = (0, *range(2, x.ndim)), x.astype(float)
+    y, mean, var = onednn.batch_norm_forward(layout(x), None, None, EPS)
+    np.testing.assert_allclose(mean, x64.mean(axis=axes), rtol=3e-6)
+    np.testing.assert_allclose(var, x64.var(axis=axes), rtol=5e-6)
+    np.testing.assert_allclose(y, batch_norm(x64, np.ones(x.shape[1]), np.zeros(x.shape[1])), atol=5e-4)
+
+
 @pytest.mark.parametrize("dims", [1, 2, 3])
 @pytest.mark.parametrize("affine", [True, False])
 def test_layer_norm(kernels, rng, dims, affine):

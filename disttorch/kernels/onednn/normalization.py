@@ -16,6 +16,9 @@ from disttorch.kernels.onednn.layouts import (
     strides_of,
 )
 
+BLOCK = 2048  # elements of a channel that are added one after another
+MANY = 131072  # elements of a channel from which on their sums are worth a pass of their own
+
 
 class Normalization:
     def batch_norm_forward(self, x, weight, bias, eps, mean=None, var=None):
@@ -24,7 +27,10 @@ class Normalization:
         x4 = dense(_with_axes(x))
         y = empty_channels_last(x4.shape)
         training = mean is None
-        if training:
+        if training and x4.size > MANY * x4.shape[1]:
+            mean, var = self._moments(x4)
+            training = False
+        elif training:
             mean, var = np.empty(x.shape[1], FLOAT), np.empty(x.shape[1], FLOAT)
         flags = flags_of(weight, bias) | (0 if training else dnnl.GLOBAL_STATS)
         arrays = [x4, y, *map(np.ascontiguousarray, (mean, var)), *present(weight, bias)]
@@ -34,6 +40,24 @@ class Normalization:
         except Unsupported:
             return super().batch_norm_forward(x, weight, bias, eps, *((None, None) if training else (mean, var)))
         return _without_axes(y, x), mean, var
+
+    def _moments(self, x):
+        """Each channel's mean and variance, from those of blocks: long float32 sums lose digits, above all if the mean
+        is great beside the deviation. Chan, Golub and LeVeque, "Updating formulae and a pairwise algorithm for
+        computing sample variances" (1979), formula 2.1.
+        """
+        samples, rows = max(1, BLOCK // prod(x.shape[2:])), max(1, BLOCK // prod(x.shape[3:]))
+        parts = [
+            x[n : n + samples, :, r : r + rows]
+            for n in range(0, x.shape[0], samples)
+            for r in range(0, x.shape[2], rows)
+        ]
+        found = [self.batch_norm_forward(part, None, None, 1.0)[1:] for part in parts]
+        means, variances = np.array(found, np.float64).swapaxes(0, 1)
+        weights = np.array([part.size for part in parts])[:, None] / x.size
+        mean = (weights * means).sum(0)
+        var = (weights * (variances + (means - mean) ** 2)).sum(0)
+        return mean.astype(FLOAT), var.astype(FLOAT)
 
     def batch_norm_backward(self, g, x, weight, mean, var, eps, training=True, needs=(True, True, True)):
         if not (are_floats(g, x, weight, mean, var) and x.size and needs[0]):
