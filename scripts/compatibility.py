@@ -70,7 +70,9 @@ DIFFERENT = """
 - **Optimizers** leave gradients as they are, where PyTorch's SGD with `nesterov` and `foreach=True`, Muon in bfloat16
   and `GradScaler` with `fused=True` change or scale them. A loaded state is a copy, PyTorch's the very tensors where
   the dtype fits. `capturable=True` is taken on the CPU too. Parameters of 16 bits are stepped in float32, and rounded
-  at the end.
+  at the end; PyTorch rounds after each operation, and rates and `eps` too, so that its Adam can divide by 0 in float16.
+- **16-bit floats**: `add` and `sub` with `alpha` round once everywhere, PyTorch twice in the elements that are left
+  over when a vector of the processor's no longer fits.
 - **Files** are PyTorch's zip format both ways; the format from before version 1.6 is read too. `load` without
   `weights_only=False` reads tensors and plain containers only.
 - **`torch.distributed`** runs on ZeroMQ and shared memory; "gloo" and "nccl" name it too, for tensors of any device.
@@ -99,6 +101,9 @@ DIFFERENT = """
   take keyword arguments; `checkpoint` without `use_reentrant` is not reentrant. A rank without batches in `Join([model,
   optimizer])` updates its share of a ZeroRedundancyOptimizer by the others' average, PyTorch's by its last gradient.
 - **`DistributedSampler`** counts epochs by itself until the program calls `set_epoch`.
+- **`testing._internal`** has of `common_utils` and `common_distributed` what tests of other projects take from them:
+  test cases whose methods run on ranks that are processes or threads, decorators that skip them, `parametrize`. A rank
+  that skips a test says why to the test runner.
 - **`hub.load`** reads a local folder (`source="local"`) and runs no code from the network.
 - **vmap** calls the function once for each entry: it may branch on values and take `item()`s, and what it counts is
   counted for each. Functions that are differentiated may change tensors of their surroundings in place.
