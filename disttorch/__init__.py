@@ -74,6 +74,7 @@ _HOMES = {  # names that live in rooms which are imported when first used
         "is_autocast_cpu_enabled get_autocast_cpu_dtype get_autocast_gpu_dtype is_autocast_cache_enabled "
         "clear_autocast_cache"
     ),
+    "cuda.memory": "OutOfMemoryError",
     "constants": "e inf layout memory_format nan newaxis pi sparse_coo sparse_csr strided",
     "in_place": (
         "abs_ acos_ acosh_ addmv_ arccos_ arccosh_ arcsin_ arcsinh_ arctan_ arctanh_ as_strided_ asin_ asinh_ atan_ "
@@ -93,7 +94,8 @@ _HOMES = {  # names that live in rooms which are imported when first used
         "compile get_num_interop_threads set_num_interop_threads set_float32_matmul_precision is_tensor is_storage "
         "vmap get_float32_matmul_precision use_deterministic_algorithms are_deterministic_algorithms_enabled "
         "is_deterministic_algorithms_warn_only_enabled "
-        "set_default_tensor_type set_flush_denormal is_warn_always_enabled set_warn_always"
+        "_assert _check get_device_module set_default_tensor_type set_flush_denormal is_warn_always_enabled "
+        "set_warn_always"
     ),
     "typed": (
         "FloatTensor DoubleTensor HalfTensor BFloat16Tensor LongTensor IntTensor ShortTensor CharTensor ByteTensor "

@@ -1,8 +1,12 @@
 """Functions of the top level that set modes or ask about programs, most of them with nothing to do here."""
 
+import importlib
 import warnings
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any
 
-from . import dtypes
+from . import devices, dtypes
 from .autograd.variable import Tensor
 
 
@@ -25,6 +29,28 @@ def compile(
     return (lambda function: function) if model is None else model
 
 
+def _check(cond: Any, message: Callable | None = None) -> None:
+    """RuntimeError, with the text that `message()` gives, unless `cond`."""
+    if not cond:
+        text = "Expected cond to be True, but got False." if message is None else str(message())
+        raise RuntimeError(text)
+
+
+def _assert(condition: Any, message: str) -> None:
+    """AssertionError unless `condition`."""
+    if not condition:
+        raise AssertionError(message)
+
+
+def get_device_module(device: Any = None) -> ModuleType:
+    """torch.cuda or torch.cpu, for a device or its name; None: for CUDA devices where there are some."""
+    if device is None:
+        device = "cuda" if devices.device_count() else "cpu"
+    elif not isinstance(device, (str, devices.device)):
+        raise RuntimeError(f"Invalid value of device '{device}', expect torch.device, str, or None")
+    return importlib.import_module(f"disttorch.{devices.device(device).type}")
+
+
 def set_default_tensor_type(t) -> None:
     """The type (torch.DoubleTensor, "torch.FloatTensor") of tensors made from Python floats."""
     from .typed import described
@@ -35,9 +61,7 @@ def set_default_tensor_type(t) -> None:
         raise TypeError(f"invalid type object: {t}") from None
     dtypes.set_default_dtype(dtype)
     if place == "cuda":
-        from .devices import set_default_device
-
-        set_default_device("cuda")
+        devices.set_default_device("cuda")
 
 
 _matmul_precision = "highest"

@@ -128,6 +128,8 @@ class _Kind(type):
         order = {"native": "=", "little": "<", "big": ">"}[byte_order]
         return cls._over(np.frombuffer(buffer, cls.dtype.np.newbyteorder(order)).astype(cls.dtype.np))
 
+    _from_buffer = from_buffer
+
     def _over(cls, elements: np.ndarray) -> TypedStorage:
         return TypedStorage.of(wrap(elements))
 

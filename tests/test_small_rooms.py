@@ -224,7 +224,7 @@ def test_tensors_over_a_storage():
 
 
 def test_old_storages():
-    storage = disttorch.ByteStorage.from_buffer(b"pickled")
+    storage = disttorch.ByteStorage._from_buffer(b"pickled")
     assert disttorch.ByteTensor(storage).numpy().tobytes() == b"pickled"
     assert disttorch.FloatStorage.from_buffer(b"\x3f\x80\0\0", "big").tolist() == [1.0]
     floats = disttorch.FloatStorage([1, 2, 3])
@@ -339,6 +339,31 @@ def test_in_place_operations_are_functions_too():
     assert "sigmoid_" in dir(disttorch)
     with pytest.raises(AttributeError, match="has no attribute 'no_such_'"):
         getattr(disttorch, "no_such_")  # noqa: B009
+
+
+def test_names_that_libraries_take(tmp_path, monkeypatch, simulated_devices):
+    from disttorch.hub import _get_torch_home
+    from disttorch.nn.common_types import _size_2_t
+    from disttorch.nn.modules.module import _addindent
+
+    disttorch._check(True)
+    with pytest.raises(RuntimeError, match="why"):
+        disttorch._check(False, lambda: "why")
+    with pytest.raises(RuntimeError, match="Expected cond to be True"):
+        disttorch._check(False)
+    disttorch._assert(True, "why")
+    with pytest.raises(AssertionError, match="why"):
+        disttorch._assert(False, "why")
+    assert disttorch.get_device_module() is disttorch.cpu
+    simulated_devices(1)
+    assert disttorch.get_device_module() is disttorch.get_device_module("cuda:0") is disttorch.cuda
+    with pytest.raises(RuntimeError, match="Invalid value of device '1'"):
+        disttorch.get_device_module(1)
+    assert disttorch.OutOfMemoryError is disttorch.cuda.OutOfMemoryError
+    assert _size_2_t == int | tuple[int, int]
+    assert _addindent("a\nb\n\nc", 2) == "a\n  b\n\n  c"
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    assert _get_torch_home() == str(tmp_path)
 
 
 def test_functions_can_be_pickled(tmp_path):

@@ -1,5 +1,9 @@
 """Memory of CUDA devices: CuPy's pool; for simulated devices, which live in the host's memory, 0."""
 
+import os
+import pickle
+from typing import Any
+
 from .. import devices
 from .properties import _index, get_device_properties
 
@@ -24,6 +28,7 @@ def memory_reserved(device=None) -> int:
 
 
 max_memory_allocated, max_memory_reserved = memory_allocated, memory_reserved
+memory_cached, max_memory_cached = memory_reserved, max_memory_reserved  # as of old
 
 
 def mem_get_info(device=None) -> tuple[int, int]:
@@ -58,7 +63,22 @@ def reset_peak_memory_stats(device=None) -> None:
     """CuPy's pool keeps no peaks: the maxima are the present values."""
 
 
-reset_max_memory_allocated = reset_peak_memory_stats
+reset_max_memory_allocated = reset_max_memory_cached = reset_peak_memory_stats
+
+
+def _record_memory_history(*args: Any, **settings: Any) -> None:
+    """Nothing: CuPy's pool does not tell of its allocations."""
+
+
+def _snapshot(device=None) -> dict:
+    """What was recorded: nothing."""
+    return {"segments": [], "device_traces": []}
+
+
+def _dump_snapshot(filename: str | os.PathLike = "dump_snapshot.pickle") -> None:
+    """Write the snapshot, for pytorch.org/memory_viz."""
+    with open(filename, "wb") as file:
+        pickle.dump(_snapshot(), file)
 
 
 def set_per_process_memory_fraction(fraction: float, device=None) -> None:

@@ -23,9 +23,9 @@ _HOMES = {
     ),
     "reduce_ops": "RedOpType ReduceOp reduce_op _make_nccl_premul_sum",
     "collectives": (
-        "Work _Work _create_work_from_future all_gather all_gather_into_tensor all_gather_single all_reduce "
-        "all_to_all all_to_all_single barrier broadcast gather monitored_barrier reduce reduce_scatter "
-        "reduce_scatter_single reduce_scatter_tensor scatter"
+        "Work _Work _all_gather_base _create_work_from_future _reduce_scatter_base all_gather all_gather_into_tensor "
+        "all_gather_single all_reduce all_to_all all_to_all_single barrier broadcast gather monitored_barrier reduce "
+        "reduce_scatter reduce_scatter_single reduce_scatter_tensor scatter"
     ),
     "coalesced": "_coalescing_manager all_gather_coalesced all_reduce_coalesced",
     "point_to_point": "P2POp batch_isend_irecv irecv isend recv send",

@@ -10,6 +10,7 @@ A tensor whose memory is contiguous on the host is used where it is; another pay
 """
 
 import threading
+import warnings
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 from itertools import accumulate
@@ -322,6 +323,23 @@ def all_gather_into_tensor(output_tensor, input_tensor, group=None, async_op=Fal
     mine = loan.read(input_tensor, "input_tensor")
     parts = _equal_parts(loan.write(output_tensor, "output_tensor", fresh=True), g.size(), mine.shape)
     return _started(g.comm.all_gather, parts, mine, loan=loan, async_op=async_op)
+
+
+def _all_gather_base(output_tensor, input_tensor, group=None, async_op=False):
+    """`all_gather_single` by its oldest name."""
+    _told("_all_gather_base", "all_gather_single")
+    return all_gather_into_tensor(output_tensor, input_tensor, group, async_op)
+
+
+def _reduce_scatter_base(output, input, op=ReduceOp.SUM, group=None, async_op=False):
+    """`reduce_scatter_single` by its oldest name."""
+    _told("_reduce_scatter_base", "reduce_scatter_single")
+    return reduce_scatter_tensor(output, input, op, group, async_op)
+
+
+def _told(old: str, new: str) -> None:
+    text = f"`torch.distributed.{old}` is a private function and will be deprecated. Please use "
+    warnings.warn(f"{text}`torch.distributed.{new}` instead.", FutureWarning, stacklevel=3)
 
 
 def _equal_parts(whole: np.ndarray, count: int, shape: tuple[int, ...]) -> list[np.ndarray]:

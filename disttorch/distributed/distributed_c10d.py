@@ -8,7 +8,7 @@ from ..autograd.variable import Tensor, wrap
 from .backends import *  # noqa: F403
 from .coalesced import *  # noqa: F403
 from .collectives import *  # noqa: F403
-from .collectives import _Work  # noqa: F401
+from .collectives import _all_gather_base, _reduce_scatter_base, _Work  # noqa: F401
 from .group_methods import *  # noqa: F403
 from .groups import *  # noqa: F403
 from .objects import *  # noqa: F403

@@ -1,5 +1,6 @@
 """torch.cuda on simulated devices."""
 
+import pickle
 import threading
 
 import pytest
@@ -90,7 +91,15 @@ def test_streams_and_events():
     assert cuda.current_stream() is not None
 
 
+def test_what_was_recorded_of_memory(tmp_path):
+    cuda.memory._record_memory_history(max_entries=10)
+    cuda.memory._dump_snapshot(tmp_path / "snapshot.pickle")
+    assert pickle.loads((tmp_path / "snapshot.pickle").read_bytes()) == {"segments": [], "device_traces": []}
+
+
 def test_memory_and_seeds():
+    assert cuda.memory_cached() == cuda.max_memory_cached() == 0
+    cuda.reset_max_memory_cached()
     assert cuda.memory_allocated() >= 0
     assert cuda.max_memory_allocated() >= 0
     cuda.reset_peak_memory_stats()

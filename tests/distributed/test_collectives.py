@@ -369,3 +369,17 @@ def test_averages_are_exact():
     found = ranks(body)
     assert len(set(found)) == 1
     assert math.isclose(found[0], 0.2)
+
+
+def oldest_names(rank):
+    whole, part = disttorch.zeros(4), disttorch.zeros(2)
+    with pytest.warns(FutureWarning, match="_all_gather_base` is a private function"):
+        dist._all_gather_base(whole, disttorch.full((2,), float(rank)))
+    with pytest.warns(FutureWarning, match="_reduce_scatter_base` is a private function"):
+        dist.distributed_c10d._reduce_scatter_base(part, whole, async_op=True).wait()
+    return whole.tolist(), part.tolist()
+
+
+def test_the_oldest_names():
+    # "processes": what warnings are shown is the process's, not a thread's
+    assert run_ranks(2, oldest_names, "processes", timeout=60) == [([0, 0, 1, 1], [0, 0]), ([0, 0, 1, 1], [2, 2])]

@@ -4,6 +4,7 @@ import pytest
 
 from disttorch.distributed.elastic import metrics
 from disttorch.distributed.elastic.metrics import api
+from disttorch.distributed.elastic.utils import logging
 from disttorch.distributed.elastic.utils.data import CyclingIterator, ElasticDistributedSampler
 from disttorch.utils.data.distributed import DistributedSampler
 
@@ -86,3 +87,8 @@ def test_an_epoch_goes_on_where_it_was():
 
 def test_epochs_one_after_another():
     assert list(CyclingIterator(3, lambda epoch: iter([epoch, -epoch]), start_epoch=1)) == [1, -1, 2, -2]
+
+
+def test_loggers_are_named():
+    assert logging.get_logger().name == __name__
+    assert logging.get_logger("other").name == "other"

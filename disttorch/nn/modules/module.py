@@ -387,6 +387,12 @@ def indented(text: str) -> str:
     return text.replace("\n", "\n  ")
 
 
+def _addindent(s_: str, numSpaces: int) -> str:
+    """The lines after the first moved in, as programs print modules of their own."""
+    first, *others = s_.split("\n")
+    return "\n".join([first, *[" " * numSpaces + line if line.strip() else "" for line in others]])
+
+
 def typename(value) -> str:
     """The name of a tensor's type, a class or a value's class, as PyTorch's errors give it (torch.typename)."""
     if isinstance(value, Tensor):
