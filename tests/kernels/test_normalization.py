@@ -138,6 +138,23 @@ def test_group_norm_has_the_same_bits_with_one_thread_and_with_two(onednn, rng, 
                 assert np.array_equal(one, two)
 
 
+@pytest.mark.parametrize("layout", [np.asarray, channels_last])
+def test_group_norm_of_many_positions_is_as_exact_as_of_few(kernels, rng, layout):
+    shape, groups = (1, 16, 256, 255), 4
+    x, g = np.maximum(normal(rng, *shape), 0), normal(rng, *shape)
+    weight, bias = np.ones(16, np.float32), np.zeros(16, np.float32)
+    y, mean, var = kernels.group_norm_forward(layout(x), groups, weight, bias, EPS)
+    rows = x.astype(float).reshape(1, groups, -1)
+    np.testing.assert_allclose(mean, rows.mean(axis=2), rtol=1e-6)
+    np.testing.assert_allclose(var, rows.var(axis=2), rtol=2e-6)
+    normal64 = ((rows - rows.mean(axis=2, keepdims=True)) / np.sqrt(rows.var(axis=2, keepdims=True) + EPS)).reshape(
+        shape
+    )
+    _, gw, gb = kernels.group_norm_backward(layout(g), layout(x), groups, weight, mean, var, EPS)
+    np.testing.assert_allclose(gw, (g * normal64).sum(axis=(0, 2, 3)), atol=2e-3)
+    np.testing.assert_allclose(gb, g.sum(axis=(0, 2, 3), dtype=float), atol=1e-3)
+
+
 def test_group_norm_backward_of_no_sample(kernels):
     x, none = np.zeros((0, 4), np.float32), np.zeros((0, 2), np.float32)
     gx, gw, gb = kernels.group_norm_backward(x, x, 2, None, none, none, EPS)

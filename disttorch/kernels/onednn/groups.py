@@ -6,7 +6,7 @@ a scale and a shift for each channel. A sum is one thread's, so that it does not
 """
 
 from functools import lru_cache
-from math import prod
+from math import isqrt, prod
 
 import numpy as np
 
@@ -25,6 +25,7 @@ from disttorch.kernels.onednn.pooling import describe_forward
 from disttorch.kernels.onednn.rows import add_numbers, row_layouts
 
 LANES = 256  # a pass has some overhead for every row, which is a number for each lane long
+ADDED = 64  # numbers that pooling, which adds one after the other, is to add; what comes of it is added in float64
 SHORT = 16  # elements of a channel below which NumPy's formula is as quick
 
 
@@ -57,7 +58,7 @@ class GroupNorm:
         averages, y = np.empty(lanes[:2], FLOAT), empty_channels_last(x.shape)
 
         def of_groups():
-            return averages.reshape(len(x), -1, groups, each).mean(axis=(1, 3))
+            return (_by_channel(averages, x.shape).reshape(len(x), groups, each).sum(axis=2) / each).astype(FLOAT)
 
         self.engine.run(("averages", lanes), lambda plan: _averages(plan, lanes), x, averages)
         mean = of_groups()
@@ -81,7 +82,7 @@ class GroupNorm:
         rstd = 1 / np.sqrt(var + FLOAT.type(eps))
 
         def sums():
-            return averages.reshape(len(x), -1, x.shape[1]).mean(axis=1) * size
+            return (_by_channel(averages, x.shape) * size).astype(FLOAT)
 
         self.engine.run(("averages", lanes), lambda plan: _averages(plan, lanes), g, averages)
         by_g = sums()
@@ -133,12 +134,22 @@ def _lies_channels_last(x):
 
 @lru_cache(1024)
 def _lanes(shape):
-    """(N, C, *S) -> (N, K * C, P): K of the K * P positions are taken together, which makes about LANES lanes."""
+    """(N, C, *S) -> (N, K * C, P): K of the K * P positions are taken together, for LANES lanes and more, P about ADDED
+    and less.
+    """
     samples, channels = shape[:2]
-    positions, wanted = prod(shape[2:]), max(LANES / channels, 1)
-    possible = [k for k in range(1, min(positions, LANES) + 1) if positions % k == 0]
-    together = min(possible, key=lambda k: max(k / wanted, wanted / k))
+    positions = prod(shape[2:])
+    wanted = max(LANES / channels, positions / ADDED)
+    smaller = [k for k in range(1, isqrt(positions) + 1) if positions % k == 0]
+    divisors = (*smaller, *(positions // k for k in smaller))
+    together = min(divisors, key=lambda k: max(k / wanted, wanted / k))
     return samples, together * channels, positions // together
+
+
+def _by_channel(averages, shape):
+    """(N, K * C) -> (N, C), float64."""
+    parts = averages.reshape(shape[0], -1, shape[1])
+    return np.add.reduce(parts, axis=1, dtype=np.float64) / parts.shape[1]
 
 
 def _of_lanes(numbers, lanes):
