@@ -2,6 +2,7 @@
 
 from functools import lru_cache
 from itertools import product
+from math import isqrt
 
 
 def conv_out_size(size, kernel, stride, padding, dilation):
@@ -43,3 +44,10 @@ def window_slices(kernel, stride, dilation, out):
         for k, t, d, o in zip(kernel, stride, dilation, out, strict=True)
     ]
     return tuple(product(*axes))
+
+
+@lru_cache(1024)
+def divisor_near(count, wanted):
+    """The divisor of `count` whose ratio to `wanted` is nearest to 1."""
+    smaller = [k for k in range(1, isqrt(count) + 1) if count % k == 0]
+    return min((*smaller, *(count // k for k in smaller)), key=lambda k: max(k / wanted, wanted / k))

@@ -143,7 +143,7 @@ def test_group_norm_of_many_positions_is_as_exact_as_of_few(kernels, rng, layout
     shape, groups = (1, 16, 256, 255), 4
     x, g = np.maximum(normal(rng, *shape), 0), normal(rng, *shape)
     weight, bias = np.ones(16, np.float32), np.zeros(16, np.float32)
-    y, mean, var = kernels.group_norm_forward(layout(x), groups, weight, bias, EPS)
+    _, mean, var = kernels.group_norm_forward(layout(x), groups, weight, bias, EPS)
     rows = x.astype(float).reshape(1, groups, -1)
     np.testing.assert_allclose(mean, rows.mean(axis=2), rtol=1e-6)
     np.testing.assert_allclose(var, rows.var(axis=2), rtol=2e-6)
@@ -153,6 +153,18 @@ def test_group_norm_of_many_positions_is_as_exact_as_of_few(kernels, rng, layout
     _, gw, gb = kernels.group_norm_backward(layout(g), layout(x), groups, weight, mean, var, EPS)
     np.testing.assert_allclose(gw, (g * normal64).sum(axis=(0, 2, 3)), atol=2e-3)
     np.testing.assert_allclose(gb, g.sum(axis=(0, 2, 3), dtype=float), atol=1e-3)
+
+
+@pytest.mark.parametrize("width", [16385, 20011, 40000, 1 << 18])  # the second is a prime number
+@pytest.mark.parametrize("affine", [True, False])
+def test_layer_norm_of_long_rows_is_as_exact_as_of_short_ones(kernels, rng, width, affine):
+    x = np.maximum(normal(rng, 3, width), 0) + np.float32(2)
+    weight, bias = (normal(rng, width), normal(rng, width)) if affine else (None, None)
+    y, mean, var = kernels.layer_norm_forward(x, 1, weight, bias, EPS)
+    x64 = x.astype(float)
+    np.testing.assert_allclose(mean, x64.mean(axis=1), rtol=1e-6)
+    np.testing.assert_allclose(var, x64.var(axis=1), rtol=2e-6)
+    assert_close(y, layer_norm(x64, 1, *((weight, bias) if affine else (1, 0))), 1e-5)
 
 
 def test_group_norm_backward_of_no_sample(kernels):

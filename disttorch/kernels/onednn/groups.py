@@ -5,11 +5,11 @@ a binary primitive with a number for each of a sample's channels; else it is lay
 a scale and a shift for each channel. A sum is one thread's, so that it does not depend on their number.
 """
 
-from functools import lru_cache
-from math import isqrt, prod
+from math import prod
 
 import numpy as np
 
+from disttorch.kernels.geometry import divisor_near
 from disttorch.kernels.hushing import hushed
 from disttorch.kernels.onednn import binding as dnnl
 from disttorch.kernels.onednn.binding import Unsupported
@@ -132,17 +132,13 @@ def _lies_channels_last(x):
     return not x.flags.c_contiguous and x.transpose(TO_CHANNELS_LAST[x.ndim]).flags.c_contiguous
 
 
-@lru_cache(1024)
 def _lanes(shape):
     """(N, C, *S) -> (N, K * C, P): K of the K * P positions are taken together, for LANES lanes and more, P about ADDED
     and less.
     """
     samples, channels = shape[:2]
     positions = prod(shape[2:])
-    wanted = max(LANES / channels, positions / ADDED)
-    smaller = [k for k in range(1, isqrt(positions) + 1) if positions % k == 0]
-    divisors = (*smaller, *(positions // k for k in smaller))
-    together = min(divisors, key=lambda k: max(k / wanted, wanted / k))
+    together = divisor_near(positions, max(LANES / channels, positions / ADDED))
     return samples, together * channels, positions // together
 
 

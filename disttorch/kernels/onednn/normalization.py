@@ -4,6 +4,8 @@ from math import prod
 
 import numpy as np
 
+from disttorch.kernels.geometry import divisor_near
+from disttorch.kernels.hushing import hushed
 from disttorch.kernels.onednn import binding as dnnl
 from disttorch.kernels.onednn.binding import Unsupported
 from disttorch.kernels.onednn.layouts import (
@@ -18,6 +20,7 @@ from disttorch.kernels.onednn.layouts import (
 
 BLOCK = 2048  # elements of a channel that are added one after another
 MANY = 131072  # elements of a channel from which on their sums are worth a pass of their own
+LONG = 16384  # the same of rows
 
 
 class Normalization:
@@ -43,8 +46,7 @@ class Normalization:
 
     def _moments(self, x):
         """Each channel's mean and variance, from those of blocks: long float32 sums lose digits, above all if the mean
-        is great beside the deviation. Chan, Golub and LeVeque, "Updating formulae and a pairwise algorithm for
-        computing sample variances" (1979), formula 2.1.
+        is great beside the deviation.
         """
         samples, rows = max(1, BLOCK // prod(x.shape[2:])), max(1, BLOCK // prod(x.shape[3:]))
         parts = [
@@ -53,11 +55,8 @@ class Normalization:
             for r in range(0, x.shape[2], rows)
         ]
         found = [self.batch_norm_forward(part, None, None, 1.0)[1:] for part in parts]
-        means, variances = np.array(found, np.float64).swapaxes(0, 1)
-        weights = np.array([part.size for part in parts])[:, None] / x.size
-        mean = (weights * means).sum(0)
-        var = (weights * (variances + (means - mean) ** 2)).sum(0)
-        return mean.astype(FLOAT), var.astype(FLOAT)
+        means, variances = np.array(found).swapaxes(0, 1)
+        return _of_whole(means, variances, np.array([part.size for part in parts])[:, None] / x.size, 0)
 
     def batch_norm_backward(self, g, x, weight, mean, var, eps, training=True, needs=(True, True, True)):
         if not (are_floats(g, x, weight, mean, var) and x.size and needs[0]):
@@ -80,9 +79,16 @@ class Normalization:
         if not (are_floats(x, weight, bias) and x.size):
             return super().layer_norm_forward(x, dims, weight, bias, eps)
         rows, leading = _rows(x, dims)
-        y = np.empty(rows.shape, FLOAT)
-        mean, var = np.empty(leading, FLOAT), np.empty(leading, FLOAT)
-        flags = flags_of(weight, bias)
+        y, flags = np.empty(rows.shape, FLOAT), flags_of(weight, bias)
+        if rows.shape[1] <= LONG:
+            mean, var = np.empty(leading, FLOAT), np.empty(leading, FLOAT)
+        else:
+            parts = divisor_near(rows.shape[1], rows.shape[1] / BLOCK)
+            if rows.shape[1] > parts * LONG:
+                return super().layer_norm_forward(x, dims, weight, bias, eps)
+            moments = self.layer_norm_forward(rows.reshape(len(rows), parts, -1), 1, None, None, 1.0)[1:]
+            mean, var = (m.reshape(leading) for m in _of_whole(*moments, 1 / parts, 1))
+            flags |= dnnl.GLOBAL_STATS
         arrays = (rows, y, mean, var, *present(weight, bias))
         key = ("layer_norm", rows.shape, eps, flags)
         self.engine.run(key, lambda plan: _layer_forward(plan, rows.shape, eps, flags), *arrays)
@@ -109,6 +115,17 @@ class Normalization:
         shape = x.shape[x.ndim - dims :]
         gw, gb = (p.reshape(shape) if need else None for p, need in zip((gw, gb), needs[1:], strict=True))
         return gx.reshape(x.shape), gw, gb
+
+
+@hushed
+def _of_whole(means, variances, weights, axis):
+    """The mean and variance of what consists of parts with these along `axis`; weights: the parts' shares of it. Chan,
+    Golub and LeVeque, "Updating formulae and a pairwise algorithm for computing sample variances" (1979), formula 2.1.
+    """
+    means = means.astype(np.float64)
+    mean = (weights * means).sum(axis, keepdims=True)
+    var = (weights * (variances + (means - mean) ** 2)).sum(axis)
+    return mean.squeeze(axis).astype(FLOAT), var.astype(FLOAT)
 
 
 def present(*vectors):
