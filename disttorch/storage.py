@@ -1,6 +1,7 @@
 """Storages: the one-dimensional memory under a tensor, for programs that look at it."""
 
 import os
+import weakref
 from typing import Any
 
 import numpy as np
@@ -8,6 +9,8 @@ import numpy as np
 from . import dtypes
 from .autograd.variable import Tensor, wrap
 from .devices import CPU, META, device
+
+_shrunk: dict[int, int] = {}  # by the id of the memory: the bytes that a storage was made to have, fewer than there are
 
 
 class UntypedStorage:
@@ -44,7 +47,19 @@ class UntypedStorage:
         return self._owner.ctypes.data if self.device.host else self._owner.data.ptr
 
     def nbytes(self) -> int:
-        return self._owner.nbytes
+        return _shrunk.get(id(self._owner), self._owner.nbytes)
+
+    def resize_(self, size: int) -> "UntypedStorage":
+        """Let it be `size` elements long, no more than its memory has. That stays: tensors lie in it. RuntimeError for
+        more.
+        """
+        wanted, there = size * self.element_size(), self._owner.nbytes
+        if wanted > there:
+            raise RuntimeError(f"resize_(): the storage's memory has {there} bytes, and cannot grow to {wanted}")
+        if id(self._owner) not in _shrunk:
+            weakref.finalize(self._owner, _shrunk.pop, id(self._owner), None)
+        _shrunk[id(self._owner)] = wanted
+        return self
 
     size = __len__ = nbytes
 
@@ -102,7 +117,7 @@ class TypedStorage(UntypedStorage):
         return self.dtype.itemsize
 
     def size(self) -> int:
-        return self._elements().size
+        return self.nbytes() // self.element_size()
 
     __len__ = size
 

@@ -223,6 +223,18 @@ def test_tensors_over_a_storage():
         disttorch.empty(0, dtype=disttorch.int32).set_(t.storage())
 
 
+def test_storages_shrink_and_grow_back():
+    """As sharded data parallel wrappers do with parameters that nobody needs for a while."""
+    t = disttorch.ones(2, 3)
+    t.untyped_storage().resize_(0)
+    assert (t.storage().size(), t.untyped_storage().nbytes(), t[1].storage().size()) == (0, 0, 0)
+    t.storage().resize_(6)
+    assert (t.storage().size(), t.fill_(3).sum().item()) == (6, 18)
+    with pytest.raises(RuntimeError, match="has 24 bytes, and cannot grow to 28"):
+        t.storage().resize_(7)
+    assert disttorch.ones(2, 3).storage().size() == 6
+
+
 def test_old_storages():
     storage = disttorch.ByteStorage._from_buffer(b"pickled")
     assert disttorch.ByteTensor(storage).numpy().tobytes() == b"pickled"
