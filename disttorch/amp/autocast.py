@@ -172,7 +172,11 @@ def _install() -> None:
             for home in (disttorch, ops, functional, nn_functional, rnn, Tensor):
                 if name in vars(home):
                     plain = vars(home)[name]
-                    setattr(home, name, casting.setdefault(plain, _casting(plain, kinds, lower)))
+                    if plain not in casting:
+                        casting[plain] = _casting(plain, kinds, lower)
+                        if home is not Tensor:
+                            casting[plain].__module__, casting[plain].__qualname__ = home.__name__, name  # for pickle
+                    setattr(home, name, casting[plain])
     Tensor.__matmul__, Tensor.__pow__ = operator(Tensor.matmul, ()), operator(Tensor.pow)
 
 

@@ -257,3 +257,10 @@ def test_regions_inside_take_the_dtype_of_those_around():
                 assert (a @ a).dtype is disttorch.float16
     assert disttorch.get_autocast_dtype("cpu") is disttorch.bfloat16
     assert disttorch.is_autocast_cache_enabled()
+
+
+def test_functions_can_be_pickled_once_casts_stand_in_front_of_them():
+    with autocast("cpu"):
+        pass
+    functions = disttorch.einsum, disttorch.matmul, disttorch.softmax, disttorch.nn.functional.linear
+    assert all(pickle.loads(pickle.dumps(f)) is f for f in functions)
