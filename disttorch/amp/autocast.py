@@ -169,12 +169,12 @@ def _install() -> None:
     casting: dict = {}  # one for a function, wherever it is found
     for names, lower in ((LOWER, True), (FLOAT32, False)):
         for name, kinds in names.items():
-            for home in (disttorch, ops, functional, nn_functional, rnn, Tensor):
+            for home in (ops, nn_functional, disttorch, functional, rnn, Tensor):
                 if name in vars(home):
                     plain = vars(home)[name]
                     if plain not in casting:
                         casting[plain] = _casting(plain, kinds, lower)
-                        if home is not Tensor:
+                        if home in (ops, nn_functional):
                             casting[plain].__module__, casting[plain].__qualname__ = home.__name__, name  # for pickle
                     setattr(home, name, casting[plain])
     Tensor.__matmul__, Tensor.__pow__ = operator(Tensor.matmul, ()), operator(Tensor.pow)
