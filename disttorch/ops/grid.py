@@ -5,14 +5,18 @@ Built of differentiable operations, so that gradients of any order flow to the i
 
 import warnings
 from itertools import product
+from math import prod
 
 import numpy as np
 
 from .. import dtypes
 from ..autograd.variable import wrap
+from ..devices import namespace
 from .arguments import need_tensor
 from .comparison import where
-from .joining import stack
+from .index_along import _index_select
+from .joining import cat
+from .pointwise import hushed
 
 _ALIGN_CHANGED = (
     "Default grid_sample and affine_grid behavior has changed to align_corners=False since 1.3.0. Please specify "
@@ -40,51 +44,43 @@ def _within(x, size, padding_mode, align):
     return x.clamp(0, size - 1)
 
 
-def _picked(flat, index, inside, spatial):
-    """Elements (N, C, *P) of flat (N, C, S) at integer positions (one (N, *P) array per axis); 0 where not inside."""
-    offset = 0
-    for at, size in zip(index, spatial, strict=True):
-        offset = offset * size + np.clip(at, 0, size - 1)
-    n, c = flat._data.shape[:2]
-    where_ = wrap(np.broadcast_to(offset.reshape(n, 1, -1), (n, c, offset[0].size)), flat.device)
-    got = flat.gather(2, where_).reshape(n, c, *offset.shape[1:])
-    return got if inside.all() else got.masked_fill(wrap(~inside[:, None], flat.device), 0)
+def _place(at, size):
+    """Whole positions along an axis as integers that are within it, and which of them were."""
+    inside = (at >= 0) & (at <= size - 1)
+    return np.clip(at, 0, size - 1).astype(np.int64), inside
 
 
-def _inside(index, spatial):
-    mask = np.ones(index[0].shape, bool)
-    for at, size in zip(index, spatial, strict=True):
-        mask &= (at >= 0) & (at < size)
-    return mask
+def _picked(planes, places, spatial):
+    """Elements (C, N * P) of planes (C, N * S + 1) at places, (N, *P) for each axis; outside of these the last, a 0."""
+    offset, inside = 0, True
+    for (at, within), size in zip(places, spatial, strict=True):
+        offset, inside = offset * size + at, inside & within
+    samples = namespace(planes.device).arange(len(offset)).reshape(-1, *[1] * (offset.ndim - 1))
+    offset = np.where(inside, offset + samples * prod(spatial), planes._data.shape[1] - 1)
+    return _index_select(planes, 1, wrap(offset.reshape(-1), planes.device))
 
 
-def _integers(x):
-    with np.errstate(all="ignore"):
-        return np.nan_to_num(np.clip(x._data, -(2.0**31), 2.0**31), nan=-(2.0**31)).astype(np.int64)
+@hushed
+def _nearest(planes, positions, spatial):
+    places = [_place(np.rint(p._data), size) for p, size in zip(positions, spatial, strict=True)]
+    picked = _picked(planes, places, spatial)
+    if any(p.requires_grad for p in positions):  # their gradients are 0
+        picked = picked + sum((p * 0 for p in positions[1:]), positions[0] * 0).reshape(-1)
+    return picked
 
 
-def _nearest(flat, positions, spatial):
-    index = [_integers(p.detach().round()) for p in positions]
-    picked = _picked(flat, index, _inside(index, spatial), spatial)
-    return (
-        picked + sum((p * 0 for p in positions[1:]), positions[0] * 0).unsqueeze(1)
-        if any(p.requires_grad for p in positions)
-        else picked
-    )
-
-
-def _multilinear(flat, positions, spatial):
-    low = [p.detach().floor() for p in positions]
-    share = [p - f for p, f in zip(positions, low, strict=True)]
-    base = [_integers(f) for f in low]
+@hushed
+def _multilinear(planes, positions, spatial):
+    low = [np.floor(p._data) for p in positions]
+    share = [(p - wrap(f, p.device)).reshape(-1) for p, f in zip(positions, low, strict=True)]
+    places = [[_place(f + c, size) for c in (0, 1)] for f, size in zip(low, spatial, strict=True)]
     total = None
     for corner in product((0, 1), repeat=len(positions)):
-        index = [b + c for b, c in zip(base, corner, strict=True)]
         weight = None
         for s, c in zip(share, corner, strict=True):
             part = s if c else 1 - s
             weight = part if weight is None else weight * part
-        term = _picked(flat, index, _inside(index, spatial), spatial) * weight.unsqueeze(1)
+        term = _picked(planes, [both[c] for both, c in zip(places, corner, strict=True)], spatial) * weight
         total = term if total is None else total + term
     return total
 
@@ -102,15 +98,17 @@ def _cubic_weights(t):
     return [far(t + 1), near(t), near(1 - t), far(2 - t)]
 
 
-def _bicubic(flat, positions, spatial, padding_mode, align):
+@hushed
+def _bicubic(planes, positions, spatial, padding_mode, align):
     low = [p.detach().floor() for p in positions]
-    weights = [_cubic_weights(p - f) for p, f in zip(positions, low, strict=True)]
+    weights = [_cubic_weights((p - f).reshape(-1)) for p, f in zip(positions, low, strict=True)]
+    places = [
+        [_place(_within(f + (k - 1), size, padding_mode, align)._data, size) for k in range(4)]
+        for f, size in zip(low, spatial, strict=True)
+    ]
     total = None
     for i, j in product(range(4), repeat=2):
-        at = [f + (k - 1) for f, k in zip(low, (i, j), strict=True)]
-        index = [_integers(_within(a, s, padding_mode, align)) for a, s in zip(at, spatial, strict=True)]
-        weight = (weights[0][i] * weights[1][j]).unsqueeze(1)
-        term = _picked(flat, index, _inside(index, spatial), spatial) * weight
+        term = _picked(planes, (places[0][i], places[1][j]), spatial) * (weights[0][i] * weights[1][j])
         total = term if total is None else total + term
     return total
 
@@ -144,12 +142,15 @@ def grid_sample(input, grid, mode="bilinear", padding_mode="zeros", align_corner
         p = grid.select(-1, len(spatial) - 1 - k)
         p = (p + 1) * ((size - 1) / 2) if align_corners else ((p + 1) * size - 1) * 0.5
         positions.append(p if mode == "bicubic" else _within(p, size, padding_mode, align_corners))
-    flat = input.reshape(shape[0], shape[1], -1)
+    planes = input.movedim(1, 0).reshape(shape[1], -1)
+    planes = cat((planes, planes.new_zeros(shape[1], 1)), 1)
     if mode == "nearest":
-        return _nearest(flat, positions, spatial)
-    if mode == "bicubic":
-        return _bicubic(flat, positions, spatial, padding_mode, align_corners)
-    return _multilinear(flat, positions, spatial)
+        picked = _nearest(planes, positions, spatial)
+    elif mode == "bicubic":
+        picked = _bicubic(planes, positions, spatial, padding_mode, align_corners)
+    else:
+        picked = _multilinear(planes, positions, spatial)
+    return picked.reshape(shape[1], *grid._data.shape[:-1]).movedim(0, 1).contiguous()
 
 
 def _check(input, grid, mode):
@@ -220,7 +221,7 @@ def affine_grid(theta, size, align_corners=None):
     mesh = np.meshgrid(*lines, indexing="ij")
     points = np.stack([*reversed(mesh), np.ones(size[2:])], -1).reshape(-1, axes + 1)
     base = wrap(points.astype(theta._data.dtype), theta.device)
-    return stack([base @ t.t() for t in theta.unbind(0)]).reshape(size[0], *size[2:], axes)
+    return (base @ theta.transpose(1, 2)).reshape(size[0], *size[2:], axes)
 
 
 __all__: list[str] = []
