@@ -250,6 +250,23 @@ def test_an_identity_grid_samples_the_picture_itself():
             close(F.grid_sample(x, grid, mode, align_corners=align), x, 1e-5)
 
 
+def test_what_lies_outside_of_a_picture_is_zero_whatever_is_in_it():
+    x = disttorch.full((2, 1, 3, 3), float("nan"))
+    x[:, 0, 1, 1] = tensor([2.0, 3.0])
+    grid = tensor([[[[-5.0, -5.0], [7.0, 0.0]]], [[[0.0, -9.0], [3.0, 3.0]]]])
+    for mode in ("bilinear", "nearest", "bicubic"):
+        assert F.grid_sample(x, grid, mode, align_corners=True).tolist() == [[[[0, 0]]], [[[0, 0]]]]
+    assert F.grid_sample(x, grid * 0, "nearest", align_corners=True).tolist() == [[[[2, 2]]], [[[3, 3]]]]
+
+
+def test_grid_sample_of_each_sample_at_its_own_places():
+    x, grid = disttorch.randn(3, 2, 4, 5), disttorch.rand(3, 6, 7, 2) * 2.4 - 1.2
+    whole = F.grid_sample(x, grid, align_corners=False)
+    assert whole.is_contiguous()
+    for i in range(3):
+        close(whole[i : i + 1], F.grid_sample(x[i : i + 1], grid[i : i + 1], align_corners=False), 1e-6)
+
+
 # -- recurrent --------------------------------------------------------------------------------------------------------
 def weights(gates, features, hidden):
     return [disttorch.randn(gates * hidden, n) for n in (features, hidden)] + [
