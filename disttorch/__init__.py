@@ -112,6 +112,8 @@ def __getattr__(name: str):
         value = getattr(_import_module("." + _HOME_OF[name], __name__), name)
         globals()[name] = value
         return value
+    if name.startswith("_amp_"):
+        return getattr(_import_module(".amp.scaling", __name__), name)
     if name.startswith("_foreach_"):
         return getattr(_import_module(".foreach", __name__), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -264,3 +264,67 @@ def test_functions_can_be_pickled_once_casts_stand_in_front_of_them():
         pass
     functions = disttorch.einsum, disttorch.matmul, disttorch.softmax, disttorch.nn.functional.linear
     assert all(pickle.loads(pickle.dumps(f)) is f for f in functions)
+
+
+def test_a_scaler_whose_ranks_share_what_they_found(simulated_devices):
+    """Sharded training overrides the private methods: gradients overflow if they do on any rank."""
+    simulated_devices(2)
+
+    class Sharded(GradScaler):
+        def _unscale_grads_(self, optimizer, inv_scale, found_inf, allow_fp16):
+            found = super()._unscale_grads_(optimizer, inv_scale, found_inf, True)
+            seen.append(sorted((str(device), flag.item()) for device, flag in found.items()))
+            for flag in found.values():
+                flag.fill_(elsewhere[-1])
+            return found
+
+    seen, elsewhere = [], []
+    parameters = [nn.Parameter(disttorch.ones(2, device=f"cuda:{i}", dtype=disttorch.float16)) for i in range(2)]
+    optimizer = disttorch.optim.SGD(parameters, lr=1.0)
+    scaler = Sharded("cuda", init_scale=4.0, growth_interval=1)
+    for on_another_rank, scale in ((0, 8.0), (1, 4.0)):
+        elsewhere.append(on_another_rank)
+        optimizer.zero_grad()
+        loss = sum(p.float().sum().to("cuda:0") for p in parameters)
+        scaler.scale(loss).backward()
+        scaler.step(optimizer)
+        assert parameters[0].grad.tolist() == [1, 1]
+        scaler.update()
+        assert scaler.get_scale() == scale
+    assert seen == [[("cuda:0", 0), ("cuda:1", 0)]] * 2
+    assert [p.tolist() for p in parameters] == [[0, 0]] * 2
+
+
+def test_what_a_scaler_does_to_gradients_and_its_scale():
+    gradients = [disttorch.tensor([2.0, 4.0]), disttorch.tensor([[8.0]], dtype=disttorch.float16)]
+    found = disttorch.zeros(())
+    disttorch._amp_foreach_non_finite_check_and_unscale_(gradients, found, disttorch.tensor(0.5))
+    assert [g.tolist() for g in gradients] == [[1, 2], [[4]]]
+    assert found == 0
+    gradients[1][0] = float("nan")
+    disttorch._amp_foreach_non_finite_check_and_unscale_(gradients, found, disttorch.tensor(2.0))
+    assert found == 1
+    scale, good = disttorch.tensor(8.0), disttorch.tensor(1, dtype=disttorch.int32)
+    assert disttorch._amp_update_scale_(scale, good, found * 0, 2.0, 0.5, 3) is scale
+    assert (scale, good) == (8, 2)
+    disttorch._amp_update_scale_(scale, good, found * 0, 2.0, 0.5, 3)
+    assert (scale, good) == (16, 0)
+    disttorch._amp_update_scale_(scale, good, found, 2.0, 0.25, 3)
+    assert (scale, good) == (4, 0)
+    scale.fill_(3e38)
+    disttorch._amp_update_scale_(scale, good, found * 0, 2.0, 0.5, 1)  # it would be infinite
+    assert (scale.item(), good.item()) == (disttorch.tensor(3e38).item(), 0)
+
+
+def test_a_scaler_is_pickled_between_steps():
+    p = disttorch.ones(2, requires_grad=True)
+    optimizer, scaler = disttorch.optim.SGD([p], lr=0.1), GradScaler("cpu", init_scale=4.0, growth_interval=1)
+    scaler.scale(p.sum()).backward()
+    scaler.unscale_(optimizer)
+    with pytest.raises(AssertionError, match="may only be pickled at the beginning of an iteration"):
+        pickle.dumps(scaler)
+    scaler.step(optimizer)
+    scaler.update()
+    other = pickle.loads(pickle.dumps(scaler))
+    assert other.get_scale() == scaler.get_scale() == 8
+    assert other.state_dict() == scaler.state_dict()
