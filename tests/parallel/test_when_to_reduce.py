@@ -156,6 +156,37 @@ def test_checkpoints_that_are_not_reentrant_and_unused_parameters():
     run_ranks(2, body)
 
 
+class Recomputed(nn.Module):
+    """Its parts from `first` on run again in backward, which reaches them before any other parameter."""
+
+    def __init__(self, first):
+        super().__init__()
+        self.parts, self.first = nn.ModuleList(nn.Linear(4, 4) for _ in range(3)), first
+
+    def forward(self, x):
+        for i, part in enumerate(self.parts):
+            x = part(x) if i < self.first else checkpoint(part, x, use_reentrant=True)
+        return x
+
+
+@pytest.mark.parametrize("first", [1, 2, 3])
+@pytest.mark.parametrize("bucket_cap_mb", [25, 1e-5])
+def test_reentrant_checkpoints_up_to_the_output(first, bucket_cap_mb):
+    def body(rank):
+        torch.manual_seed(0)
+        ddp, alone = DistributedDataParallel(Recomputed(first), bucket_cap_mb=bucket_cap_mb), Recomputed(3)
+        alone.load_state_dict(ddp.module.state_dict())
+        inputs = torch.arange(24.0).reshape(2, 3, 4).cos()
+        for _ in range(3):
+            ddp.zero_grad()
+            ddp(inputs[rank]).square().sum().backward()
+        alone(inputs.reshape(6, 4)).square().sum().backward()
+        for p, q in zip(ddp.parameters(), alone.parameters(), strict=True):
+            assert torch.allclose(p.grad, q.grad / 2)
+
+    run_ranks(2, body)
+
+
 def averaged_flat(_, bucket):
     """A hook that puts the gradients together by itself."""
     flat = torch.cat([g.flatten() for g in bucket.gradients()])

@@ -142,8 +142,7 @@ class DistributedDataParallel(Module, Joinable):
         self.require_forward_param_sync = syncing
         if syncing:
             self.reducer.expect(self._find_unused(output))
-            if self.static_graph:
-                self._await_end(output)
+            self._await_end(output)
         return output
 
     @contextlib.contextmanager
