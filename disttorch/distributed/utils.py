@@ -10,7 +10,7 @@ from ..nn.modules.module import Module
 from ..nn.parallel.buckets import FIRST_BUCKET_BYTES as _DEFAULT_FIRST_BUCKET_BYTES
 from ..nn.parallel.buckets import Item, fill_buckets
 from ..nn.parallel.fingerprint import check_structure
-from ..nn.parallel.scatter_gather import _moved
+from ..nn.parallel.scatter_gather import moved_to
 from .packing import broadcast_tensors
 from .process_group import ProcessGroup
 
@@ -91,14 +91,14 @@ def _unpack_kwargs(flat_args: tuple, kwarg_keys: tuple[str, ...]) -> tuple[tuple
 
 def _recursive_to(inputs: Any, target_device: Any, use_side_stream_for_tensor_copies: bool = False) -> tuple:
     """A tuple of the inputs with all tensors inside them on the device."""
-    return (_moved(inputs, target_device),)
+    return (moved_to(inputs, target_device),)
 
 
 def _to_kwargs(
     inputs: Any, kwargs: dict | None, target_device: Any, use_side_stream_for_tensor_copies: bool = False
 ) -> tuple[tuple, tuple]:
     """Tuples of the inputs and of the keyword arguments on the device."""
-    return (_moved(inputs, target_device),), (_moved(kwargs or {}, target_device),)
+    return (moved_to(inputs, target_device),), (moved_to(kwargs or {}, target_device),)
 
 
 def _apply_to_tensors(fn: Callable, container: Any) -> Any:

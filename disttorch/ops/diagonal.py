@@ -6,7 +6,6 @@ import numpy as np
 
 from ..autograd.inplace import write
 from ..autograd.op import Op, ViewOp
-from ..kernels.portable.masking import kept
 from .arguments import need_tensor
 from .dims import axis
 from .reduction import total
@@ -119,15 +118,11 @@ def _is_small(x) -> bool:
 
 
 def _lower(x, k):
-    if _is_small(x):
-        return np.where(_below(*x.shape[-2:], k), x, np.zeros((), x.dtype))
-    return kept(x, np.tri(*x.shape[-2:], k, bool)) if type(x) is np.ndarray else np.tril(x, k)
+    return np.where(_below(*x.shape[-2:], k), x, np.zeros((), x.dtype)) if _is_small(x) else np.tril(x, k)
 
 
 def _upper(x, k):
-    if _is_small(x):
-        return np.where(_below(*x.shape[-2:], k - 1), np.zeros((), x.dtype), x)
-    return kept(x, ~np.tri(*x.shape[-2:], k - 1, bool)) if type(x) is np.ndarray else np.triu(x, k)
+    return np.where(_below(*x.shape[-2:], k - 1), np.zeros((), x.dtype), x) if _is_small(x) else np.triu(x, k)
 
 
 _tril = Op("TrilBackward0", _lower, params=("x", "k"), x=lambda g, k: _tril(g, k))

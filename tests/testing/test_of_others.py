@@ -44,6 +44,9 @@ class Processes(MultiProcessTestCase):
     def test_wrong(self):
         self.assertEqual(self.rank, 0)
 
+    def test_wrong_at_length(self):  # more than a pipe holds
+        raise AssertionError("x" * 300_000)
+
     def test_ends(self):
         os._exit(3 * self.rank)
 
@@ -110,7 +113,9 @@ def test_on_several_ranks(tmp_path):
         "test_sum (__main__.Processes": "ok",
         "test_sum (__main__.Threads": "ok",
         "test_wrong (__main__.Processes": "ERROR",
+        "test_wrong_at_length (__main__.Processes": "ERROR",
     }
+    assert "x" * 300_000 in done.stderr
     assert "Process 1 exited with error code 10 and exception:\nTraceback" in done.stderr
     assert "AssertionError: 1 != 0" in done.stderr
     assert "Expected zero exit codes but got [0, 3]" in done.stderr

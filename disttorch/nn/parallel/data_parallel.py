@@ -12,7 +12,7 @@ from ...autograd.mode import is_grad_enabled
 from ..modules.module import Module
 from .parallel_apply import parallel_apply
 from .replicate import replicate
-from .scatter_gather import _moved, device_list, gather, scatter_kwargs
+from .scatter_gather import device_list, gather, moved_to, scatter_kwargs
 from .team import Team
 
 
@@ -59,7 +59,7 @@ class DataParallel(Module):
         """(shares of the positional arguments, shares of the keyword arguments), at most one for each device."""
         if len(device_ids) == 1:
             where = devices.device("cuda", device_ids[0])
-            return (_moved(inputs, where),), (_moved(kwargs or {}, where),)
+            return (moved_to(inputs, where),), (moved_to(kwargs or {}, where),)
         return scatter_kwargs(inputs, kwargs, device_ids, self.dim, self.team(device_ids))
 
     def replicate(self, module: Module, device_ids: list[int]) -> list[Module]:

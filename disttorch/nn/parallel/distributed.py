@@ -24,7 +24,7 @@ from .fingerprint import ValueCheck, check_structure
 from .joining import ModelJoinHook
 from .logging_data import logging_data
 from .reducer import Reducer
-from .scatter_gather import _moved
+from .scatter_gather import moved_to
 
 NOT_THERE = "delay_all_reduce_named_params param_to_hook_all_reduce mixed_precision".split()
 
@@ -137,7 +137,7 @@ class DistributedDataParallel(Module, Joinable):
         if self.broadcast_buffers and self.require_forward_param_sync:
             self.share_buffers(source)
         if self.device_ids:
-            inputs, kwargs = _moved(inputs, self.device), _moved(kwargs, self.device)
+            inputs, kwargs = moved_to(inputs, self.device), moved_to(kwargs, self.device)
         output = self.module(*inputs, **kwargs)
         self.require_forward_param_sync = syncing
         if syncing:

@@ -96,12 +96,13 @@ def gather(outputs: list, target_device: Any, dim: int = 0, team: Team | None = 
     return type(first)(gather(list(x), target_device, dim, team) for x in zip(*outputs, strict=True))
 
 
-def _moved(value: Any, where: devices.device) -> Any:
+def moved_to(value: Any, where: devices.device) -> Any:
+    """`value`, its tensors (nested in tuples, lists and dicts) on that device."""
     if isinstance(value, Tensor):
         return value.to(where)
     if isinstance(value, dict):
-        return type(value)((k, _moved(v, where)) for k, v in value.items())
+        return type(value)((k, moved_to(v, where)) for k, v in value.items())
     if isinstance(value, (tuple, list)):
-        moved = [_moved(v, where) for v in value]
+        moved = [moved_to(v, where) for v in value]
         return type(value)(*moved) if hasattr(value, "_fields") else type(value)(moved)
     return value

@@ -218,6 +218,7 @@ class MultiProcessTestCase(_RankedTestCase):
     def setUp(self) -> None:
         super().setUp()
         self.processes: list[Any] = []
+        self._pipes: list[Any] = []  # from each
         self.skip_return_code_checks: list[Callable] = []  # methods whose ranks may end in any way
         handle, self.file_name = tempfile.mkstemp()
         os.close(handle)
@@ -227,7 +228,9 @@ class MultiProcessTestCase(_RankedTestCase):
         for process in self.processes:
             process.kill()
             process.join()
-        self.processes = []
+        for pipe in self._pipes:
+            pipe.close()
+        self.processes, self._pipes = [], []
         with contextlib.suppress(OSError):
             os.remove(self.file_name)
 
@@ -235,7 +238,6 @@ class MultiProcessTestCase(_RankedTestCase):
         self._start_processes(multiprocessing.get_context("spawn").Process)
 
     def _start_processes(self, proc: Callable) -> None:
-        self._pipes = []
         for rank in range(self.world_size):
             ours, theirs = multiprocessing.Pipe(duplex=False)
             process = proc(
@@ -272,13 +274,16 @@ class MultiProcessTestCase(_RankedTestCase):
     def _join(self, fn: Callable) -> None:
         limit = get_timeout(self.id())
         end = time.monotonic() + limit
-        while any(p.is_alive() for p in self.processes) and time.monotonic() < end:
-            if any(p.exitcode == self.TEST_ERROR_EXIT_CODE for p in self.processes):
+        sent: list[str | None] = [None] * len(self._pipes)
+        while True:
+            alive = [p.is_alive() for p in self.processes]
+            codes = [p.exitcode for p in self.processes]
+            # Read while they run, too: a rank does not end before a long traceback has been taken from it.
+            sent = [text or _received(pipe) for text, pipe in zip(sent, self._pipes, strict=True)]
+            if not any(alive) or self.TEST_ERROR_EXIT_CODE in codes or time.monotonic() > end:
                 break
             time.sleep(0.02)
-        late = [rank for rank, p in enumerate(self.processes) if p.is_alive()]
-        codes = [p.exitcode for p in self.processes]
-        sent = [_received(pipe) for pipe in self._pipes]
+        late = [rank for rank, lives in enumerate(alive) if lives]
         failed = [rank for rank, code in enumerate(codes) if code == self.TEST_ERROR_EXIT_CODE]
         if failed:
             head = "Process {} exited with error code {} and exception:\n{}"
@@ -295,9 +300,10 @@ class MultiProcessTestCase(_RankedTestCase):
 
 def _received(pipe: Any) -> str | None:
     """What a rank has sent, if anything."""
-    with contextlib.closing(pipe), contextlib.suppress(EOFError, OSError):
+    try:
         return pipe.recv() if pipe.poll() else None
-    return None
+    except (EOFError, OSError):  # it has ended
+        return None
 
 
 class DistributedTestBase(MultiProcessTestCase):
