@@ -96,10 +96,12 @@ DIFFERENT = """
   other than sums and averages, where PyTorch's are those of the sum; its broadcast has a gradient in every group,
   PyTorch's where ranks have the same numbers as in the job.
 - **`DistributedDataParallel`** names a parameter that gets no gradient in the very backward, PyTorch in the next
-  forward (or never). Gradients are views of their buckets with every setting. A static graph may return dataclasses,
-  and may begin in `no_sync`. Reentrant checkpoints give parameters their gradients even if no input requires one, and
-  take keyword arguments; `checkpoint` without `use_reentrant` is not reentrant. A rank without batches in `Join([model,
-  optimizer])` updates its share of a ZeroRedundancyOptimizer by the others' average, PyTorch's by its last gradient.
+  forward (or never). Gradients are views of their buckets with every setting. With `mixed_precision` parameters are of
+  the lower precision while forward runs, PyTorch's until their gradients are averaged. A static graph may return
+  dataclasses, and may begin in `no_sync`. Reentrant checkpoints give parameters their gradients even if no input
+  requires one, and take keyword arguments; `checkpoint` without `use_reentrant` is not reentrant. A rank without
+  batches in `Join([model, optimizer])` updates its share of a ZeroRedundancyOptimizer by the others' average, PyTorch's
+  by its last gradient.
 - **`DistributedSampler`** counts epochs by itself until the program calls `set_epoch`.
 - **`testing._internal`** has of `common_utils` and `common_distributed` what tests of other projects take from them:
   test cases whose methods run on ranks that are processes or threads, decorators that skip them, `parametrize`. A rank

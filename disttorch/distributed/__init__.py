@@ -57,8 +57,8 @@ _ERRORS = {
 __all__ = sorted([name for name in (*_HOME_OF, *_ERRORS, "BuiltinCommHookType", "GradBucket") if name[0] != "_"])
 
 _ROOMS = (
-    "_functional_collectives algorithms checkpoint device_mesh distributed_c10d elastic fsdp launch launcher optim rpc "
-    "run tensor utils"
+    "_composable _functional_collectives algorithms argparse_util checkpoint device_mesh distributed_c10d elastic fsdp "
+    "launch launcher optim rpc run tensor utils"
 ).split()
 
 

@@ -1,5 +1,6 @@
 """What torch.distributed's functions say of arguments that do not fit, and what travels as an object."""
 
+import argparse
 from collections import OrderedDict
 from datetime import timedelta
 
@@ -10,6 +11,7 @@ import disttorch
 import disttorch.distributed as dist
 import disttorch.distributed._functional_collectives as functional
 from disttorch.distributed import ReduceOp, run_ranks
+from disttorch.distributed.argparse_util import check_env, env
 
 ONE, TWO = disttorch.ones(1), disttorch.ones(1, dtype=disttorch.int64)
 
@@ -260,3 +262,23 @@ def test_lists_for_objects():
                 dist.recv_object_list([None], 0)
 
     ranks(body)
+
+
+def test_arguments_whose_defaults_are_in_the_environment(monkeypatch):
+    def parsed(*line):
+        parser = argparse.ArgumentParser()
+        parser.add_argument("-f", "--foo", action=env, default="bar")
+        parser.add_argument("--many", action=env, type=int, required=True)
+        parser.add_argument("--loud", "-v", action=check_env)
+        return tuple(vars(parser.parse_args(line)).values())
+
+    assert parsed("--many", "2") == ("bar", 2, False)
+    with pytest.raises(SystemExit):
+        parsed()
+    for name, value in (("FOO", "baz"), ("MANY", "3"), ("LOUD", "1")):
+        monkeypatch.setenv(f"PET_{name}", value)
+    assert parsed() == ("baz", 3, True)
+    assert parsed("-f", "qux", "--many=4") == ("qux", 4, True)
+    monkeypatch.setenv("PET_LOUD", "0")
+    assert parsed()[2] is False
+    assert parsed("-v")[2] is True

@@ -13,6 +13,7 @@ from ... import devices
 from ...autograd.mode import is_grad_enabled
 from ...autograd.node import Node
 from ...autograd.variable import Tensor, edge
+from ...distributed.algorithms.ddp_comm_hooks.default_hooks import averaged_in
 from ...distributed.algorithms.join import Join, Joinable
 from ...distributed.packing import broadcast_tensors
 from ...distributed.process_group import ProcessGroup, resolve
@@ -23,10 +24,11 @@ from .data_parallel import prefixed
 from .fingerprint import ValueCheck, check_structure
 from .joining import ModelJoinHook
 from .logging_data import logging_data
+from .mixed_precision import _MixedPrecision, cast, cast_buffers, computing_in
 from .reducer import Reducer
 from .scatter_gather import moved_to
 
-NOT_THERE = "delay_all_reduce_named_params param_to_hook_all_reduce mixed_precision".split()
+NOT_THERE = "delay_all_reduce_named_params param_to_hook_all_reduce".split()
 
 
 class DistributedDataParallel(Module, Joinable):
@@ -44,7 +46,9 @@ class DistributedDataParallel(Module, Joinable):
     static_graph: the graph never changes: which parameters are used, and how often, is found in the first step, whose
     gradients travel at its end; parameters may be unused, and in several reentrant checkpoints.
     gradient_as_bucket_view, batched_grad_copy and skip_all_reduce_unused_params, which change no result, are accepted:
-    gradients always are views of their buckets. Its other arguments are PyTorch's; NOT_THERE lists those it refuses.
+    gradients always are views of their buckets.
+    mixed_precision: the dtypes in which the module computes and gradients are averaged.
+    Its other arguments are PyTorch's; NOT_THERE lists those it refuses.
     The environment variable DISTTORCH_CHECK_PARAMETERS=N has the parameters' values compared over the ranks before the
     first step and every N steps (not inside `join`): a rank that has drifted is named, and the parameter.
     With N ranks and a loss that is a mean over the batch, a step equals one process's with the N-fold batch.
@@ -69,7 +73,7 @@ class DistributedDataParallel(Module, Joinable):
         static_graph: bool = False,
         delay_all_reduce_named_params=None,
         param_to_hook_all_reduce=None,
-        mixed_precision=None,
+        mixed_precision: _MixedPrecision | None = None,
         device_mesh=None,
         skip_all_reduce_unused_params: bool = False,
         bucket_cap_mb_list: list[int] | None = None,
@@ -87,7 +91,7 @@ class DistributedDataParallel(Module, Joinable):
             process_group = _group_of(device_mesh, process_group)
         self.process_group, self.device_mesh = resolve(process_group), device_mesh
         self._comm = self.process_group.comm
-        ignored = set(getattr(module, "_ddp_params_and_buffers_to_ignore", ()))
+        ignored = _ignored(module)
         named = [(n, p) for n, p in module.named_parameters() if p.requires_grad and n not in ignored]
         if not named:
             raise RuntimeError(
@@ -122,12 +126,24 @@ class DistributedDataParallel(Module, Joinable):
         self.reducer = Reducer(self._comm, parameters, names, caps, self.find_unused_parameters)
         self.reducer.static = static_graph
         self.bucket_bytes_cap = max(self.bucket_bytes_cap_list, default=self.reducer.cap_bytes)
-        self.gradient_as_bucket_view = gradient_as_bucket_view
+        self.gradient_as_bucket_view, self.mixed_precision = gradient_as_bucket_view, mixed_precision
+        if mixed_precision is not None:
+            self._set_up(mixed_precision)
         self._value_check = ValueCheck(self._comm, named)
         self._joining: ModelJoinHook | None = None  # of the present `Join` block, or of the last one
 
     def forward(self, *inputs, **kwargs):
-        syncing = is_grad_enabled() and self.require_backward_grad_sync
+        inputs, kwargs = self._pre_forward(*inputs, **kwargs)
+        dtype = None if self.mixed_precision is None else self.mixed_precision.param_dtype
+        if dtype is None:
+            return self._post_forward(self.module(*inputs, **kwargs))
+        with computing_in(dtype, self.module, _ignored(self.module)):
+            output = self.module(*cast(inputs, dtype), **cast(kwargs, dtype))
+        return self._post_forward(output)
+
+    def _pre_forward(self, *inputs, **kwargs):
+        """What comes before the module's forward: (its positional arguments, its keyword arguments)."""
+        self._syncing = syncing = is_grad_enabled() and self.require_backward_grad_sync
         source = 0
         if self._joining is not None and self._join_config.enable:
             Join.notify_join_context(self)
@@ -138,9 +154,12 @@ class DistributedDataParallel(Module, Joinable):
             self.share_buffers(source)
         if self.device_ids:
             inputs, kwargs = moved_to(inputs, self.device), moved_to(kwargs, self.device)
-        output = self.module(*inputs, **kwargs)
-        self.require_forward_param_sync = syncing
-        if syncing:
+        return inputs, kwargs
+
+    def _post_forward(self, output):
+        """What comes after it: its output, through which backward will find the reducer ready."""
+        self.require_forward_param_sync = self._syncing
+        if self._syncing:
             self.reducer.expect(self._find_unused(output))
             self._await_end(output)
         return output
@@ -200,18 +219,26 @@ class DistributedDataParallel(Module, Joinable):
         self.register_comm_hook(self.process_group, comm_hook_type.value)
         self.comm_hook_name = str(comm_hook_type)
 
+    def _set_up(self, precision: _MixedPrecision) -> None:
+        """Buffers as the precision wants them, and gradients that travel so."""
+        if precision.buffer_dtype is not None:
+            cast_buffers(precision.buffer_dtype, self.module, _ignored(self.module))
+        dtype = precision.reduce_dtype or precision.param_dtype
+        if dtype is not None and any(p.dtype is not dtype for p in self.reducer.parameters):
+            self.reducer.set_hook(partial(averaged_in, dtype, self.process_group))
+
     def load_state_dict(self, state_dict: Any, strict: bool = True, assign: bool = False) -> Any:
         """As a module's; keys may have the prefix "module." or not."""
         return super().load_state_dict(prefixed(state_dict), strict, assign)
 
     def shared_parameters(self) -> list[Tensor]:
         """The parameters that are rank 0's on all ranks: all that the module does not want left alone."""
-        ignored = getattr(self.module, "_ddp_params_and_buffers_to_ignore", ())
+        ignored = _ignored(self.module)
         return [parameter for name, parameter in self.module.named_parameters() if name not in ignored]
 
     def shared_buffers(self) -> list[Tensor]:
         """The buffers that are, likewise."""
-        ignored = getattr(self.module, "_ddp_params_and_buffers_to_ignore", ())
+        ignored = _ignored(self.module)
         return [buffer for name, buffer in self.module.named_buffers() if name not in ignored]
 
     def share_buffers(self, source: int) -> None:
@@ -269,6 +296,7 @@ class DistributedDataParallel(Module, Joinable):
                 "when you have called init_process_group and have not passed process_group argument to DDP constructor"
             )
         names = "module device_ids dim forward_sync_buffers find_unused_parameters static_graph gradient_as_bucket_view"
+        names += " mixed_precision"
         return {name: getattr(self, name) for name in names.split()} | {"training": self.training}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -277,6 +305,11 @@ class DistributedDataParallel(Module, Joinable):
         training = settings.pop("training")
         self.__init__(**settings, init_sync=False)  # type: ignore[misc]
         self.training = training
+
+
+def _ignored(module: Module) -> set[str]:
+    """The names of parameters and buffers that the module wants left alone."""
+    return set(getattr(module, "_ddp_params_and_buffers_to_ignore", ()))
 
 
 def _warn_of_older_name(both: bool) -> None:

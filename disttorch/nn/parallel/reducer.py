@@ -281,6 +281,7 @@ class Reducer:
                 self.parameters[i]._grad = alias(self._view(i))
         self._unused = set()
         self._settle()
+        self._step()
 
     def _settle(self) -> None:
         """After the first backward: buckets in the order in which gradients arrived on rank 0, on all ranks.
@@ -347,6 +348,14 @@ class Reducer:
                 parameter._grad = alias(self._view(i))
         self._unused = set()
         self._settle()
+        self._step()
+
+    def _step(self) -> None:
+        """Optimizers that parameters have for backward take their step with the average, and drop it."""
+        for p in self.parameters:
+            for optimizer in getattr(p, "_in_backward_optimizers", ()):
+                optimizer.step()
+                p.grad = None
 
     def _late(self) -> list[int]:
         """The parameters whose gradients have not come."""

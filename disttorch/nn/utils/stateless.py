@@ -26,12 +26,13 @@ def call(module, tensors: dict, args=None, kwargs=None, *, tie_weights: bool = T
     unless the names are just the module's. Buffers that forward replaces are put into `tensors`.
     """
     args = () if args is None else args if isinstance(args, tuple) else (args,)
-    with _replaced(module, tensors, tie_weights, strict):
+    with replaced(module, tensors, tie_weights, strict):
         return module(*args, **(kwargs or {}))
 
 
 @contextmanager
-def _replaced(module, tensors: dict, tie_weights: bool, strict: bool):
+def replaced(module, tensors: dict, tie_weights: bool, strict: bool):
+    """A block in which `tensors` stand in the places of the module's own; arguments are those of `call`."""
     own = dict(module.named_parameters(remove_duplicate=False)) | dict(module.named_buffers(remove_duplicate=False))
     new = _tied(own, tensors) if tie_weights else tensors
     if strict:

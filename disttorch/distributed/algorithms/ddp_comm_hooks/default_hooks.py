@@ -15,7 +15,8 @@ def allreduce_hook(process_group: Any, bucket: Any) -> Future:
     return work.get_future().then(lambda _: buffer)
 
 
-def _compressed(process_group: Any, bucket: Any, dtype: dtypes.dtype) -> Future:
+def averaged_in(dtype: dtypes.dtype, process_group: Any, bucket: Any) -> Future:
+    """The bucket averaged in another dtype."""
     buffer = bucket.buffer()
     small = buffer.to(dtype)
     work = all_reduce(small, ReduceOp.AVG, process_group, async_op=True)
@@ -24,12 +25,12 @@ def _compressed(process_group: Any, bucket: Any, dtype: dtypes.dtype) -> Future:
 
 def fp16_compress_hook(process_group: Any, bucket: Any) -> Future:
     """The bucket averaged in float16 (summed in float32): half the bytes travel."""
-    return _compressed(process_group, bucket, dtypes.float16)
+    return averaged_in(dtypes.float16, process_group, bucket)
 
 
 def bf16_compress_hook(process_group: Any, bucket: Any) -> Future:
     """The bucket averaged in bfloat16 (summed in float32): half the bytes travel."""
-    return _compressed(process_group, bucket, dtypes.bfloat16)
+    return averaged_in(dtypes.bfloat16, process_group, bucket)
 
 
 def _wrapper(hook: Callable, dtype: dtypes.dtype) -> Callable:
