@@ -234,7 +234,7 @@ class _Plan:
     needs: the inputs that do, a bit each from the lowest on, and a last one for the end.
     """
 
-    __slots__ = ("args", "joint", "keep", "needs", "others", "past", "rules")
+    __slots__ = ("args", "holds", "joint", "keep", "needs", "others", "past", "rules")
 
     def __init__(self, op: Op, needs: int):
         self.joint = op.joint is not None
@@ -254,6 +254,8 @@ class _Plan:
         positions = [k for what, k in keep if what is INPUT]
         self.keep, self.others = tuple(keep), tuple(keep[len(positions) :])
         self.args = taking(positions) if positions else None
+        # whether more than shapes and numbers is kept; None: that is up to the arguments
+        self.holds = any(what is not SHAPE for what, _ in self.others) or (None if positions else False)
         # (position, rule, what gives it those of the kept values that it reads)
         rules = []  # None: reads nothing
         for position, rule, names in wanted:
@@ -275,11 +277,22 @@ class _Plan:
         raise TypeError(f"{op.name}: no such thing to save: {name}")
 
 
+_HELD = (Tensor, Saved, np.ndarray)
+
+
 class OpNode(Node):
     __slots__ = ("edges", "metas", "note", "plan", "saved")  # note: unset while nobody notes anything
     op: Op
     plan: _Plan
     absorbed = False  # whether this sweep goes past the node below, of that operation
+
+    def release(self) -> None:
+        """Drop what was saved. Where that is shapes and numbers alone it stays, and backward can pass again."""
+        saved = self.saved
+        if saved:
+            holds = True if type(saved[0]) is Tensor else self.plan.holds
+            if holds or (holds is None and any([isinstance(v, _HELD) for v in saved])):
+                self.saved = FREED
 
     def check(self) -> None:
         """RuntimeError where its gradients cannot be computed any more: it was freed, or what it saved has changed."""

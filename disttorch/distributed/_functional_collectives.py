@@ -2,12 +2,16 @@
 
 `group` is a process group or its name, a DeviceMesh of one dimension, (mesh, dimension), a list of ranks, or a list of
 lists of ranks, all of one length, of which this rank is in one. Operations are named as text: "sum", "avg", "product",
-"min", "max", "band", "bor", "bxor". No gradient passes, but through those whose names end in `_autograd`.
+"min", "max", "band", "bor", "bxor".
+
+Gradients pass, as through `distributed.nn.functional`: backward is a collective too, which all ranks must run. Of
+reductions "sum" and "avg" have one. A result that has a gradient is there at once.
 """
 
 from collections.abc import Sequence
 from typing import Any
 
+from ..autograd.mode import mode
 from ..autograd.variable import Tensor, wrap
 from ..dispatch import disabled_torch_function
 from ..ops import cat, chunk, empty
@@ -80,6 +84,11 @@ def _later(out: Tensor, work: Any) -> Tensor:
     return result
 
 
+def _watched(tensor: Tensor) -> bool:
+    """Whether a gradient may be asked for."""
+    return mode.grad and tensor.requires_grad
+
+
 def _fresh(like: Tensor, shape: Sequence[int]) -> Tensor:
     return empty(*shape, dtype=like.dtype, device=like.device)
 
@@ -90,19 +99,28 @@ def _copy(tensor: Tensor) -> Tensor:
 
 def broadcast(self: Tensor, src: int, group: Any, tag: str = "") -> Tensor:
     """The tensor of rank `src` of the job."""
+    g = _group(group)
+    if _watched(self):
+        return graph.broadcast(self, src, g)
     out = _copy(self)
-    return _later(out, c.broadcast(out, src, _group(group), async_op=True))
+    return _later(out, c.broadcast(out, src, g, async_op=True))
 
 
 def all_reduce(self: Tensor, reduceOp: str, group: Any, tag: str = "") -> Tensor:
     """The reduction of the ranks' tensors."""
+    g, op = _group(group), _named(reduceOp)
+    if _watched(self):
+        return graph.all_reduce(self, op, g)
     out = _copy(self)
-    return _later(out, c.all_reduce(out, _named(reduceOp), _group(group), async_op=True))
+    return _later(out, c.all_reduce(out, op, g, async_op=True))
 
 
 def all_gather_tensor(self: Tensor, gather_dim: int, group: Any, tag: str = "") -> Tensor:
     """The ranks' tensors one after another along `gather_dim`."""
-    g, mine = _group(group), self.detach().contiguous()
+    g = _group(group)
+    if _watched(self):
+        return cat(graph.all_gather(self, g), gather_dim)
+    mine = self.detach().contiguous()
     out = _fresh(mine, (mine.shape[0] * g.size(), *mine.shape[1:]))
     result = _later(out, c.all_gather_into_tensor(out, mine, g, async_op=True))
     return result if gather_dim == 0 else cat(chunk(result, g.size(), 0), gather_dim)
@@ -113,14 +131,18 @@ def reduce_scatter_tensor(self: Tensor, reduceOp: str, scatter_dim: int, group: 
 
     AssertionError unless that dimension divides evenly.
     """
-    g, mine = _group(group), self.detach()
-    if mine.size(scatter_dim) % g.size():
+    g, op = _group(group), _named(reduceOp)
+    if self.size(scatter_dim) % g.size():
         raise AssertionError(
-            f"input dimension {scatter_dim} ({mine.size(scatter_dim)}) must be a multiple of group_size {g.size()}"
+            f"input dimension {scatter_dim} ({self.size(scatter_dim)}) must be a multiple of group_size {g.size()}"
         )
-    parts = [part.contiguous() for part in chunk(mine, g.size(), scatter_dim)]
-    out = _fresh(mine, parts[0].shape)
-    return _later(out, c.reduce_scatter(out, parts, _named(reduceOp), g, async_op=True))
+    parts = chunk(self, g.size(), scatter_dim)
+    if _watched(self):
+        total = graph.reduce_scatter(parts[0], parts, ReduceOp.SUM if op == ReduceOp.AVG else op, g)
+        return total / g.size() if op == ReduceOp.AVG else total
+    parts = [part.detach().contiguous() for part in parts]
+    out = _fresh(self, parts[0].shape)
+    return _later(out, c.reduce_scatter(out, parts, op, g, async_op=True))
 
 
 def all_to_all_single(
@@ -134,9 +156,12 @@ def all_to_all_single(
         raise AssertionError(
             "output_split_sizes and input_split_sizes must either be specified together or both set to None"
         )
-    g, mine = _group(group), self.detach().contiguous()
-    rows = mine.shape[0] if output_split_sizes is None else sum(output_split_sizes)
-    out = _fresh(mine, (rows, *mine.shape[1:]))
+    g = _group(group)
+    rows = self.shape[0] if output_split_sizes is None else sum(output_split_sizes)
+    out = _fresh(self, (rows, *self.shape[1:]))
+    if _watched(self):
+        return graph.all_to_all_single(out, self, output_split_sizes, input_split_sizes, g)
+    mine = self.detach().contiguous()
     return _later(out, c.all_to_all_single(out, mine, output_split_sizes, input_split_sizes, g, async_op=True))
 
 
@@ -174,29 +199,10 @@ def reduce_scatter_tensor_coalesced(
     return [reduce_scatter_tensor(t, reduceOp, dim, g) for t, dim in zip(inputs, scatter_dim, strict=True)]
 
 
-def all_gather_tensor_autograd(self: Tensor, gather_dim: int, group: Any, tag: str = "") -> Tensor:
-    """`all_gather_tensor`, whose gradient is the sum of the ranks' gradients for this rank's part."""
-    return cat(graph.all_gather(self, _group(group)), gather_dim)
-
-
-def reduce_scatter_tensor_autograd(self: Tensor, reduceOp: str, scatter_dim: int, group: Any, tag: str = "") -> Tensor:
-    """`reduce_scatter_tensor`, whose gradient ("sum" and "avg" have one) is what the ranks' gradients are together."""
-    g = _group(group)
-    parts = chunk(self, g.size(), scatter_dim)
-    total = graph.reduce_scatter(parts[0], parts, ReduceOp.SUM if reduceOp == "avg" else _named(reduceOp), g)
-    return total / g.size() if reduceOp == "avg" else total
-
-
-def all_to_all_single_autograd(
-    self: Tensor, output_split_sizes: list[int] | None, input_split_sizes: list[int] | None, group: Any, tag: str = ""
-) -> Tensor:
-    """`all_to_all_single`, whose gradients go the way back."""
-    rows = self.shape[0] if output_split_sizes is None else sum(output_split_sizes)
-    out = _fresh(self, (rows, *self.shape[1:]))
-    return graph.all_to_all_single(out, self, output_split_sizes, input_split_sizes, _group(group))
-
-
-all_gather_single, reduce_scatter_single = all_gather_tensor, reduce_scatter_tensor  # the newer names
+# Other names of them: from before gradients passed through all, and newer ones.
+all_gather_tensor_autograd, reduce_scatter_tensor_autograd = all_gather_tensor, reduce_scatter_tensor
+all_to_all_single_autograd = all_to_all_single
+all_gather_single, reduce_scatter_single = all_gather_tensor, reduce_scatter_tensor
 
 
 def _named(op: Any) -> Any:

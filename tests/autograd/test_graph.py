@@ -32,6 +32,32 @@ def test_backward_twice():
         y.backward()
 
 
+@pytest.mark.parametrize(
+    ("made", "again"),
+    [
+        (lambda x: x + x, True),
+        (lambda x: disttorch.cat([x.view(1, 3), x[None]]).flip(0).t()[1:], True),
+        (lambda x: disttorch.stack(x.chunk(3)).expand(2, 3, 1).permute(2, 0, 1).mean(0).cumsum(1), True),
+        (lambda x: x.double().roll(1) - x.unbind()[0], True),
+        (lambda x: x * x, False),
+        (lambda x: x.exp(), False),
+        (lambda x: x.max(0)[0], False),
+        (lambda x: disttorch.where(x > 1, x, -x), False),
+    ],
+)
+def test_a_graph_that_keeps_no_tensors_is_passed_again(made, again):
+    x = leaf()
+    y = made(x).sum()
+    y.backward()
+    first = x.grad.tolist()
+    if again:
+        y.backward()
+        assert x.grad.tolist() == [2 * g for g in first]
+    else:
+        with pytest.raises(RuntimeError, match="Trying to backward through the graph a second time"):
+            y.backward()
+
+
 def test_backward_twice_with_the_graph_retained():
     x = leaf()
     y = (x**2).sum()

@@ -42,12 +42,11 @@ def test_values():
 
 def test_a_result_is_waited_for_when_it_is_used():
     def body(rank):
-        x = torch.ones(3, requires_grad=True)
+        x = torch.ones(3)
         result = functional.all_reduce(x, "sum", dist.group.WORLD)
         assert type(result) is functional.AsyncCollectiveTensor
         doubled = result * 2
         assert type(result) is torch.Tensor
-        assert not doubled.requires_grad
         again = functional.all_reduce(x, "sum", dist.group.WORLD)
         assert functional.wait_tensor(again) is again
         return doubled.tolist(), functional.all_reduce(x, "sum", dist.group.WORLD).wait().tolist()
@@ -91,23 +90,51 @@ def test_an_uneven_scatter():
 
 
 def gradients(rank):
-    world, found = dist.group.WORLD, []
-    for function in (
-        lambda x: functional.all_gather_tensor_autograd(x, 1, world),
-        lambda x: functional.reduce_scatter_tensor_autograd(x, "sum", 0, world),
-        lambda x: functional.reduce_scatter_tensor_autograd(x, "avg", 0, world),
-        lambda x: functional.all_to_all_single_autograd(x, None, None, world),
-    ):
+    world, found = dist.group.WORLD, {}
+    for name, function in {
+        "rows": lambda x: functional.all_gather_tensor(x, 0, world),
+        "columns": lambda x: functional.all_gather_tensor_autograd(x, 1, world),
+        "sum": lambda x: functional.wait_tensor(functional.all_reduce(x, "sum", world)),
+        "avg": lambda x: functional.all_reduce(x, "avg", world),
+        "first": lambda x: functional.reduce_scatter_tensor(x, "sum", 0, world),
+        "second": lambda x: functional.reduce_scatter_tensor_autograd(x, "avg", 1, world),
+        "to_all": lambda x: functional.all_to_all_single(x, [1, 1], [1, 1], world),
+        "broadcast": lambda x: functional.broadcast(x, 1, world),
+        "permuted": lambda x: functional.permute_tensor(x, [1, 0], world),
+        "reduced": lambda x: sum(functional.all_reduce_coalesced([x, x * 2], "sum", world)),
+        "gathered": lambda x: sum(functional.all_gather_into_tensor_coalesced([x, x * 2], world)),
+        "scattered": lambda x: sum(functional.reduce_scatter_tensor_coalesced([x, x * 2], "sum", [0, 0], world)),
+    }.items():
         x = torch.ones(2, 2, requires_grad=True)
         out = function(x)
         (out * (rank + 1)).sum().backward()
-        found.append((out.shape, x.grad.tolist()))
+        found[name] = tuple(out.shape), x.grad.tolist()
     return found
 
 
 def test_gradients():
-    for found in run_ranks(2, gradients):
-        assert found == [
-            ((2, 4), [[3, 3], [3, 3]]), ((1, 2), [[1, 1], [2, 2]]),
-            ((1, 2), [[0.5, 0.5], [1, 1]]), ((2, 2), [[1, 1], [2, 2]]),
-        ]  # fmt: skip
+    zero, one = run_ranks(2, gradients)
+    own = {name: (zero.pop(name), one.pop(name)) for name in ("broadcast", "permuted")}
+    assert zero == one == {
+        "rows": ((4, 2), [[3, 3], [3, 3]]), "columns": ((2, 4), [[3, 3], [3, 3]]),
+        "sum": ((2, 2), [[3, 3], [3, 3]]), "avg": ((2, 2), [[1.5, 1.5], [1.5, 1.5]]),
+        "first": ((1, 2), [[1, 1], [2, 2]]), "second": ((2, 1), [[0.5, 1], [0.5, 1]]),
+        "to_all": ((2, 2), [[1, 1], [2, 2]]),
+        "reduced": ((2, 2), [[9, 9], [9, 9]]), "gathered": ((4, 2), [[9, 9], [9, 9]]),
+        "scattered": ((1, 2), [[3, 3], [6, 6]]),
+    }  # fmt: skip
+    assert own["broadcast"] == (((2, 2), [[0, 0], [0, 0]]), ((2, 2), [[3, 3], [3, 3]]))
+    assert own["permuted"] == (((2, 2), [[2, 2], [2, 2]]), ((2, 2), [[1, 1], [1, 1]]))
+
+
+def test_a_reduction_without_a_gradient_has_a_value():
+    def body(rank):
+        x = torch.tensor([rank + 1.0], requires_grad=True)
+        top = functional.all_reduce(x, "max", dist.group.WORLD)
+        with pytest.raises(RuntimeError, match="has no gradient here"):
+            top.sum().backward()
+        with torch.no_grad():
+            alone = functional.all_reduce(x, "max", dist.group.WORLD)
+        return top.item(), top.requires_grad, alone.item(), alone.requires_grad
+
+    assert run_ranks(2, body) == [(2, True, 2, False)] * 2
