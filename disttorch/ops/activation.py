@@ -12,7 +12,7 @@ from ..autograd.op import Op
 from ..autograd.variable import Tensor, counter, wrap
 from ..devices import scope
 from ..kernels.portable.masking import chosen
-from ..kernels.portable.precision import is_narrow
+from ..kernels.portable.precision import in_float32, is_narrow
 from .arguments import need_floating, need_tensor, rounded
 from .comparison import where
 from .fused import fused
@@ -44,6 +44,7 @@ def _op(node, settings, formula, x, kernel=None):
 
 
 def _by_kernel(name, formula):
+    @in_float32
     def forward(x, *settings):
         y = kernels_of(x).eltwise_forward(name, x, *settings)
         return formula(x, *settings) if y is None else y
@@ -54,12 +55,12 @@ def _by_kernel(name, formula):
 def _rule_by_kernel(name, rule):
     @functools.wraps(rule)
     def by_kernel(g, x, *settings):
+        if is_narrow(x._data.dtype):
+            g, x = g.to(dtypes.float32), x.to(dtypes.float32)
         if not mode.grad and x.device.host:
             gx = kernels_of(x._data).eltwise_backward(name, g._data, x._data, *settings)
             if gx is not None:
                 return wrap(gx, x.device)
-        if is_narrow(x._data.dtype):
-            g, x = g.to(dtypes.float32), x.to(dtypes.float32)
         return rule(g, x, *settings)
 
     return by_kernel

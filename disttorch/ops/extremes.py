@@ -6,6 +6,7 @@ from .. import dtypes
 from ..autograd.inplace import write
 from ..autograd.op import Op
 from ..autograd.variable import Tensor, wrap
+from ..kernels.portable.precision import in_float32
 from .arguments import C_NAMES, need_tensor
 from .dims import axes, axis
 from .matmul import kernels_of
@@ -33,6 +34,8 @@ def _extreme_forward(function, ufunc):
     reduce = hushed(ufunc.reduce)
 
     def forward(a, dim, keepdim):
+        if a.dtype.kind == "V":
+            return in_float32(forward)(a, dim, keepdim)
         if a.size >= LONG and is_short(a, dim):
             found = hushed(row_extremes)(ufunc, a)
             return found[..., None] if keepdim else found

@@ -15,8 +15,9 @@ from ..autograd.op import Op, raise_devices
 from ..autograd.variable import Tensor, counter, wrap
 from ..devices import CPU, META, device, scope, to_device
 from ..dtypes import BOOL, COMPLEX, FLOATING, FROM_NUMPY, INTEGER
+from ..kernels import for_device
 from ..kernels.hushing import hushed
-from ..kernels.portable.precision import in_float32, is_narrow
+from ..kernels.portable.precision import LONG, in_float32, is_narrow, rounded
 from .arguments import type_name
 
 _NUMBERS = (bool, int, float, complex, np.generic)
@@ -82,7 +83,7 @@ def cast_array(data, to: dtypes.dtype):
     if data.dtype.kind == "c" and not to.is_complex and to.category != BOOL:
         data = data.real
     with np.errstate(all="ignore"):
-        return data.astype(to.np)
+        return rounded(data, to.np) if to is dtypes.bfloat16 else data.astype(to.np)
 
 
 def scalar_array(value, d: dtypes.dtype):
@@ -190,7 +191,12 @@ def binary(
     once    True: 16-bit floats meet a single second operand, a number above all, in float32, and are rounded once;
             else it is rounded first, which PyTorch does in all but products and quotients
     """
-    wide = hushed(in_float32(ufunc))
+    wide, plain_ufunc = hushed(in_float32(ufunc)), getattr(ufunc, "__wrapped__", ufunc)
+
+    @hushed
+    def of_bfloats(a, b):
+        return for_device("cpu").combined(plain_ufunc, a, b)
+
     op = Op(node or f"{name.capitalize()}Backward0", ufunc, params=("x", "y"), x=x, y=y)
     direct_kinds = "" if floats else "iucb" if bools else "iuc"  # beside floats: computed as they are
     plain = () if numbers == "none" else (float, int)
@@ -224,6 +230,8 @@ def binary(
                     b, forward = operand(other, dtypes.float32, where), wide
                 else:
                     b = operand(other, d, where)
+                    if d is dtypes.bfloat16 and where.host:
+                        forward = of_bfloats
             try:
                 data = forward(a, b) if where.host else _run(forward, where, a, b)
             except (ValueError, TypeError) as wrong:
@@ -258,7 +266,7 @@ def _written_in_place(function, ufunc, floats: bool, plain: tuple, direct_kinds:
     of integer arrays that are computed as they are.
     """
     direct = isinstance(getattr(ufunc, "__wrapped__", ufunc), np.ufunc)  # can write into an operand
-    alike = "f" if floats else "fV" + direct_kinds  # kinds that are computed as they are where both operands have them
+    alike = "f" if floats else "f" + direct_kinds  # kinds that are computed as they are where both operands have them
 
     def method(self, other):
         if self._root is not None:
@@ -322,6 +330,7 @@ def unary(name: str, forward, *, x=None, floats=True, node=None, result=None):
     forward takes an array; floats: integers are computed in the default float dtype; x: the gradient formula.
     """
     op = Op(node or f"{name.capitalize()}Backward0", forward, params=("x",), x=x or no_gradient)
+    wide = in_float32(forward)
 
     def function(input, *, out=None):
         if not isinstance(input, Tensor):
@@ -329,7 +338,8 @@ def unary(name: str, forward, *, x=None, floats=True, node=None, result=None):
         a, where = input._data, input.device
         if a.dtype.kind not in "fc" and floats and FROM_NUMPY[a.dtype].category < FLOATING:
             a = a.astype(dtypes.get_default_dtype().np)
-        data = forward(a) if where.host else _run(forward, where, a)
+        compute = wide if a.dtype.kind == "V" and a.size >= LONG else forward
+        data = compute(a) if where.host else _run(compute, where, a)
         t = wrap(data if type(data) is np.ndarray else np.asarray(data) if where.host else data, where)
         if (input._rg or input._view is not None) and result is None and mode.grad:
             op.record((t,), (input,), ())

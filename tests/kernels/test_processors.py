@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 AVX2 = {"ONEDNN_MAX_CPU_ISA": "AVX2", "OPENBLAS_CORETYPE": "Haswell"}
-FILES = ("attention", "normalization", "updating", "activation", "loss")
+FILES = ("attention", "normalization", "updating", "activation", "loss", "bfloat16")
 
 
 @pytest.mark.skipif(platform.machine() != "x86_64", reason="a matter of x86-64")

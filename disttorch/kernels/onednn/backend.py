@@ -20,7 +20,7 @@ from disttorch.kernels.onednn.recurrent import Recurrent
 from disttorch.kernels.onednn.resampling import Resampling
 from disttorch.kernels.onednn.softmax import Softmax
 from disttorch.kernels.onednn.updating import Updating
-from disttorch.kernels.portable import Portable
+from disttorch.kernels.portable import Portable, precision
 
 
 class OneDNN(
@@ -55,4 +55,7 @@ def load():
     if lib is None:
         return None
     threads.use_openmp()
-    return OneDNN(lib)
+    backend = OneDNN(lib)
+    if backend.engine.converts_bfloat16:
+        precision.round_by(backend.to_bfloat16)
+    return backend

@@ -12,7 +12,7 @@ from pathlib import Path
 SONAME = "libdnnl.so.3"
 
 # dnnl_data_type_t, dnnl_format_tag_t, dnnl_prop_kind_t, dnnl_alg_kind_t
-F32 = 3
+BF16, F32 = 2, 3
 FORMAT_ANY = 1
 TRAINING, INFERENCE, BACKWARD = 64, 96, 128
 CONVOLUTION_DIRECT = 1
@@ -36,7 +36,8 @@ DIFF_SRC, DIFF_DST, DIFF_WEIGHTS, DIFF_BIAS, DIFF_SCALE, DIFF_SHIFT = 129, 145, 
 QUERY_IMPL, QUERY_SRC, QUERY_DIFF_SRC, QUERY_WEIGHTS, QUERY_DIFF_WEIGHTS = 8, 129, 130, 131, 132
 QUERY_DST, QUERY_DIFF_DST, QUERY_WORKSPACE, QUERY_SCRATCHPAD = 133, 134, 135, 136
 
-AVX512 = 0x20  # the bit of dnnl_cpu_isa_t that all with registers of 512 bits have
+# The bits of dnnl_cpu_isa_t that all with registers of 512 bits have, and of these all that multiply bfloat16.
+AVX512, AVX512_BF16 = 0x20, 0x80
 
 
 def second_source(index):

@@ -11,7 +11,16 @@ from disttorch.kernels.onednn import binding as dnnl
 from disttorch.kernels.onednn import pairs
 from disttorch.kernels.onednn.binding import Unsupported
 from disttorch.kernels.onednn.columns import CHANNELS_PER_ROW, CHANNELS_PER_ROW_FOR_WEIGHTS, Columns, worthwhile
-from disttorch.kernels.onednn.layouts import FLOAT, channels_last, contiguous, dense, empty_channels_last, strides_of
+from disttorch.kernels.onednn.layouts import (
+    BFLOAT16,
+    FLOAT,
+    channels_last,
+    contiguous,
+    dense,
+    empty_channels_last,
+    kind_of,
+    strides_of,
+)
 from disttorch.kernels.onednn.plan import dims
 
 FEW_CHANNELS = 16  # below which other layouts than channels last are the quickest, where there are no groups
@@ -19,19 +28,24 @@ FEW_CHANNELS = 16  # below which other layouts than channels last are the quicke
 
 class Convolution(Columns):
     def conv_forward(self, x, w, b, stride, padding, dilation, groups):
-        if x.dtype is FLOAT and w.dtype is FLOAT and x.size and w.size:
+        if self._multiplies(x, w):
             x, w = dense(x), dense(w)
             geometry = (stride, padding, dilation, groups)
             y_shape, columns, paired, *layouts = _way(x.shape, w.shape, geometry, self.engine.register)
-            if columns:
+            if columns and x.dtype is FLOAT:
                 return self._columns_forward(x, w, b, y_shape, geometry)
             try:
-                if paired and is_finite(x):  # the added column's zeros meet x
+                if paired and x.dtype is FLOAT and is_finite(x):  # the added column's zeros meet x
                     return self._pairs_forward(x, w, b, y_shape, geometry)
                 return self._direct_forward(x, w, b, y_shape, geometry, *layouts)
             except Unsupported:
                 pass
         return super().conv_forward(x, w, b, stride, padding, dilation, groups)
+
+    def _multiplies(self, a, b):
+        """Whether oneDNN convolves these: arrays of float32, or of bfloat16 if the processor multiplies that."""
+        narrow = a.dtype is BFLOAT16 and self.engine.multiplies_bfloat16
+        return (a.dtype is FLOAT or narrow) and b.dtype is a.dtype and a.size and b.size
 
     def _pairs_forward(self, x, w, b, y_shape, geometry):
         w, b = pairs.pair_weights(w), b if b is None else np.concatenate((b, b))
@@ -39,14 +53,14 @@ class Convolution(Columns):
         return pairs.as_singles(self._direct_forward(x, w, b, shape, geometry, _free, channels_last))
 
     def _direct_forward(self, x, w, b, y_shape, geometry, source, target):
-        y = empty_channels_last(y_shape)
+        y = empty_channels_last(y_shape, x.dtype)
         key = ("conv", x.shape, x.strides, w.shape, w.strides, b is None, *geometry, source, target)
-        arrays = (x, w, y) if b is None else (x, w, y, np.ascontiguousarray(b, FLOAT))
+        arrays = (x, w, y) if b is None else (x, w, y, np.ascontiguousarray(b, x.dtype))
 
         def build(plan):
             _forward(plan, x, w, b, y_shape, geometry, source, target)
 
-        self.engine.run(key, build, *arrays, work=_work(y_shape, w.shape))
+        self.engine.run(key, build, *arrays, work=_work(y_shape, w.shape), kind=kind_of(x))
         return y
 
     def conv_backward(self, g, x, w, stride, padding, dilation, groups, needs=(True, True, True), into=None):
@@ -61,17 +75,18 @@ class Convolution(Columns):
 
     def _conv_backward_parameters(self, g, x, w_shape, stride, padding, dilation, groups, with_bias, into=None):
         geometry = (stride, padding, dilation, groups)
-        if g.dtype is FLOAT and x.dtype is FLOAT and g.size and x.size:
-            if worthwhile(g.shape, w_shape, groups, CHANNELS_PER_ROW_FOR_WEIGHTS):
+        if self._multiplies(g, x):
+            kind = g.dtype
+            if kind is FLOAT and worthwhile(g.shape, w_shape, groups, CHANNELS_PER_ROW_FOR_WEIGHTS):
                 gw = self._columns_backward_weight(g, x, w_shape, geometry, into)
                 return gw, self._channel_sum(g) if with_bias else None
             g, x = dense(g), dense(x)
-            if pairs.worthwhile_for_weights(g, w_shape, geometry, self.engine.register):
+            if kind is FLOAT and pairs.worthwhile_for_weights(g, w_shape, geometry, self.engine.register):
                 shape, geometry = (2 * w_shape[0], *w_shape[1:-1], w_shape[-1] + 1), pairs.pair_geometry(geometry)
                 gw, gb = self._conv_backward_parameters(pairs.as_pairs(g), x, shape, *geometry, with_bias)
                 return pairs.sum_of_halves(gw, into), np.add(*np.split(gb, 2)) if with_bias else None
-            gw = np.empty(w_shape, FLOAT) if into is None else into
-            gb = np.empty(w_shape[0], FLOAT) if with_bias else None
+            gw = np.empty(w_shape, kind) if into is None else into
+            gb = np.empty(w_shape[0], kind) if with_bias else None
             key = ("conv_w", g.shape, g.strides, x.shape, x.strides, w_shape, with_bias, *geometry)
             arrays = (g, x, gw, gb) if with_bias else (g, x, gw)
 
@@ -79,7 +94,7 @@ class Convolution(Columns):
                 _backward_weight(plan, g, x, w_shape, with_bias, geometry)
 
             try:
-                self.engine.run(key, build, *arrays, work=_work(g.shape, w_shape))
+                self.engine.run(key, build, *arrays, work=_work(g.shape, w_shape), kind=kind_of(g))
             except Unsupported:
                 pass
             else:
@@ -89,19 +104,23 @@ class Convolution(Columns):
 
     def conv_backward_input(self, g, w, x_shape, stride, padding, dilation, groups):
         geometry = (stride, padding, dilation, groups)
-        if g.dtype is FLOAT and w.dtype is FLOAT and g.size and w.size:
+        if self._multiplies(g, w):
             g, w = dense(g), dense(w)
             x_shape = tuple(x_shape)
-            if worthwhile(g.shape, w.shape, groups, CHANNELS_PER_ROW):
-                return self._columns_backward_input(g, w, x_shape, geometry)
-            if mirrored := _mirrored_in_pairs(x_shape, w.shape, geometry, self.engine.register):
-                turned = np.flip(w.swapaxes(0, 1), tuple(range(2, w.ndim)))
-                return self.conv_forward(g, turned, None, *mirrored)
-            gx = empty_channels_last(x_shape)
+            if g.dtype is FLOAT:
+                if worthwhile(g.shape, w.shape, groups, CHANNELS_PER_ROW):
+                    return self._columns_backward_input(g, w, x_shape, geometry)
+                if mirrored := _mirrored_in_pairs(x_shape, w.shape, geometry, self.engine.register):
+                    turned = np.flip(w.swapaxes(0, 1), tuple(range(2, w.ndim)))
+                    return self.conv_forward(g, turned, None, *mirrored)
+            gx = empty_channels_last(x_shape, g.dtype)
             key = ("conv_x", g.shape, g.strides, w.shape, w.strides, x_shape, *geometry)
+
+            def build(plan):
+                _backward_input(plan, g, w, x_shape, geometry)
+
             try:
-                work = _work(g.shape, w.shape)
-                self.engine.run(key, lambda plan: _backward_input(plan, g, w, x_shape, geometry), g, w, gx, work=work)
+                self.engine.run(key, build, g, w, gx, work=_work(g.shape, w.shape), kind=kind_of(g))
             except Unsupported:
                 pass
             else:
@@ -145,7 +164,7 @@ def _work(y_shape, w_shape):
 
 
 def _forward(plan, x, w, b, y_shape, geometry, source_layout, target_layout):
-    source, weights = _activation(plan, x), _weights(plan, w.shape, geometry, w.strides)
+    source, weights = _activation(plan, x), _weights(plan, w.shape, geometry, w)
     target = plan.array(plan.layout(y_shape, channels_last(y_shape)))
     bias = plan.array(plan.layout(b.shape, (1,))) if b is not None else None
     shapes = (x.shape, w.shape, y_shape)
@@ -163,7 +182,7 @@ def _forward(plan, x, w, b, y_shape, geometry, source_layout, target_layout):
 
 
 def _backward_input(plan, g, w, x_shape, geometry):
-    gradient, weights = _activation(plan, g), _weights(plan, w.shape, geometry, w.strides)
+    gradient, weights = _activation(plan, g), _weights(plan, w.shape, geometry, w)
     target = plan.array(plan.layout(x_shape, channels_last(x_shape)))
     few = geometry[3] == 1 and 4 < w.shape[1] < FEW_CHANNELS
     liked = _free if few or _deep(w.shape, g.shape) else channels_last
@@ -242,11 +261,13 @@ def _deep(w_shape, y_shape):
 
 
 def _activation(plan, x):
-    return plan.array(plan.layout(x.shape, strides_of(x.shape, x.strides, channels_last(x.shape))))
+    return plan.array(plan.layout(x.shape, strides_of(x.shape, x.strides, channels_last(x.shape), x.itemsize)))
 
 
-def _weights(plan, shape, geometry, strides=None):
-    strides = contiguous(shape) if strides is None else strides_of(shape, strides, contiguous(shape))
+def _weights(plan, shape, geometry, w=None):
+    strides = contiguous(shape)
+    if w is not None:
+        strides = strides_of(shape, w.strides, strides, w.itemsize)
     groups = geometry[3]
     if groups > 1:
         strides = (shape[0] // groups * strides[0], *strides)

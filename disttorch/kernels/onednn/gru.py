@@ -8,7 +8,7 @@ import numpy as np
 
 from disttorch.kernels.onednn.binding import Unsupported
 from disttorch.kernels.onednn.cell import Cell, dense_float
-from disttorch.kernels.onednn.layouts import FLOAT
+from disttorch.kernels.onednn.layouts import FLOAT, are_floats
 
 GATES = 3
 LBR_GRU = Cell("lbr_gru", GATES, biases=GATES + 1, states=1)
@@ -32,7 +32,7 @@ class GRU:
 
     def gru_backward(self, gy, gh, saved, x, batch_sizes, h0, y, w_ih, w_hh, bias=True, reverse=False):
         workspace, h = saved
-        if workspace.dtype != np.uint8:
+        if workspace.dtype != np.uint8 or not are_floats(gy, x, y, w_ih, w_hh):
             return super().gru_backward(gy, gh, saved, x, batch_sizes, h0, y, w_ih, w_hh, bias, reverse)
         size = (len(batch_sizes), batch_sizes[0], x.shape[1], w_hh.shape[1])
         gx, gh0, gw_ih, gw_hh = (np.empty(a.shape, FLOAT) for a in (x, h0, w_ih, w_hh))

@@ -5,7 +5,8 @@ from math import prod
 
 import numpy as np
 
-FLOAT = np.dtype(np.float32)
+from disttorch.kernels.onednn import binding as dnnl
+from disttorch.kernels.portable.precision import BFLOAT16, FLOAT
 
 
 def are_floats(*arrays):
@@ -14,6 +15,11 @@ def are_floats(*arrays):
         if a is not None and a.dtype is not FLOAT:
             return False
     return True
+
+
+def kind_of(x):
+    """The dnnl_data_type_t of a float32 or bfloat16 array."""
+    return dnnl.BF16 if x.dtype is BFLOAT16 else dnnl.F32
 
 
 def dense(x):
@@ -35,9 +41,9 @@ def contiguous(shape):
     return tuple(prod(shape[i + 1 :]) for i in range(len(shape)))
 
 
-def strides_of(x_shape, x_strides, preferred):
+def strides_of(x_shape, x_strides, preferred, itemsize=4):
     """x's strides in elements; exactly `preferred` where they differ only in axes of length 1."""
-    own = tuple(s // 4 for s in x_strides)
+    own = tuple(s // itemsize for s in x_strides)
     if all(n == 1 or s == p for n, s, p in zip(x_shape, own, preferred, strict=True)):
         return preferred
     return tuple(s if n > 1 else max(own) for n, s in zip(x_shape, own, strict=True))
@@ -55,11 +61,11 @@ def is_packed(x):
     )
 
 
-def empty_channels_last(shape):
-    """An empty float32 array (N, C, *S), channels last in memory."""
-    return np.ndarray(shape, FLOAT, strides=_bytes_channels_last(shape))
+def empty_channels_last(shape, dtype=FLOAT):
+    """An empty array (N, C, *S), channels last in memory."""
+    return np.ndarray(shape, dtype, strides=_bytes_channels_last(shape, dtype.itemsize))
 
 
 @lru_cache(1024)
-def _bytes_channels_last(shape):
-    return tuple([FLOAT.itemsize * step for step in channels_last(shape)])
+def _bytes_channels_last(shape, itemsize):
+    return tuple([itemsize * step for step in channels_last(shape)])

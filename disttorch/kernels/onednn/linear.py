@@ -1,5 +1,6 @@
 """Matrix products: oneDNN's GEMM for two matrices, its primitives where they are faster or do more in one pass (bias
-and activation, batches, gradients of wide weights), NumPy's BLAS for tiny ones."""
+and activation, batches, gradients of wide weights), NumPy's BLAS for tiny ones. bfloat16 goes to the primitives, or
+where the processor cannot multiply it, and for tiny products, to float32 and back."""
 
 from math import isfinite
 
@@ -8,7 +9,8 @@ import numpy as np
 from disttorch.kernels.blas import address
 from disttorch.kernels.onednn import binding as dnnl
 from disttorch.kernels.onednn.binding import Unsupported
-from disttorch.kernels.onednn.layouts import FLOAT, are_floats, contiguous, dense, strides_of
+from disttorch.kernels.onednn.layouts import BFLOAT16, FLOAT, are_floats, contiguous, dense, kind_of, strides_of
+from disttorch.kernels.portable.precision import rounded, widened
 from disttorch.kernels.threads import PER_ELEMENT, enter_thread, threads_for
 
 # Multiplications below which NumPy's BLAS on one thread wins: oneDNN's GEMM spends some 5 us before it starts.
@@ -24,7 +26,8 @@ ACTIVATIONS = {"relu": dnnl.RELU, "gelu": dnnl.GELU_ERF}
 
 class Linear:
     def matmul(self, a, b):
-        if a.dtype is not FLOAT or b.dtype is not FLOAT or a.ndim < 2 or b.ndim < 2 or a.size * b.shape[-1] < TINY:
+        known = (a.dtype is FLOAT and b.dtype is FLOAT) or self._are_bfloats(a, b)
+        if not known or a.ndim < 2 or b.ndim < 2 or a.size * b.shape[-1] < TINY:
             return super().matmul(a, b)
         if b.ndim == 2:
             rows, turned = a.reshape(-1, a.shape[-1]), b.T
@@ -36,7 +39,7 @@ class Linear:
             return super().matmul(a, b)
 
     def linear_forward(self, x, w, b=None, activation=None):
-        if not (are_floats(x, w, b) and x.size):
+        if not ((are_floats(x, w, b) or self._are_bfloats(x, w, b)) and x.size):
             return super().linear_forward(x, w, b, activation)
         turned = _is_turned(x)
         x = x.swapaxes(0, 1) if turned else x
@@ -51,7 +54,7 @@ class Linear:
         return y.swapaxes(0, 1) if turned else y
 
     def linear_backward(self, g, x, w, needs=(True, True, True), into=None):
-        if not (are_floats(g, x, w) and g.size and x.size):
+        if not ((are_floats(g, x, w) or self._are_bfloats(g, x, w)) and g.size and x.size):
             return super().linear_backward(g, x, w, needs, into)
         turned = _is_turned(x)
         if turned:
@@ -67,6 +70,10 @@ class Linear:
         if needs[1]:
             gw = self._weights_gradient(rows, x if x.ndim == 2 else x.reshape(-1, x.shape[-1]), into)
         return gx, gw, self._column_sums(rows) if needs[2] else None
+
+    def _are_bfloats(self, *arrays):
+        """Whether all are bfloat16 (None: not given), and the processor multiplies that."""
+        return self.engine.multiplies_bfloat16 and all([a is None or a.dtype is BFLOAT16 for a in arrays])
 
     def linear_parts_backward(self, gs, x, w, needs=(True, True, True)):
         if not (are_floats(x, w, *gs) and x.size and w.size):
@@ -95,8 +102,8 @@ class Linear:
     def _linear_product(self, rows, w, b, activation):
         """rows @ w.T + b and the activation in one pass."""
         rows = np.ascontiguousarray(rows)
-        y = np.empty((len(rows), len(w)), FLOAT)
-        strides = strides_of(w.shape, w.strides, contiguous(w.shape))
+        y = np.empty((len(rows), len(w)), rows.dtype)
+        strides = strides_of(w.shape, w.strides, contiguous(w.shape), w.itemsize)
         if min(strides) < 1:
             w, strides = np.ascontiguousarray(w), contiguous(w.shape)
         arrays = (rows, w, y) if b is None else (rows, w, y, np.ascontiguousarray(b))
@@ -106,13 +113,14 @@ class Linear:
             lambda plan: _linear(plan, rows.shape, w.shape, strides, b is not None, activation),
             *arrays,
             work=rows.size * len(w),
+            kind=kind_of(rows),
         )
         return y
 
     def _weights_gradient(self, g, x, into):
         """g.T @ x: as the transpose of x.T @ g if there are more outputs than inputs, which the GEMM packs faster."""
         (rows, out), inner = g.shape, x.shape[1]
-        if out <= inner or out * inner < WIDE or rows < MANY_ROWS:
+        if out <= inner or out * inner < WIDE or rows < MANY_ROWS or g.dtype is BFLOAT16:
             return self._gemm(g.T, x, out=into)
         turned, gw = self._gemm(x.T, g), np.empty((out, inner), FLOAT) if into is None else into
         self.engine.run(("transpose", gw.shape), lambda plan: _transpose(plan, gw.shape), turned, gw)
@@ -120,6 +128,8 @@ class Linear:
 
     def _column_sums(self, rows):
         """The sum over rows, as a product: BLAS reads faster than NumPy adds."""
+        if rows.dtype is BFLOAT16:
+            return rounded(self._column_sums(widened(rows)), BFLOAT16)
         if rows.size < TINY // 8 or not rows.flags.c_contiguous:
             return np.add.reduce(rows, axis=0)
         ones, sums = np.ones((1, len(rows)), FLOAT), np.empty(rows.shape[1], FLOAT)
@@ -135,7 +145,10 @@ class Linear:
         m, k = a.shape
         n = b.shape[1]
         if out is None:
-            out = np.empty((m, n), FLOAT)
+            out = np.empty((m, n), a.dtype)
+        if a.dtype is BFLOAT16:
+            self._narrow_product(a, b, bias, out)
+            return out
         if m * n * k < TINY:
             if add:
                 out += np.matmul(a, b)
@@ -155,17 +168,26 @@ class Linear:
         )  # fmt: skip
         return out
 
-    def _batched(self, a, b):
+    def _narrow_product(self, a, b, bias, out):
+        if out.size * a.shape[1] >= TINY and bias is None:
+            self._batched(a, b, out)
+            return
+        wide = np.matmul(widened(a), widened(b))
+        if bias is not None:
+            wide += bias
+        out[...] = rounded(wide, BFLOAT16)
+
+    def _batched(self, a, b, out=None):
         dims = max(a.ndim, b.ndim)
         a = a.reshape((1,) * (dims - a.ndim) + a.shape) if a.ndim < dims else a
         b = b.reshape((1,) * (dims - b.ndim) + b.shape) if b.ndim < dims else b
         a, b = _batch_operand(a), _batch_operand(b)
         batch = [q if p == 1 else p for p, q in zip(a.shape[:-2], b.shape[:-2], strict=True)]
-        out = np.empty((*batch, a.shape[-2], b.shape[-1]), FLOAT)
+        out = np.empty((*batch, a.shape[-2], b.shape[-1]), a.dtype) if out is None else out
         if not out.size or not a.size:
             raise Unsupported
-        key = ("matmul", a.shape, a.strides, b.shape, b.strides)
-        self.engine.run(key, lambda plan: _matmul(plan, a, b, out), a, b, out, work=out.size * a.shape[-1])
+        key, work = ("matmul", a.shape, a.strides, b.shape, b.strides), out.size * a.shape[-1]
+        self.engine.run(key, lambda plan: _matmul(plan, a, b, out), a, b, out, work=work, kind=kind_of(a))
         return out
 
 
@@ -174,7 +196,7 @@ def _is_safe(x, w, b, activation):
 
     Finite sums of squares bound every product's value (Cauchy and Schwarz), so no NaN can arise.
     """
-    return activation is None or all(isfinite(_square(a)) for a in (x, w, b))
+    return activation is None or (x.dtype is FLOAT and all(isfinite(_square(a)) for a in (x, w, b)))
 
 
 @np.errstate(all="ignore")
@@ -208,7 +230,8 @@ def _transpose(plan, shape):
 
 def _matmul(plan, a, b, out):
     left, right = (
-        plan.array(plan.layout(x.shape, strides_of(x.shape, x.strides, contiguous(x.shape)))) for x in (a, b)
+        plan.array(plan.layout(x.shape, strides_of(x.shape, x.strides, contiguous(x.shape), x.itemsize)))
+        for x in (a, b)
     )
     target = plan.array(plan.layout(out.shape, contiguous(out.shape)))
     desc = plan.describe("matmul", left.layout, right.layout, None, target.layout)
@@ -228,4 +251,4 @@ def _operand(a):
 
 def _batch_operand(a):
     """a, or a copy where neither its rows nor its columns are contiguous or where it is broadcast."""
-    return dense(a) if 4 in a.strides[-2:] else np.ascontiguousarray(a)
+    return dense(a) if a.itemsize in a.strides[-2:] else np.ascontiguousarray(a)

@@ -45,7 +45,10 @@ class Engine:
         if address(probe) != probe.ctypes.data:
             raise ImportError("this NumPy does not keep an array's data pointer where version 2 does")
         self.lib = lib
-        self.register = 16 if lib.dnnl_get_effective_cpu_isa() & dnnl.AVX512 else 8  # floats
+        processor = lib.dnnl_get_effective_cpu_isa()
+        self.register = 16 if processor & dnnl.AVX512 else 8  # floats
+        self.converts_bfloat16 = bool(processor & dnnl.AVX512)
+        self.multiplies_bfloat16 = bool(processor & dnnl.AVX512_BF16)  # itself, in half of float32's time
         self.handle = c_void_p()
         self.check(lib.dnnl_engine_create(byref(self.handle), 1, 0))  # dnnl_cpu
         self.attributes = self._new_attributes()
@@ -93,34 +96,37 @@ class Engine:
         if status:
             raise Unsupported(self.lib.dnnl_status2str(status).decode())
 
-    def run(self, key, build, *arrays, work=None):
+    def run(self, key, build, *arrays, work=None, kind=dnnl.F32):
         """Run the plan cached under `key` on `arrays`; if none is idle, have `build(plan)` make one first.
 
-        work: the multiplications it takes between two meetings of its threads; None: a few per element.
+        work: the multiplications it takes between two meetings of its threads; None: a few per element. kind: of the
+        numbers in arrays for which `build` says no other; part of the key.
         Raises Unsupported, at once the next time, if oneDNN cannot do what `build` asks.
         """
         if self._threads != get_num_threads():
             self._idle, self._threads = {}, get_num_threads()
+        if kind != dnnl.F32:
+            key = (kind, *key)
         idle = self._idle.get(key, UNKNOWN)
         if idle is UNKNOWN:
-            idle = self._remember(key, build, _work(arrays, work))
+            idle = self._remember(key, build, _work(arrays, work), kind)
         if idle is None:
             raise Unsupported
         try:
             plan = idle.pop()
         except IndexError:
-            plan = self.new_plan(_work(arrays, work))
+            plan = self.new_plan(_work(arrays, work), kind)
             build(plan)
         plan.run(arrays)
         idle.append(plan)
 
-    def new_plan(self, work):
-        plan = Plan(self, threads_for(work))
+    def new_plan(self, work, kind=dnnl.F32):
+        plan = Plan(self, threads_for(work), kind)
         enter_thread(plan.threads)
         return plan
 
-    def _remember(self, key, build, work):
-        plan = self.new_plan(work)
+    def _remember(self, key, build, work, kind):
+        plan = self.new_plan(work, kind)
         try:
             build(plan)
             idle = [plan]
@@ -167,8 +173,8 @@ def _work(arrays, work):
 
 
 class Plan:
-    def __init__(self, engine, threads):
-        self.engine, self.lib, self.threads = engine, engine.lib, threads
+    def __init__(self, engine, threads, kind=dnnl.F32):
+        self.engine, self.lib, self.threads, self.kind = engine, engine.lib, threads, kind
         self._set_handle, self._execute = engine.lib.dnnl_memory_set_data_handle, engine.lib.dnnl_primitive_execute
         self._arrays = []  # memories of the arguments of run(), in order
         self._handles, self._addresses = [], []  # theirs; where the arguments last lay
@@ -180,9 +186,10 @@ class Plan:
 
     # ---- building
 
-    def layout(self, shape, strides=None, dtype=dnnl.F32):
-        """A dnnl_memory_desc; `strides` in elements, None: whatever the primitive likes best."""
+    def layout(self, shape, strides=None, dtype=None):
+        """A dnnl_memory_desc. strides: in elements, None: what the primitive likes best; dtype: if not the plan's."""
         desc, n = c_void_p(), len(shape)
+        dtype = self.kind if dtype is None else dtype
         if strides is None:
             status = self.lib.dnnl_memory_desc_create_with_tag(byref(desc), n, dims(shape), dtype, dnnl.FORMAT_ANY)
         else:

@@ -42,7 +42,7 @@ class Pooling:
 
     def max_pool_backward(self, g, saved, x_shape, kernel, stride, padding, dilation, ceil_mode=False):
         window = (kernel, stride, padding, dilation)
-        if saved.dtype != np.uint8:
+        if saved.dtype != np.uint8 or g.dtype is not FLOAT:
             return super().max_pool_backward(g, saved, x_shape, *window, ceil_mode)
         g = dense(g)
         x_shape = tuple(x_shape)

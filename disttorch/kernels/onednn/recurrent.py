@@ -8,7 +8,7 @@ import numpy as np
 from disttorch.kernels.onednn import binding as dnnl
 from disttorch.kernels.onednn.binding import Unsupported
 from disttorch.kernels.onednn.cell import Cell, dense_float
-from disttorch.kernels.onednn.layouts import FLOAT, contiguous, strides_of
+from disttorch.kernels.onednn.layouts import FLOAT, are_floats, contiguous, strides_of
 from disttorch.kernels.onednn.linear import TINY
 from disttorch.kernels.threads import threads_for
 
@@ -38,7 +38,7 @@ class Recurrent:
 
     def lstm_backward(self, gy, gh, gc, saved, x, batch_sizes, h0, c0, y, w_ih, w_hh, bias=True, reverse=False):
         workspace, h, c = saved
-        if workspace.dtype != np.uint8:
+        if workspace.dtype != np.uint8 or not are_floats(gy, x, y, w_ih, w_hh):
             return super().lstm_backward(gy, gh, gc, saved, x, batch_sizes, h0, c0, y, w_ih, w_hh, bias, reverse)
         size = (len(batch_sizes), batch_sizes[0], x.shape[1], w_hh.shape[1])
         gb = np.empty(len(w_hh), FLOAT)

@@ -6,7 +6,7 @@ Letters: N batch, C input channels, O output channels, G groups, S input spatial
 from math import prod
 
 from disttorch.kernels.geometry import conv_out_size, window_slices
-from disttorch.kernels.portable.precision import in_float32
+from disttorch.kernels.portable.precision import kernel_in_float32
 
 # Elements of the column matrix built at a time: large enough for GEMM to run at full speed, small enough (16 MB of
 # float32) that a deep network's activations, not the columns, decide the peak memory.
@@ -14,7 +14,7 @@ COLUMN_ELEMENTS = 1 << 22
 
 
 class Convolution:
-    @in_float32
+    @kernel_in_float32
     def conv_forward(self, x, w, b, stride, padding, dilation, groups):
         xp = self.xp
         n, kernel = x.shape[0], w.shape[2:]
@@ -30,7 +30,7 @@ class Convolution:
             y += b
         return xp.moveaxis(y, -1, 1)
 
-    @in_float32
+    @kernel_in_float32
     def conv_backward_input(self, g, w, x_shape, stride, padding, dilation, groups):
         xp = self.xp
         n, c = x_shape[:2]
@@ -58,7 +58,7 @@ class Convolution:
         inner = tuple(slice(p, p + s) for p, s in zip(padding, x_shape[2:], strict=True))
         return xp.moveaxis(padded[(slice(None), *inner)], -1, 1)
 
-    @in_float32
+    @kernel_in_float32
     def conv_backward_weight(self, g, x, w_shape, stride, padding, dilation, groups):
         xp = self.xp
         kernel, out = w_shape[2:], g.shape[2:]
@@ -80,7 +80,7 @@ class Convolution:
         gb = self._channel_sum(g) if needs[2] else None
         return gx, gw, gb
 
-    @in_float32
+    @kernel_in_float32
     def _channel_sum(self, g):
         return g.sum(axis=(0, *range(2, g.ndim)))
 

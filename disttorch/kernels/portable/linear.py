@@ -1,14 +1,14 @@
 """Matrix products."""
 
-from disttorch.kernels.portable.precision import in_float32
+from disttorch.kernels.portable.precision import is_narrow, kernel_in_float32
 
 
 class Linear:
-    @in_float32
+    @kernel_in_float32
     def matmul(self, a, b):
         return self.xp.matmul(a, b)
 
-    @in_float32
+    @kernel_in_float32
     def linear_forward(self, x, w, b=None, activation=None):
         y = x @ w.T
         if b is not None:
@@ -17,7 +17,7 @@ class Linear:
             return y
         return self.relu_forward(y) if activation == "relu" else self.gelu_forward(y)
 
-    @in_float32
+    @kernel_in_float32
     def linear_backward(self, g, x, w, needs=(True, True, True), into=None):
         out, inner = w.shape
         rows = g.size // out if out else 0
@@ -29,6 +29,8 @@ class Linear:
 
     def linear_parts_backward(self, gs, x, w, needs=(True, True, True)):
         """`linear_backward` where g comes in equal parts of its last axis."""
+        if is_narrow(x.dtype):  # rounded once, not part by part
+            return self.linear_backward(self.xp.concatenate(gs, axis=-1), x, w, needs)
         each = len(w) // len(gs)
         found = [self.linear_backward(g, x, w[k * each : (k + 1) * each], needs) for k, g in enumerate(gs)]
         gx, gw, gb = zip(*found, strict=True)

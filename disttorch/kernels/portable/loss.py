@@ -6,7 +6,7 @@ import numpy as np
 
 from disttorch.kernels.hushing import hushed
 from disttorch.kernels.portable.blocks import in_blocks
-from disttorch.kernels.portable.precision import in_float32
+from disttorch.kernels.portable.precision import kernel_in_float32
 from disttorch.kernels.portable.scatter import positions
 
 LINE = 1 << 13  # places at a time: the lines of several classes lie in the cache together
@@ -14,7 +14,7 @@ WIDE = 64  # classes that lie together in memory from which a place's are taken 
 
 
 class Loss:
-    @in_float32(rounded=1)
+    @kernel_in_float32(rounded=1)
     @hushed
     def cross_entropy_forward(
         self, logits, target, weight=None, ignore_index=-100, reduction="mean", label_smoothing=0.0
@@ -80,7 +80,7 @@ class Loss:
         powers, total = self._powers(powers, 1)
         return powers, largest, total
 
-    @in_float32
+    @kernel_in_float32
     @hushed
     def cross_entropy_backward(self, g, saved):
         """g: 0-d, or target's shape for reduction "none" -> gradient of the logits (N, C, *S)."""

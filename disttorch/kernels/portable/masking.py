@@ -18,6 +18,8 @@ def kept(x, mask):
         picked = np.zeros(x.shape, x.dtype)
         np.putmask(picked, mask, x)
         return picked
+    if mask.dtype.kind == "V":  # whose comparison goes one by one
+        mask = mask.view(_BITS[mask.dtype.itemsize]) << 1  # without the sign
     return (x.view(_BITS[x.dtype.itemsize]) * (mask != 0)).view(x.dtype)
 
 

@@ -8,13 +8,13 @@ from math import prod
 
 from disttorch.kernels.hushing import hushed
 from disttorch.kernels.portable.blocks import BLOCK
-from disttorch.kernels.portable.precision import in_float32
+from disttorch.kernels.portable.precision import kernel_in_float32
 
 SHORT = 64  # elements of a row up to which it is worth while to turn rows into columns
 
 
 class Normalization:
-    @in_float32(rounded=1)
+    @kernel_in_float32(rounded=1)
     def batch_norm_forward(self, x, weight, bias, eps, mean=None, var=None):
         xp = self.xp
         axes, shape = _channel_axes(x)
@@ -32,7 +32,7 @@ class Normalization:
             centred += bias.reshape(shape)
         return centred, mean, var
 
-    @in_float32
+    @kernel_in_float32
     def batch_norm_backward(self, g, x, weight, mean, var, eps, training=True, needs=(True, True, True)):
         """Ioffe and Szegedy, "Batch Normalization" (2015), section 3."""
         xp = self.xp
@@ -56,7 +56,7 @@ class Normalization:
                 gx = g * scale.reshape(shape)
         return gx, gw if needs[1] else None, gb if needs[2] else None
 
-    @in_float32(rounded=1)
+    @kernel_in_float32(rounded=1)
     def layer_norm_forward(self, x, dims, weight, bias, eps):
         axes = tuple(range(x.ndim - dims, x.ndim))
         mean = x.mean(axis=axes, keepdims=True)
@@ -70,7 +70,7 @@ class Normalization:
         leading = x.shape[: x.ndim - dims]
         return y, mean.reshape(leading), var.reshape(leading)
 
-    @in_float32
+    @kernel_in_float32
     def layer_norm_backward(self, g, x, dims, weight, mean, var, eps, needs=(True, True, True)):
         """Ba, Kiros and Hinton, "Layer Normalization" (2016)."""
         xp = self.xp
@@ -91,7 +91,7 @@ class Normalization:
             gx *= rstd
         return gx, gw, gb
 
-    @in_float32(rounded=1)
+    @kernel_in_float32(rounded=1)
     def group_norm_forward(self, x, groups, weight, bias, eps):
         rows = x.reshape(x.shape[0], groups, prod(x.shape[1:]) // groups)
         y, mean, var = self.layer_norm_forward(rows, 1, None, None, eps)
@@ -102,7 +102,7 @@ class Normalization:
             y += bias.reshape(shape)
         return y, mean, var
 
-    @in_float32
+    @kernel_in_float32
     def group_norm_backward(self, g, x, groups, weight, mean, var, eps, needs=(True, True, True)):
         xp = self.xp
         samples, channels = x.shape[:2]
@@ -151,7 +151,7 @@ class Normalization:
             xp.sum(block, axis=1, out=by_x[at])
         return by_g, by_x
 
-    @in_float32
+    @kernel_in_float32
     def softmax_forward(self, x, axis):
         if not x.size:
             return x.copy()
@@ -160,13 +160,13 @@ class Normalization:
         y /= y.sum(axis=axis, keepdims=True)
         return y
 
-    @in_float32
+    @kernel_in_float32
     def softmax_backward(self, g, y, axis):
         gx = g * y
         gx -= y * self.xp.add.reduce(gx, axis=axis, keepdims=True)
         return gx
 
-    @in_float32
+    @kernel_in_float32
     def log_softmax_forward(self, x, axis):
         if not x.size:
             return x.copy()
@@ -196,7 +196,7 @@ class Normalization:
             return x[self.xp.arange(len(x)), x.argmax(1)]
         return self.xp.maximum.reduce(self.xp.ascontiguousarray(x.T), axis=0)
 
-    @in_float32
+    @kernel_in_float32
     def log_softmax_backward(self, g, y, axis):
         return g - self.xp.exp(y) * self.xp.add.reduce(g, axis=axis, keepdims=True)
 

@@ -8,12 +8,13 @@ from math import prod
 
 from disttorch.kernels.geometry import adaptive_windows, pool_out_shape, window_slices
 from disttorch.kernels.portable.masking import kept
-from disttorch.kernels.portable.precision import in_float32
+from disttorch.kernels.portable.precision import kernel_in_float32
 
 
 class Pooling:
     # ---- max: `saved` is the row-major kernel offset of each window's winner (int32)
 
+    @kernel_in_float32(rounded=1)
     def max_pool_forward(self, x, kernel, stride, padding, dilation, ceil_mode=False):
         xp = self.xp
         spatial = x.shape[2:]
@@ -45,11 +46,12 @@ class Pooling:
             flat = flat * x.shape[2 + axis] + start + offset * dilation[axis]
         return flat
 
-    @in_float32
+    @kernel_in_float32
     def argmax(self, x, axis):
         """The first of the largest along an axis, which stays with length 1; NaN is the largest."""
         return self.xp.argmax(x, axis, keepdims=True)
 
+    @kernel_in_float32
     def max_pool_backward(self, g, saved, x_shape, kernel, stride, padding, dilation, ceil_mode=False):
         xp = self.xp
         out = g.shape[2:]
@@ -60,7 +62,7 @@ class Pooling:
 
     # ---- average
 
-    @in_float32
+    @kernel_in_float32
     def avg_pool_forward(
         self, x, kernel, stride, padding, ceil_mode=False, count_include_pad=True, divisor_override=None
     ):
@@ -74,7 +76,7 @@ class Pooling:
         y *= self._reciprocal_counts(x, x.shape[2:], kernel, stride, padding, out, count_include_pad, divisor_override)
         return y
 
-    @in_float32
+    @kernel_in_float32
     def avg_pool_backward(
         self, g, x_shape, kernel, stride, padding, ceil_mode=False, count_include_pad=True, divisor_override=None
     ):
@@ -104,7 +106,7 @@ class Pooling:
 
     # ---- adaptive
 
-    @in_float32
+    @kernel_in_float32
     def adaptive_avg_pool_forward(self, x, output_size):
         xp = self.xp
         for axis, out in enumerate(output_size, start=2):
@@ -117,7 +119,7 @@ class Pooling:
             x = y
         return x
 
-    @in_float32
+    @kernel_in_float32
     def adaptive_avg_pool_backward(self, g, x_shape):
         xp = self.xp
         for axis in reversed(range(2, g.ndim)):
@@ -147,7 +149,7 @@ class Pooling:
             indices[(..., *position)] = index
         return y, indices
 
-    @in_float32
+    @kernel_in_float32
     def adaptive_max_pool_backward(self, g, indices, x_shape):
         n, c, *spatial = x_shape
         planes = self.xp.arange(n * c).reshape(n, c, *(1,) * len(spatial)) * prod(spatial)

@@ -2,7 +2,18 @@
 
 import functools
 
+import ml_dtypes
 import numpy as np
+
+FLOAT, BFLOAT16 = np.dtype(np.float32), np.dtype(ml_dtypes.bfloat16)
+LONG = 1 << 12  # elements from which a conversion is worth a backend's way
+_to_bfloat16 = None  # a backend's way from float32, quicker than NumPy's
+
+
+def round_by(to_bfloat16):
+    """Let long float32 arrays be rounded to bfloat16 by `to_bfloat16(x)`."""
+    global _to_bfloat16
+    _to_bfloat16 = to_bfloat16
 
 
 def is_narrow(dtype):
@@ -10,38 +21,67 @@ def is_narrow(dtype):
     return dtype.itemsize <= 2 and dtype.kind in "fV"
 
 
-def in_float32(kernel=None, *, rounded=None):
-    """Make `kernel` see narrow float arrays as float32 and round its results back.
+def rounded(x, dtype):
+    """x in a narrower dtype, each number rounded to the nearest."""
+    if x.dtype is FLOAT and dtype is BFLOAT16 and _to_bfloat16 is not None and type(x) is np.ndarray and x.size >= LONG:
+        return _to_bfloat16(x)
+    return x.astype(dtype)
 
-    rounded: how many leading results are rounded to the narrow dtype (default all); statistics stay float32.
-    """
-    if kernel is None:
-        return functools.partial(in_float32, rounded=rounded)
 
-    @functools.wraps(kernel)
+def widened(x):
+    """x in float32 if it is an array of narrow floats; anything else as it is."""
+    dtype = getattr(x, "dtype", None)
+    return x.astype(FLOAT) if dtype is not None and is_narrow(dtype) else x
+
+
+def in_float32(function):
+    """Make a function of arrays see narrow floats as float32, and round its results back."""
+
+    @functools.wraps(function)
     def wrapper(*args, **options):
-        for arg in args:
-            dtype = getattr(arg, "dtype", None)
-            if dtype is not None and dtype.itemsize <= 2 and is_narrow(dtype):
-                narrow = dtype
-                break
-        else:
-            return kernel(*args, **options) if options else kernel(*args)
-        results = kernel(*map(_widen, args), **options)
-        if not isinstance(results, tuple):
-            return _round(results, narrow)
-        count = len(results) if rounded is None else rounded
-        return tuple(_round(r, narrow) if i < count else r for i, r in enumerate(results))
+        narrow = _narrow(args)
+        if narrow is None:
+            return function(*args, **options) if options else function(*args)
+        return _rounded_all(function(*map(widened, args), **options), narrow)
 
     return wrapper
 
 
-def _widen(arg):
-    dtype = getattr(arg, "dtype", None)
-    return arg.astype(np.float32) if dtype is not None and is_narrow(dtype) else arg
+def kernel_in_float32(kernel=None, *, rounded=None):
+    """The same for a backend's method: in float32 the backend that was asked computes it, which may have a faster one.
+
+    rounded: how many leading results are rounded to the narrow dtype (default all); statistics stay float32.
+    """
+    if kernel is None:
+        return functools.partial(kernel_in_float32, rounded=rounded)
+    name = kernel.__name__
+
+    @functools.wraps(kernel)
+    def wrapper(self, *args, **options):
+        narrow = _narrow(args)
+        if narrow is None:
+            return kernel(self, *args, **options) if options else kernel(self, *args)
+        return _rounded_all(getattr(self, name)(*map(widened, args), **options), narrow, rounded)
+
+    return wrapper
 
 
-def _round(result, dtype):
-    if getattr(result, "dtype", None) == np.float32:
-        return result.astype(dtype)
-    return result
+def _narrow(args):
+    """The first dtype of narrow floats among the arguments' dtypes, or None."""
+    for arg in args:
+        dtype = getattr(arg, "dtype", None)
+        if dtype is not None and dtype.itemsize <= 2 and is_narrow(dtype):
+            return dtype
+    return None
+
+
+def _rounded_all(results, dtype, count=None):
+    if not isinstance(results, tuple):
+        return _rounded_back(results, dtype)
+    count = len(results) if count is None else count
+    return tuple([_rounded_back(r, dtype) if i < count else r for i, r in enumerate(results)])
+
+
+def _rounded_back(result, dtype):
+    """Only what is float32 has been narrow."""
+    return rounded(result, dtype) if getattr(result, "dtype", None) == FLOAT else result

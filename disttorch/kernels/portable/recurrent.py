@@ -5,11 +5,11 @@ sequences are sorted by decreasing length (a dense batch has equal sizes). With 
 Letters: T steps, N sequences, I input features, H hidden features. Gates are stacked in PyTorch's order.
 """
 
-from disttorch.kernels.portable.precision import in_float32
+from disttorch.kernels.portable.precision import kernel_in_float32
 
 
 class Recurrent:
-    @in_float32(rounded=3)
+    @kernel_in_float32(rounded=3)
     def lstm_forward(self, x, batch_sizes, h0, c0, w_ih, w_hh, b_ih=None, b_hh=None, reverse=False, training=True):
         """-> (y (sum(batch_sizes), H), h (N, H), c (N, H), saved, or None if not `training`).
 
@@ -40,7 +40,7 @@ class Recurrent:
             h[:n] = y[at]
         return y, h, c, (gates, cells, tanhs) if training else None
 
-    @in_float32
+    @kernel_in_float32
     def lstm_backward(self, gy, gh, gc, saved, x, batch_sizes, h0, c0, y, w_ih, w_hh, bias=True, reverse=False):
         """-> (gx, gh0, gc0, gw_ih, gw_hh, gb); b_ih and b_hh have the same gradient gb."""
         xp = self.xp
@@ -74,7 +74,7 @@ class Recurrent:
         previous = _previous_hidden(xp, y, h0, batch_sizes, reverse)
         return _gradients(self, ga, ga, x, previous, w_ih, bias, (gh, gc))
 
-    @in_float32(rounded=2)
+    @kernel_in_float32(rounded=2)
     def gru_forward(self, x, batch_sizes, h0, w_ih, w_hh, b_ih=None, b_hh=None, reverse=False, training=True):
         """-> (y, h, saved, or None if not `training`).
 
@@ -106,7 +106,7 @@ class Recurrent:
             y[at] = h[:m]
         return y, h, (gates, inner) if training else None
 
-    @in_float32
+    @kernel_in_float32
     def gru_backward(self, gy, gh, saved, x, batch_sizes, h0, y, w_ih, w_hh, bias=True, reverse=False):
         """-> (gx, gh0, gw_ih, gw_hh, gb_ih, gb_hh)."""
         xp = self.xp
@@ -133,7 +133,7 @@ class Recurrent:
         gx, gh0, gw_ih, gw_hh, gb_ih = _gradients(self, gi, ghid, x, previous, w_ih, bias, (gh,))
         return gx, gh0, gw_ih, gw_hh, gb_ih, ghid.sum(axis=0) if bias else None
 
-    @in_float32
+    @kernel_in_float32
     def rnn_forward(self, x, batch_sizes, h0, w_ih, w_hh, b_ih=None, b_hh=None, nonlinearity="tanh", reverse=False):
         """-> (y, h): h = tanh or relu of W_ih x + b_ih + W_hh h + b_hh (Elman, 1990)."""
         xp = self.xp
@@ -152,7 +152,7 @@ class Recurrent:
             h[:n] = a
         return y, h
 
-    @in_float32
+    @kernel_in_float32
     def rnn_backward(
         self, gy, gh, x, batch_sizes, h0, y, w_ih, w_hh, bias=True, nonlinearity="tanh", reverse=False
     ):  # fmt: skip

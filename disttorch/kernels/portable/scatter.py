@@ -4,14 +4,14 @@ from math import prod
 
 import numpy as np
 
-from disttorch.kernels.portable.precision import in_float32
+from disttorch.kernels.portable.precision import kernel_in_float32
 
 HANDFUL = 64  # indices that Python's own functions look through in less time than NumPy's begin
 _UNSIGNED = {size: np.dtype(f"u{size}") for size in (1, 2, 4, 8)}
 
 
 class Scatter:
-    @in_float32
+    @kernel_in_float32
     def embedding_backward(self, g, indices, num_embeddings, padding_idx=None):
         """g (*, D), indices int (*) -> (num_embeddings, D)."""
         xp = self.xp
