@@ -3,6 +3,7 @@
     python benchmarks/training.py                                # all workloads, 1 thread
     python benchmarks/training.py lenet-4 mlp-64 --threads 1 2 --more --json out.json --plot out.png
     python benchmarks/training.py --inference                    # forwards under no_grad
+    python benchmarks/training.py --autocast                     # products and convolutions in bfloat16
 
 Each library runs in a process of its own, both alive at once and never busy at the same time; a sample is some steps in
 a row, and the figure is the median of the samples. A ratio is PyTorch's time over ours. Both losses after the same 20
@@ -24,7 +25,7 @@ LOSS_STEPS = 20
 PAUSE = 0.05  # seconds before a sample: the other library's threads go on spinning after theirs
 
 
-def serve(name: str, threads: int, inference: bool, pipe: Any) -> None:
+def serve(name: str, threads: int, inference: bool, autocast: bool, pipe: Any) -> None:
     """A process with one library: builds what it is told and times steps when asked.
 
     Both libraries run on the same cores: those of a shared machine differ in speed from one minute to the next.
@@ -42,16 +43,21 @@ def serve(name: str, threads: int, inference: bool, pipe: Any) -> None:
             optimizer = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9)
             losses: list[float] = []
 
-            def train(model=model, x=x, y=y, loss_of=loss_of, optimizer=optimizer) -> Any:
+            def forward(model=model, x=x, y=y, loss_of=loss_of) -> Any:
+                out = model(x)
+                return out if inference else loss_of(out, y)
+
+            if autocast:
+                forward = torch.autocast("cpu")(forward)
+
+            def train(forward=forward, optimizer=optimizer) -> Any:
                 optimizer.zero_grad()
-                loss = loss_of(model(x), y)
+                loss = forward()
                 loss.backward()
                 optimizer.step()
                 return loss
 
-            def infer(model=model, x=x) -> None:
-                with torch.no_grad():
-                    model(x)
+            infer = torch.no_grad()(forward)
 
             if inference:
                 model.eval()
@@ -89,10 +95,10 @@ def measure(pipes: dict[str, Any], name: str, workload: Workload, samples: int, 
     return row
 
 
-def run(names: list[str], threads: int, samples: int, inference: bool, check: bool) -> list[dict]:
+def run(names: list[str], threads: int, samples: int, inference: bool, autocast: bool, check: bool) -> list[dict]:
     """All workloads with so many threads, printed as they are measured."""
     rows = []
-    with processes(serve, {name: (name, threads, inference) for name in installed()}) as pipes:
+    with processes(serve, {name: (name, threads, inference, autocast) for name in installed()}) as pipes:
         for name in names:
             row = {"threads": threads, **measure(pipes, name, ALL[name], samples, check)}
             rows.append(row)
@@ -144,14 +150,14 @@ def main() -> None:
     parser.add_argument("--threads", type=int, nargs="+", default=[1])
     parser.add_argument("--samples", type=int, default=7)
     parser.add_argument("--inference", action="store_true", help="forwards under no_grad instead of training steps")
+    parser.add_argument("--autocast", action="store_true", help='forwards under autocast("cpu"), in bfloat16')
     parser.add_argument("--no-losses", action="store_true", help="do not compare the losses of the first steps")
     parser.add_argument("--json", help="where to write the figures")
     parser.add_argument("--plot", help="where to draw the ratios (PNG)")
     args = parser.parse_args()
     names = list(dict.fromkeys([*args.workloads, *(MORE if args.more else [])]))
-    rows = [
-        r for threads in args.threads for r in run(names, threads, args.samples, args.inference, not args.no_losses)
-    ]
+    modes = args.inference, args.autocast, not args.no_losses
+    rows = [r for threads in args.threads for r in run(names, threads, args.samples, *modes)]
     ratios = [r["ratio"] for r in rows if "ratio" in r]
     if ratios:
         print(
