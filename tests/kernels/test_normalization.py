@@ -60,6 +60,35 @@ def test_batch_norm_of_many_far_from_zero(onednn, rng, shape, layout):
     np.testing.assert_allclose(y, batch_norm(x64, np.ones(x.shape[1]), np.zeros(x.shape[1])), atol=5e-4)
 
 
+@pytest.mark.parametrize("shape", [(4, 64, 56, 56), (4, 32, 16, 17), (16, 36, 16, 16), (3, 2, 300, 301), (10007, 33)])
+@pytest.mark.parametrize("mean", [0, 100])
+@pytest.mark.parametrize("layout", [np.asarray, channels_last])
+@pytest.mark.parametrize("training", [True, False])
+def test_batch_norm_of_many_backward(onednn, rng, shape, mean, layout, training):
+    x, g, c = normal(rng, *shape) + np.float32(mean), normal(rng, *shape), shape[1]
+    weight, axes, per_channel = normal(rng, c), (0, *range(2, x.ndim)), (-1, *(1,) * (x.ndim - 2))
+    mean, var = x.mean(axis=axes, dtype=float).astype(np.float32), x.var(axis=axes, dtype=float).astype(np.float32)
+    rstd = 1 / np.sqrt(var.astype(float) + EPS).reshape(per_channel)
+    x_hat, g64, count = (x - mean.astype(float).reshape(per_channel)) * rstd, g.astype(float), x.size // c
+    by_x, by_g = (g64 * x_hat).sum(axis=axes), g64.sum(axis=axes)
+    centred = g64 - (by_x.reshape(per_channel) * x_hat + by_g.reshape(per_channel)) / count * training
+    gx, gw, gb = onednn.batch_norm_backward(layout(g), layout(x), weight, mean, var, EPS, training)
+    np.testing.assert_allclose(gx, centred * rstd * weight.reshape(per_channel), atol=2e-5)
+    np.testing.assert_allclose(gw, by_x, rtol=1e-5, atol=1e-5 * count**0.5)
+    np.testing.assert_allclose(gb, by_g, rtol=1e-5, atol=1e-5 * count**0.5)
+
+
+@pytest.mark.parametrize("shape", [(16, 36, 16, 16), (4, 64, 56, 56)])
+@pytest.mark.parametrize("layout", [np.asarray, channels_last])
+def test_batch_norm_of_many_by_given_statistics(onednn, rng, shape, layout):
+    x, c = normal(rng, *shape), shape[1]
+    weight, bias, mean, var = normal(rng, c), normal(rng, c), normal(rng, c), normal(rng, c) ** 2 + 0.5
+    for bias_or_none in (bias, None):
+        y, *_ = onednn.batch_norm_forward(layout(x), weight, bias_or_none, EPS, mean, var)
+        b64 = 0 * bias if bias_or_none is None else bias
+        assert_close(y, batch_norm(x.astype(float), weight, b64, mean.astype(float), var.astype(float)), 1e-5)
+
+
 @pytest.mark.parametrize("dims", [1, 2, 3])
 @pytest.mark.parametrize("affine", [True, False])
 def test_layer_norm(kernels, rng, dims, affine):

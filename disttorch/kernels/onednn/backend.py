@@ -6,6 +6,7 @@ from disttorch.kernels import threads
 from disttorch.kernels.onednn import binding
 from disttorch.kernels.onednn.activation import Activation
 from disttorch.kernels.onednn.attention import Attention
+from disttorch.kernels.onednn.batches import BatchNorm
 from disttorch.kernels.onednn.convolution import Convolution
 from disttorch.kernels.onednn.copying import Copying
 from disttorch.kernels.onednn.encoder import Encoder
@@ -13,7 +14,7 @@ from disttorch.kernels.onednn.error_function import ErrorFunction
 from disttorch.kernels.onednn.groups import GroupNorm
 from disttorch.kernels.onednn.gru import GRU
 from disttorch.kernels.onednn.linear import Linear
-from disttorch.kernels.onednn.normalization import Normalization
+from disttorch.kernels.onednn.normalization import LayerNorm
 from disttorch.kernels.onednn.plan import Engine
 from disttorch.kernels.onednn.pooling import Pooling
 from disttorch.kernels.onednn.recurrent import Recurrent
@@ -29,7 +30,8 @@ class OneDNN(
     Linear,
     Attention,
     Encoder,
-    Normalization,
+    BatchNorm,
+    LayerNorm,
     Softmax,
     GroupNorm,
     Activation,

@@ -1,4 +1,4 @@
-"""Batch and layer normalisation by oneDNN."""
+"""Layer normalisation by oneDNN."""
 
 from math import prod
 
@@ -7,74 +7,13 @@ import numpy as np
 from disttorch.kernels.geometry import divisor_near
 from disttorch.kernels.hushing import hushed
 from disttorch.kernels.onednn import binding as dnnl
-from disttorch.kernels.onednn.binding import Unsupported
-from disttorch.kernels.onednn.layouts import (
-    FLOAT,
-    are_floats,
-    channels_last,
-    contiguous,
-    dense,
-    empty_channels_last,
-    strides_of,
-)
+from disttorch.kernels.onednn.layouts import FLOAT, are_floats, contiguous
 
-BLOCK = 2048  # elements of a channel that are added one after another
-MANY = 131072  # elements of a channel from which on their sums are worth a pass of their own
-LONG = 16384  # the same of rows
+BLOCK = 2048  # elements of a row that are added one after another
+LONG = 16384  # elements of a row from which on their sums are worth a pass of their own
 
 
-class Normalization:
-    def batch_norm_forward(self, x, weight, bias, eps, mean=None, var=None):
-        if not (are_floats(x, weight, bias, mean, var) and x.size and x.ndim >= 2):
-            return super().batch_norm_forward(x, weight, bias, eps, mean, var)
-        x4 = dense(_with_axes(x))
-        y = empty_channels_last(x4.shape)
-        training = mean is None
-        if training and x4.size > MANY * x4.shape[1]:
-            mean, var = self._moments(x4)
-            training = False
-        elif training:
-            mean, var = np.empty(x.shape[1], FLOAT), np.empty(x.shape[1], FLOAT)
-        flags = flags_of(weight, bias) | (0 if training else dnnl.GLOBAL_STATS)
-        arrays = [x4, y, *map(np.ascontiguousarray, (mean, var)), *present(weight, bias)]
-        key = ("batch_norm", x4.shape, x4.strides, eps, flags)
-        try:
-            self.engine.run(key, lambda plan: batch_forward(plan, x4, eps, flags), *arrays)
-        except Unsupported:
-            return super().batch_norm_forward(x, weight, bias, eps, *((None, None) if training else (mean, var)))
-        return _without_axes(y, x), mean, var
-
-    def _moments(self, x):
-        """Each channel's mean and variance, from those of blocks: long float32 sums lose digits, above all if the mean
-        is great beside the deviation.
-        """
-        samples, rows = max(1, BLOCK // prod(x.shape[2:])), max(1, BLOCK // prod(x.shape[3:]))
-        parts = [
-            x[n : n + samples, :, r : r + rows]
-            for n in range(0, x.shape[0], samples)
-            for r in range(0, x.shape[2], rows)
-        ]
-        found = [self.batch_norm_forward(part, None, None, 1.0)[1:] for part in parts]
-        means, variances = np.array(found).swapaxes(0, 1)
-        return _of_whole(means, variances, np.array([part.size for part in parts])[:, None] / x.size, 0)
-
-    def batch_norm_backward(self, g, x, weight, mean, var, eps, training=True, needs=(True, True, True)):
-        if not (are_floats(g, x, weight, mean, var) and x.size and needs[0]):
-            return super().batch_norm_backward(g, x, weight, mean, var, eps, training, needs)
-        g4, x4 = dense(_with_axes(g)), dense(_with_axes(x))
-        gx = empty_channels_last(x4.shape)
-        channels = x.shape[1]
-        flags = dnnl.SCALE_FLAG | dnnl.SHIFT_FLAG | (0 if training else dnnl.GLOBAL_STATS)
-        scale = np.ones(channels, FLOAT) if weight is None else np.ascontiguousarray(weight)
-        gw, gb = np.empty(channels, FLOAT), np.empty(channels, FLOAT)
-        arrays = (g4, x4, gx, *map(np.ascontiguousarray, (mean, var)), scale, gw, gb)
-        key = ("batch_norm_backward", g4.strides, x4.shape, x4.strides, eps, flags)
-        try:
-            self.engine.run(key, lambda plan: batch_backward(plan, g4, x4, eps, flags), *arrays)
-        except Unsupported:
-            return super().batch_norm_backward(g, x, weight, mean, var, eps, training, needs)
-        return _without_axes(gx, x), gw if needs[1] else None, gb if needs[2] else None
-
+class LayerNorm:
     def layer_norm_forward(self, x, dims, weight, bias, eps):
         if not (are_floats(x, weight, bias) and x.size):
             return super().layer_norm_forward(x, dims, weight, bias, eps)
@@ -87,7 +26,7 @@ class Normalization:
             if rows.shape[1] > parts * LONG:
                 return super().layer_norm_forward(x, dims, weight, bias, eps)
             moments = self.layer_norm_forward(rows.reshape(len(rows), parts, -1), 1, None, None, 1.0)[1:]
-            mean, var = (m.reshape(leading) for m in _of_whole(*moments, 1 / parts, 1))
+            mean, var = (m.reshape(leading) for m in _of_whole(*moments))
             flags |= dnnl.GLOBAL_STATS
         arrays = (rows, y, mean, var, *present(weight, bias))
         key = ("layer_norm", rows.shape, eps, flags)
@@ -118,14 +57,14 @@ class Normalization:
 
 
 @hushed
-def _of_whole(means, variances, weights, axis):
-    """The mean and variance of what consists of parts with these along `axis`; weights: the parts' shares of it. Chan,
-    Golub and LeVeque, "Updating formulae and a pairwise algorithm for computing sample variances" (1979), formula 2.1.
+def _of_whole(means, variances):
+    """The mean and variance of rows whose equal parts have these. Chan, Golub and LeVeque, "Updating formulae and a
+    pairwise algorithm for computing sample variances" (1979), formula 2.1.
     """
     means = means.astype(np.float64)
-    mean = (weights * means).sum(axis, keepdims=True)
-    var = (weights * (variances + (means - mean) ** 2)).sum(axis)
-    return mean.squeeze(axis).astype(FLOAT), var.astype(FLOAT)
+    mean = means.mean(axis=1)
+    var = (variances + (means - mean[:, None]) ** 2).mean(axis=1)
+    return mean.astype(FLOAT), var.astype(FLOAT)
 
 
 def present(*vectors):
@@ -134,15 +73,6 @@ def present(*vectors):
 
 def flags_of(weight, bias):
     return (0 if weight is None else dnnl.SCALE_FLAG) | (0 if bias is None else dnnl.SHIFT_FLAG)
-
-
-def _with_axes(x):
-    """(N, C) as (N, C, 1): oneDNN's fast implementations want a spatial axis."""
-    return x[:, :, None] if x.ndim == 2 else x
-
-
-def _without_axes(y, x):
-    return y[:, :, 0] if x.ndim == 2 else y
 
 
 def _rows(x, dims):
@@ -154,40 +84,6 @@ def _rows(x, dims):
 
 
 # ---- plans
-
-
-def batch_forward(plan, x, eps, flags):
-    source = plan.array(plan.layout(x.shape, strides_of(x.shape, x.strides, channels_last(x.shape))))
-    layout = plan.layout(x.shape, channels_last(x.shape))
-    vector = plan.layout(x.shape[1:2], (1,))
-    desc = plan.describe("batch_normalization_forward", dnnl.TRAINING, layout, layout, eps, flags)
-    arguments = {
-        dnnl.DST: plan.array(layout),
-        dnnl.MEAN: plan.array(vector),
-        dnnl.VARIANCE: plan.array(vector),
-    }
-    if flags & dnnl.SCALE_FLAG:
-        arguments[dnnl.SCALE] = plan.array(vector)
-    if flags & dnnl.SHIFT_FLAG:
-        arguments[dnnl.SHIFT] = plan.array(vector)
-    arguments[dnnl.SRC] = plan.input(source, desc, dnnl.QUERY_SRC)
-    plan.step(desc, arguments)
-
-
-def batch_backward(plan, g, x, eps, flags):
-    gradient, source = (
-        plan.array(plan.layout(a.shape, strides_of(a.shape, a.strides, channels_last(a.shape)))) for a in (g, x)
-    )
-    layout = plan.layout(x.shape, channels_last(x.shape))
-    vector = plan.layout(x.shape[1:2], (1,))
-    hint = plan.describe("batch_normalization_forward", dnnl.TRAINING, layout, layout, eps, flags)
-    desc = plan.describe("batch_normalization_backward", dnnl.BACKWARD, layout, layout, layout, eps, flags, hint)
-    arguments = {dnnl.DIFF_SRC: plan.array(layout)}
-    for name in (dnnl.MEAN, dnnl.VARIANCE, dnnl.SCALE, dnnl.DIFF_SCALE, dnnl.DIFF_SHIFT):
-        arguments[name] = plan.array(vector)
-    arguments[dnnl.DIFF_DST] = plan.input(gradient, desc, dnnl.QUERY_DIFF_DST)
-    arguments[dnnl.SRC] = plan.input(source, desc, dnnl.QUERY_SRC)
-    plan.step(desc, arguments)
 
 
 def _layer_forward(plan, shape, eps, flags):

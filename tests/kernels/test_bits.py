@@ -1,0 +1,50 @@
+"""Kernels have the same bits whatever the number of threads."""
+
+import numpy as np
+import pytest
+
+from disttorch.kernels import set_num_threads
+
+from .conftest import channels_last, normal
+
+EPS = 1e-5
+
+
+def assert_same_bits(function):
+    """function() -> arrays or None, with 1, 2 and 3 threads."""
+    results = []
+    for count in (1, 2, 3):
+        set_num_threads(count)
+        results.append([a for a in function() if a is not None])
+    for others in results[1:]:
+        for one, other in zip(results[0], others, strict=True):
+            assert one.tobytes() == other.tobytes()
+
+
+BATCHES = [
+    (4, 64, 32, 32),
+    (4, 256, 14, 14),
+    (16, 128, 16, 16),
+    (4, 64, 56, 56),
+    (4, 16, 64, 64),
+    (16, 36, 16, 16),
+    (10007, 33),
+    (2, 32, 8, 32, 33),
+]
+
+
+@pytest.mark.parametrize("shape", BATCHES)
+@pytest.mark.parametrize("mean", [0, 100])
+@pytest.mark.parametrize("layout", [np.asarray, channels_last])
+def test_batch_norm(onednn, rng, two_threads, shape, mean, layout):
+    x, g = layout(normal(rng, *shape) + np.float32(mean)), layout(normal(rng, *shape))
+    weight, bias = normal(rng, shape[1]), normal(rng, shape[1])
+    given = np.full(shape[1], mean, np.float32), np.ones(shape[1], np.float32)
+
+    def run():
+        y, *moments = onednn.batch_norm_forward(x, weight, bias, EPS)
+        back = onednn.batch_norm_backward(g, x, weight, *moments, EPS)
+        of_given = onednn.batch_norm_backward(g, x, weight, *given, EPS, False)
+        return y, *moments, *back, *of_given, onednn.batch_norm_forward(x, weight, bias, EPS, *given)[0]
+
+    assert_same_bits(run)
