@@ -30,7 +30,7 @@ from .plans import (
     tree_broadcast,
     tree_reduce,
 )
-from .reduction import is_half, reduce_into
+from .reduction import divide, is_half, reduce_into
 from .streams import StreamTicket
 from .transport import SLICE, Mailbox
 from .wire import DATA, GOODBYE, MAX_WORDS, MISMATCH, NONSENSE, Header
@@ -115,7 +115,7 @@ class MessageEngine:
                 self._sliced(call, deadline, array, ring_reduce_scatter, ring_all_gather, plain)
             if op == "avg":
                 self._flush(call, deadline)
-                np.divide(array, self.size, out=array)
+                divide(array, self.size)
         self._flush(call, deadline)
 
     def _sliced(self, call: Call, deadline: Deadline, array: np.ndarray, scatter, gather, op: str) -> None:

@@ -18,7 +18,7 @@ from .clock import Deadline
 from .direct import DirectEngine
 from .errors import CollectiveMismatch, last_words
 from .exchange import MessageEngine
-from .reduction import is_half
+from .reduction import divide, is_half
 from .solo import SoloEngine
 
 
@@ -85,7 +85,7 @@ class HierarchicalEngine:
         if self.leaders is not None:
             self.leaders.all_reduce(call, deadline, patient, total, plain)
             if op == "avg":
-                np.divide(total, self.size, out=total)
+                divide(total, self.size)
         self.local.broadcast(call, deadline, patient, total, 0)
         if total is not array:
             array[...] = total

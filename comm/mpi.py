@@ -18,7 +18,7 @@ from .call import MAX_PLACE, Call, check_same, check_sizes, describe
 from .clock import Deadline
 from .errors import CommError
 from .group import TIMEOUT, Group
-from .reduction import is_half
+from .reduction import divide, is_half
 from .work import Work
 
 POLL = 50e-6  # seconds between two looks at a request that is not done at once
@@ -91,7 +91,7 @@ class MpiEngine:
         name = _BOOL[op] if array.dtype == bool else _NAMES[op]
         total = reduce(wide, getattr(self._mpi, name))
         if op == "avg":
-            np.divide(total, self.size, out=total)
+            divide(total, self.size)
         return total.view(bool) if array.dtype == bool else total.astype(array.dtype, copy=False)
 
     def barrier(self, call: Call, deadline: Deadline, patient: bool) -> None:

@@ -37,8 +37,8 @@ def check_op(op: str, dtype: np.dtype) -> str:
         raise TypeError(f"op {name!r} needs an integer or bool array, got {dtype}")
     if name in ("min", "max") and kind == "c":
         raise TypeError(f"op {name!r} is not defined for complex arrays, got {dtype}")
-    if name == "avg" and kind not in "fc":
-        raise TypeError(f"op 'avg' needs a floating-point or complex array, got {dtype}")
+    if name == "avg" and kind == "b":
+        raise TypeError(f"op 'avg' is not defined for bool arrays, got {dtype}")
     return name
 
 
@@ -89,7 +89,7 @@ def _combine(out: np.ndarray, sources: Sequence[np.ndarray], op: str) -> None:
             ufunc(partial, source, out=partial)
         ufunc(partial, sources[-1], out=out)
     if op == "avg":
-        _divide(out, len(sources))
+        divide(out, len(sources))
 
 
 @np.errstate(all="ignore")
@@ -98,13 +98,18 @@ def _combine_half(out: np.ndarray, sources: Sequence[np.ndarray], op: str) -> No
     for source in sources[1:]:
         UFUNCS[op](wide, source.astype(np.float32), out=wide)
     if op == "avg":
-        _divide(wide, len(sources))
+        divide(wide, len(sources))
     out[...] = wide
 
 
-def _divide(array: np.ndarray, n: int) -> None:
-    """array /= n. By a power of two the product with 1/n has the same bits, in a third of the time."""
-    if array.dtype.kind == "f" and n & (n - 1) == 0:
+def divide(array: np.ndarray, n: int) -> None:
+    """array /= n, for whole numbers without the fraction, as NCCL's averages are. By a power of two the product with
+    1/n has the same bits, in a third of the time.
+    """
+    if array.dtype.kind in "iu":
+        np.subtract(array, np.fmod(array, n), out=array)
+        np.floor_divide(array, n, out=array)
+    elif array.dtype.kind == "f" and n & (n - 1) == 0:
         np.multiply(array, 1 / n, out=array)
     else:
         np.divide(array, n, out=array)

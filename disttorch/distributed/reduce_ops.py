@@ -76,8 +76,8 @@ def plain(op: Any, dtype: np.dtype, what: str) -> tuple[str, float | None]:
         raise ValueError(f"{what} does not support {kind} on complex tensors")
     if kind in _BITWISE and dtype.kind not in "biu":
         raise RuntimeError(f"Cannot use ReduceOp.{kind.name} with non-integral dtype")
-    if kind is RedOpType.AVG and dtype.kind in "biu":
-        raise RuntimeError(f"Cannot use ReduceOp.AVG with integral dtype {dtype}: an average need not be one")
+    if kind is RedOpType.AVG and dtype.kind == "b":
+        raise TypeError("Cannot use ReduceOp.AVG with boolean inputs")
     if kind is RedOpType.PREMUL_SUM:
         if factor is None:
             raise ValueError("ReduceOp.PREMUL_SUM needs a factor: make it with _make_nccl_premul_sum(factor)")

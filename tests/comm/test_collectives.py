@@ -97,7 +97,8 @@ def all_dtypes(group):
 
 def all_ops(group):
     for op in ("sum", "product", "min", "max", "band", "bor", "bxor", "avg", "prod"):
-        for name in ("int32", "bool") if op[0] == "b" else ("float32", "bfloat16"):
+        names = ("int32", "bool") if op[0] == "b" else ("float32", "bfloat16", "int32", "uint8")
+        for name in names:
             for size in (3, 50_001):
                 array = data(group.rank, size, name).copy()
                 group.all_reduce(array, op)

@@ -72,19 +72,21 @@ def on_all(n, act):
     return results
 
 
-def data(rank, size):
-    return np.random.default_rng(rank).integers(-50, 50, size).astype(np.float32)
+def data(rank, size, dtype=np.float32):
+    return np.random.default_rng(rank).integers(-50, 50, size).astype(dtype)
 
 
 @pytest.mark.parametrize("op", ["sum", "avg"])
 @pytest.mark.parametrize("n", [2, 3, 9])  # the last goes round a ring
-def test_all_reduce(n, op):
+@pytest.mark.parametrize("dtype", [np.float32, np.int32])
+def test_all_reduce(n, op, dtype):
     size = 20_000  # more than what is copied when it is sent
     total = np.sum([data(rank, size) for rank in range(n)], axis=0, dtype=np.float32)
     wanted = total / np.float32(n) if op == "avg" else total
+    wanted = wanted.astype(dtype)  # whole numbers' averages lose the fraction
 
     def act(engine, call, deadline):
-        array = data(engine.rank, size)
+        array = data(engine.rank, size, dtype)
         for _ in range(2):  # what one operation still sends must not be mixed up with the next one's
             array[...] = data(engine.rank, size)
             engine.all_reduce(call, deadline, False, array, op)

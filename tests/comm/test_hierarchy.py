@@ -39,7 +39,7 @@ def test_what_a_rank_elsewhere_did_before_is_not_its_last_operation():
 def collectives(group):
     me, n = group.rank, group.size
     for size in (0, 5, 20_000, 1_500_000):
-        for dtype in (np.float32, np.float16):
+        for dtype in (np.float32, np.float16, np.int32):
             array = np.full(size, me + 1, dtype)
             group.all_reduce(array)
             assert (array == n * (n + 1) / 2).all()

@@ -122,3 +122,13 @@ def reduce_late(group, seconds):
 def test_the_bits_do_not_depend_on_who_comes_late(kind, n):
     found = [run_ranks(n, reduce_late, kind, args=(seconds,)) for seconds in (0.0, 0.0001, 0.05)]
     assert len({bits for results in found for bits in results}) == 1
+
+
+def test_whole_numbers_are_divided_without_the_fraction():
+    for dtype in (np.int8, np.int64, np.uint8):
+        array = np.array([7, 6, 1, 0], dtype)
+        reduction.divide(array, 3)
+        assert array.tolist() == [2, 2, 0, 0]
+    array = np.array([-7, -6, -1, -(2**63)])
+    reduction.divide(array, 4)
+    assert array.tolist() == [-1, -1, 0, -(2**61)]

@@ -35,6 +35,18 @@ def test_all_reduce(op, wanted):
     assert ranks(body) == [wanted] * N
 
 
+def test_averages_of_whole_numbers_lose_the_fraction():
+    def body(rank):
+        x, y = t(rank, -2 * rank - 1, dtype="int64"), t(255, 1, dtype="uint8")
+        for tensor in (x, y):
+            dist.all_reduce(tensor, ReduceOp.AVG)
+        with pytest.raises(TypeError, match="Cannot use ReduceOp.AVG with boolean inputs"):
+            dist.all_reduce(disttorch.tensor([True]), ReduceOp.AVG)
+        return x.tolist(), y.tolist()
+
+    assert ranks(body, 2) == [([0, -2], [127, 1])] * 2  # uint8's sum is one of uint8's, as NCCL's
+
+
 @pytest.mark.parametrize(("op", "wanted"), [("BAND", 0), ("BOR", 7), ("BXOR", 7)])
 def test_bitwise_reductions(op, wanted):
     def body(rank):
