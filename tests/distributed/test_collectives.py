@@ -40,7 +40,7 @@ def test_averages_of_whole_numbers_lose_the_fraction():
         x, y = t(rank, -2 * rank - 1, dtype="int64"), t(255, 1, dtype="uint8")
         for tensor in (x, y):
             dist.all_reduce(tensor, ReduceOp.AVG)
-        with pytest.raises(TypeError, match="Cannot use ReduceOp.AVG with boolean inputs"):
+        with pytest.raises(TypeError, match=r"Cannot use ReduceOp\.AVG with boolean inputs"):
             dist.all_reduce(disttorch.tensor([True]), ReduceOp.AVG)
         return x.tolist(), y.tolist()
 
