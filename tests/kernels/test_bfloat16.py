@@ -147,6 +147,15 @@ def test_rounding(kernels, size):
     )
 
 
+def test_a_broadcast_array_is_widened_once_for_each_number(rng):
+    x = np.broadcast_to(narrow(rng, 4, 1, 1, 96), (4, 8, 9, 96)).transpose(0, 3, 1, 2)
+    found = precision.widened(x)
+    np.testing.assert_array_equal(found, x.astype(np.float32))
+    assert found.strides == tuple([2 * s for s in x.strides])
+    y = precision.in_float32(np.add)(x, channels_last(narrow(rng, *x.shape)))
+    assert y.transpose(0, 2, 3, 1).flags.c_contiguous
+
+
 @pytest.mark.parametrize("ufunc", [np.add, np.subtract, np.multiply, np.true_divide, np.maximum])
 @pytest.mark.parametrize("size", [10, precision.LONG + 1])
 def test_two_arrays_combined_are_rounded_once(kernels, rng, ufunc, size):

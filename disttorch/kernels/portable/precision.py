@@ -31,7 +31,12 @@ def rounded(x, dtype):
 def widened(x):
     """x in float32 if it is an array of narrow floats; anything else as it is."""
     dtype = getattr(x, "dtype", None)
-    return x.astype(FLOAT) if dtype is not None and is_narrow(dtype) else x
+    if dtype is None or not is_narrow(dtype):
+        return x
+    if type(x) is np.ndarray and x.size >= LONG and 0 in x.strides:  # broadcast: every number once
+        whole, one = slice(None), slice(0, 1)
+        return np.broadcast_to(x[tuple([whole if s else one for s in x.strides])].astype(FLOAT), x.shape)
+    return x.astype(FLOAT)
 
 
 def in_float32(function):
