@@ -48,3 +48,34 @@ def test_batch_norm(onednn, rng, two_threads, shape, mean, layout):
         return y, *moments, *back, *of_given, onednn.batch_norm_forward(x, weight, bias, EPS, *given)[0]
 
     assert_same_bits(run)
+
+
+@pytest.mark.parametrize("shape", [(1024, 256), (512, 192), (4099, 300), (70, 16500)])
+@pytest.mark.parametrize("affine", [True, False])
+def test_layer_norm(onednn, rng, two_threads, shape, affine):
+    x, g = normal(rng, *shape), normal(rng, *shape)
+    weight, bias = (normal(rng, shape[1]), normal(rng, shape[1])) if affine else (None, None)
+
+    def run():
+        y, *moments = onednn.layer_norm_forward(x, 1, weight, bias, EPS)
+        return y, *moments, *onednn.layer_norm_backward(g, x, 1, weight, *moments, EPS)
+
+    assert_same_bits(run)
+
+
+@pytest.mark.parametrize(("rows", "inner", "out"), [(1024, 64, 256), (1024, 256, 1024), (4099, 8, 90), (512, 192, 768)])
+def test_linear(onednn, rng, two_threads, rows, inner, out):
+    x, w, b, g = normal(rng, rows, inner), normal(rng, out, inner), normal(rng, out), normal(rng, rows, out)
+    assert_same_bits(lambda: (onednn.linear_forward(x, w, b), *onednn.linear_backward(g, x, w)))
+
+
+def test_relu_has_no_negative_zeros(onednn, rng, two_threads):
+    y, g = np.maximum(normal(rng, 4, 64, 40, 40), 0), normal(rng, 4, 64, 40, 40)
+    y[0, 0, 0, :2] = np.nan, 0
+
+    def run():
+        gx = onednn.relu_backward(g, y)
+        assert gx.tobytes() == np.where(y == 0, np.float32(0), g).tobytes()
+        return [gx]
+
+    assert_same_bits(run)

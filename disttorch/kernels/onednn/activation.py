@@ -7,14 +7,14 @@ import numpy as np
 from disttorch.kernels.blas import is_finite
 from disttorch.kernels.hushing import hushed
 from disttorch.kernels.onednn import binding as dnnl
-from disttorch.kernels.onednn.eltwise import Eltwise
-from disttorch.kernels.onednn.layouts import BFLOAT16, FLOAT, is_packed
+from disttorch.kernels.onednn.eltwise import Eltwise, laid_out_like
+from disttorch.kernels.onednn.layouts import BFLOAT16, FLOAT, are_floats, is_packed
 from disttorch.kernels.portable.precision import LONG
 from disttorch.kernels.threads import get_num_threads
 
 SINGLE_PASS = 1 << 16  # elements below which NumPy's lower overhead wins, of what is a single pass in NumPy too
 CLIPPED = 1 << 11  # elements from which NumPy's clip is quicker than its maximum with a number, which goes one by one
-WORTH_CHECKING = 1 << 17  # from here on two threads and a look at the result are quicker than NumPy
+WORTH_CHECKING = 1 << 17  # elements from which a pass of oneDNN's and a look at the result are quicker than NumPy
 PIECE = 1 << 15  # elements that are multiplied and added at a time: they stay in the cache, and one plan serves all
 _GELU = {"none": dnnl.GELU_ERF, "tanh": dnnl.GELU_TANH}
 _COMBINING = {np.add: dnnl.ADD, np.subtract: dnnl.SUB, np.multiply: dnnl.MUL, np.true_divide: dnnl.DIV}
@@ -77,12 +77,11 @@ class Activation(Eltwise):
         return y
 
     def relu_backward(self, g, y):
-        if y.size < WORTH_CHECKING or get_num_threads() == 1:
+        if y.size < WORTH_CHECKING or not are_floats(g, y) or not is_packed(y):
             return super().relu_backward(g, y)
-        gx = self._backward(dnnl.RELU_FROM_DST, dnnl.RELU, g, y)
-        if gx is None or not is_finite(gx):  # oneDNN multiplies by 0, which makes NaN of an infinity
-            return super().relu_backward(g, y)
-        return gx
+        g, gx = g if g.strides == y.strides else laid_out_like(g, y), np.empty_like(y)
+        self.engine.run(("relu_backward", y.size), lambda plan: _relu_backward(plan, y.size), y, _ZERO, g, gx)
+        return gx if is_finite(gx) else super().relu_backward(g, y)  # infinity times 0 is NaN
 
     def tanh_forward(self, x):
         y = self._forward(dnnl.TANH, x)
@@ -153,3 +152,10 @@ def _relu(plan, size):
     layout = plan.layout((size,), (1,))
     x, y = plan.array(layout), plan.array(layout)
     plan.combine(y, x, dnnl.GREATER, x, (dnnl.MAX, x))
+
+
+def _relu_backward(plan, size):
+    """(y != 0) * g + 0: what is left out is 0, never -0."""
+    layout = plan.layout((size,), (1,))
+    y, zero, g, gx = plan.array(layout), plan.array(plan.layout((1,), (1,))), plan.array(layout), plan.array(layout)
+    plan.combine(gx, y, dnnl.NOT_EQUAL, zero, (dnnl.MUL, g), (dnnl.ADD, zero))

@@ -86,7 +86,7 @@ class Eltwise:
         if gx.strides != data.strides:
             return None
         if g.strides != data.strides:
-            g = _laid_out_like(g, data)
+            g = laid_out_like(g, data)
         size = data.size
         key = ("eltwise_backward", algorithm, size, alpha, beta)
         self.engine.run(key, lambda plan: _backward(plan, algorithm, hint, size, alpha, beta), g, data, gx)
@@ -98,7 +98,7 @@ def _find(name, settings):
     return function, function.numbers(*settings)
 
 
-def _laid_out_like(g, data):
+def laid_out_like(g, data):
     copy = np.empty_like(data)
     copy[...] = g
     return copy

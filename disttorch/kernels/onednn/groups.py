@@ -60,7 +60,7 @@ class GroupNorm:
         def of_groups():
             return (_by_channel(averages, x.shape).reshape(len(x), groups, each).sum(axis=2) / each).astype(FLOAT)
 
-        self.engine.run(("averages", lanes), lambda plan: _averages(plan, lanes), x, averages)
+        self.engine.run(("averages", lanes), lambda plan: averages_of(plan, lanes), x, averages)
         mean = of_groups()
         arrays = (x, _of_lanes(np.repeat(mean, each, axis=1), lanes), y, averages)
         self.engine.run(("centred", lanes), lambda plan: _centre(plan, lanes), *arrays)
@@ -84,7 +84,7 @@ class GroupNorm:
         def sums():
             return (_by_channel(averages, x.shape) * size).astype(FLOAT)
 
-        self.engine.run(("averages", lanes), lambda plan: _averages(plan, lanes), g, averages)
+        self.engine.run(("averages", lanes), lambda plan: averages_of(plan, lanes), g, averages)
         by_g = sums()
         arrays = (x, _of_lanes(mean, lanes), g, averages)
         self.engine.run(("products", lanes), lambda plan: _average_products(plan, lanes), *arrays)
@@ -163,8 +163,8 @@ def _layouts(plan, lanes):
     return whole, plan.layout((samples, count, 1), (count, 1, count))
 
 
-def _averages(plan, lanes):
-    """Of x and averages."""
+def averages_of(plan, lanes):
+    """Of x (N, P, C) and averages (N, C), which are over the positions P; lanes: (N, C, P)."""
     _average(plan, lanes, plan.array(_layouts(plan, lanes)[0]))
 
 

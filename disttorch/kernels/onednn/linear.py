@@ -7,11 +7,13 @@ from math import isfinite
 import numpy as np
 
 from disttorch.kernels.blas import address
+from disttorch.kernels.geometry import divisor_near
 from disttorch.kernels.onednn import binding as dnnl
 from disttorch.kernels.onednn.binding import Unsupported
+from disttorch.kernels.onednn.groups import averages_of
 from disttorch.kernels.onednn.layouts import BFLOAT16, FLOAT, are_floats, contiguous, dense, kind_of, strides_of
 from disttorch.kernels.portable.precision import rounded, widened
-from disttorch.kernels.threads import PER_ELEMENT, enter_thread, threads_for
+from disttorch.kernels.threads import enter_thread, threads_for
 
 # Multiplications below which NumPy's BLAS on one thread wins: oneDNN's GEMM spends some 5 us before it starts.
 TINY = 1 << 19
@@ -21,6 +23,8 @@ LARGE, FEW_ROWS = 1 << 22, 16
 MANY_ROWS = 512
 # Elements of a weights' gradient from which its transpose is the quicker one to compute where it is wide.
 WIDE = 1 << 15
+# Into how many parts rows are cut that are added up, and how long those may be.
+PARTS, LONG = 8, 512
 ACTIVATIONS = {"relu": dnnl.RELU, "gelu": dnnl.GELU_ERF}
 
 
@@ -127,18 +131,17 @@ class Linear:
         return gw
 
     def _column_sums(self, rows):
-        """The sum over rows, as a product: BLAS reads faster than NumPy adds."""
+        """The sum over rows: those of parts by average pooling, which reads faster than NumPy adds, then in float64."""
         if rows.dtype is BFLOAT16:
             return rounded(self._column_sums(widened(rows)), BFLOAT16)
-        if rows.size < TINY // 8 or not rows.flags.c_contiguous:
+        count, width = rows.shape
+        parts = divisor_near(count, max(PARTS, count / LONG))
+        if rows.size < TINY // 8 or count > 2 * LONG * parts or not rows.flags.c_contiguous:
             return np.add.reduce(rows, axis=0)
-        ones, sums = np.ones((1, len(rows)), FLOAT), np.empty(rows.shape[1], FLOAT)
-        enter_thread(threads_for(PER_ELEMENT * rows.size))
-        self.engine.lib.dnnl_sgemm(
-            b"N", b"N", 1, rows.shape[1], len(rows), 1.0, address(ones), len(rows), address(rows), rows.shape[1], 0.0,
-            address(sums), rows.shape[1],
-        )  # fmt: skip
-        return sums
+        averages = np.empty((parts, width), FLOAT)
+        shape = (parts, width, count // parts)
+        self.engine.run(("column_sums", shape), lambda plan: averages_of(plan, shape), rows, averages)
+        return (np.add.reduce(averages, axis=0, dtype=np.float64) * shape[2]).astype(FLOAT)
 
     def _gemm(self, a, b, bias=None, out=None, add=False):
         """a (M, K) @ b (K, N) + bias (N,), into `out` (contiguous) if given, or added to it."""

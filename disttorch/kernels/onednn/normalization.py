@@ -11,6 +11,7 @@ from disttorch.kernels.onednn.layouts import FLOAT, are_floats, contiguous
 
 BLOCK = 2048  # elements of a row that are added one after another
 LONG = 16384  # elements of a row from which on their sums are worth a pass of their own
+FEW = 1 << 19  # elements up to which one thread is quick enough
 
 
 class LayerNorm:
@@ -49,11 +50,22 @@ class LayerNorm:
         gw, gb = np.empty(width, FLOAT), np.empty(width, FLOAT)
         arrays += [scale, gw, gb]
         flags = dnnl.SCALE_FLAG | dnnl.SHIFT_FLAG
-        key = ("layer_norm_backward", rows.shape, eps, flags)
-        self.engine.run(key, lambda plan: _layer_backward(plan, rows.shape, eps, flags), *arrays)
+        key, few = ("layer_norm_backward", rows.shape, eps, flags), rows.size <= FEW
+        work = 0 if few else None  # the primitive cuts the sums over rows as there are threads
+        self.engine.run(key, lambda plan: _layer_backward(plan, rows.shape, eps, flags), *arrays, work=work)
+        if not few and (needs[1] or needs[2]):
+            x_hat = self._standardised(rows, mean, var, eps)
+            gw, gb = self._sums_of_products(*(a[None].transpose(0, 2, 1) for a in (g_rows, x_hat))).astype(FLOAT)
         shape = x.shape[x.ndim - dims :]
         gw, gb = (p.reshape(shape) if need else None for p, need in zip((gw, gb), needs[1:], strict=True))
         return gx.reshape(x.shape), gw, gb
+
+    def _standardised(self, rows, mean, var, eps):
+        y, flags = np.empty(rows.shape, FLOAT), dnnl.GLOBAL_STATS
+        arrays = (rows, y, *map(np.ascontiguousarray, (mean, var)))
+        key = ("layer_norm", rows.shape, eps, flags)
+        self.engine.run(key, lambda plan: _layer_forward(plan, rows.shape, eps, flags), *arrays)
+        return y
 
 
 @hushed
