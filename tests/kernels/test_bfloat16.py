@@ -132,6 +132,20 @@ def test_recurrent_layer_and_its_gradients(kernels, rng, kind, gates, states):
         np.testing.assert_allclose(wide(a), e, rtol=4 * UNIT, atol=2 * UNIT * np.abs(e).max())
 
 
+@pytest.mark.parametrize("reverse", [False, True])
+def test_lstm_without_training(kernels, rng, reverse):
+    steps, n, inner, hidden = 5, 4, 16, 32
+    x, h, c = narrow(rng, steps * n, inner), narrow(rng, n, hidden), narrow(rng, n, hidden)
+    weights = narrow(rng, 4 * hidden, inner) / 8, narrow(rng, 4 * hidden, hidden) / 8
+    given = x, [n] * steps, h, c, *weights, narrow(rng, 4 * hidden), narrow(rng, 4 * hidden)
+    found = kernels.lstm_forward(*given, reverse, False)
+    expected = kernels.lstm_forward(*[wide(a) if isinstance(a, np.ndarray) else a for a in given], reverse, False)
+    assert found[3] is None
+    for a, e in zip(found[:3], expected[:3], strict=True):
+        assert a.dtype == BFLOAT16
+        np.testing.assert_allclose(wide(a), e, atol=2 * UNIT)
+
+
 @pytest.mark.parametrize("size", [10, precision.LONG + 3])
 def test_rounding(kernels, size):
     x = (np.random.default_rng(0).standard_normal(size) * 10.0 ** np.linspace(-36, 38, size)).astype(np.float32)

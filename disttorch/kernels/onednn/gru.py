@@ -7,7 +7,7 @@ fourth row, b_hh's of n.
 import numpy as np
 
 from disttorch.kernels.onednn.binding import Unsupported
-from disttorch.kernels.onednn.cell import Cell, dense_float
+from disttorch.kernels.onednn.cell import Cell, dense
 from disttorch.kernels.onednn.layouts import FLOAT, are_floats
 
 GATES = 3
@@ -18,7 +18,7 @@ class GRU:
     """`saved` of gru_forward: (oneDNN's workspace, h), or portable's arrays; None without training."""
 
     def gru_forward(self, x, batch_sizes, h0, w_ih, w_hh, b_ih=None, b_hh=None, reverse=False, training=True):
-        if dense_float(batch_sizes, x, h0, w_ih, w_hh):
+        if dense(batch_sizes, FLOAT, x, h0, w_ih, w_hh):
             size = (len(batch_sizes), batch_sizes[0], x.shape[1], w_hh.shape[1])  # T, N, I, H
             y, h = np.empty((x.shape[0], size[3]), FLOAT), np.empty(h0.shape, FLOAT)
             given = (np.ascontiguousarray(x), np.ascontiguousarray(h0), _exchanged(w_ih), _exchanged(w_hh))

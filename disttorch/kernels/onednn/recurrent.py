@@ -7,9 +7,10 @@ import numpy as np
 
 from disttorch.kernels.onednn import binding as dnnl
 from disttorch.kernels.onednn.binding import Unsupported
-from disttorch.kernels.onednn.cell import Cell, dense_float
-from disttorch.kernels.onednn.layouts import FLOAT, are_floats, contiguous, strides_of
+from disttorch.kernels.onednn.cell import Cell, dense
+from disttorch.kernels.onednn.layouts import BFLOAT16, FLOAT, are_floats, contiguous, strides_of
 from disttorch.kernels.onednn.linear import TINY
+from disttorch.kernels.portable.precision import rounded, widened
 from disttorch.kernels.threads import threads_for
 
 LSTM = Cell("lstm", gates=4, biases=4, states=2)
@@ -19,21 +20,23 @@ class Recurrent:
     """`saved` of lstm_forward: (oneDNN's workspace, h, c), or portable's arrays; None without training."""
 
     def lstm_forward(self, x, batch_sizes, h0, c0, w_ih, w_hh, b_ih=None, b_hh=None, reverse=False, training=True):
-        if dense_float(batch_sizes, x, h0, c0, w_ih, w_hh):
+        narrow = x.dtype is BFLOAT16 and self.engine.multiplies_bfloat16 and not training
+        kind = BFLOAT16 if narrow else FLOAT
+        if dense(batch_sizes, kind, x, h0, c0, w_ih, w_hh):
             size = (len(batch_sizes), batch_sizes[0], x.shape[1], w_hh.shape[1])  # T, N, I, H
             bias = np.zeros(len(w_hh), FLOAT)
             for b in (b_ih, b_hh):
                 if b is not None:
-                    bias += b
-            y = np.empty((x.shape[0], size[3]), FLOAT)
-            h, c = np.empty(h0.shape, FLOAT), np.empty(h0.shape, FLOAT)
-            given = map(np.ascontiguousarray, (x, h0, c0, w_ih, w_hh))
+                    bias += widened(b)
+            y = np.empty((x.shape[0], size[3]), kind)
+            h, c = np.empty(h0.shape, kind), np.empty(h0.shape, FLOAT)
+            given = map(np.ascontiguousarray, (x, h0, widened(c0), w_ih, w_hh))
             try:
                 workspace = LSTM.forward(self, size, reverse, training, *given, bias, y, h, c)
             except Unsupported:
                 pass
             else:
-                return y, h, c, (workspace, h, c) if training else None
+                return y, h, rounded(c, kind) if narrow else c, (workspace, h, c) if training else None
         return super().lstm_forward(x, batch_sizes, h0, c0, w_ih, w_hh, b_ih, b_hh, reverse, training)
 
     def lstm_backward(self, gy, gh, gc, saved, x, batch_sizes, h0, c0, y, w_ih, w_hh, bias=True, reverse=False):
