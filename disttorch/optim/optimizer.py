@@ -15,6 +15,7 @@ from ..autograd.mode import enable_grad, no_grad
 from ..autograd.node import register
 from ..autograd.variable import Tensor
 
+StateDict = dict[str, Any]
 ParamsT = Iterable[Tensor] | Iterable[dict[str, Any]] | Iterable[tuple[str, Tensor]]  # what optimizers are made of
 
 _global_pre_hooks: OrderedDict = OrderedDict()

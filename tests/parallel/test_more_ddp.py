@@ -339,6 +339,16 @@ def batch():
     return torch.from_numpy(np.random.default_rng(3).standard_normal((4, 3, 5, 5)).astype(np.float32) * 2 + 1)
 
 
+def test_sync_batch_norm_takes_infinities_without_a_warning():
+    def body(rank):
+        norm, x = nn.SyncBatchNorm(2), torch.tensor([[1.0, 2.0], [3.0, float("inf")]], requires_grad=True)
+        out = norm(x)
+        (out * torch.tensor([float("inf"), -float("inf")])[:, None]).sum().backward()
+        return out[:, 0].isfinite().all().item(), out[:, 1].isnan().all().item(), x.grad.isnan().all().item()
+
+    assert run_ranks(2, body) == [(True, True, True)] * 2
+
+
 def test_sync_batch_norm_equals_one_process_with_the_whole_batch():
     model, x = nn.Sequential(nn.BatchNorm2d(3), nn.ReLU()), batch().requires_grad_()
     with torch.no_grad():

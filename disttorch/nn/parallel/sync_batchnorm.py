@@ -52,6 +52,7 @@ class _Synchronised(Function):
     """Normalisation by the ranks' common mean and variance; forward also gives these and the number of elements."""
 
     @staticmethod
+    @np.errstate(all="ignore")  # infinities, which a scaled loss begins with, are told by the results
     def forward(ctx, x, weight, bias, eps, comm):
         xp, data = namespace(x.device), x._data
         axes = tuple(d for d in range(data.ndim) if d != 1)
@@ -71,6 +72,7 @@ class _Synchronised(Function):
 
     @staticmethod
     @once_differentiable
+    @np.errstate(all="ignore")
     def backward(ctx, g, *_):
         (weight,) = ctx.saved_tensors
         data, shape = g._data, ctx.shape
