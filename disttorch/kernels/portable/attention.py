@@ -2,10 +2,13 @@
 
 import numpy as np
 
+from disttorch.kernels.portable.precision import kernel_in_float32
+
 
 class Attention:
     """Leading axes are batches and heads; L queries, S keys. Products and softmax are the backend's own."""
 
+    @kernel_in_float32
     def attention_forward(self, q, k, v, bias, keep, scale):
         """bias: added to the scores, or None; keep: dropout's mask, already scaled, or None -> (y, weights (*, L, S)).
 
@@ -20,6 +23,7 @@ class Attention:
             weights = without_blind(self.xp, weights, scores)
         return self.matmul(weights if keep is None else weights * keep, v), weights
 
+    @kernel_in_float32
     def attention_backward(self, g, q, k, v, keep, weights, scale, needs=(True, True, True, True)):
         """-> (gq, gk, gv, gradient of the scores, which is the bias's before it is summed to its shape)."""
         dropped = weights if keep is None else weights * keep
