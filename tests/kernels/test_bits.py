@@ -79,3 +79,22 @@ def test_relu_has_no_negative_zeros(onednn, rng, two_threads):
         return [gx]
 
     assert_same_bits(run)
+
+
+@pytest.mark.parametrize("shape", [(16, 48, 32, 32), (4, 64, 57, 57), (8, 20, 3000)])
+@pytest.mark.parametrize("stride", [1, 2])
+def test_weights_of_convolutions_of_single_pixels(onednn, rng, two_threads, shape, stride):
+    x, w, b, window = channels_last(normal(rng, *shape)), normal(rng, 96, shape[1]), normal(rng, 96), len(shape) - 2
+    w = w.reshape(*w.shape, *(1,) * window)
+    geometry = (stride,) * window, (0,) * window, (1,) * window, 1
+    g = channels_last(normal(rng, *onednn.conv_forward(x, w, b, *geometry).shape))
+
+    def run():
+        return onednn.conv_backward(g, x, w, *geometry)
+
+    assert_same_bits(run)
+    seen = x[:, :, *(slice(None, None, stride),) * window]
+    _, gw, gb = run()
+    axes = (0, *range(2, x.ndim))
+    np.testing.assert_allclose(gw.reshape(96, -1), np.tensordot(g, seen.astype(float), (axes, axes)), atol=2e-2)
+    np.testing.assert_allclose(gb, g.sum(axis=axes, dtype=float), atol=1e-2)

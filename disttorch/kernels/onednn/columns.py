@@ -28,6 +28,12 @@ def worthwhile(y_shape, w_shape, groups, channels_per_row):
     return groups == 1 and rows * channels_per_row <= w_shape[0] and prod(w_shape) >= WEIGHTS
 
 
+def are_pixels(g, x, w_shape, padding, groups):
+    """Whether each output sees one pixel, and channels lie last, so that pixels are a product's rows as they stand."""
+    single = groups == 1 and not any(padding) and prod(w_shape[2:]) == 1
+    return single and all(a.transpose(TO_CHANNELS_LAST[a.ndim]).flags.c_contiguous for a in (g, x))
+
+
 class Columns:
     def _columns_forward(self, x, w, b, y_shape, geometry):
         columns = _columns(x, w.shape[2:], geometry, y_shape[2:])
@@ -41,6 +47,12 @@ class Columns:
         gw = np.empty(w_shape, FLOAT) if into is None else into
         self._gemm(_rows(g).T, columns, out=gw.reshape(w_shape[0], -1))
         return gw
+
+    def _pixels_backward_parameters(self, g, x, w_shape, stride, with_bias, into):
+        """As quick as the convolution's primitive, whose sums are cut as there are threads."""
+        rows, gw = _rows(g), np.empty(w_shape, FLOAT) if into is None else into
+        self._gemm(rows.T, _rows(x[:, :, *(slice(None, None, step) for step in stride)]), out=gw.reshape(len(gw), -1))
+        return gw, self._column_sums(rows) if with_bias else None
 
     def _columns_backward_input(self, g, w, x_shape, geometry):
         stride, padding, dilation, _ = geometry

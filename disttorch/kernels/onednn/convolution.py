@@ -10,7 +10,13 @@ from disttorch.kernels.geometry import conv_out_size
 from disttorch.kernels.onednn import binding as dnnl
 from disttorch.kernels.onednn import pairs
 from disttorch.kernels.onednn.binding import Unsupported
-from disttorch.kernels.onednn.columns import CHANNELS_PER_ROW, CHANNELS_PER_ROW_FOR_WEIGHTS, Columns, worthwhile
+from disttorch.kernels.onednn.columns import (
+    CHANNELS_PER_ROW,
+    CHANNELS_PER_ROW_FOR_WEIGHTS,
+    Columns,
+    are_pixels,
+    worthwhile,
+)
 from disttorch.kernels.onednn.layouts import (
     BFLOAT16,
     FLOAT,
@@ -80,6 +86,8 @@ class Convolution(Columns):
             if kind is FLOAT and worthwhile(g.shape, w_shape, groups, CHANNELS_PER_ROW_FOR_WEIGHTS):
                 gw = self._columns_backward_weight(g, x, w_shape, geometry, into)
                 return gw, self._channel_sum(g) if with_bias else None
+            if kind is FLOAT and are_pixels(g, x, w_shape, padding, groups):
+                return self._pixels_backward_parameters(g, x, w_shape, stride, with_bias, into)
             g, x = dense(g), dense(x)
             if kind is FLOAT and pairs.worthwhile_for_weights(g, w_shape, geometry, self.engine.register):
                 shape, geometry = (2 * w_shape[0], *w_shape[1:-1], w_shape[-1] + 1), pairs.pair_geometry(geometry)
