@@ -161,7 +161,8 @@ def test_gradients_of_activations_are_rounded_once(kind):
     expected = np.float64(kind(0.7)) * (x.astype(np.float64) / 3 + 0.5)
     low, high = np.sort([(expected * (1 + by)).astype(kind) for by in (-2e-7, 2e-7)], axis=0)  # float32's rounding
     got = t.grad.double().numpy()
-    assert (low <= got).all() and (got <= high).all()
+    assert (low <= got).all()
+    assert (got <= high).all()
 
 
 def test_functions_of_16_bits_are_rounded_once(kind):
