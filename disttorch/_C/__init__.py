@@ -24,4 +24,6 @@ def __getattr__(name: str):
         return import_module(f".{name}", __name__)
     if name in _DISPATCH:
         return getattr(import_module("..dispatch", __name__), _DISPATCH[name])
+    if name == "Future":
+        return import_module("..futures", __name__).Future
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

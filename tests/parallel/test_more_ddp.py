@@ -1,6 +1,4 @@
-"""DistributedDataParallel's rest: hooks, uneven inputs, SyncBatchNorm, ZeroRedundancyOptimizer, keys with or without
-prefix.
-"""
+"""DistributedDataParallel's rest: hooks, uneven inputs, ZeroRedundancyOptimizer, keys with or without prefix."""
 
 import functools
 
@@ -82,6 +80,28 @@ def test_hooks_train_like_plain_averaging(hook, tolerance):
     np.testing.assert_allclose(losses, plain, rtol=0, atol=tolerance)
     for a, b in zip(first, values, strict=True):
         np.testing.assert_allclose(a, b, rtol=0, atol=tolerance)
+
+
+def saved_by(rank, hook):
+    """What is counted of 12 steps, 10 of which compress: weights of 20 by 30 and 30 by 4, 34 biases."""
+    state = powerSGD_hook.PowerSGDState(None, 2, start_powerSGD_iter=2, compression_stats_logging_frequency=4)
+    model, logged = DistributedDataParallel(net()), []
+    model.register_comm_hook(state, hook)
+    for step in range(12):
+        model(data(rank, step)).sum().backward()
+        model.zero_grad()
+        logged.append(state.next_stats_report)
+    return state.compression_stats(), sorted(set(logged))
+
+
+def test_power_sgd_counts_what_it_saves():
+    before, sent = 10 * (600 + 120 + 34), 10 * (50 * 2 + 120 + 34)  # 30 by 4 would shrink by less than half
+    logged = [0, 6, 10, 14]  # after the first step that compresses, and every 4 steps
+    assert run_ranks(2, saved_by, args=(powerSGD_hook.powerSGD_hook,)) == [((before / sent, before, sent), logged)] * 2
+    sent = 10 * 2 * 28 * 2  # 754 elements as a square of 28
+    assert run_ranks(1, saved_by, args=(powerSGD_hook.batched_powerSGD_hook,))[0][0] == (before / sent, before, sent)
+    assert powerSGD_hook.PowerSGDState(None).compression_stats() == (0, 0, 0)
+    assert isinstance(torch.futures.Future(), torch._C.Future)
 
 
 def twice(rank):
@@ -305,64 +325,6 @@ def test_join_refuses_what_it_cannot_do():
         Join([])
     with pytest.raises(AssertionError, match="calls the ``Joinable`` constructor"):
         Join.notify_join_context(object())
-
-
-def synchronised(rank):
-    model = nn.SyncBatchNorm.convert_sync_batchnorm(nn.Sequential(nn.BatchNorm2d(3), nn.ReLU()))
-    assert type(model[0]) is nn.SyncBatchNorm
-    with torch.no_grad():
-        model[0].weight.copy_(torch.tensor([0.5, 1.0, 2.0]))
-    model = DistributedDataParallel(model)
-    x = batch()[rank * 2 : rank * 2 + 2].requires_grad_()
-    out = model(x)
-    out.square().sum().backward()
-    norm = model.module[0]
-    return [
-        t.detach().numpy().copy()
-        for t in (out, x.grad, norm.weight.grad, norm.bias.grad, norm.running_mean, norm.running_var)
-    ]
-
-
-def alone(rank):
-    norm = DistributedDataParallel(nn.SyncBatchNorm(2, track_running_stats=False)).eval()
-    if rank == 0:  # no other rank takes part
-        x = torch.arange(8.0).reshape(4, 2)
-        plain = nn.BatchNorm1d(2, track_running_stats=False).eval()
-        np.testing.assert_allclose(norm(x).detach().numpy(), plain(x).detach().numpy(), rtol=1e-6)
-
-
-def test_sync_batch_norm_is_alone_in_evaluation():
-    run_ranks(2, alone)
-
-
-def batch():
-    return torch.from_numpy(np.random.default_rng(3).standard_normal((4, 3, 5, 5)).astype(np.float32) * 2 + 1)
-
-
-def test_sync_batch_norm_takes_infinities_without_a_warning():
-    def body(rank):
-        norm, x = nn.SyncBatchNorm(2), torch.tensor([[1.0, 2.0], [3.0, float("inf")]], requires_grad=True)
-        out = norm(x)
-        (out * torch.tensor([float("inf"), -float("inf")])[:, None]).sum().backward()
-        return out[:, 0].isfinite().all().item(), out[:, 1].isnan().all().item(), x.grad.isnan().all().item()
-
-    assert run_ranks(2, body) == [(True, True, True)] * 2
-
-
-def test_sync_batch_norm_equals_one_process_with_the_whole_batch():
-    model, x = nn.Sequential(nn.BatchNorm2d(3), nn.ReLU()), batch().requires_grad_()
-    with torch.no_grad():
-        model[0].weight.copy_(torch.tensor([0.5, 1.0, 2.0]))
-    out = model(x)
-    out.square().sum().backward()
-    first, second = run_ranks(2, synchronised)
-    norm, close = model[0], {"rtol": 1e-5, "atol": 1e-5}
-    np.testing.assert_allclose(np.concatenate([first[0], second[0]]), out.detach().numpy(), **close)
-    np.testing.assert_allclose(np.concatenate([first[1], second[1]]), x.grad.numpy(), **close)
-    for got, expected in zip(first[2:4], (norm.weight.grad, norm.bias.grad), strict=True):
-        np.testing.assert_allclose(got * 2, expected.numpy(), rtol=1e-4, atol=1e-4)  # averaged over two ranks
-    for got, expected in zip(first[4:], (norm.running_mean, norm.running_var), strict=True):
-        np.testing.assert_allclose(got, expected.numpy(), **close)
 
 
 def test_zero_shares_out_frozen_parameters_too():

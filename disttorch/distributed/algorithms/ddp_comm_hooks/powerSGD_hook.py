@@ -5,6 +5,7 @@ Vogels et al., "PowerSGD: Practical Low-Rank Gradient Compression for Distribute
 
 import logging
 import math
+import operator
 from typing import Any
 
 import numpy as np
@@ -25,7 +26,7 @@ class PowerSGDState:
 
     matrix_approximation_rank: r of the approximation P Qᵀ; start_powerSGD_iter: plain averaging before that step (the
     memory of errors needs gradients that have settled); min_compression_rate: tensors that would shrink less are
-    averaged whole.
+    averaged whole. compression_stats_logging_frequency: after how many steps what has been saved is logged again.
     """
 
     def __init__(
@@ -56,6 +57,9 @@ class PowerSGDState:
         self.p_memory_dict: dict[int, list[Tensor]] = {}
         self.q_memory_dict: dict[int, list[Tensor]] = {}
         self.iter = 0
+        self.total_numel_before_compression = self.total_numel_after_compression = 0
+        self.compression_stats_logging_frequency = max(1, compression_stats_logging_frequency)
+        self.next_stats_report = 0
 
     def __getstate__(self) -> dict[str, Any]:
         _log.warning("NOTE: Process group is not serializable and excluded from a saved state.")
@@ -64,6 +68,22 @@ class PowerSGDState:
     def __setstate__(self, state: dict[str, Any]) -> None:
         _log.warning("NOTE: Process group will be set to a default group (i.e. the world size).")
         vars(self).update(state, process_group=resolve(None))
+
+    def compression_stats(self) -> tuple[float, int, int]:
+        """(elements of the gradients over elements sent, the former, the latter), of all steps that compressed."""
+        before, after = self.total_numel_before_compression, self.total_numel_after_compression
+        return before / after if after else 0, before, after
+
+    def count(self, bucket: Any, after: int) -> None:
+        """One more bucket, of which `after` elements are sent."""
+        self.total_numel_before_compression += bucket.buffer().numel()
+        self.total_numel_after_compression += after
+        step = self.iter - 1  # the last bucket has begun the next one
+        if bucket.is_last() and step >= self.next_stats_report:
+            rate, *totals = self.compression_stats()
+            text = "Compression stats: iter %s, total before compression %s, total after compression %s, rate %s"
+            _log.info(text, step, *totals, rate)
+            self.next_stats_report = step + self.compression_stats_logging_frequency
 
     def rank_of(self, matrix: Tensor) -> int | None:
         """The rank at which a matrix (n, m) is sent, or None if that would not save enough."""
@@ -156,6 +176,9 @@ def powerSGD_hook(state: PowerSGDState, bucket: Any) -> Future:
     small = {id(g) for g in gradients if g.dim() and state.rank_of(g.reshape(g.shape[0], -1))}
     compressed = [g for g in gradients if id(g) in small]
     whole = [g for g in gradients if id(g) not in small]
+    ranks = [state.rank_of(g.reshape(g.shape[0], -1)) or 0 for g in compressed]
+    sides = [g.shape[0] + g.numel() // g.shape[0] for g in compressed]
+    state.count(bucket, sum(map(operator.mul, ranks, sides)) + sum(g.numel() for g in whole))
     approximated, averaged = _approximate(state, index, [g.reshape(g.shape[0], -1) for g in compressed], whole)
     for g, value in zip([*compressed, *whole], [*approximated, *averaged], strict=True):
         g.copy_(value.reshape(g.shape))
@@ -175,6 +198,7 @@ def batched_powerSGD_hook(state: PowerSGDState, bucket: Any) -> Future:
         return allreduce_hook(state.process_group, bucket)
     before = buffer.clone()
     side = math.isqrt(buffer.numel() - 1) + 1
+    state.count(bucket, 2 * side * state.matrix_approximation_rank)
     square = cat([buffer, buffer.new_zeros(side * side - buffer.numel())]).reshape(side, side)
     (approximated,), _ = _approximate(state, index, [square], [])
     buffer.copy_(approximated.reshape(-1)[: buffer.numel()])
