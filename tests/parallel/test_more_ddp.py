@@ -40,6 +40,11 @@ def train(rank, hook, steps=12):
     if hook == "power":
         state = powerSGD_hook.PowerSGDState(None, matrix_approximation_rank=2, start_powerSGD_iter=2)
         model.register_comm_hook(state, powerSGD_hook.powerSGD_hook)
+    elif hook == "power in 16 bits":
+        state = powerSGD_hook.PowerSGDState(None, matrix_approximation_rank=2, start_powerSGD_iter=2)
+        model.register_comm_hook(state, default_hooks.fp16_compress_wrapper(powerSGD_hook.powerSGD_hook))
+    elif hook == "plain in 16 bits":
+        model.register_comm_hook(None, default_hooks.bf16_compress_wrapper(default_hooks.allreduce_hook))
     elif hook == "batched":
         state = powerSGD_hook.PowerSGDState(None, matrix_approximation_rank=8, start_powerSGD_iter=2)
         model.register_comm_hook(state, powerSGD_hook.batched_powerSGD_hook)
@@ -70,6 +75,8 @@ def train(rank, hook, steps=12):
         ("quantised", 2e-2),
         ("rows", 2e-2),
         ("power", 0.2),
+        ("power in 16 bits", 0.2),
+        ("plain in 16 bits", 2e-2),
         ("batched", 0.2),
     ],
 )

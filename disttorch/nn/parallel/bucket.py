@@ -118,8 +118,12 @@ class GradBucket:
         self._buffer = buffer
 
     def gradients(self) -> list[Tensor]:
-        """Views of the buffer, one for each parameter."""
-        return list(self._bucket.views)
+        """Views of the buffer that is shown, one for each parameter."""
+        if self._buffer is self._bucket.buffer:
+            return list(self._bucket.views)
+        parameters = self._bucket.parameters
+        starts = offsets([p._data.size for p in parameters], 1)[0]
+        return [self._buffer[s : s + p._data.size].view(p.shape) for s, p in zip(starts, parameters, strict=True)]
 
     def parameters(self) -> list[Tensor]:
         return list(self._bucket.parameters)

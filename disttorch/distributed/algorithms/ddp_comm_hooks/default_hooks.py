@@ -35,18 +35,17 @@ def bf16_compress_hook(process_group: Any, bucket: Any) -> Future:
 
 def _wrapper(hook: Callable, dtype: dtypes.dtype) -> Callable:
     def wrapped(state: Any, bucket: Any) -> Future:
-        buffer = bucket.buffer()
-        bucket.set_buffer(buffer.to(dtype))
-        return hook(state, bucket).then(lambda done: buffer.copy_(done.value()))
+        bucket.set_buffer(bucket.buffer().to(dtype))
+        return hook(state, bucket).then(lambda done: bucket.buffer().copy_(done.value()))
 
     return wrapped
 
 
 def fp16_compress_wrapper(hook: Callable) -> Callable:
-    """`hook` given the bucket in float16; its result is cast back."""
+    """`hook` given the bucket, and the gradients in it, in float16; its result is cast back by who asked for it."""
     return _wrapper(hook, dtypes.float16)
 
 
 def bf16_compress_wrapper(hook: Callable) -> Callable:
-    """`hook` given the bucket in bfloat16; its result is cast back."""
+    """`hook` given the bucket, and the gradients in it, in bfloat16; its result is cast back by who asked for it."""
     return _wrapper(hook, dtypes.bfloat16)
