@@ -19,6 +19,7 @@ from disttorch.kernels.onednn.layouts import FLOAT, TO_CHANNELS_FIRST, TO_CHANNE
 # LeNet's last layers.
 WEIGHTS = 1 << 15
 CHANNELS_PER_ROW, CHANNELS_PER_ROW_FOR_WEIGHTS = 4, 1
+CHANNELS_PER_ROW_OF_BFLOATS = 16  # from which even bfloat16 is convolved so, in float32
 FEW_ROWS = 32  # output positions up to which the gradient of the input, too, is better computed transposed
 
 

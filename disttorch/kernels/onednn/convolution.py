@@ -13,6 +13,7 @@ from disttorch.kernels.onednn.binding import Unsupported
 from disttorch.kernels.onednn.columns import (
     CHANNELS_PER_ROW,
     CHANNELS_PER_ROW_FOR_WEIGHTS,
+    CHANNELS_PER_ROW_OF_BFLOATS,
     Columns,
     are_pixels,
     worthwhile,
@@ -38,10 +39,12 @@ class Convolution(Columns):
             x, w = dense(x), dense(w)
             geometry = (stride, padding, dilation, groups)
             y_shape, columns, paired, *layouts = _way(x.shape, w.shape, geometry, self.engine.register)
+            if x.dtype is BFLOAT16 and (paired or worthwhile(y_shape, w.shape, groups, CHANNELS_PER_ROW_OF_BFLOATS)):
+                return super().conv_forward(x, w, b, stride, padding, dilation, groups)  # in float32, which is quicker
             if columns and x.dtype is FLOAT:
                 return self._columns_forward(x, w, b, y_shape, geometry)
             try:
-                if paired and x.dtype is FLOAT and is_finite(x):  # the added column's zeros meet x
+                if paired and is_finite(x):  # the added column's zeros meet x
                     return self._pairs_forward(x, w, b, y_shape, geometry)
                 return self._direct_forward(x, w, b, y_shape, geometry, *layouts)
             except Unsupported:
@@ -83,13 +86,17 @@ class Convolution(Columns):
         geometry = (stride, padding, dilation, groups)
         if self._multiplies(g, x):
             kind = g.dtype
+            paired = pairs.worthwhile_for_weights(g, w_shape, geometry, self.engine.register)
+            if kind is BFLOAT16 and (paired or worthwhile(g.shape, w_shape, groups, CHANNELS_PER_ROW_OF_BFLOATS)):
+                gw = super().conv_backward_weight(g, x, w_shape, *geometry)
+                return gw, self._channel_sum(g) if with_bias else None
             if kind is FLOAT and worthwhile(g.shape, w_shape, groups, CHANNELS_PER_ROW_FOR_WEIGHTS):
                 gw = self._columns_backward_weight(g, x, w_shape, geometry, into)
                 return gw, self._channel_sum(g) if with_bias else None
             if kind is FLOAT and are_pixels(g, x, w_shape, padding, groups):
                 return self._pixels_backward_parameters(g, x, w_shape, stride, with_bias, into)
             g, x = dense(g), dense(x)
-            if kind is FLOAT and pairs.worthwhile_for_weights(g, w_shape, geometry, self.engine.register):
+            if paired:
                 shape, geometry = (2 * w_shape[0], *w_shape[1:-1], w_shape[-1] + 1), pairs.pair_geometry(geometry)
                 gw, gb = self._conv_backward_parameters(pairs.as_pairs(g), x, shape, *geometry, with_bias)
                 return pairs.sum_of_halves(gw, into), np.add(*np.split(gb, 2)) if with_bias else None
@@ -121,6 +128,8 @@ class Convolution(Columns):
                 if mirrored := _mirrored_in_pairs(x_shape, w.shape, geometry, self.engine.register):
                     turned = np.flip(w.swapaxes(0, 1), tuple(range(2, w.ndim)))
                     return self.conv_forward(g, turned, None, *mirrored)
+            elif worthwhile(g.shape, w.shape, groups, CHANNELS_PER_ROW_OF_BFLOATS):
+                return super().conv_backward_input(g, w, x_shape, *geometry)
             gx = empty_channels_last(x_shape, g.dtype)
             key = ("conv_x", g.shape, g.strides, w.shape, w.strides, x_shape, *geometry)
 
