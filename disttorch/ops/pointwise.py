@@ -17,7 +17,7 @@ from ..devices import CPU, META, device, scope, to_device
 from ..dtypes import BOOL, COMPLEX, FLOATING, FROM_NUMPY, INTEGER
 from ..kernels import for_device
 from ..kernels.hushing import hushed
-from ..kernels.portable.precision import LONG, in_float32, is_narrow, rounded
+from ..kernels.portable.precision import LONG, converted, in_float32, is_narrow
 from .arguments import type_name
 
 _NUMBERS = (bool, int, float, complex, np.generic)
@@ -83,7 +83,7 @@ def cast_array(data, to: dtypes.dtype):
     if data.dtype.kind == "c" and not to.is_complex and to.category != BOOL:
         data = data.real
     with np.errstate(all="ignore"):
-        return rounded(data, to.np) if to is dtypes.bfloat16 else data.astype(to.np)
+        return converted(data, to.np)
 
 
 def scalar_array(value, d: dtypes.dtype):

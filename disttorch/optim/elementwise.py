@@ -16,7 +16,7 @@ from ..autograd.mode import no_grad
 from ..autograd.variable import Tensor, counter, wrap
 from ..devices import namespace, scope
 from ..kernels.hushing import hushed
-from ..kernels.portable.precision import rounded
+from ..kernels.portable.precision import converted
 from ..kernels.threads import get_num_threads, share
 from . import differentiable
 from .optimizer import Optimizer, evaluate, number
@@ -282,7 +282,7 @@ def _run_wide(update, arrays: list, block: int, inside: bool) -> None:
     _run(update, [wide], block, inside)
     for i, (narrow, a) in enumerate(zip(arrays, wide, strict=True)):
         if i != 1:  # the gradient stays as it is
-            narrow[...] = rounded(a, narrow.dtype)
+            narrow[...] = converted(a, narrow.dtype)
 
 
 def _blocks(arrays: list, block: int):

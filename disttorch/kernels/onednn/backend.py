@@ -59,5 +59,5 @@ def load():
     threads.use_openmp()
     backend = OneDNN(lib)
     if backend.engine.converts_bfloat16:
-        precision.round_by(backend.to_bfloat16)
+        precision.convert_by(backend.converted)
     return backend

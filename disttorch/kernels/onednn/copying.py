@@ -1,4 +1,4 @@
-"""Copies of arrays whose last axis is not the one that lies together, and into bfloat16.
+"""Copies of arrays whose last axis is not the one that lies together, and from float32 to bfloat16 and back.
 
 oneDNN turns arrays block by block, NumPy one element after another, each of which is in another line of the cache.
 """
@@ -6,8 +6,9 @@ oneDNN turns arrays block by block, NumPy one element after another, each of whi
 import numpy as np
 
 from disttorch.kernels.onednn import binding as dnnl
-from disttorch.kernels.onednn.layouts import BFLOAT16, FLOAT, contiguous, kind_of, strides_of
+from disttorch.kernels.onednn.layouts import BFLOAT16, FLOAT, contiguous, is_packed, kind_of, strides_of
 
+KINDS = {FLOAT: dnnl.F32, BFLOAT16: dnnl.BF16}
 APART = 64  # bytes between neighbours of the last axis from which it is quicker
 
 
@@ -20,15 +21,15 @@ class Copying:
         self.engine.run(("contiguous_copy", x.shape, x.strides), lambda plan: _copy(plan, x), x, y, kind=kind_of(x))
         return y
 
-    def to_bfloat16(self, x):
-        """A float32 array rounded to bfloat16; NumPy's conversion takes several times as long.
+    def converted(self, x, dtype):
+        """A float32 array rounded to bfloat16, which takes NumPy several times as long, or the other way.
 
         Numbers below 1.2e-38 become 0 where the processor has an instruction for it.
         """
-        y = np.empty_like(x, BFLOAT16)
-        if not x.size or y.strides != tuple([s // 2 for s in x.strides]):
-            return x.astype(BFLOAT16)
-        self.engine.run(("to_bfloat16", x.size), lambda plan: _round(plan, x.size), x, y)
+        if not is_packed(x):
+            return x.astype(dtype)
+        y, kinds = np.empty_like(x, dtype), (KINDS[x.dtype], KINDS[dtype])
+        self.engine.run(("converted", x.size, *kinds), lambda plan: _convert(plan, x.size, kinds), x, y)
         return y
 
 
@@ -38,6 +39,6 @@ def _copy(plan, x):
     plan.reorder(source, plan.array(plan.layout(x.shape, order)))
 
 
-def _round(plan, size):
-    source = plan.array(plan.layout((size,), (1,)))
-    plan.reorder(source, plan.array(plan.layout((size,), (1,), dnnl.BF16)))
+def _convert(plan, size, kinds):
+    source, target = (plan.array(plan.layout((size,), (1,), kind)) for kind in kinds)
+    plan.reorder(source, target)

@@ -12,7 +12,7 @@ from disttorch.kernels.onednn import binding as dnnl
 from disttorch.kernels.onednn.binding import Unsupported
 from disttorch.kernels.onednn.groups import averages_of
 from disttorch.kernels.onednn.layouts import BFLOAT16, FLOAT, are_floats, contiguous, dense, kind_of, strides_of
-from disttorch.kernels.portable.precision import rounded, widened
+from disttorch.kernels.portable.precision import converted, widened
 from disttorch.kernels.threads import enter_thread, threads_for
 
 # Multiplications below which NumPy's BLAS on one thread wins: oneDNN's GEMM spends some 5 us before it starts.
@@ -133,7 +133,7 @@ class Linear:
     def _column_sums(self, rows):
         """The sum over rows: those of parts by average pooling, which reads faster than NumPy adds, then in float64."""
         if rows.dtype is BFLOAT16:
-            return rounded(self._column_sums(widened(rows)), BFLOAT16)
+            return converted(self._column_sums(widened(rows)), BFLOAT16)
         count, width = rows.shape
         parts = divisor_near(count, max(PARTS, count / LONG))
         if rows.size < TINY // 8 or count > 2 * LONG * parts or not rows.flags.c_contiguous:
@@ -178,7 +178,7 @@ class Linear:
         wide = np.matmul(widened(a), widened(b))
         if bias is not None:
             wide += bias
-        out[...] = rounded(wide, BFLOAT16)
+        out[...] = converted(wide, BFLOAT16)
 
     def _batched(self, a, b, out=None):
         dims = max(a.ndim, b.ndim)

@@ -10,7 +10,7 @@ from disttorch.kernels.onednn.binding import Unsupported
 from disttorch.kernels.onednn.cell import Cell, dense
 from disttorch.kernels.onednn.layouts import BFLOAT16, FLOAT, are_floats, contiguous, strides_of
 from disttorch.kernels.onednn.linear import TINY
-from disttorch.kernels.portable.precision import rounded, widened
+from disttorch.kernels.portable.precision import converted, widened
 from disttorch.kernels.threads import threads_for
 
 LSTM = Cell("lstm", gates=4, biases=4, states=2)
@@ -36,7 +36,7 @@ class Recurrent:
             except Unsupported:
                 pass
             else:
-                return y, h, rounded(c, kind) if narrow else c, (workspace, h, c) if training else None
+                return y, h, converted(c, kind) if narrow else c, (workspace, h, c) if training else None
         return super().lstm_forward(x, batch_sizes, h0, c0, w_ih, w_hh, b_ih, b_hh, reverse, training)
 
     def lstm_backward(self, gy, gh, gc, saved, x, batch_sizes, h0, c0, y, w_ih, w_hh, bias=True, reverse=False):

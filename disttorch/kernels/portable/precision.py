@@ -7,13 +7,13 @@ import numpy as np
 
 FLOAT, BFLOAT16 = np.dtype(np.float32), np.dtype(ml_dtypes.bfloat16)
 LONG = 1 << 12  # elements from which a conversion is worth a backend's way
-_to_bfloat16 = None  # a backend's way from float32, quicker than NumPy's
+_convert = np.ndarray.astype  # (x, dtype): from float32 to bfloat16 and back, where that is long
 
 
-def round_by(to_bfloat16):
-    """Let long float32 arrays be rounded to bfloat16 by `to_bfloat16(x)`."""
-    global _to_bfloat16
-    _to_bfloat16 = to_bfloat16
+def convert_by(function):
+    """Let long arrays go from float32 to bfloat16 and back by `function(x, dtype)`."""
+    global _convert
+    _convert = function
 
 
 def is_narrow(dtype):
@@ -21,10 +21,12 @@ def is_narrow(dtype):
     return dtype.itemsize <= 2 and dtype.kind in "fV"
 
 
-def rounded(x, dtype):
-    """x in a narrower dtype, each number rounded to the nearest."""
-    if x.dtype is FLOAT and dtype is BFLOAT16 and _to_bfloat16 is not None and type(x) is np.ndarray and x.size >= LONG:
-        return _to_bfloat16(x)
+def converted(x, dtype):
+    """x in another dtype; narrowed, each number is rounded to the nearest."""
+    if type(x) is np.ndarray and x.size >= LONG:
+        own = x.dtype
+        if (own is FLOAT and dtype is BFLOAT16) or (own is BFLOAT16 and dtype is FLOAT):
+            return _convert(x, dtype)
     return x.astype(dtype)
 
 
@@ -36,7 +38,7 @@ def widened(x):
     if type(x) is np.ndarray and x.size >= LONG and 0 in x.strides:  # broadcast: every number once
         whole, one = slice(None), slice(0, 1)
         return np.broadcast_to(x[tuple([whole if s else one for s in x.strides])].astype(FLOAT), x.shape)
-    return x.astype(FLOAT)
+    return converted(x, FLOAT)
 
 
 def in_float32(function):
@@ -89,4 +91,4 @@ def _rounded_all(results, dtype, count=None):
 
 def _rounded_back(result, dtype):
     """Only what is float32 has been narrow."""
-    return rounded(result, dtype) if getattr(result, "dtype", None) == FLOAT else result
+    return converted(result, dtype) if getattr(result, "dtype", None) == FLOAT else result
