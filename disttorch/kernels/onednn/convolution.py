@@ -251,11 +251,15 @@ def _described(plan, operation, shapes, geometry, source, target, bias):
     x, y = plan.layout(x_shape, source(x_shape)), plan.layout(y_shape, target(y_shape))
     w, b = plan.layout(_grouped(w_shape, geometry[3])), bias and bias.layout
     window = _window(geometry)
-    forward = plan.describe("convolution_forward", dnnl.TRAINING, dnnl.CONVOLUTION_DIRECT, x, w, b, y, *window)
-    if operation == "forward":
-        return forward
-    arrays = (x, w, y) if operation == "backward_data" else (x, w, b, y)
-    return plan.describe(f"convolution_{operation}", dnnl.CONVOLUTION_DIRECT, *arrays, *window, forward)
+    desc = plan.describe("convolution_forward", dnnl.TRAINING, dnnl.CONVOLUTION_DIRECT, x, w, b, y, *window)
+    if operation != "forward":
+        arrays = (x, w, y) if operation == "backward_data" else (x, w, b, y)
+        desc = plan.describe(f"convolution_{operation}", dnnl.CONVOLUTION_DIRECT, *arrays, *window, desc)
+    if plan.kind == dnnl.BF16:
+        name, depthwise = plan.implementation(desc), geometry[3] > 1 == w_shape[1]
+        if "gemm:jit" in name or (depthwise and "dw" not in name):
+            raise Unsupported("a general implementation, slower than float32's")
+    return desc
 
 
 def _free(shape):

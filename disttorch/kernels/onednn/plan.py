@@ -218,12 +218,16 @@ class Plan:
         create = getattr(self.lib, f"dnnl_{operation}_primitive_desc_create")
         self.engine.check(create(byref(desc), self.engine.handle, *arguments, attributes or self.engine.attributes))
         self._descs.append(desc)
-        name = ctypes.c_char_p()
-        self.lib.dnnl_primitive_desc_query(desc, dnnl.QUERY_IMPL, 0, byref(name))
         recurrent = operation.startswith(("lstm", "lbr_gru"))  # their "ref" is made of fast GEMMs
-        if name.value.startswith(b"ref") and not recurrent:
+        if self.implementation(desc).startswith("ref") and not recurrent:
             raise Unsupported(f"{operation} has no fast implementation")
         return desc
+
+    def implementation(self, desc):
+        """Its name."""
+        name = ctypes.c_char_p()
+        self.lib.dnnl_primitive_desc_query(desc, dnnl.QUERY_IMPL, 0, byref(name))
+        return name.value.decode()
 
     def wanted(self, desc, query, index=0):
         """The layout that a described primitive wants for one of its arguments (None if it has no such argument)."""
