@@ -9,6 +9,7 @@ from disttorch.kernels.onednn import binding as dnnl
 from disttorch.kernels.onednn.layouts import BFLOAT16, FLOAT, contiguous, is_packed, kind_of, strides_of
 
 KINDS = {FLOAT: dnnl.F32, BFLOAT16: dnnl.BF16}
+PER_CONVERSION = 8  # multiplications that take as long
 APART = 64  # bytes between neighbours of the last axis from which it is quicker
 
 
@@ -29,7 +30,8 @@ class Copying:
         if not is_packed(x):
             return x.astype(dtype)
         y, kinds = np.empty_like(x, dtype), (KINDS[x.dtype], KINDS[dtype])
-        self.engine.run(("converted", x.size, *kinds), lambda plan: _convert(plan, x.size, kinds), x, y)
+        key, work = ("converted", x.size, *kinds), PER_CONVERSION * x.size
+        self.engine.run(key, lambda plan: _convert(plan, x.size, kinds), x, y, work=work)
         return y
 
 
