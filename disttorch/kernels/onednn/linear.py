@@ -48,7 +48,12 @@ class Linear:
         turned = _is_turned(x)
         x = x.swapaxes(0, 1) if turned else x
         rows = x if x.ndim == 2 else x.reshape(-1, x.shape[-1])
-        if rows.size * len(w) >= LARGE and len(rows) >= FEW_ROWS and _is_safe(rows, w, b, activation):
+        work = rows.size * len(w)
+        if x.dtype is BFLOAT16:
+            at_once = work >= TINY and activation is None
+        else:
+            at_once = work >= LARGE and len(rows) >= FEW_ROWS and _is_safe(rows, w, b, activation)
+        if at_once:
             y = self._linear_product(rows, w, b, activation)
         else:
             y = self._gemm(rows, w.T, b)
@@ -199,7 +204,7 @@ def _is_safe(x, w, b, activation):
 
     Finite sums of squares bound every product's value (Cauchy and Schwarz), so no NaN can arise.
     """
-    return activation is None or (x.dtype is FLOAT and all(isfinite(_square(a)) for a in (x, w, b)))
+    return activation is None or all(isfinite(_square(a)) for a in (x, w, b))
 
 
 @np.errstate(all="ignore")
