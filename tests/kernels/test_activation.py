@@ -214,7 +214,9 @@ def test_single_pass_of_what_is_not_finite(onednn, name, special):
         np.testing.assert_allclose(gx[7], special * slope if slope else 0)
 
 
-@pytest.mark.parametrize("name", [("elu", 1.0, 1.05, 1.0), ("elu", 2.0, 1.0, 0.5), ("softplus", 1.0, 5)])
+@pytest.mark.parametrize(
+    "name", [("elu", 1.0, 1.05, 1.0), ("elu", 2.0, 1.0, 0.5), ("softplus", 1.0, 5), ("leaky_relu", 0.0)]
+)
 def test_settings_that_make_it_another_function(onednn, name):
     function, *settings = name
     x = np.ones(50, np.float32)

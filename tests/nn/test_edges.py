@@ -2,6 +2,8 @@
 tensors and numbers, targets of whole numbers.
 """
 
+import math
+
 import pytest
 
 import disttorch
@@ -51,3 +53,11 @@ def test_targets_of_logits_are_floating():
 def test_where_tells_which_sizes_do_not_match():
     with pytest.raises(RuntimeError, match=r"The size of tensor a \(3\) must match the size of tensor b \(2\)"):
         disttorch.where(disttorch.ones(3) > 0, disttorch.ones(2), 0.0)
+
+
+@pytest.mark.parametrize("dtype", [disttorch.float32, disttorch.float64, disttorch.bfloat16])
+def test_leaky_relu_without_a_slope_keeps_what_is_not_finite(dtype):
+    x = disttorch.tensor([-2.0, 3.0, math.inf, -math.inf, math.nan] * 1000, dtype=dtype)
+    y = functional.leaky_relu(x, 0.0)[:5]
+    assert y[:3].tolist() == [0, 3, math.inf]
+    assert y[3:].isnan().all()

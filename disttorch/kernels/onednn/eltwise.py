@@ -31,7 +31,7 @@ class _Function(NamedTuple):
 
 
 FUNCTIONS = {
-    "leaky_relu": _Function(dnnl.RELU, lambda slope: (slope, 0.0), 0, INPUT),
+    "leaky_relu": _Function(dnnl.RELU, lambda slope: (slope, 0.0) if slope else None, 0, INPUT),
     "hardtanh": _Function(dnnl.CLIP, lambda low, high: (low, high), INPUT, RESULT),
     "silu": _Function(dnnl.SWISH, lambda: (1.0, 0.0), 0, 0),
     "hardswish": _Function(dnnl.HARDSWISH, lambda: (1 / 6, 0.5), 0, INPUT | RESULT),
