@@ -89,7 +89,7 @@ def measure(pipes: dict[str, Any], name: str, workload: Workload, samples: int, 
     row.update({f"{n}_ms": statistics.median(t) for n, t in times.items()})
     if len(pipes) == 2:
         row["ratio"] = statistics.median(b / a for a, b in zip(times["disttorch"], times["torch"], strict=True))
-        if losses["torch"]:
+        if check and losses["torch"]:
             pairs = zip(losses["disttorch"], losses["torch"], strict=True)
             row["loss_difference"] = max(abs(a - b) / max(abs(b), 1e-12) for a, b in pairs)
     return row
@@ -101,6 +101,8 @@ def run(names: list[str], threads: int, samples: int, inference: bool, autocast:
     with processes(serve, {name: (name, threads, inference, autocast) for name in installed()}) as pipes:
         for name in names:
             row = {"threads": threads, **measure(pipes, name, ALL[name], samples, check)}
+            if inference or autocast:
+                row["wanted"] = 1.0  # the workload's goal is for a step in float32
             rows.append(row)
             print(format_row(row), flush=True)
     return rows

@@ -4,7 +4,8 @@
     y = kernels.conv_forward(x, w, b, (1, 1), (0, 0), (1, 1), 1)
 
 Every backend offers this list (defaults shown; arrays may have any strides, results may be channels-last by strides;
-arguments are never modified unless it says "in place"; 16-bit floats are computed in float32). Shapes are PyTorch's:
+arguments are never modified unless it says "in place"; 16-bit floats are computed in float32, but products, whose sums
+are, may take bfloat16). Shapes are PyTorch's:
 N batch, C channels, S spatial axes (1 to 3), `kernel, stride, padding, dilation`: tuples with one int per spatial axis.
 A gradient that `needs` does not ask for is None. Arguments are positional or by these names; they are not validated.
 
@@ -55,6 +56,7 @@ Losses of differences, reduced
     difference_backward(g, x, y, bound=None) -> g * (x - y), g 0-d; x - y is first held within ±bound, and is not NaN
 Elementwise
     add(a, b, out=None) -> a + b, in `out` (which may be a or b) if given
+    combined(ufunc, a, b) -> ufunc(a, b) of arrays of one 16-bit dtype, each number rounded once
     multiply_add(y, x, c): y = y * x + c in place, rounded once; vectors of float32; x, c also numbers that it holds
     relu_forward(x, out=None) -> y, in `out` (which may be x) if given;  relu_backward(g, y)
     tanh_forward(x);     tanh_backward(g, y)

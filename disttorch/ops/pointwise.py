@@ -191,11 +191,11 @@ def binary(
     once    True: 16-bit floats meet a single second operand, a number above all, in float32, and are rounded once;
             else it is rounded first, which PyTorch does in all but products and quotients
     """
-    wide, plain_ufunc = hushed(in_float32(ufunc)), getattr(ufunc, "__wrapped__", ufunc)
+    wide, unwrapped = hushed(in_float32(ufunc)), _plain(ufunc)
 
     @hushed
     def of_bfloats(a, b):
-        return for_device("cpu").combined(plain_ufunc, a, b)
+        return for_device("cpu").combined(unwrapped, a, b)
 
     op = Op(node or f"{name.capitalize()}Backward0", ufunc, params=("x", "y"), x=x, y=y)
     direct_kinds = "" if floats else "iucb" if bools else "iuc"  # beside floats: computed as they are
@@ -253,20 +253,25 @@ def binary(
         form.__name__ = form.__qualname__ = name
         form.op = op
     if result is None:
-        function.inplace = _written_in_place(function, ufunc, floats, plain, direct_kinds)
+        function.inplace = _written_in_place(function, ufunc, plain, direct_kinds)
     else:
         function.inplace = inplace_of(function)
     return function
 
 
-def _written_in_place(function, ufunc, floats: bool, plain: tuple, direct_kinds: str):
+def _plain(ufunc):
+    """What a wrapper that only hushes or shares a ufunc wraps."""
+    return getattr(ufunc, "__wrapped__", ufunc)
+
+
+def _written_in_place(function, ufunc, plain: tuple, direct_kinds: str):
     """The in-place form of a binary `function`, which writes into the tensor's memory where that is all there is to do.
 
-    floats: as for `binary`; plain: the types of Python's numbers that are taken as they are; direct_kinds: the kinds
-    of integer arrays that are computed as they are.
+    plain: the types of Python's numbers that are taken as they are; direct_kinds: the kinds of integer arrays that are
+    computed as they are.
     """
-    direct = isinstance(getattr(ufunc, "__wrapped__", ufunc), np.ufunc)  # can write into an operand
-    alike = "f" if floats else "f" + direct_kinds  # kinds that are computed as they are where both operands have them
+    direct = isinstance(_plain(ufunc), np.ufunc)  # can write into an operand
+    alike = "f" + direct_kinds  # kinds that are computed as they are where both operands have them
 
     def method(self, other):
         if self._root is not None:

@@ -49,8 +49,8 @@ def test_convolution_and_its_gradients(kernels, processor, rng, x_shape, w_shape
     x, w, b = narrow(rng, *x_shape), narrow(rng, *w_shape), narrow(rng, w_shape[0])
     y = kernels.conv_forward(x, w, b, *geometry)
     assert_rounded(y, kernels.conv_forward(wide(x), wide(w), wide(b), *geometry))
-    g = channels_last(narrow(rng, *y.shape))
-    found = kernels.conv_backward(g, x, w, *geometry)
+    g, into = channels_last(narrow(rng, *y.shape)), np.full(w_shape, np.nan, BFLOAT16)
+    found = kernels.conv_backward(g, x, w, *geometry, (True, True, True), into)
     expected = kernels.conv_backward(wide(g), wide(x), wide(w), *geometry)
     for a, e in zip(found, expected, strict=True):
         assert_rounded(a, e)
@@ -74,7 +74,8 @@ def test_gradient_goes_where_it_is_to_lie(kernels, rng):
     into = np.zeros((96, 160), BFLOAT16)
     _, gw, _ = kernels.linear_backward(g, x, w, (False, True, False), into)
     assert_rounded(gw, expected)
-    assert gw is not into or np.array_equal(into, gw)
+    if kernels.name == "onednn" and kernels.engine.multiplies_bfloat16:
+        assert gw is into
 
 
 def test_parts_of_a_projection_are_rounded_once(kernels, rng):

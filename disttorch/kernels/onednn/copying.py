@@ -9,7 +9,7 @@ from disttorch.kernels.onednn import binding as dnnl
 from disttorch.kernels.onednn.layouts import BFLOAT16, FLOAT, contiguous, is_packed, kind_of, strides_of
 
 KINDS = {FLOAT: dnnl.F32, BFLOAT16: dnnl.BF16}
-PER_CONVERSION = 8  # multiplications that take as long
+PER_CONVERSION = 8  # multiplications that take as long as converting an element
 APART = 64  # bytes between neighbours of the last axis from which it is quicker
 
 

@@ -22,8 +22,7 @@ class Activation:
         return self.xp.add(a, b, out=out)
 
     def combined(self, ufunc, a, b):
-        """ufunc(a, b) of two arrays of one narrow dtype, each number rounded once."""
-        return ufunc(a, b) if a.size < LONG else in_float32(ufunc)(a, b)
+        return ufunc(a, b) if max(a.size, b.size) < LONG else in_float32(ufunc)(a, b)
 
     def multiply_add(self, y, x, c):
         """In float64 the product is exact: rounded to float32 is the sum alone."""
