@@ -202,6 +202,23 @@ def test_relu_by_bits(kernels, rng, dtype, signed_nan):
     )
 
 
+def test_gradients_stop_where_a_result_is_minus_0(kernels, rng):
+    y, g = np.full(precision.LONG, -0.0, np.float32).astype(BFLOAT16), narrow(rng, precision.LONG)
+    assert not wide(kernels.relu_backward(g, y)).any()
+
+
+def test_attention_is_rounded_once(kernels, rng):
+    q, k, v, g = (narrow(rng, 2, 3, 40, 16) for _ in range(4))
+    y, weights = kernels.attention_forward(q, k, v, None, None, 0.25)
+    exact = kernels.attention_forward(wide(q), wide(k), wide(v), None, None, 0.25)
+    for found, expected in zip((y, weights), exact, strict=True):
+        np.testing.assert_array_equal(wide(found), wide(expected.astype(BFLOAT16)))
+    given = q, k, v, None, weights, 0.25
+    exact = kernels.attention_backward(wide(g), *[wide(a) if isinstance(a, np.ndarray) else a for a in given])
+    for found, expected in zip(kernels.attention_backward(g, *given), exact, strict=True):
+        np.testing.assert_array_equal(wide(found), wide(expected.astype(BFLOAT16)))
+
+
 def test_copies_in_another_order(kernels, rng):
     x = narrow(rng, 128, 200)
     np.testing.assert_array_equal(wide(kernels.contiguous_copy(x.T)), wide(x).T)
