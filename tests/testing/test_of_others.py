@@ -1,5 +1,6 @@
 """testing._internal: what tests written for PyTorch and for torch.distributed are made of."""
 
+import os
 import random
 import re
 import subprocess
@@ -228,3 +229,14 @@ def test_debug_levels(monkeypatch):
     assert seen == ["INFO", "DETAIL"]
     dist.set_debug_level_from_env()
     assert dist.get_debug_level().name == "OFF"
+
+
+def test_temporary_directories(monkeypatch):
+    for name in ("TEMP_DIR", "INIT_METHOD"):
+        monkeypatch.setenv(name, "")
+    common_distributed.initialize_temp_directories()
+    where = os.environ["TEMP_DIR"]
+    assert sorted(os.listdir(where)) == ["barrier", "init_dir", "test_dir"]
+    assert os.environ["INIT_METHOD"] == f"file://{where}/init_dir/shared_init_file"
+    common_distributed.cleanup_temp_dir()
+    assert not os.path.exists(where)

@@ -14,37 +14,36 @@ import time
 import traceback
 import unittest
 from collections.abc import Callable, Iterable
-from typing import Any, NamedTuple
+from typing import Any
 
 from ... import distributed as dist
 from ... import multiprocessing
 from ...devices import device_count
-from .common_utils import FILE_SCHEMA, TestCase
+from .common_utils import FILE_SCHEMA
+from .continuous import MultiProcContinuousTest
+from .ranked import (
+    DEFAULT_WORLD_SIZE,
+    SKIPPED,
+    TEST_SKIPS,
+    TIMEOUT_DEFAULT,
+    TIMEOUT_OVERRIDE,
+    RankedTestCase,
+    TestSkip,
+    get_timeout,
+)
 
-__all__ = ["DistributedTestBase", "MultiProcessTestCase", "MultiThreadedTestCase", "requires_gloo", "skip_if_lt_x_gpu"]
-
-DEFAULT_WORLD_SIZE = 4
-TIMEOUT_DEFAULT = int(os.environ.get("DISTRIBUTED_TESTS_DEFAULT_TIMEOUT", "300"))
-TIMEOUT_OVERRIDE: dict[str, int] = {}  # name of a test -> seconds
-
-
-class TestSkip(NamedTuple):
-    exit_code: int
-    message: str
-
-
-TEST_SKIPS = {
-    "backend_unavailable": TestSkip(72, "Skipped because distributed backend is not available."),
-    "small_worldsize": TestSkip(73, "Skipped due to small world size."),
-    "no_cuda": TestSkip(74, "CUDA is not available."),
-    "nccl": TestSkip(76, "c10d not compiled with NCCL support"),
-    "odd_worldsize": TestSkip(87, "Skipped due to odd world size."),
-    "skipIfRocm": TestSkip(78, "Test skipped for ROCm"),
-    "no_peer_access": TestSkip(79, "Test skipped because no GPU peer access"),
-    "generic": TestSkip(86, "Test skipped at subprocess level, look at subprocess log for skip reason"),
-    **{f"multi-gpu-{n}": TestSkip(100 + n, f"Need at least {n} CUDA device{'s' * (n > 1)}") for n in range(1, 17)},
-}
-_SKIPPED = {skip.exit_code: skip.message for skip in TEST_SKIPS.values()}
+__all__ = [
+    "TEST_SKIPS",
+    "TIMEOUT_DEFAULT",
+    "TIMEOUT_OVERRIDE",
+    "DistributedTestBase",
+    "MultiProcContinuousTest",
+    "MultiProcessTestCase",
+    "MultiThreadedTestCase",
+    "TestSkip",
+    "requires_gloo",
+    "skip_if_lt_x_gpu",
+]
 
 
 # ---- decorators
@@ -145,14 +144,28 @@ def with_dist_debug_levels(levels: Iterable[str]) -> Callable:
     return decorated
 
 
-def get_timeout(test_id: str) -> int:
-    """The seconds that a test may take, by its name."""
-    return TIMEOUT_OVERRIDE.get(test_id.rpartition(".")[2], TIMEOUT_DEFAULT)
-
-
 def create_device(interface: str | None = None, lazy_init: bool = False) -> Any:
     """Gloo's device."""
     return dist.ProcessGroupGloo.create_device(hostname="127.0.0.1")
+
+
+_directory: tempfile.TemporaryDirectory | None = None
+
+
+def initialize_temp_directories(init_method: str | None = None) -> None:
+    """A new directory in $TEMP_DIR with barrier/, test_dir/ and init_dir/; $INIT_METHOD unless told is a file in it."""
+    global _directory
+    _directory = tempfile.TemporaryDirectory()
+    os.environ["TEMP_DIR"] = _directory.name
+    for name in ("barrier", "test_dir", "init_dir"):
+        os.mkdir(os.path.join(_directory.name, name))
+    os.environ["INIT_METHOD"] = init_method or f"{FILE_SCHEMA}{_directory.name}/init_dir/shared_init_file"
+
+
+def cleanup_temp_dir() -> None:
+    """Remove that directory."""
+    if _directory is not None:
+        _directory.cleanup()
 
 
 def init_multigpu_helper(world_size: int, backend: str) -> dict[int, list[int]]:
@@ -164,42 +177,7 @@ def init_multigpu_helper(world_size: int, backend: str) -> dict[int, list[int]]:
 # ---- test cases
 
 
-class _RankedTestCase(TestCase):
-    """A test case whose methods run on ranks; `rank` is MAIN_PROCESS_RANK where the test runner calls them."""
-
-    MAIN_PROCESS_RANK = -1
-
-    def __init__(self, method_name: str = "runTest", methodName: str | None = None):
-        method_name = methodName or method_name
-        super().__init__(method_name)
-        self.rank = self.MAIN_PROCESS_RANK
-        if hasattr(self, method_name):
-            setattr(self, method_name, self.join_or_run(getattr(self, method_name)))
-
-    @property
-    def world_size(self) -> int:
-        return DEFAULT_WORLD_SIZE
-
-    def join_or_run(self, fn: Callable) -> Callable:
-        """`fn` on a rank; for the test runner, the wait for the ranks."""
-
-        @functools.wraps(fn)
-        def wrapper(*_: Any) -> None:
-            if self.rank == self.MAIN_PROCESS_RANK:
-                self._join(fn)
-            else:
-                fn()
-
-        return wrapper
-
-    def _join(self, fn: Callable) -> None:
-        raise NotImplementedError
-
-    def _current_test_name(self) -> str:
-        return self._testMethodName
-
-
-class MultiProcessTestCase(_RankedTestCase):
+class MultiProcessTestCase(RankedTestCase):
     """Every rank is a process. A subclass's `setUp` ends in `self._spawn_processes()`; methods initialise their group,
     for instance over `self.file_name`, which is the same for all.
     """
@@ -293,8 +271,8 @@ class MultiProcessTestCase(_RankedTestCase):
         if fn in self.skip_return_code_checks:
             return
         for rank, code in enumerate(codes):
-            if code in _SKIPPED:
-                raise unittest.SkipTest(sent[rank] or _SKIPPED[code])
+            if code in SKIPPED:
+                raise unittest.SkipTest(sent[rank] or SKIPPED[code])
         self.assertEqual(codes, [0] * len(codes), msg=f"Expected zero exit codes but got {codes}")
 
 
@@ -329,7 +307,7 @@ class DistributedTestBase(MultiProcessTestCase):
         return {rank: [rank % max(device_count(), 1)] for rank in range(self.world_size)}
 
 
-class MultiThreadedTestCase(_RankedTestCase):
+class MultiThreadedTestCase(RankedTestCase):
     """Every rank is a thread, with its group at hand. A subclass's `setUp` ends in `self._spawn_threads()`."""
 
     def perThreadSetUp(self) -> None:
