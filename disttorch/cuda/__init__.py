@@ -1,7 +1,7 @@
 """CUDA devices, real (through CuPy) or simulated (`DISTTORCH_SIM_DEVICES=4` or `disttorch.cuda.simulate(4)`)."""
 
 from ..devices import is_simulated, simulate
-from . import comm, nvtx
+from . import comm, nvtx, profiler
 from .memory import (
     OutOfMemoryError,
     empty_cache,
@@ -19,6 +19,7 @@ from .memory import (
     reset_peak_memory_stats,
     set_per_process_memory_fraction,
 )  # fmt: skip
+from .profiler import cudart
 from .properties import (
     current_device,
     device,

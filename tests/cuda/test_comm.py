@@ -1,10 +1,10 @@
-"""cuda.comm: copies and sums between the devices of one process; cuda.nvtx; indices of devices."""
+"""cuda.comm: copies and sums between the devices of one process; cuda.nvtx and cuda.profiler; indices of devices."""
 
 import pytest
 
 import disttorch
 from disttorch._utils import _get_all_device_indices, _get_available_device_type, _get_device_index
-from disttorch.cuda import comm, nvtx
+from disttorch.cuda import comm, nvtx, profiler
 
 
 @pytest.fixture(autouse=True)
@@ -110,3 +110,15 @@ def test_ranges_for_profilers(simulated_devices):
     simulated_devices(None)
     with pytest.raises(RuntimeError, match="NVTX functions not installed"):
         nvtx.range_push("step")
+
+
+def test_profiler(simulated_devices):
+    runtime = disttorch.cuda.cudart()
+    assert [runtime.cudaProfilerStart(), runtime.cudaProfilerStop()] == [0, 0]
+    profiler.start()
+    profiler.stop()
+    with profiler.profile():
+        pass
+    simulated_devices(None)
+    with pytest.raises(RuntimeError, match="NVIDIA driver"):
+        disttorch.cuda.cudart()
