@@ -12,6 +12,7 @@ from ctypes import c_int64, c_void_p
 import numpy as np
 
 from disttorch.kernels.blas import address, openblas
+from disttorch.kernels.halves import widen
 
 UFUNCS = {
     "sum": np.add,
@@ -94,12 +95,12 @@ def _combine(out: np.ndarray, sources: Sequence[np.ndarray], op: str) -> None:
 
 @np.errstate(all="ignore")
 def _combine_half(out: np.ndarray, sources: Sequence[np.ndarray], op: str) -> None:
-    wide = sources[0].astype(np.float32)
-    for source in sources[1:]:
-        UFUNCS[op](wide, source.astype(np.float32), out=wide)
+    first, *rest = [widen(source) if source.dtype == np.float16 else source.astype(np.float32) for source in sources]
+    for source in rest:
+        UFUNCS[op](first, source, out=first)
     if op == "avg":
-        divide(wide, len(sources))
-    out[...] = wide
+        divide(first, len(sources))
+    out[...] = first
 
 
 def divide(array: np.ndarray, n: int) -> None:

@@ -53,8 +53,13 @@ UPWARD = {
 }
 # These stand beside the floors and lean on nothing but what is named here (and themselves).
 ANNEXES = {
-    # kernels: to sum two arrays into both in one pass, and to keep memory that messages have filled
-    "disttorch.comm": ["disttorch.errors", "disttorch.kernels.blas", "disttorch.kernels.memory"],
+    # kernels: to sum two arrays into both in one pass, to widen float16, and to keep memory that messages have filled
+    "disttorch.comm": [
+        "disttorch.errors",
+        "disttorch.kernels.blas",
+        "disttorch.kernels.halves",
+        "disttorch.kernels.memory",
+    ],
     "disttorch.launcher": ["disttorch.errors", "disttorch.comm"],
 }
 JOINERS = ["disttorch.nn.parallel", "disttorch.distributed", "disttorch.launcher"]  # who may lean on comm

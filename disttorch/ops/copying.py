@@ -9,6 +9,7 @@ from ..autograd.op import Op
 from ..autograd.sweep import sum_to
 from ..autograd.variable import Tensor, alias, counter, wrap
 from ..devices import META, device, resolve, scope, to_device
+from ..kernels.portable.precision import converted, is_narrow
 from ..layouts import asked, channels_last, channels_last_3d, contiguous_format, preserve_format
 from .arguments import need_tensor, type_name
 from .dims import sizes
@@ -181,8 +182,10 @@ def copy_(self, src, non_blocking=False):
     if self.device is META:
         return self
     with scope(self.device), np.errstate(all="ignore"):
-        data = src._data
-        self._data[...] = data.real if data.dtype.kind == "c" and self._data.dtype.kind not in "cb" else data
+        data, own = src._data, self._data.dtype
+        if data.dtype.kind == "c" and own.kind not in "cb":
+            data = data.real
+        self._data[...] = converted(data, own) if is_narrow(data.dtype) != is_narrow(own) else data
     counter(self)[0] += 1
     return self
 

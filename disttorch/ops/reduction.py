@@ -14,7 +14,7 @@ from ..autograd.op import Op
 from ..autograd.variable import wrap
 from ..kernels import for_device
 from ..kernels.portable.blocks import BLOCK, sum_of
-from ..kernels.portable.precision import in_float32
+from ..kernels.portable.precision import in_float32, widened
 from .arguments import need_tensor
 from .arithmetic import conj
 from .dims import axes
@@ -43,7 +43,7 @@ def _accumulated(function):
 
     def forward(a, dim, keepdim):
         if a.dtype.itemsize == 2 and a.dtype.kind in "fV":
-            return np.asarray(_reduce(function, a.astype(np.float32), dim, keepdim, dtype=np.float32)).astype(a.dtype)
+            return np.asarray(_reduce(function, widened(a), dim, keepdim, dtype=np.float32)).astype(a.dtype)
         return _reduce(function, a, dim, keepdim, dtype=a.dtype)
 
     return forward
@@ -237,7 +237,7 @@ def _variance(a, dim, correction, keepdim):
         centred = a - row_sums(a, True) / a.dtype.type(a.shape[-1])
         centred *= centred
         return row_sums(centred, keepdim) / a.dtype.type(max(a.shape[-1] - correction, 0))
-    wide = a.astype(np.float32) if a.dtype.itemsize == 2 else a
+    wide = widened(a)
     with np.errstate(all="ignore"):
         centred = wide - np.mean(wide, axis=dim if a.ndim else None, keepdims=True)
         squares = (centred * centred.conj()).real if a.dtype.kind == "c" else centred * centred

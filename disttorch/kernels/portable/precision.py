@@ -5,7 +5,9 @@ import functools
 import ml_dtypes
 import numpy as np
 
-FLOAT, BFLOAT16 = np.dtype(np.float32), np.dtype(ml_dtypes.bfloat16)
+from disttorch.kernels.halves import widen
+
+FLOAT, BFLOAT16, FLOAT16 = np.dtype(np.float32), np.dtype(ml_dtypes.bfloat16), np.dtype(np.float16)
 LONG = 1 << 12  # elements from which a conversion is worth a backend's way
 _convert = np.ndarray.astype  # (x, dtype): from float32 to bfloat16 and back, where that is long
 
@@ -27,6 +29,8 @@ def converted(x, dtype):
         own = x.dtype
         if (own is FLOAT and dtype is BFLOAT16) or (own is BFLOAT16 and dtype is FLOAT):
             return _convert(x, dtype)
+        if own is FLOAT16 and dtype is FLOAT:
+            return widen(x)
     return x.astype(dtype)
 
 
