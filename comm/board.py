@@ -14,7 +14,6 @@ arrived once in between, and does so only after reading what the slot held befor
 
 from __future__ import annotations
 
-import os
 import struct
 from array import array
 from collections.abc import Callable, Sequence
@@ -23,6 +22,7 @@ from weakref import WeakValueDictionary
 
 import numpy as np
 
+from disttorch import cores
 from disttorch.kernels.blas import address as address_of
 
 from . import clock
@@ -84,7 +84,7 @@ class Board:
         self._owned: dict[int, Segment] = {}  # serial -> own segment
         self._views: dict[tuple[int, np.dtype, int], list[np.ndarray]] = {}
         self._serial = 0
-        crowded = size > (os.cpu_count() or 1) or not pids
+        crowded = size > cores.on_machine() or not pids
         self.spins = SPINS_CROWDED if crowded else SPINS_ALONE
         self._yields = YIELDS if crowded and pids else 0
         self._scratch: dict[int, np.ndarray] = {}  # rank -> room for what is read out of its process

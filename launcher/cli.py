@@ -7,8 +7,10 @@ from typing import Any
 
 import click
 
+from disttorch import cores
+
 from .config import Machine, config_from_args
-from .devices import core_count, visible_devices
+from .devices import visible_devices
 from .errors import LaunchError
 from .target import aliased
 
@@ -201,7 +203,7 @@ def run(**options: Any) -> int:
     """
     from .agent import launch  # here: a wrong command line and --help need no network
 
-    machine = Machine(devices=len(visible_devices(os.environ)), cores=core_count())
+    machine = Machine(devices=len(visible_devices(os.environ)), cores=cores.available())
     options["as_torch"] = options["as_torch"] or aliased()
     return launch(config_from_args(options, machine))
 

@@ -1,19 +1,17 @@
-"""What this machine offers to workers: CUDA devices (real or simulated, as CUDA_VISIBLE_DEVICES leaves them) and cores.
+"""The CUDA devices that this machine offers to workers: real or simulated, as CUDA_VISIBLE_DEVICES leaves them.
 
-`visible` is the plan, `real_devices` and `core_count` the reading of the machine. Devices are known by their unique
-names alone (GPU-…, MIG-…, SIM-…): no CUDA context is made and CuPy is not imported, so a launch stays cheap.
+`visible` is the plan, `real_devices` the reading of the machine. Devices are known by their unique names alone (GPU-…,
+MIG-…, SIM-…): no CUDA context is made and CuPy is not imported, so a launch stays cheap.
 """
 
 import ctypes
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from .errors import UsageError
 
 NVIDIA_DRIVERS = ("/dev/nvidiactl", "/dev/dxg")  # Linux; Windows' Linux
-CPU_QUOTA = Path("/sys/fs/cgroup/cpu.max")
 
 
 @dataclass(frozen=True)
@@ -126,17 +124,3 @@ def _uuid(nvml: ctypes.CDLL, handle: ctypes.c_void_p) -> str:
 def _check(status: int) -> None:
     if status != 0:
         raise UsageError(f"the NVIDIA driver does not answer (NVML error {status}); nvidia-smi may say more")
-
-
-def core_count() -> int:
-    """The cores that this process may use: its affinity, further limited by its container's quota."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return limit_cores(cores, CPU_QUOTA.read_text() if CPU_QUOTA.exists() else "")
-
-
-def limit_cores(cores: int, quota: str) -> int:
-    """`cores`, or fewer where a cgroup's cpu.max ("<quota> <period>" in µs, or "max <period>") allows fewer."""
-    match quota.split():
-        case [allowed, period] if allowed.isdecimal():
-            return max(1, min(cores, round(int(allowed) / int(period))))
-    return cores

@@ -17,7 +17,7 @@ LONGEST = 500  # lines of a file
 # From the ground up, `.` being disttorch/__init__.py. A room leans on its own floor and on those below; of the names
 # that hold a module, the longest counts.
 MAP = """
-errors version clock _C
+errors version clock cores _C
 meta
 constants devices dtypes layouts streams
 kernels
@@ -53,14 +53,16 @@ UPWARD = {
 }
 # These stand beside the floors and lean on nothing but what is named here (and themselves).
 ANNEXES = {
-    # kernels: to sum two arrays into both in one pass, to widen float16, and to keep memory that messages have filled
+    # cores: whether ranks share them; kernels: to sum two arrays into both in one pass, to widen float16, and to keep
+    # memory that messages have filled
     "disttorch.comm": [
         "disttorch.errors",
+        "disttorch.cores",
         "disttorch.kernels.blas",
         "disttorch.kernels.halves",
         "disttorch.kernels.memory",
     ],
-    "disttorch.launcher": ["disttorch.errors", "disttorch.comm"],
+    "disttorch.launcher": ["disttorch.errors", "disttorch.cores", "disttorch.comm"],
 }
 JOINERS = ["disttorch.nn.parallel", "disttorch.distributed", "disttorch.launcher"]  # who may lean on comm
 CUPY = ["disttorch.devices", "disttorch.kernels.select"]

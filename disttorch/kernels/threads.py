@@ -14,6 +14,7 @@ import os
 import threading
 from collections import deque
 
+from disttorch import cores
 from disttorch.kernels.blas import openblas
 
 # Multiplications that one thread does in some 50 us. Below, waking others costs more than they save.
@@ -43,7 +44,7 @@ def _initial_count():
     asked = os.environ.get("OMP_NUM_THREADS", "").split(",")[0]
     if asked.isdecimal() and int(asked) > 0:
         return int(asked)
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return cores.available()
 
 
 class _Setting:

@@ -4,7 +4,7 @@ import ctypes
 
 import pytest
 from disttorch.launcher import devices
-from disttorch.launcher.devices import Device, limit_cores, visible, visible_devices
+from disttorch.launcher.devices import Device, visible, visible_devices
 from disttorch.launcher.errors import UsageError
 
 GPUS = [Device("GPU-aaaa-1"), Device("GPU-aabb-2"), Device("MIG-cc-1", "GPU-aabb-2"), Device("MIG-cd-2", "GPU-aabb-2")]
@@ -66,14 +66,6 @@ def test_simulated_devices(environ, expected):
 def test_a_wrong_number_of_simulated_devices():
     with pytest.raises(UsageError, match="DISTTORCH_SIM_DEVICES must be a number of devices, got 'four'"):
         visible_devices({"DISTTORCH_SIM_DEVICES": "four"})
-
-
-@pytest.mark.parametrize(
-    ("cores", "quota", "expected"),
-    [(8, "", 8), (8, "max 100000", 8), (8, "200000 100000", 2), (8, "50000 100000", 1), (2, "900000 100000", 2)],
-)
-def test_a_quota_limits_the_cores(cores, quota, expected):
-    assert limit_cores(cores, quota) == expected
 
 
 class Nvml:

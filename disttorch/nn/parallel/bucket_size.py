@@ -1,12 +1,11 @@
 """The size of gradient buckets, from a short measurement of the group that averages them."""
 
 import math
-import os
 from typing import Any
 
 import numpy as np
 
-from ... import clock
+from ... import clock, cores
 from ...comm.exchange import FEW
 from ...kernels.threads import get_num_threads
 from .buckets import DEFAULT_BUCKET_MB, FIRST_BUCKET_BYTES
@@ -64,10 +63,8 @@ def is_crowded(comm: Any) -> bool:
 
 def _crowded(comm: Any) -> bool:
     """Whether the ranks of this host leave no core to communication."""
-    ranks, cores = comm.hosts.count(comm.hosts[comm.rank]), os.cpu_count() or 1
-    if hasattr(os, "sched_getaffinity"):
-        cores = min(cores, ranks * len(os.sched_getaffinity(0)))
-    return ranks * get_num_threads() >= cores
+    ranks = comm.hosts.count(comm.hosts[comm.rank])
+    return ranks * get_num_threads() >= min(cores.on_machine(), ranks * cores.bound())
 
 
 def _seconds(comm: Any, array: np.ndarray) -> float:

@@ -2,12 +2,12 @@
 
 import math
 import multiprocessing
-import os
 import warnings
 from collections.abc import Callable, Iterable
 from multiprocessing.context import BaseContext
 from typing import Generic, TypeVar
 
+from ... import cores
 from ...devices import device_count
 from .collate import default_collate, default_convert
 from .dataset import Dataset, IterableDataset
@@ -201,7 +201,7 @@ def _check_iterable(shuffle, sampler, batch_sampler):
 
 
 def _warn_of_many(num_workers: int):
-    cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    cpus = cores.available()
     if num_workers > cpus:
         warnings.warn(
             f"This DataLoader will create {num_workers} worker processes in total. Our suggested max number of worker "
