@@ -18,6 +18,7 @@ _HOMES = {
     "device_mesh": "DeviceMesh init_device_mesh",
     "meeting": "register_rendezvous_handler rendezvous",
     "gloo_groups": "ProcessGroupGloo",
+    "nccl_groups": "ProcessGroupNCCL",
     "groups": (
         "destroy_process_group init_process_group new_group new_subgroups new_subgroups_by_enumeration split_group"
     ),

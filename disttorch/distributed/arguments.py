@@ -37,12 +37,13 @@ def check_list(tensors: Any, what: str) -> None:
         )
 
 
-def check_dtypes(*tensors: Tensor | Iterable[Tensor]) -> None:
-    """ValueError unless all tensors, those in lists too, are of one dtype."""
+def check_dtypes(*tensors: Tensor | Iterable[Tensor], parts: bool = False) -> None:
+    """ValueError unless all tensors, those in lists too, are of one dtype; `parts`: that of a complex one's parts."""
     every = chain.from_iterable([t] if isinstance(t, Tensor) else t for t in tensors)
     first = next(every)
     for t in every:
-        if t._data.dtype != first._data.dtype:
+        here, there = (x._data.real.dtype if parts else x._data.dtype for x in (t, first))
+        if here != there:
             raise ValueError(f"Invalid usage of tensors with different dtypes. Found {first.dtype} and {t.dtype}")
 
 

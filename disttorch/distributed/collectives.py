@@ -297,18 +297,26 @@ def _reduce_each(
 
 
 def all_gather(tensor_list, tensor, group=None, async_op=False):
-    """tensor_list[r] becomes rank r's `tensor`. With the backend nccl these may differ in size."""
+    """tensor_list[r] becomes rank r's `tensor`. With the backend nccl these may differ in size. Tensors of complex
+    numbers are taken for real ones of (..., 2), and the other way round.
+    """
     if outside(group, "all_gather"):
         return None
     check_list(tensor_list, "tensor_list")
     check_tensor(tensor, "tensor")
-    check_dtypes(tensor, tensor_list)
+    check_dtypes(tensor, tensor_list, parts=True)
     g, loan = resolve(group), _Loan()
-    outputs = [loan.write(t, "tensor_list", fresh=True) for t in tensor_list]
+    outputs = [_as_real(loan.write(t, "tensor_list", fresh=True)) for t in tensor_list]
+    mine = _as_real(loan.read(tensor, "tensor"))
     if _uneven(g, outputs):
-        mine = [loan.read(tensor, "tensor").reshape(-1)] * g.size()
-        return _done(g.comm.all_to_all([a.reshape(-1) for a in outputs], mine, async_op=async_op), loan, async_op)
-    return _done(g.comm.all_gather(outputs, loan.read(tensor, "tensor"), async_op=async_op), loan, async_op)
+        flat = [a.reshape(-1) for a in outputs]
+        return _done(g.comm.all_to_all(flat, [mine.reshape(-1)] * g.size(), async_op=async_op), loan, async_op)
+    return _done(g.comm.all_gather(outputs, mine, async_op=async_op), loan, async_op)
+
+
+def _as_real(array: np.ndarray) -> np.ndarray:
+    """A contiguous complex array as its parts, (..., 2); any other as it is."""
+    return array.reshape(*array.shape, 1).view(array.real.dtype) if array.dtype.kind == "c" else array
 
 
 def all_gather_into_tensor(output_tensor, input_tensor, group=None, async_op=False):
@@ -318,6 +326,8 @@ def all_gather_into_tensor(output_tensor, input_tensor, group=None, async_op=Fal
     check_tensor(input_tensor, "input_tensor")
     check_tensor(output_tensor, "output_tensor")
     g, loan = resolve(group), _Loan()
+    if output_tensor._data.dtype != input_tensor._data.dtype:
+        raise TypeError("output tensor must have the same type as input tensor")
     if output_tensor._data.size != input_tensor._data.size * g.size():
         raise ValueError("output tensor size must be equal to world_size times input tensor size")
     mine = loan.read(input_tensor, "input_tensor")

@@ -11,6 +11,7 @@ from .collectives import *  # noqa: F403
 from .collectives import _all_gather_base, _reduce_scatter_base, _Work  # noqa: F401
 from .group_methods import *  # noqa: F403
 from .groups import *  # noqa: F403
+from .groups import _new_process_group_helper  # noqa: F401
 from .objects import *  # noqa: F403
 from .objects import dumps, loads
 from .point_to_point import *  # noqa: F403

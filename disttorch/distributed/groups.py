@@ -86,6 +86,31 @@ def _join(backend: str, store: Any, rank: int, ranks: list[int], timeout: float,
     return made
 
 
+def _new_process_group_helper(
+    group_size: int,
+    group_rank: int,
+    global_ranks_in_group: list[int],
+    backend: str,
+    store: Any,
+    group_name: str,
+    backend_options: Any = None,
+    timeout: timedelta | float | None = None,
+    pg_tag: str | None = None,
+    device_id: Any = None,
+    group_desc: str | None = None,
+) -> tuple[ProcessGroup, Any]:
+    """A group of `group_size` ranks that meet in `store` under a name, beside the default group or without one: how
+    programs join ranks of several jobs. `global_ranks_in_group`: their ranks in the job; [] where they have none in
+    common. Returns the group and its part of the store.
+    """
+    name, meeting = check_backend(backend), PrefixStore(group_name, store)
+    ranks = list(global_ranks_in_group) or list(range(group_size))
+    made = _join(name, meeting, group_rank, ranks, seconds(timeout), backend_options)
+    made._name(ranks, name, group_name, meeting, group_desc or "undefined")
+    world().groups.append(made)
+    return made, meeting
+
+
 def adopt(comm_group: Any, backend: str = "gloo") -> ProcessGroup:
     """Make a `comm.Group` this rank's default process group."""
     return _enter(CommGroup(comm_group, list(range(comm_group.size)), backend, "default_pg"), [])
@@ -93,7 +118,7 @@ def adopt(comm_group: Any, backend: str = "gloo") -> ProcessGroup:
 
 def _enter(group: ProcessGroup, owned: list) -> ProcessGroup:
     me = world()
-    me.default, me.groups, me.owned = group, [group], owned
+    me.default, me.groups, me.owned = group, [group, *me.groups], owned
     atexit.register(_leave_at_exit, me)
     return group
 

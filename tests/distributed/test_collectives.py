@@ -395,3 +395,29 @@ def oldest_names(rank):
 def test_the_oldest_names():
     # "processes": what warnings are shown is the process's, not a thread's
     assert run_ranks(2, oldest_names, "processes", timeout=60) == [([0, 0, 1, 1], [0, 0]), ([0, 0, 1, 1], [2, 2])]
+
+
+def test_all_gather_of_complex_and_real_numbers():
+    def body(rank):
+        mine = disttorch.tensor([1.0 + rank, 2.0])
+        pair = disttorch.view_as_complex(mine)
+        real, number = [disttorch.zeros(2) for _ in range(2)], [disttorch.zeros(2, 2)[i].clone() for i in range(2)]
+        number[1] = disttorch.zeros((), dtype=disttorch.complex64)
+        dist.all_gather(real, pair)
+        dist.all_gather(number, mine)
+        with pytest.raises(ValueError, match="tensors with different dtypes"):
+            dist.all_gather(real, pair.to(disttorch.complex128))
+        return [t.tolist() for t in (*real, *number)]
+
+    assert ranks(body, 2) == [[[1.0, 2.0], [2.0, 2.0], [1.0, 2.0], 2.0 + 2.0j]] * 2
+
+
+def test_what_all_gather_into_tensor_refuses():
+    def body(rank):
+        mine = disttorch.ones(2)
+        with pytest.raises(TypeError, match="output tensor must have the same type as input tensor"):
+            dist.all_gather_into_tensor(disttorch.zeros(3, dtype=disttorch.int64), mine)
+        with pytest.raises(ValueError, match="output tensor size must be equal to world_size times input tensor size"):
+            dist.all_gather_into_tensor(disttorch.zeros(3), mine)
+
+    ranks(body, 2)

@@ -9,6 +9,7 @@ import pytest
 import disttorch as torch
 import disttorch.distributed as dist
 from disttorch.distributed import process_group, run_ranks
+from disttorch.distributed.process_group import world
 
 
 def collectives(rank):
@@ -295,6 +296,56 @@ def test_a_group_made_by_hand():
     assert process_group.CommGroup.create_device(interface="lo").address == "127.0.0.1"
     with pytest.raises(ValueError, match="Specify either `hostname` or `interface`"):
         dist.ProcessGroupGloo.create_device()
+
+
+def test_a_group_of_nccl_made_by_hand():
+    from disttorch.comm import HashStore
+    from disttorch.comm.clock import spawn
+
+    options = dist.ProcessGroupNCCL.Options(is_high_priority_stream=True)
+    options.config.max_ctas = 8
+    options._timeout = 20.0
+    assert (options.backend, options.config.min_ctas) == ("nccl", None)
+    store, results = HashStore(), {}
+
+    def rank(number):
+        group = dist.ProcessGroupNCCL(store, number, 2, options)
+        x = torch.full((2,), number + 1.0)
+        group.allreduce([x]).wait()
+        results[number] = group.rank(), group.name(), group.comm.timeout, x.tolist()
+        group.comm.close()
+
+    threads = [spawn(lambda number=number: rank(number), f"rank{number}") for number in range(2)]
+    for thread in threads:
+        thread.join(30)
+    assert results == {number: (number, "nccl", 20.0, [3.0, 3.0]) for number in range(2)}
+
+
+@pytest.mark.parametrize("joined", [False, True])
+def test_a_group_beside_the_default_one(joined):
+    from disttorch.comm import HashStore
+
+    from disttorch.distributed.distributed_c10d import Backend, _new_process_group_helper, _world
+
+    store = HashStore()
+
+    def body(rank):
+        job = dist.group.WORLD
+        if not joined:
+            world().default = None
+        made, part = _new_process_group_helper(2, rank, [], Backend("gloo"), store, group_name="other", timeout=20.0)
+        _world.pg_group_ranks[made] = {0: 0, 1: 1}
+        part.set(f"rank {rank}", "here")
+        x = torch.full((2,), rank + 1.0)
+        dist.broadcast(x, src=1, group=made)
+        found = x.tolist(), dist.get_rank(made), made.group_name, store.get(f"other/rank {rank}")
+        dist.destroy_process_group(made)
+        with pytest.raises(ValueError, match="Invalid process group"):
+            dist.destroy_process_group(made)
+        world().default = job
+        return found
+
+    assert run_ranks(2, body) == [([2.0, 2.0], r, "other", b"here") for r in range(2)]
 
 
 def test_a_work_of_a_future():
