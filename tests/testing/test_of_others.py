@@ -1,5 +1,6 @@
 """testing._internal: what tests written for PyTorch and for torch.distributed are made of."""
 
+import inspect
 import os
 import random
 import re
@@ -33,6 +34,7 @@ class Processes(MultiProcessTestCase):
     def setUp(self):
         super().setUp()
         self.skip_return_code_checks = [getattr(self.test_may_end, "__wrapped__", None)]
+        self.special_return_code_checks = {getattr(self.test_ends_in_three, "__wrapped__", None): 3}
         self._spawn_processes()
 
     @requires_gloo()
@@ -50,6 +52,9 @@ class Processes(MultiProcessTestCase):
 
     def test_ends(self):
         os._exit(3 * self.rank)
+
+    def test_ends_in_three(self):
+        os._exit(3)
 
     def test_may_end(self):
         os._exit(3 * self.rank)
@@ -107,6 +112,7 @@ def test_on_several_ranks(tmp_path):
     assert found == {
         "test_devices (__main__.Processes": "skipped 'Need at least 2 CUDA devices'",
         "test_ends (__main__.Processes": "FAIL",
+        "test_ends_in_three (__main__.Processes": "ok",
         "test_group (__main__.WithGroup": "ok",
         "test_may_end (__main__.Processes": "ok",
         "test_odd (__main__.Processes": "skipped 'Skipped due to odd world size.'",
@@ -136,6 +142,7 @@ ONE = torch.ones(2)
         (ONE, ONE + 1e-7, {}),
         (ONE, [1, 1], {}),
         (torch.tensor(2.0), 2, {}),
+        (2, torch.tensor([[2]]), {}),
         (ONE, np.ones(2), {}),
         (ONE, ONE.double(), {"exact_dtype": False}),
         (ONE, ONE + 0.1, {"atol": 0.2, "rtol": 0}),
@@ -152,7 +159,17 @@ def test_what_is_equal(a, b, options):
 
 @pytest.mark.parametrize(
     ("a", "b"),
-    [(ONE, ONE * 2), (ONE, ONE.double()), (ONE, None), ([ONE], [ONE, ONE]), ({"a": 1}, {"b": 1}), ("a", "b"), (1, 1.1)],
+    [
+        (ONE, ONE * 2),
+        (ONE, ONE.double()),
+        (ONE, None),
+        (ONE, 1),
+        (ONE[:1], [[1]]),
+        ([ONE], [ONE, ONE]),
+        ({"a": 1}, {"b": 1}),
+        ("a", "b"),
+        (1, 1.1),
+    ],
 )
 def test_what_is_not(a, b):
     Comparing().assertNotEqual(a, b)
@@ -192,6 +209,8 @@ def test_parameters():
         "test_it_float32_cpu_half", "test_it_float32_cpu_x_1", "test_it_int64_where1_half", "test_it_int64_where1_x_1",
         "test_named_0.5",
     ]  # fmt: skip
+    assert Cases.test_it_int64_where1_half.__wrapped__.__name__ == "test_it"
+    assert str(inspect.signature(Cases.test_it_int64_where1_half)) == "(self)"
     result = unittest.TestResult()
     unittest.defaultTestLoader.loadTestsFromTestCase(Cases).run(result)
     assert (result.testsRun, len(result.expectedFailures), result.wasSuccessful()) == (5, 2, True)

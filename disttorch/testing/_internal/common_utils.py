@@ -88,7 +88,7 @@ class TestCase(unittest.TestCase):
         exact_is_coalesced: bool = False,
     ) -> None:
         """Tensors, numbers and arrays by `testing.assert_close`, what is in sequences and mappings one by one, all else
-        by ==. A tensor may be compared with a number or a sequence too.
+        by ==. A tensor may be compared with a sequence too, and one of a single element with a number.
         """
         options = {"equal_nan": equal_nan, "check_dtype": exact_dtype, "check_device": exact_device, "msg": msg}
         self._compare(x, y, atol, rtol, {**options, "check_stride": exact_stride})
@@ -113,6 +113,8 @@ class TestCase(unittest.TestCase):
         same = isinstance(x, Tensor) == isinstance(y, Tensor)
         like = x if isinstance(x, Tensor) else y
         where = like.device if isinstance(like, Tensor) else None
+        if isinstance(like, Tensor) and like.numel() == 1 and any(isinstance(v, Number) for v in (x, y)):
+            x, y = (v.reshape(()) if v is like else v for v in (x, y))
         x, y = (v if isinstance(v, Tensor) else as_tensor(v, device=where) for v in (x, y))
         if atol is None and rtol is None:
             rtol, atol = default_tolerances(x.dtype, y.dtype)
@@ -205,7 +207,8 @@ def _with_keywords(test: Callable, keywords: dict) -> Callable:
     def made(self: Any) -> Any:
         return test(self, **keywords)
 
-    del made.__dict__["parameters"], made.__wrapped__  # it has no parameters any more, for whoever looks
+    del made.__dict__["parameters"]
+    made.__signature__ = inspect.Signature([inspect.Parameter("self", inspect.Parameter.POSITIONAL_OR_KEYWORD)])
     return made
 
 
