@@ -27,7 +27,7 @@ def convolve(x, w, b, stride, padding, dilation, groups):
 
 
 CASES = [
-    # dims, stride, padding, dilation, groups, bias
+    # dims, stride, padding, dilation, groups, bias; output channels and sizes, if not those of `make`
     (1, 1, 0, 1, 1, True),
     (1, 2, 2, 2, 2, False),
     (2, 1, 1, 1, 1, True),
@@ -36,13 +36,21 @@ CASES = [
     (2, 3, 1, 1, 1, False),
     (3, 1, 1, 1, 1, True),
     (3, 2, 1, 1, 2, False),
+    (1, 3, 1, 1, 4, False),  # a group for each channel, strided
+    (2, 2, 1, 1, 4, True, 4),
+    (2, 1, 1, 1, 1, True, 4),  # no more output channels than input channels
+    (1, 1, 2, 2, 2, False, 2),
+    (2, 1, 3, 1, 1, False, 4),  # padding beyond the kernel's reach
+    (2, 1, 1, 1, 1, True, 8, (2, 2)),  # fewer output positions than channels
+    (2, 1, 0, 1, 2, False, 8, (3, 3)),
+    (3, 2, 1, 1, 1, False, 20, (3, 4, 2)),
 ]
 
 
-def make(rng, dims, stride, padding, dilation, groups, bias):
-    x = normal(rng, 2, 4, *(7, 8, 6)[:dims])
-    w = normal(rng, 8, 4 // groups, *(3, 2, 3)[:dims])
-    b = normal(rng, 8) if bias else None
+def make(rng, dims, stride, padding, dilation, groups, bias, channels=8, sizes=(7, 8, 6)):
+    x = normal(rng, 2, 4, *sizes[:dims])
+    w = normal(rng, channels, 4 // groups, *(3, 2, 3)[:dims])
+    b = normal(rng, channels) if bias else None
     return x, w, b, ((stride,) * dims, (padding,) * dims, (dilation,) * dims, groups)
 
 

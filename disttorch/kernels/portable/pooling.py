@@ -7,7 +7,7 @@ from itertools import product
 from math import prod
 
 from disttorch.kernels.geometry import adaptive_windows, pool_out_shape, window_slices
-from disttorch.kernels.portable.masking import kept
+from disttorch.kernels.portable.masking import chosen, kept
 from disttorch.kernels.portable.precision import kernel_in_float32
 
 
@@ -25,12 +25,12 @@ class Pooling:
         saved[...] = _first_valid_offset(xp, kernel, stride, padding, dilation, out)
         floating = x.dtype.kind in "fVc"
         for k, window in enumerate(window_slices(kernel, stride, dilation, out)):
-            v = padded[(..., *window)]
+            v = padded[(..., *window)].copy()  # it is read several times
             wins = v > y
             if floating:
                 wins |= v != v  # NaN wins, and the last NaN of a window is the one reported
-            xp.copyto(y, v, where=wins)
-            xp.copyto(saved, xp.int32(k), where=wins)
+            y = chosen(wins, v, y)
+            saved = xp.maximum(saved, wins * xp.int32(k))  # a later winner displaces those before
         return y, saved
 
     def max_pool_indices(self, x, y, saved, kernel, stride, padding, dilation):
