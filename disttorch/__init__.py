@@ -69,6 +69,7 @@ _ROOMS = frozenset(
     "serialization signal sparse special testing types utils version vision".split()
 )
 _HOMES = {  # names that live in rooms which are imported when first used
+    "accelerator": "Event Stream",
     "amp": (
         "autocast is_autocast_enabled set_autocast_enabled get_autocast_dtype set_autocast_dtype "
         "is_autocast_cpu_enabled get_autocast_cpu_dtype get_autocast_gpu_dtype is_autocast_cache_enabled "

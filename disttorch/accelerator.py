@@ -1,6 +1,8 @@
 """torch.accelerator: the kind of device that programs should use, whichever it is (here CUDA, real or simulated)."""
 
 from . import cuda
+from .cuda.streams import AcceleratorEvent as Event  # noqa: F401
+from .cuda.streams import Stream  # noqa: F401
 from .devices import device
 
 

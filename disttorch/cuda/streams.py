@@ -20,12 +20,13 @@ _numbers = count(1)  # of simulated streams; 0 is every device's default one
 
 
 class Stream:
-    """A queue of work on a device; `with stream(s):` puts work on it. Two are equal that are the same queue.
+    """A queue of work on a device; `with s:` or `with stream(s):` puts work on it. Two that are the same are equal.
 
     Attributes: device, cuda_stream (its handle).
     """
 
     def __init__(self, device=None, priority: int = 0):
+        self._entered: list[stream] = []
         self.device = devices.device("cuda", _index(device))
         self._stream = None
         if devices.is_simulated():
@@ -39,6 +40,7 @@ class Stream:
     def _of(cls, index: int, queue) -> "Stream":
         """CuPy's stream of a device; None: a simulated device's default one."""
         self = object.__new__(cls)
+        self._entered = []
         self.device, self._stream = devices.device("cuda", index), queue
         self.cuda_stream = 0 if queue is None else queue.ptr
         return self
@@ -49,6 +51,14 @@ class Stream:
     def __hash__(self):
         return hash((self.device, self.cuda_stream))
 
+    def __enter__(self) -> "Stream":
+        self._entered.append(stream(self))
+        self._entered[-1].__enter__()
+        return self
+
+    def __exit__(self, *exc) -> None:
+        self._entered.pop().__exit__(*exc)
+
     def synchronize(self) -> None:
         if self._stream is not None:
             self._stream.synchronize()
@@ -56,14 +66,14 @@ class Stream:
     def query(self) -> bool:
         return self._stream is None or self._stream.done
 
-    def wait_event(self, event: "Event") -> None:
+    def wait_event(self, event: "AcceleratorEvent") -> None:
         if self._stream is not None and event._event is not None:
             self._stream.wait_event(event._event)
 
     def wait_stream(self, other: "Stream") -> None:
         self.wait_event(other.record_event())
 
-    def record_event(self, event: "Event | None" = None) -> "Event":
+    def record_event(self, event: "AcceleratorEvent | None" = None) -> "AcceleratorEvent":
         event = event or Event()
         event.record(self)
         return event
@@ -72,12 +82,15 @@ class Stream:
         return f"<torch.cuda.Stream device={self.device}>"
 
 
-class Event:
-    """A point in a stream's work. elapsed_time is in milliseconds."""
+class AcceleratorEvent:
+    """A point in a stream's work (torch.Event). elapsed_time is in milliseconds."""
 
-    def __init__(self, enable_timing: bool = False, blocking: bool = False, interprocess: bool = False):
-        self._event = None if devices.is_simulated() else devices.cupy().cuda.Event(disable_timing=not enable_timing)
-        self._time = 0.0
+    def __init__(self, device=None, *, enable_timing: bool = False, blocking: bool = False, interprocess: bool = False):
+        self.device = devices.device("cuda", _index(device))
+        self._event, self._time = None, 0.0
+        if not devices.is_simulated():
+            with devices.cupy().cuda.Device(self.device.index):
+                self._event = devices.cupy().cuda.Event(disable_timing=not enable_timing)
 
     def record(self, stream: Stream | None = None) -> None:
         self._time = perf_counter()
@@ -94,10 +107,17 @@ class Event:
     def query(self) -> bool:
         return self._event is None or self._event.done
 
-    def elapsed_time(self, end_event: "Event") -> float:
+    def elapsed_time(self, end_event: "AcceleratorEvent") -> float:
         if self._event is None:
             return (end_event._time - self._time) * 1e3
         return devices.cupy().cuda.get_elapsed_time(self._event, end_event._event)
+
+
+class Event(AcceleratorEvent):
+    """A point in a stream's work. elapsed_time is in milliseconds."""
+
+    def __init__(self, enable_timing: bool = False, blocking: bool = False, interprocess: bool = False):
+        super().__init__(enable_timing=enable_timing)
 
 
 class stream:

@@ -91,6 +91,24 @@ def test_streams_and_events():
     assert cuda.current_stream() is not None
 
 
+def test_streams_and_events_of_any_accelerator(simulated_devices):
+    simulated_devices(2)
+    stream = disttorch.Stream(device="cuda:1")
+    assert isinstance(cuda.Stream(), disttorch.Stream)
+    assert isinstance(cuda.Event(), disttorch.Event)
+    with stream as entered, stream:
+        assert entered is stream
+        assert cuda.current_stream() == stream
+        event = stream.record_event(disttorch.Event(device="cuda:1", enable_timing=True))
+    assert cuda.current_device() == 0
+    assert cuda.current_stream() == cuda.default_stream()
+    event.synchronize()
+    assert (event.device, event.query()) == (disttorch.device("cuda:1"), True)
+    assert event.elapsed_time(stream.record_event()) >= 0
+    with pytest.raises(TypeError):
+        disttorch.Event("cuda", True)
+
+
 def test_what_was_recorded_of_memory(tmp_path):
     cuda.memory._record_memory_history(max_entries=10)
     cuda.memory._dump_snapshot(tmp_path / "snapshot.pickle")
