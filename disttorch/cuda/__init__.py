@@ -49,7 +49,7 @@ from .seeds import (
     set_rng_state,
     set_rng_state_all,
 )  # fmt: skip
-from .streams import Event, Stream, current_stream, default_stream, set_stream, stream
+from .streams import Event, Stream, StreamContext, current_stream, default_stream, set_stream, stream
 from .tensors import (
     BFloat16Tensor,
     BoolTensor,

@@ -26,7 +26,7 @@ class Stream:
     """
 
     def __init__(self, device=None, priority: int = 0):
-        self._entered: list[stream] = []
+        self._entered: list[StreamContext] = []
         self.device = devices.device("cuda", _index(device))
         self._stream = None
         if devices.is_simulated():
@@ -52,7 +52,7 @@ class Stream:
         return hash((self.device, self.cuda_stream))
 
     def __enter__(self) -> "Stream":
-        self._entered.append(stream(self))
+        self._entered.append(StreamContext(self))
         self._entered[-1].__enter__()
         return self
 
@@ -120,8 +120,8 @@ class Event(AcceleratorEvent):
         super().__init__(enable_timing=enable_timing)
 
 
-class stream:
-    """`with stream(s):` puts the work inside on stream `s`, on its device; None changes nothing."""
+class StreamContext:
+    """`with StreamContext(s):` puts the work inside on stream `s`, on its device; None changes nothing."""
 
     def __init__(self, stream: Stream | None):
         self.stream = stream
@@ -138,6 +138,11 @@ class stream:
         if self.stream is not None:
             set_stream(self._before)
             devices.set_current_cuda(self._device)
+
+
+def stream(stream: Stream | None) -> StreamContext:
+    """`with stream(s):` puts the work inside on stream `s`, on its device; None changes nothing."""
+    return StreamContext(stream)
 
 
 def current_stream(device=None) -> Stream:

@@ -56,7 +56,8 @@ def test_the_current_stream(simulated_devices):
     simulated_devices(2)
     first, second = cuda.Stream(), cuda.Stream(1)
     assert cuda.current_stream() == cuda.default_stream() != first
-    with cuda.stream(first), cuda.stream(None):
+    with cuda.stream(first) as nothing, cuda.StreamContext(None):
+        assert nothing is None
         assert cuda.current_stream() == first
         with cuda.stream(second):
             assert cuda.current_device() == 1
