@@ -5,6 +5,7 @@ that the view covers, and the view's own history is remade from the root's when 
 """
 
 import sys
+import warnings
 
 import numpy as np
 
@@ -298,8 +299,24 @@ def write(out: Tensor | None, value: Tensor, *inputs) -> Tensor:
         )
     with no_grad(), scope(out.device):
         if out._data.shape != value._data.shape:
-            out._data = value._data.astype(out._data.dtype)
-        else:
-            out._data[...] = value._data
+            out._data = _resized(out._data, value._data)
+        out._data[...] = value._data
     counter(out)[0] += 1
     return out
+
+
+def _resized(old, value):
+    """An array in the shape of `value`, in the memory of `old` where that holds it: others who have it see what is
+    written.
+    """
+    if old.size:
+        warnings.warn(
+            f"An output with one or more elements was resized since it had shape {list(old.shape)}, which does not "
+            f"match the required output shape {list(value.shape)}. This behavior is deprecated, and in a future "
+            "PyTorch release outputs will not be resized unless they have zero elements. You can explicitly reuse an "
+            "out tensor t by resizing it, inplace, to zero elements with t.resize_(0).",
+            stacklevel=4,
+        )
+    if value.size <= old.size and old.flags.c_contiguous:
+        return old.reshape(-1)[: value.size].reshape(value.shape)
+    return value.astype(old.dtype)

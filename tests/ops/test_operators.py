@@ -53,3 +53,23 @@ def test_numpys_arrays():
     assert isinstance(np.sqrt(vector), disttorch.Tensor)
     with pytest.raises(TypeError, match="not supported between"):
         vector < np.array([1, 2])  # noqa: B015
+
+
+@pytest.mark.parametrize("shape", [(3, 2, 2), (14,)])
+def test_out_of_another_shape_keeps_its_memory(shape):
+    whole = disttorch.zeros(shape)
+    out = whole[:]
+    with pytest.warns(UserWarning, match=r"was resized since it had shape \[.+\], which does not match .* \[3, 4\]"):
+        disttorch.matmul(disttorch.ones(3, 1), disttorch.ones(1, 4), out=out)
+    assert (out.shape, whole.sum().item()) == ((3, 4), 12)
+
+
+def test_out_that_is_too_small_gets_memory_of_its_own():
+    whole = disttorch.zeros(2)
+    out = whole[:]
+    with pytest.warns(UserWarning, match="was resized"):
+        disttorch.add(disttorch.ones(3), 1, out=out)
+    assert (out.tolist(), whole.tolist()) == ([2, 2, 2], [0, 0])
+    empty = disttorch.empty(0)
+    disttorch.add(disttorch.ones(3), 1, out=empty)
+    assert empty.tolist() == [2, 2, 2]
