@@ -278,8 +278,9 @@ class CopySlices(Node):
         return (g, to_out)
 
 
-def write(out: Tensor | None, value: Tensor, *inputs) -> Tensor:
-    """The meaning of `out=`: `value` itself without one, else `out` resized to hold it and filled.
+def write(out: Tensor | None, value: Tensor, *inputs, warned: bool = True) -> Tensor:
+    """The meaning of `out=`: `value` itself without one, else `out` resized to hold it and filled; unless
+    `warned` is False, a warning says so where it had elements.
 
     inputs: what an operation that goes element by element has read, which must not be partly in the memory of `out`.
     """
@@ -299,17 +300,17 @@ def write(out: Tensor | None, value: Tensor, *inputs) -> Tensor:
         )
     with no_grad(), scope(out.device):
         if out._data.shape != value._data.shape:
-            out._data = _resized(out._data, value._data)
+            out._data = _resized(out._data, value._data, warned)
         out._data[...] = value._data
     counter(out)[0] += 1
     return out
 
 
-def _resized(old, value):
+def _resized(old, value, warned):
     """An array in the shape of `value`, in the memory of `old` where that holds it: others who have it see what is
     written.
     """
-    if old.size:
+    if old.size and warned:
         warnings.warn(
             f"An output with one or more elements was resized since it had shape {list(old.shape)}, which does not "
             f"match the required output shape {list(value.shape)}. This behavior is deprecated, and in a future "

@@ -88,7 +88,7 @@ def created(name, shape, make, out, dtype, layout, device, requires_grad) -> Ten
     else:
         with scope(where):
             t = wrap(make(namespace(where), shape, d.np), where)
-    return write(out, t) if out is not None else leaf(t, requires_grad)
+    return write(out, t, warned=False) if out is not None else leaf(t, requires_grad)
 
 
 def leaf(t: Tensor, requires_grad: bool) -> Tensor:

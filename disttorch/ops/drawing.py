@@ -40,7 +40,7 @@ def _drawn(shape, filler, args, generator, out, dtype, layout, device, requires_
             )
     t = created("empty", shape, EMPTY, None, dtype or (out.dtype if out is not None else None), layout, device, False)
     filler(t, *args, generator=generator)
-    return write(out, t) if out is not None else leaf(t, requires_grad)
+    return write(out, t, warned=False) if out is not None else leaf(t, requires_grad)
 
 
 def rand(
@@ -98,7 +98,7 @@ def randperm(
     words = random.stream(generator, t.device)
     with scope(t.device):
         t._data[...] = sampling.permutation(words, n)
-    return write(out, t) if out is not None else leaf(t, requires_grad)
+    return write(out, t, warned=False) if out is not None else leaf(t, requires_grad)
 
 
 def _similar(input, filler, args, generator, dtype, layout, device, requires_grad, memory_format) -> Tensor:
@@ -160,14 +160,14 @@ def normal(
     t = t.mul_(std.detach()) if isinstance(std, Tensor) else t
     t = t.add_(mean.detach() if isinstance(mean, Tensor) else mean)
     t = (_normal_by_mean if isinstance(mean, Tensor) else _normal_by_std)(like, t._data)
-    return write(out, t)
+    return write(out, t, warned=False)
 
 
 def bernoulli(input, p=None, *, generator=None, out=None):
     """1 with the probability that each element of `input` (or the number `p`) gives, else 0."""
     t = empty_like(input, memory_format=contiguous_format)
     fill.bernoulli_(t, input.detach() if p is None else p, generator=generator)
-    return write(out, _bernoulli(input, t._data))
+    return write(out, _bernoulli(input, t._data), warned=False)
 
 
 def poisson(input, generator=None):
@@ -224,7 +224,7 @@ def multinomial(input, num_samples, replacement=False, *, generator=None, out=No
         if not bool((rows.sum(-1) > 0).all()):
             raise RuntimeError("invalid multinomial distribution (sum of probabilities <= 0)")
         drawn = sampling.multinomial(random.stream(generator, input.device), rows, num_samples, replacement)
-    return write(out, wrap(drawn.reshape((*weights.shape[:-1], num_samples)), input.device))
+    return write(out, wrap(drawn.reshape((*weights.shape[:-1], num_samples)), input.device), warned=False)
 
 
 __all__ = [

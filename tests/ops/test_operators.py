@@ -73,3 +73,11 @@ def test_out_that_is_too_small_gets_memory_of_its_own():
     empty = disttorch.empty(0)
     disttorch.add(disttorch.ones(3), 1, out=empty)
     assert empty.tolist() == [2, 2, 2]
+
+
+@pytest.mark.parametrize("make", [disttorch.zeros, disttorch.randn, disttorch.eye])
+def test_making_tensors_in_out_warns_of_nothing(make, recwarn):
+    out = disttorch.ones(2)
+    assert make(3, out=out) is out
+    assert len(out) == 3
+    assert not recwarn.list
