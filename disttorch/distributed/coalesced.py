@@ -17,7 +17,7 @@ __all__ = ["_coalescing_manager", "all_gather_coalesced", "all_reduce_coalesced"
 
 
 class _CoalescingManager:
-    """The handles of what was started inside a `_coalescing_manager`."""
+    """The handle of what was started inside a `_coalescing_manager`, once that has ended."""
 
     def __init__(self) -> None:
         self.works: list[Work] = []
@@ -38,12 +38,14 @@ def _coalescing_manager(group: Any = None, device: Any = None, async_ops: bool =
     """
     if collecting.works is not None:
         raise ValueError("ProcessGroup has non-empty op list at the start of coalescing")
-    manager = _CoalescingManager()
-    collecting.works = manager.works
+    manager, works = _CoalescingManager(), []
+    collecting.works = works
     try:
         yield manager
     finally:
         collecting.works = None
+        if works:
+            manager.append(together(works))
     if not async_ops:
         manager.wait()
 

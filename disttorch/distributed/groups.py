@@ -66,7 +66,7 @@ def init_process_group(
     except BaseException:
         _close(owned)
         raise
-    made._name(made.ranks, name, "default_pg", store)
+    made._name(made.ranks, name, "default_pg", store, "default_pg")
     _enter(made, owned)
 
 
@@ -113,7 +113,7 @@ def _new_process_group_helper(
 
 def adopt(comm_group: Any, backend: str = "gloo") -> ProcessGroup:
     """Make a `comm.Group` this rank's default process group."""
-    return _enter(CommGroup(comm_group, list(range(comm_group.size)), backend, "default_pg"), [])
+    return _enter(CommGroup(comm_group, list(range(comm_group.size)), backend, "default_pg", None, "default_pg"), [])
 
 
 def _enter(group: ProcessGroup, owned: list) -> ProcessGroup:

@@ -29,6 +29,7 @@ def test_what_is_started_in_a_block_ends_with_it(async_ops):
             dist.all_reduce(b, ReduceOp.MAX)
             dist.all_gather_into_tensor(whole, disttorch.tensor([rank + 1.0]))
             dist.reduce_scatter_tensor(part, disttorch.arange(float(N)))
+        assert len(manager.works) == 1
         if async_ops:
             manager.wait()
         dist.all_reduce(part)  # outside, as before

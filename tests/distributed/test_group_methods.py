@@ -331,6 +331,7 @@ def test_a_group_beside_the_default_one(joined):
 
     def body(rank):
         job = dist.group.WORLD
+        assert job.group_desc == "default_pg"
         if not joined:
             world().default = None
         made, part = _new_process_group_helper(2, rank, [], Backend("gloo"), store, group_name="other", timeout=20.0)
