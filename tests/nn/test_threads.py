@@ -4,6 +4,7 @@ import pytest
 
 import disttorch
 from disttorch import nn
+from disttorch.kernels import for_device
 
 
 @pytest.fixture
@@ -34,6 +35,8 @@ def trained(threads):
 
 
 def test_a_network_trained_with_any_number_of_threads_has_the_same_bits(kept_threads):
+    if for_device("cpu").name != "onednn":
+        pytest.skip("the portable kernels' products are OpenBLAS's, which parts sums as there are threads")
     alone = trained(1)
     assert trained(2) == alone
     assert trained(3) == alone
