@@ -44,8 +44,16 @@ class ProcessGroup:
 
     def _name(self, ranks: list[int], backend: str, name: str, store: Any, desc: str | None = None) -> None:
         """What is said of a group once it is made."""
-        self.ranks, self.backend, self.group_name, self.store = ranks, backend, name, store
-        self.group_desc = desc or "undefined"
+        self.ranks, self.backend, self._group_name, self.store = ranks, backend, name, store
+        self._group_desc = desc or "undefined"
+
+    @property
+    def group_name(self) -> str:
+        return self._group_name
+
+    @property
+    def group_desc(self) -> str:
+        return self._group_desc
 
     def rank(self) -> int:
         return self.comm.rank

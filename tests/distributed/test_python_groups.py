@@ -176,3 +176,13 @@ def test_backend_config():
     for wrong in ("cpu:gloo,cuda:nccl,", "cpu:gloo,cuda:nccl,cpu:mpi"):
         with pytest.raises(ValueError, match="backend"):
             BackendConfig(wrong)
+
+
+def test_a_group_may_have_properties_of_its_own():
+    class Named(Doubling):
+        group_name = property(lambda self: "mine")
+        group_desc = property(lambda self: "of mine")
+
+    group = Named(0, 1)
+    assert (group.group_name, group.group_desc, group.rank(), group.size()) == ("mine", "of mine", 0, 1)
+    assert (Doubling(0, 1).group_name, Doubling(0, 1).group_desc) == ("", "undefined")
