@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import weakref
 from collections.abc import Callable, Iterable
 
 import msgpack
@@ -176,6 +177,13 @@ class KeysMissing(StoreTimeout):
     """The server's answer to a wait that has ended without the keys."""
 
 
+def _end(pid: int, context: zmq.Context, idle: list[zmq.Socket]) -> None:
+    """Close a client's connections, which are its process's own."""
+    if pid == os.getpid():
+        context.destroy(linger=0)
+    idle.clear()
+
+
 class StoreClient(Store):
     """A connection to a StoreServer; threads may share it, each request in flight has a socket of its own.
 
@@ -185,8 +193,7 @@ class StoreClient(Store):
     def __init__(self, host: str, port: int, timeout: float = DEFAULT_TIMEOUT, *, secret: bytes | None = None):
         self.host, self.port, self.patience = host, int(port), timeout
         self._secret = secret or security.job_secret()
-        self._context, self._pid = zmq.Context(), os.getpid()
-        self._idle: list[zmq.Socket] = []
+        self._open()
         self._number = 0
         self._closed = self._met = False  # met: the server has answered before
         try:
@@ -202,11 +209,20 @@ class StoreClient(Store):
             self.close()
             raise
 
+    def _open(self) -> None:
+        self._context, self._pid = zmq.Context(), os.getpid()
+        self._idle: list[zmq.Socket] = []
+        # It keeps context and sockets apart from a client that is garbage in a cycle: the collector would hide the
+        # sockets from the context, which then waits for them for ever.
+        self._end = weakref.finalize(self, _end, self._pid, self._context, self._idle)
+        self._end.atexit = False
+
     def _socket(self) -> zmq.Socket:
         if self._closed:
             raise StoreError(f"the client of the store at {self.host}:{self.port} is closed")
         if self._pid != os.getpid():  # a forked child must not touch its parent's sockets
-            self._context, self._pid, self._idle = zmq.Context(), os.getpid(), []
+            self._end.detach()
+            self._open()
         try:
             return self._idle.pop()
         except IndexError:
@@ -293,6 +309,4 @@ class StoreClient(Store):
     def close(self) -> None:
         """Close all connections. Idempotent."""
         self._closed = True
-        if self._pid == os.getpid():
-            self._context.destroy(linger=0)
-        self._idle = []
+        self._end()

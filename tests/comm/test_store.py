@@ -3,6 +3,8 @@
 import contextlib
 import math
 import os
+import subprocess
+import sys
 import threading
 import time
 
@@ -275,3 +277,26 @@ def test_a_server_that_sees_its_end_before_it_is_rung(monkeypatch):
     monkeypatch.setattr(server._stop, "set", stop_at_once)
     server.close()
     assert not server._thread.is_alive()
+
+
+IN_A_CYCLE = """
+import gc
+from disttorch.comm.store_server import StoreClient, StoreServer
+from disttorch.distributed import TCPStore
+gc.disable()
+server = StoreServer()
+stores = [StoreClient("127.0.0.1", server.port), TCPStore("localhost", 0, is_master=True, wait_for_workers=False)]
+for store in stores:
+    store.set("key", b"value")
+    store.itself = store
+del store, stores
+gc.collect()
+server.close()
+print("collected")
+"""
+
+
+def test_stores_that_are_garbage_in_a_cycle():
+    command = [sys.executable, "-c", IN_A_CYCLE]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=40, check=False)
+    assert (done.stdout, done.stderr) == ("collected\n", "")
