@@ -248,7 +248,9 @@ class Group(Objects):
         self.attendance.come()
         if self.size == 1:
             raise ValueError(f"{name}: a group of one rank has nobody to exchange messages with")
-        call = Call(name, fingerprint("message", array.dtype, array.shape, "", -1), caller())
+        # Without dimensions of one element: a number and a list of one may be sent and received as each other.
+        shape = tuple(n for n in array.shape if n != 1)
+        call = Call(name, fingerprint("message", array.dtype, shape, "", -1), caller())
         self.history.append(Record(self._number, call, clock.now()))
         return call
 

@@ -6,6 +6,7 @@ import pytest
 
 import disttorch
 import disttorch.distributed as dist
+from disttorch import comm
 from disttorch.distributed import ReduceOp, run_ranks
 
 N = 3
@@ -421,3 +422,20 @@ def test_what_all_gather_into_tensor_refuses():
             dist.all_gather_into_tensor(disttorch.zeros(3), mine)
 
     ranks(body, 2)
+
+
+def test_messages_may_gain_and_lose_dimensions_of_one_element():
+    def body(rank):
+        number, row = t(4.0).reshape(()), disttorch.zeros(1, 3)
+        if rank == 0:
+            dist.send(t(7.0), dst=1)
+            dist.send(t(1.0, 2.0, 3.0), dst=1)
+            dist.send(disttorch.ones(2, 3), dst=1)
+            return None
+        dist.recv(number, src=0)
+        dist.recv(row, src=0)
+        with pytest.raises(comm.CollectiveMismatch, match="differ in dtype or shape"):
+            dist.recv(disttorch.ones(3, 2), src=0)
+        return number.item(), row.tolist()
+
+    assert ranks(body, 2)[1] == (7.0, [[1.0, 2.0, 3.0]])

@@ -337,6 +337,8 @@ def test_join_refuses_what_it_cannot_do():
 def test_zero_shares_out_frozen_parameters_too():
     def shares(rank):
         optimizer = ZeroRedundancyOptimizer([torch.zeros(n) for n in (3, 3, 1, 1)], torch.optim.SGD, lr=0.1)
+        told = optimizer.rank, optimizer.world_size, optimizer.parameters_as_bucket_view, optimizer.initialized
+        assert told == (rank, 2, False, True)
         return [p.numel() for p in optimizer.optim.param_groups[0]["params"]]
 
     assert run_ranks(2, shares) == [[3, 1], [3, 1]]

@@ -57,6 +57,8 @@ class ZeroRedundancyOptimizer(Optimizer, Joinable):
         Optimizer.__init__(self, _listed(params), defaults)
         Joinable.__init__(self)
         self.process_group = resolve(process_group)
+        self.world_size, self.rank = self.process_group.size(), self.process_group.rank()
+        self.parameters_as_bucket_view = parameters_as_bucket_view
         self._all: list[Tensor] = []
         self._loads = [0] * self.process_group.size()
         self._shares: list[list[Tensor]] = [[] for _ in self._loads]
@@ -64,6 +66,7 @@ class ZeroRedundancyOptimizer(Optimizer, Joinable):
         self.state = self.optim.state
         self._bring_back_settings()
         self._whole_state: dict | None = None
+        self.initialized = True
 
     def add_param_group(self, param_group: dict) -> None:
         """Share out further parameters, with settings of their own where `param_group` has them; on all ranks alike."""
