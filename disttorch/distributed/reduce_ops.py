@@ -22,6 +22,12 @@ class RedOpType(Enum):
     def __hash__(self) -> int:
         return hash(self.value)
 
+    def __call__(self, factor: Any) -> "ReduceOp":
+        """PREMUL_SUM(factor): a sum of elements multiplied by `factor`, a number or a tensor of one element."""
+        if self is not RedOpType.PREMUL_SUM:
+            raise RuntimeError(f"Only PREMUL_SUM supports calling with a factor, got {self}")
+        return _make_nccl_premul_sum(factor)
+
 
 _COMPLEX = (RedOpType.SUM, RedOpType.AVG, RedOpType.PREMUL_SUM)
 _BITWISE = (RedOpType.BAND, RedOpType.BOR, RedOpType.BXOR)

@@ -439,3 +439,14 @@ def test_messages_may_gain_and_lose_dimensions_of_one_element():
         return number.item(), row.tolist()
 
     assert ranks(body, 2)[1] == (7.0, [[1.0, 2.0, 3.0]])
+
+
+def test_a_factor_is_given_by_calling_the_operation():
+    def body(rank):
+        x = t(rank + 1.0)
+        dist.all_reduce(x, ReduceOp.PREMUL_SUM(disttorch.tensor([2.0])))
+        return x.item()
+
+    assert ranks(body, 2) == [6.0, 6.0]
+    with pytest.raises(RuntimeError, match=r"Only PREMUL_SUM supports calling with a factor, got RedOpType\.SUM"):
+        ReduceOp.SUM(2.0)
