@@ -424,6 +424,8 @@ def reduce_scatter_tensor(output, input, op=ReduceOp.SUM, group=None, async_op=F
     check_tensor(output, "output")
     check_tensor(input, "input")
     g, loan = resolve(group), _Loan()
+    if input._data.dtype != output._data.dtype:
+        raise TypeError("input tensor must be the same type as the output tensor.")
     if input._data.size != output._data.size * g.size():
         raise ValueError("input tensor must be the same size as output size times world size")
     into = loan.write(output, "output", fresh=True)

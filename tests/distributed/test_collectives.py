@@ -413,13 +413,17 @@ def test_all_gather_of_complex_and_real_numbers():
     assert ranks(body, 2) == [[[1.0, 2.0], [2.0, 2.0], [1.0, 2.0], 2.0 + 2.0j]] * 2
 
 
-def test_what_all_gather_into_tensor_refuses():
+def test_what_collectives_of_whole_tensors_refuse():
     def body(rank):
         mine = disttorch.ones(2)
         with pytest.raises(TypeError, match="output tensor must have the same type as input tensor"):
             dist.all_gather_into_tensor(disttorch.zeros(3, dtype=disttorch.int64), mine)
         with pytest.raises(ValueError, match="output tensor size must be equal to world_size times input tensor size"):
             dist.all_gather_into_tensor(disttorch.zeros(3), mine)
+        with pytest.raises(TypeError, match="input tensor must be the same type as the output tensor"):
+            dist.reduce_scatter_tensor(mine, disttorch.zeros(3, dtype=disttorch.int64))
+        with pytest.raises(ValueError, match="input tensor must be the same size as output size times world size"):
+            dist.reduce_scatter_tensor(mine, disttorch.zeros(3))
 
     ranks(body, 2)
 
