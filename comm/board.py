@@ -27,6 +27,7 @@ from disttorch.kernels.blas import address as address_of
 
 from . import clock
 from .errors import CommError, DeadlineExceeded, PeerLost, departed
+from .fences import Fence, light_fence
 from .memory import HUGE, Segment, can_read, wait_change, wake_all
 from .reduction import BLOCK
 from .windows import DistantWindow, Window
@@ -75,7 +76,7 @@ class Board:
         self._flags = [row * (ROW // 8) for row in range(size)]
         self._others = [peer for peer in range(size) if peer != rank]
         self._sleepers = [self._flags[peer] + ASLEEP // 8 for peer in self._others]
-        self._fence = clock.Lock()
+        self._fence, self._settle = Fence(), light_fence()
         self._mine = rank * ROW
         self._arrivals, self._slot = 0, 0
         self._segments: dict[
@@ -161,9 +162,9 @@ class Board:
         """
         self._arrivals = target = self._arrivals + 1
         words = self._words
+        self._settle()  # what this rank shows is out before its flag
         words[self._mine // 8] = target
-        with self._fence:  # an atomic instruction: the flag is out before the sleepers are looked for
-            pass
+        self._fence()  # the flag is out before the sleepers are looked for
         for sleeper in self._sleepers:
             if words[sleeper]:
                 wake_all(self.memory.address + self._mine)
@@ -176,6 +177,7 @@ class Board:
                     self._sleep_until(peer, target, deadline)
                 finally:
                     words[(self._mine + ASLEEP) // 8] = 0
+        self._settle()  # what the others show is read after their flags
 
     def _spin(self, flag: int, target: int) -> bool:
         """True once the flag has reached `target`, False if that takes long."""
@@ -214,6 +216,7 @@ class Board:
         state = self._words[self._flags[peer] + STATE // 8]
         if state < GONE:
             return None
+        self._settle()
         start = peer * ROW + LAST_WORDS
         words = bytes(self._bytes[start : start + WORDS - LAST_WORDS]).split(b"\0", 1)[0].decode(errors="replace")
         return None if only_failed and not words else departed(self.names[peer], words)
@@ -225,6 +228,7 @@ class Board:
         state = (self._mine + STATE) // 8
         if self._words[state] == READY:
             self._bytes[start : start + len(text)] = text
+            self._settle()
             self._words[state] = GONE
             wake_all(self.memory.address + self._mine)
 

@@ -15,6 +15,7 @@ import numpy as np
 from . import clock
 from .board import LINE, Where
 from .errors import CommError
+from .fences import Fence, light_fence
 from .windows import DistantWindow, Window
 
 PIECE = 512 << 10  # bytes claimed at a time
@@ -31,7 +32,7 @@ class Halves:
 
     def __init__(self, words: memoryview, start: int):
         self._words, self._start = words, start
-        self._fence, self._helping = clock.Lock(), clock.Lock()
+        self._fence, self._settle, self._helping = Fence(), light_fence(), clock.Lock()
         self._helped: int | None = 0  # the array that the sender helped with last
 
     def _get(self, name: int) -> int:
@@ -41,9 +42,9 @@ class Halves:
         self._words[self._start + name] = value
 
     def _claim(self, name: int, count: int) -> None:
+        self._settle()  # what was written before is out before the claim
         self._set(name, count)
-        with self._fence:  # an atomic instruction: the claim is out before the other's are looked at
-            pass
+        self._fence()  # the claim is out before the other's are looked at
 
     def receive(
         self,
@@ -76,6 +77,7 @@ class Halves:
         self._claim(FRONT, pieces)
         while self._get(DONE) != (back := self._get(BACK)):
             pause()
+        self._settle()  # what the sender has copied is read after its word
         self._set(OFFER, 0)
         rest = out[front * PIECE : (pieces - back) * PIECE]
         if rest.size:
@@ -101,6 +103,7 @@ class Halves:
                 if self._get(FRONT) + back + 1 > pieces or self._get(OFFER) != number:
                     self._set(BACK, back)
                     return
+                self._settle()  # where it goes is read after the offer
                 low = (pieces - 1 - back) * PIECE
                 where = self._get(WHERE), self._get(WHERE + 1), self._get(WHERE + 2), self._get(WHERE + 3)
                 try:
@@ -108,4 +111,5 @@ class Halves:
                 except CommError:  # it is gone, which whoever waits for it will be told
                     self._set(BACK, back)
                     return
+                self._settle()  # the piece is out before the word that it is
                 self._set(DONE, back + 1)

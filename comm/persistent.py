@@ -19,6 +19,7 @@ from .board import LINE, NOWHERE
 from .call import Call, caller, fingerprint
 from .direct import DirectEngine, bounds
 from .errors import CollectiveMismatch
+from .fences import Fence, light_fence
 from .reduction import reduce_into
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ class PersistentAllReduce:
     ):  # fmt: skip
         """everyones: by rank, its counter and its arrays."""
         self._group, self._engine, self._op = group, engine, op
-        self._fence = clock.Lock()
+        self._fence, self._settle = Fence(), light_fence()
         self._counters = [counter.data for counter, *_ in everyones]
         self._slices = []  # of every array: this rank's part of it, as each rank has it
         for own, *others in zip(arrays, *(arrays for _, *arrays in everyones), strict=True):
@@ -56,8 +57,7 @@ class PersistentAllReduce:
         if index == 0:
             self._base += len(self._slices)
             self._reduced = 0
-        with self._fence:  # an atomic instruction: what was written to the array is out before the count
-            pass
+        self._fence()  # what was written to the array is out before the count
         self._started = index + 1
         self._counters[self._group.rank][0] = self._base + index + 1
 
@@ -68,6 +68,7 @@ class PersistentAllReduce:
         counts = [counter[0] for counter in self._counters]
         if max(counts) > self._base + len(self._slices):
             return  # somebody has given this round up and begun another, as `wait` will say
+        self._settle()  # the arrays are read after the counts
         for index in range(self._reduced, min(counts) - self._base):
             ended = observing.begin("collective", self._calls[index])
             reduce_into(self._slices[index], self._slices[index], self._op)

@@ -21,6 +21,7 @@ from disttorch.kernels.blas import address
 
 from . import clock
 from .board import LINE, NOWHERE, Board, Where, board_size
+from .fences import Fence, light_fence
 from .halves import PIECE, SIZE, Halves
 from .memory import wait_change, wake_all
 from .transport import Distant, Mail, Message
@@ -73,7 +74,7 @@ class RingMail(Mail):
         self._peers = [peer for peer in range(self.size) if peer != self.rank]
         rings = [(peer, self._ring(peer, self.rank)) for peer in self._peers]
         self._incoming = [(peer, (ring + TAIL) // 8, (ring + HEAD) // 8) for peer, ring in rings]
-        self._sending = clock.Lock()
+        self._sending, self._fence, self._settle = clock.Lock(), Fence(), light_fence()
         self._backlog: dict[int, deque] = {peer: deque() for peer in self._peers}  # what found a ring full
         self._runner = Runner(f"comm:rings:{self.rank}")
         self._closing: clock.Deadline | None = None
@@ -131,6 +132,7 @@ class RingMail(Mail):
         if short:
             at += len(head)
             self._array[at : at + payload.size] = payload
+        self._settle()  # the message is out before the ring says that it is there
         words[(ring + TAIL) // 8] = tail + skipped + length
         self._wake(peer)
         return tail + skipped + length
@@ -153,8 +155,7 @@ class RingMail(Mail):
         words, bell = self._words, self._bell(self.rank)
         seen = words[(bell + BELL) // 8]
         words[(bell + ASLEEP) // 8] = 1
-        with self._sending:  # an atomic instruction: others see that this rank sleeps before it looks once more
-            pass
+        self._fence()  # others see that this rank sleeps before it looks once more
         try:
             if not look():
                 wait_change(self._address + bell, seen, seconds)
@@ -171,6 +172,7 @@ class RingMail(Mail):
 
     def _take(self, peer: int) -> Message:
         """The first message in the ring of `peer`, which stays there until `release`."""
+        self._settle()  # the message is read after the ring has said that it is there
         ring = self._ring(peer, self.rank)
         head = self._words[(ring + HEAD) // 8]
         at = head % CAPACITY
@@ -210,6 +212,7 @@ class RingMail(Mail):
     def release(self) -> None:
         if self._borrowed is not None:
             (peer, head), self._borrowed = self._borrowed, None
+            self._settle()  # the message has been read before the ring says that its room is free
             self._words[(self._ring(peer, self.rank) + HEAD) // 8] = head
             self._wake(peer)
 
@@ -231,6 +234,7 @@ class RingMail(Mail):
         words, bell = self._words, self._bell(peer)
         at = (bell + BELL) // 8
         words[at] = (words[at] + 1) & 0xFFFFFFFF
+        self._fence()  # the bell is rung before who sleeps is looked for
         if words[(bell + ASLEEP) // 8]:
             wake_all(self._address + bell)
 
