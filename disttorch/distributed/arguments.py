@@ -6,6 +6,8 @@ from collections.abc import Iterable
 from itertools import chain
 from typing import Any
 
+import numpy as np
+
 from ..autograd.variable import Tensor
 from .process_group import GroupMember, ProcessGroup, get_group_rank
 
@@ -45,6 +47,11 @@ def check_dtypes(*tensors: Tensor | Iterable[Tensor], parts: bool = False) -> No
         here, there = (x._data.real.dtype if parts else x._data.dtype for x in (t, first))
         if here != there:
             raise ValueError(f"Invalid usage of tensors with different dtypes. Found {first.dtype} and {t.dtype}")
+
+
+def as_real(array: np.ndarray) -> np.ndarray:
+    """A contiguous complex array as its parts, (..., 2); any other as it is."""
+    return array.reshape(*array.shape, 1).view(array.real.dtype) if array.dtype.kind == "c" else array
 
 
 def integer(given: Any, name: str, what: str) -> int:

@@ -23,7 +23,7 @@ from ..comm.clock import Deadline, RLock, sleep, spawn
 from ..comm.errors import DeadlineExceeded, RanksMissing
 from ..devices import CPU, scope, to_device
 from ..futures import Future
-from .arguments import check_dtypes, check_list, check_tensor, integer, outside, root_of
+from .arguments import as_real, check_dtypes, check_list, check_tensor, integer, outside, root_of
 from .process_group import ProcessGroup, resolve, seconds
 from .reduce_ops import ReduceOp, plain
 
@@ -306,17 +306,12 @@ def all_gather(tensor_list, tensor, group=None, async_op=False):
     check_tensor(tensor, "tensor")
     check_dtypes(tensor, tensor_list, parts=True)
     g, loan = resolve(group), _Loan()
-    outputs = [_as_real(loan.write(t, "tensor_list", fresh=True)) for t in tensor_list]
-    mine = _as_real(loan.read(tensor, "tensor"))
+    outputs = [as_real(loan.write(t, "tensor_list", fresh=True)) for t in tensor_list]
+    mine = as_real(loan.read(tensor, "tensor"))
     if _uneven(g, outputs):
         flat = [a.reshape(-1) for a in outputs]
         return _done(g.comm.all_to_all(flat, [mine.reshape(-1)] * g.size(), async_op=async_op), loan, async_op)
     return _done(g.comm.all_gather(outputs, mine, async_op=async_op), loan, async_op)
-
-
-def _as_real(array: np.ndarray) -> np.ndarray:
-    """A contiguous complex array as its parts, (..., 2); any other as it is."""
-    return array.reshape(*array.shape, 1).view(array.real.dtype) if array.dtype.kind == "c" else array
 
 
 def all_gather_into_tensor(output_tensor, input_tensor, group=None, async_op=False):
