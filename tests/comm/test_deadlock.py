@@ -18,6 +18,7 @@ from disttorch.comm.testing import run_ranks
 
 from disttorch import comm
 from launching import wait_for
+from reaching import reaching
 
 KINDS = ["threads", "processes", "tcp"]
 SOON = {"threads": 2.0, "processes": 3.0, "tcp": 5.0}  # seconds; what only the group's deadline would end takes 30
@@ -98,6 +99,7 @@ def sends_before_the_others_barrier(group):
         group.recv(np.ones(BIG), 0)
 
 
+@reaching
 def test_a_send_that_its_receiver_does_not_wait_for():
     """In shared memory, where long arrays are read where they lie; elsewhere the message is on its way meanwhile."""
     with pytest.raises(comm.Deadlock, match=r"rank 0: sends message\(float64\[3000000\]\) at .* to rank 1\n.*barrier"):

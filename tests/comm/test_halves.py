@@ -15,7 +15,9 @@ from disttorch.comm.windows import DistantWindow
 
 from disttorch import comm
 from disttorch.kernels.blas import address
+from reaching import reaching
 
+pytestmark = reaching
 PIECE = 4096  # bytes, instead of 512 KB
 
 

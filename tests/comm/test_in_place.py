@@ -9,6 +9,8 @@ from disttorch.comm.board import REACH
 from disttorch.comm.rings import CAPACITY, SHORT, RingMail
 from disttorch.comm.testing import run_ranks
 
+from reaching import reaching
+
 LONG = 700_001  # elements: more than a staging area holds of float64, and no multiple of anything
 
 
@@ -59,6 +61,7 @@ def assert_same(found, expected):
             np.testing.assert_array_equal(a, b)
 
 
+@reaching
 @pytest.mark.parametrize("n", [2, 3])
 def test_same_bits_in_place_and_staged(n):
     direct = run_ranks(n, every_collective, "processes", args=(True,))
@@ -80,6 +83,7 @@ def test_same_bits_in_place_and_staged(n):
         assert_same(there, here)
 
 
+@reaching
 @pytest.mark.parametrize("in_place", [True, False])
 def test_same_bits_where_some_ranks_have_shared_memory(in_place):
     plain = run_ranks(3, every_collective, "processes", args=(True,))
@@ -135,6 +139,7 @@ def fill_the_ring(group):
     return True
 
 
+@reaching
 @pytest.mark.parametrize("body", [both_send_first, fill_the_ring])
 def test_messages_between_processes(body):
     assert run_ranks(2, body, "processes") == [True, True]
@@ -153,6 +158,7 @@ def test_what_was_sent_before_leaving_arrives():
     assert run_ranks(2, leave_after_sending, "processes") == [True, True]
 
 
+@reaching
 def test_reaching_into_a_process():
     array, out = np.arange(50_000.0), np.empty(50_000)
     address = array.__array_interface__["data"][0]
