@@ -11,7 +11,8 @@ SHAPES = [(), (0,), (5,), (3, 4), (2, 0, 3), (BRIEF + 1,), (4, BRIEF)]
 
 
 def _drawn(rng, shape, dtype):
-    x = np.asarray(rng.normal(size=shape) * 10).astype(dtype)
+    x = np.asarray(rng.normal(size=shape) * 10)
+    x = (np.abs(x) if np.dtype(dtype).kind == "u" else x).astype(dtype)
     if x.size and x.dtype.kind == "f":
         x.reshape(-1)[:3] = [np.inf, np.nan, -0.0][: x.size]
     return x

@@ -22,7 +22,8 @@ def stable(a, dim, descending):
 
 def arrays(rng, shape, dtype):
     """Random numbers with equal ones among them, and, of floats, all that is special; also laid out the other way."""
-    a = (rng.standard_normal(shape) * 9).astype(dtype)
+    a = rng.standard_normal(shape) * 9
+    a = (np.abs(a) if np.dtype(dtype).kind == "u" else a).astype(dtype)
     if a.dtype.kind in "fV":
         for value in (np.nan, np.inf, -np.inf, 0.0, -0.0):
             a.flat[rng.integers(0, a.size, 4)] = value
