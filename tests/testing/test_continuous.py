@@ -1,8 +1,6 @@
 """MultiProcContinuousTest: ranks that live as long as the class."""
 
-import re
-import subprocess
-import sys
+from verdicts import verdicts
 
 RANKS = """
 import disttorch.alias
@@ -77,11 +75,7 @@ if __name__ == "__main__":
 
 
 def test_ranks_live_as_long_as_the_class(tmp_path):
-    script = tmp_path / "script.py"
-    script.write_text(RANKS)
-    command = [sys.executable, str(script), "-v"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
-    found = dict(re.findall(r"^(test_\w+ \(__main__\.\w+).*\.\.\. (.+)$", done.stderr, re.MULTILINE))
+    found, printed = verdicts(tmp_path, RANKS)
     assert found == {
         "test_a (__main__.Ends": "ERROR",
         "test_a (__main__.NoGroup": "ERROR",
@@ -93,7 +87,7 @@ def test_ranks_live_as_long_as_the_class(tmp_path):
         "test_e (__main__.Lives": "ERROR",
         "test_f (__main__.Lives": "skipped 'Previous test failed, skipping __main__.Lives.test_f'",
     }
-    assert "Exception in worker process:\nTraceback" in done.stderr
-    assert "ValueError: of rank 1" in done.stderr
-    assert "ended without an answer" in done.stderr
-    assert "ValueError: no group" in done.stderr
+    assert "Exception in worker process:\nTraceback" in printed
+    assert "ValueError: of rank 1" in printed
+    assert "ended without an answer" in printed
+    assert "ValueError: no group" in printed

@@ -3,9 +3,6 @@
 import inspect
 import os
 import random
-import re
-import subprocess
-import sys
 import unittest
 
 import numpy as np
@@ -15,6 +12,7 @@ import disttorch as torch
 from disttorch import distributed as dist
 from disttorch.testing._internal import common_distributed, common_utils
 from disttorch.testing._internal.common_utils import TestCase, instantiate_parametrized_tests, parametrize, subtest
+from verdicts import verdicts
 
 RANKS = """
 import disttorch.alias
@@ -104,11 +102,7 @@ if __name__ == "__main__":
 
 
 def test_on_several_ranks(tmp_path):
-    script = tmp_path / "script.py"
-    script.write_text(RANKS)
-    command = [sys.executable, str(script), "-v"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
-    found = dict(re.findall(r"^(test_\w+ \(__main__\.\w+).*\.\.\. (.+)$", done.stderr, re.MULTILINE))
+    found, printed = verdicts(tmp_path, RANKS)
     assert found == {
         "test_devices (__main__.Processes": "skipped 'Need at least 2 CUDA devices'",
         "test_ends (__main__.Processes": "FAIL",
@@ -122,10 +116,10 @@ def test_on_several_ranks(tmp_path):
         "test_wrong (__main__.Processes": "ERROR",
         "test_wrong_at_length (__main__.Processes": "ERROR",
     }
-    assert "x" * 300_000 in done.stderr
-    assert "Process 1 exited with error code 10 and exception:\nTraceback" in done.stderr
-    assert "AssertionError: 1 != 0" in done.stderr
-    assert "Expected zero exit codes but got [0, 3]" in done.stderr
+    assert "x" * 300_000 in printed
+    assert "Process 1 exited with error code 10 and exception:\nTraceback" in printed
+    assert "AssertionError: 1 != 0" in printed
+    assert "Expected zero exit codes but got [0, 3]" in printed
 
 
 class Comparing(TestCase):
