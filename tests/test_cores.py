@@ -3,6 +3,7 @@ import os
 import pytest
 
 from disttorch import cores
+from disttorch.kernels import threads
 
 
 def write(folder, **files):
@@ -62,10 +63,18 @@ def test_a_container_whose_group_is_named_as_outside(machine):
 
 @pytest.mark.parametrize(("quota", "expected"), [(-1, 6), (200000, 2)])
 def test_the_older_kind_of_cgroups(machine, quota, expected):
-    (machine.parent / "own").write_text("3:memory:/other\n2:cpu,cpuacct:/job\n0::/\n")
+    (machine.parent / "own").write_text("3:cpuset:/other\n2:cpu,cpuacct:/job\n0::/\n")
     write(machine / "cpu" / "job", cpu__cfs_quota_us=quota, cpu__cfs_period_us=100000)
-    write(machine / "memory" / "other", cpu__max="100000 100000")
+    write(machine / "cpu" / "other", cpu__cfs_quota_us=100000, cpu__cfs_period_us=100000)
     assert cores.available() == expected
+
+
+def test_as_many_threads(machine, monkeypatch):
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    write(machine, cpu__max="300000 100000")
+    assert threads._initial_count() == 3
+    monkeypatch.setenv("OMP_NUM_THREADS", "5")
+    assert threads._initial_count() == 5
 
 
 def test_this_machine():

@@ -5,6 +5,8 @@ from itertools import product
 import numpy as np
 import pytest
 
+from disttorch.kernels.portable import Portable, convolution, depthwise
+
 from .conftest import assert_close, channels_last, normal
 
 
@@ -59,6 +61,20 @@ def make(rng, dims, stride, padding, dilation, groups, bias, channels=8, sizes=(
 def test_forward(kernels, rng, case, layout):
     x, w, b, geometry = make(rng, *case)
     assert_close(kernels.conv_forward(layout(x), w, b, *geometry), convolve(x, w, b, *geometry))
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_sample_at_a_time(monkeypatch, rng, case):
+    x, w, b, geometry = make(rng, *case)
+    portable = Portable(np)
+    y = portable.conv_forward(x, w, b, *geometry)
+    g = normal(rng, *y.shape)
+    whole = portable.conv_backward(g, x, w, *geometry)
+    monkeypatch.setattr(convolution, "COLUMN_ELEMENTS", 1)
+    monkeypatch.setattr(depthwise, "BLOCK", 1)
+    assert_close(portable.conv_forward(x, w, b, *geometry), y)
+    for part, expected in zip(portable.conv_backward(g, x, w, *geometry), whole, strict=True):
+        assert_close(part, expected)
 
 
 @pytest.mark.parametrize("case", CASES)

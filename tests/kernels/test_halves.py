@@ -29,6 +29,12 @@ def test_all_numbers(monkeypatch, block):
     assert_same_bits(halves.widen(NUMBERS), NUMBERS.astype(np.float32))
 
 
+def test_infinity_alone():
+    numbers = NUMBERS.copy()
+    numbers[5] = -np.inf
+    assert_same_bits(halves.widen(numbers), numbers.astype(np.float32))
+
+
 @pytest.mark.parametrize("lie", [np.transpose, lambda x: x[::2], lambda x: x[:, 5:]], ids=["turned", "apart", "inner"])
 def test_any_strides(lie):
     x = lie(ALL.reshape(-1, 128))
