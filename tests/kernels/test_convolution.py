@@ -109,6 +109,15 @@ def test_group_for_each_channel(kernels, rng, dims, channels):
     np.testing.assert_allclose((gw * v).sum(), (y * convolve(x, v, None, *geometry)).sum(), rtol=1e-3, atol=1e-2)
 
 
+def test_sums_over_large_planes():
+    """Rounding grows with the terms that are added one after another: not over 65,536 of them."""
+    x, g = np.random.default_rng(0).random((2, 1, 8, 256, 256), np.float32)
+    geometry = ((1, 1), (1, 1), (1, 1), 8)
+    found = Portable(np).conv_backward_weight(g, x, (8, 1, 3, 3), *geometry)
+    exact = Portable(np).conv_backward_weight(*(a.astype(np.float64) for a in (g, x)), (8, 1, 3, 3), *geometry)
+    np.testing.assert_allclose(found, exact, rtol=2e-6)
+
+
 def test_needs(kernels, rng):
     x, w, _, geometry = make(rng, *CASES[2])
     g = kernels.conv_forward(x, w, None, *geometry)

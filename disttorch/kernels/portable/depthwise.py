@@ -39,7 +39,8 @@ def backward_weight(xp, windows, rows, w_shape):
         g = rows[block]
         for tap in np.ndindex(w_shape[2:]):
             products = _seen(xp, windows[block], tap, gw) * g
-            gw[:, 0, *tap] += products.reshape(-1, w_shape[0]).sum(axis=0)
+            # line by line first: rounding grows with the number of terms that are added one after another
+            gw[:, 0, *tap] += products.sum(axis=-2).reshape(-1, w_shape[0]).sum(axis=0)
     return gw
 
 
