@@ -12,7 +12,7 @@ from ctypes import c_int64, c_void_p
 import numpy as np
 
 from disttorch.kernels.blas import address, openblas
-from disttorch.kernels.halves import widen
+from disttorch.kernels.float16 import widen
 
 UFUNCS = {
     "sum": np.add,

@@ -59,7 +59,7 @@ ANNEXES = {
         "disttorch.errors",
         "disttorch.cores",
         "disttorch.kernels.blas",
-        "disttorch.kernels.halves",
+        "disttorch.kernels.float16",
         "disttorch.kernels.memory",
     ],
     "disttorch.launcher": ["disttorch.errors", "disttorch.cores", "disttorch.comm"],

@@ -5,7 +5,7 @@ import functools
 import ml_dtypes
 import numpy as np
 
-from disttorch.kernels.halves import widen
+from disttorch.kernels.float16 import widen
 
 FLOAT, BFLOAT16, FLOAT16 = np.dtype(np.float32), np.dtype(ml_dtypes.bfloat16), np.dtype(np.float16)
 LONG = 1 << 12  # elements from which a conversion is worth a backend's way
