@@ -26,6 +26,7 @@ _COLLAPSE = 25  # MADV_COLLAPSE of <linux/mman.h>, Linux 6.1; Python has no name
 _FIXED = 0x10  # MAP_FIXED of <sys/mman.h>, nor for this
 _FUTEX_NUMBER = {"x86_64": 202, "aarch64": 98}.get(platform.machine()) if sys.platform == "linux" else None
 _FUTEX_WAIT, _FUTEX_WAKE = 0, 1
+_SET_PTRACER = 0x59616D61  # PR_SET_PTRACER of <linux/prctl.h>
 _POLL = 0.0002  # seconds between two looks where there is no futex
 
 
@@ -166,6 +167,17 @@ def _make_mover(name: str):
 
 
 _read, _write = _make_mover("process_vm_readv"), _make_mover("process_vm_writev")
+
+
+def admit_siblings() -> None:
+    """Let this process's parent, and all that descend from it, read and write this one's memory as far as its user may.
+
+    Yama, which Ubuntu has on (/proc/sys/kernel/yama/ptrace_scope is 1), lets only ancestors do so, but for those that a
+    process names; elsewhere nothing changes. Ranks are mostly children of one launcher, script or shell.
+    """
+    control = getattr(ctypes.CDLL(None), "prctl", None)
+    if control is not None:  # Linux
+        control(_SET_PTRACER, ctypes.c_ulong(os.getppid()), ctypes.c_ulong(), ctypes.c_ulong(), ctypes.c_ulong())
 
 
 def can_read(pid: int) -> bool:

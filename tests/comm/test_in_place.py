@@ -1,6 +1,7 @@
 """Processes of one host read one another's arrays where they lie; the same bits come out where they may not."""
 
 import os
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,8 +10,9 @@ from disttorch.comm.board import REACH
 from disttorch.comm.rings import CAPACITY, SHORT, RingMail
 from disttorch.comm.testing import run_ranks
 
-from reaching import reaching
+from reaching import reaching, siblings_can_read
 
+YAMA = Path("/proc/sys/kernel/yama/ptrace_scope")
 LONG = 700_001  # elements: more than a staging area holds of float64, and no multiple of anything
 
 
@@ -170,6 +172,11 @@ def test_reaching_into_a_process():
     for move in (memory.read_from, memory.write_to):
         with pytest.raises(OSError, match="Bad address"):
             move(os.getpid(), 8, out)
+
+
+@pytest.mark.skipif(not YAMA.exists() or YAMA.read_text() != "1\n", reason="Yama does not keep processes apart here")
+def test_yama_lets_siblings_read_what_admits_them():
+    assert siblings_can_read()
 
 
 def test_doing_without_a_secret_is_said_once(monkeypatch):
