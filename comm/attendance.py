@@ -6,7 +6,6 @@ here some twenty times a second, and what for is read off the groups by whoever 
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from threading import Thread
@@ -81,7 +80,7 @@ class Attendance:
 
     def look(self) -> State | str:
         """What this rank waits for; if it may do something by itself before that ends, where in its program it is."""
-        frames = sys._current_frames()
+        frames = clock.frames()
         self._forget_ended()
         waited, self._waited = self._waited, set()
         idle = self._users - waited

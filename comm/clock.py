@@ -5,10 +5,13 @@ A simulation replaces these names to run ranks one at a time under a virtual clo
 
 from __future__ import annotations
 
+import gc
 import os
+import sys
 import threading
 import time
 from collections.abc import Callable
+from types import FrameType
 from typing import Any
 from weakref import WeakSet
 
@@ -33,6 +36,25 @@ def spawn(run: Callable[[], None], name: str) -> threading.Thread:
     spawned.add(thread)
     thread.start()
     return thread
+
+
+_looking = threading.RLock()  # not Lock: a signal's handler may look too
+
+
+def frames() -> dict[int, FrameType]:
+    """Where each thread of this process is in its program, by `ident`.
+
+    CPython 3.11 makes that list under a lock which starting a thread needs too (its issue 106883). A garbage collection
+    meanwhile may let another thread do so, and both hang: so there is none.
+    """
+    with _looking:
+        collects = gc.isenabled()
+        gc.disable()
+        try:
+            return sys._current_frames()
+        finally:
+            if collects:
+                gc.enable()
 
 
 class Deadline:

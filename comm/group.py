@@ -12,8 +12,9 @@ this rank's part is done; with `async_op=True` it returns a `Work` at once, and 
 
 from __future__ import annotations
 
+import contextlib
 from collections import Counter, deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 from weakref import WeakSet
 
@@ -32,7 +33,6 @@ from .work import Runner, Work
 
 TIMEOUT = 1800.0  # seconds; generous, because liveness, not the clock, finds the dead
 HISTORY = 1000  # operations remembered per rank
-
 
 _groups: WeakSet[Group] = WeakSet()  # all that are alive, for `report`
 
@@ -74,6 +74,7 @@ class Group(Objects):
         self._failure: BaseException | None = None
         self._closed = False
         self._number = 0
+        self._limit: float | None = None  # of collectives that start within a block of `within`
         self._splits: Counter[Any] = Counter()  # how many groups were made by all ranks (None), by these ranks alone
         self._children: list[Group] = []
         self.name, self.members = "", list(range(size))  # unique among groups made from one; the ranks' numbers there
@@ -388,12 +389,21 @@ class Group(Objects):
         """Raise if this group cannot go on: closed here, or a rank known to be lost. Every wait calls it."""
         self.attendance.wait()
         self._watch()
-        if self._closed:
-            raise GroupClosed("the group was closed")
         if self._failure is not None:
             raise GroupClosed(f"the group is broken by an earlier failure: {self._failure}")
+        if self._closed:
+            raise GroupClosed("the group was closed")
 
     # Running
+
+    @contextlib.contextmanager
+    def within(self, seconds: float) -> Iterator[None]:
+        """A block whose collectives take at most `seconds` each, whatever the group's timeout is."""
+        self._limit = seconds
+        try:
+            yield
+        finally:
+            self._limit = None
 
     def _call(self, name: str, array: np.ndarray | None = None, op: str = "", root: int = -1) -> Call:
         if array is None:
@@ -402,13 +412,14 @@ class Group(Objects):
 
     def _start(self, call: Call, run: Callable[[clock.Deadline, bool], Any], async_op: bool) -> Any:
         self.attendance.come()
+        limit = self._limit or self.timeout
         if async_op:
-            return self._runner.submit(call.name, lambda: self._attempt(call, run, True))
+            return self._runner.submit(call.name, lambda: self._attempt(call, run, True, limit))
         if self._runner.busy:
-            return self._runner.submit(call.name, lambda: self._attempt(call, run, False)).result()
-        return self._attempt(call, run, False)
+            return self._runner.submit(call.name, lambda: self._attempt(call, run, False, limit)).result()
+        return self._attempt(call, run, False, limit)
 
-    def _attempt(self, call: Call, run: Callable[[clock.Deadline, bool], Any], patient: bool) -> Any:
+    def _attempt(self, call: Call, run: Callable[[clock.Deadline, bool], Any], patient: bool, limit: float) -> Any:
         with self._lock:
             self._check_open()
             self._number += 1
@@ -416,7 +427,7 @@ class Group(Objects):
             self.history.append(self.pending)
             ended = observing.begin("collective", call)
             try:
-                result = run(clock.Deadline(self.timeout, call.name), patient)
+                result = run(clock.Deadline(limit, call.name), patient)
             except BaseException as error:
                 self._fail(error)
                 raise
@@ -426,10 +437,10 @@ class Group(Objects):
             return result
 
     def _check_open(self) -> None:
-        if self._closed:
-            raise GroupClosed("the group was closed")
         if self._failure is not None:
             raise GroupClosed(f"the group is broken by an earlier failure: {self._failure}") from self._failure
+        if self._closed:
+            raise GroupClosed("the group was closed")
         self._watch()
 
     def _fail(self, error: BaseException) -> None:

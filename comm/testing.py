@@ -121,7 +121,7 @@ def _run_threads(n: int, fn: Callable, timeout: float, args: Sequence, settings:
 
 
 def _stack(thread: threading.Thread) -> str:
-    frame = sys._current_frames().get(thread.ident or 0)
+    frame = clock.frames().get(thread.ident or 0)
     return f"{thread.name}:\n" + "".join(traceback.format_stack(frame))
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from enum import IntEnum
 from typing import Any, ClassVar, NamedTuple
 
-from .process_group import resolve
+from .process_group import BackendType, resolve
 
 NAMES = ("zmq", "gloo", "nccl", "mpi", "undefined")
 
@@ -42,6 +42,7 @@ class Backend(str):
         "zmq": ["cpu", "cuda"],
     }
     default_device_backend_map: ClassVar[dict[str, str]] = {"cpu": GLOO, "cuda": NCCL}
+    backend_type_map: ClassVar[dict[str, BackendType]] = {kind.name.lower(): kind for kind in BackendType}
     _plugins: ClassVar[dict[str, Plugin]] = {}
 
     def __new__(cls, name: str) -> str:  # type: ignore[misc]  a plain str, as in PyTorch
@@ -70,6 +71,7 @@ class Backend(str):
         setattr(cls, name.upper(), name.lower())
         cls.backend_list.append(name.lower())
         cls.backend_capability[name.lower()] = [devices] if isinstance(devices, str) else list(devices)
+        cls.backend_type_map[name.lower()] = BackendType.CUSTOM
         cls._plugins[name.upper()] = Plugin(func, extended_api)
 
 
@@ -85,7 +87,7 @@ class BackendConfig:
         name = str(backend).lower()
         if name == "undefined":
             self.device_backend_map = dict(Backend.default_device_backend_map)
-        elif ":" not in name:
+        elif ":" not in name or name in Backend.backend_list:
             self.device_backend_map = dict.fromkeys(Backend.backend_capability.get(name, ["cpu", "cuda"]), name)
         else:
             self.device_backend_map = {}

@@ -1,5 +1,6 @@
 """torch.distributed.distributed_c10d: the same names, at the place where some programs look for them."""
 
+from datetime import timedelta
 from typing import Any
 
 import numpy as np
@@ -66,6 +67,13 @@ def _get_default_store():
 def _get_process_group_store(group: ProcessGroup):
     """The store in which the group's ranks have met."""
     return group.store
+
+
+def _set_pg_timeout(timeout: timedelta, group: ProcessGroup | None = None) -> None:
+    """Limit later operations of a group (None: the default one) to `timeout`."""
+    if not isinstance(timeout, timedelta):
+        raise TypeError(f"Expected timeout argument to be of type datetime.timedelta, got {timeout}")
+    resolve(group).set_timeout(timeout)
 
 
 def _rank_not_in_group(group: ProcessGroup | None) -> bool:

@@ -1,9 +1,11 @@
 """Collectives as methods of a process group: `group.allreduce([tensor]).wait()`.
 
 Each returns a handle at once. Where PyTorch takes a list of tensors, one for each device of a process, a tensor or a
-list of one is taken. Roots are ranks of the group.
+list of one is taken. Roots are ranks of the group. A timeout, in options or alone, is that of this call.
 """
 
+import functools
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
@@ -80,6 +82,21 @@ def _op(given: Any) -> Any:
     return getattr(given, "reduceOp", given)
 
 
+def timed(method: Callable[..., Any]) -> Callable[..., Any]:
+    """Let the timeout among a method's arguments, alone or in options, be that of the collectives it starts."""
+
+    @functools.wraps(method)
+    def limited(self: Any, *arguments: Any, **named: Any) -> Any:
+        limits = (getattr(value, "timeout", value) for value in (*arguments, *named.values()))
+        limit = next((limit for limit in limits if isinstance(limit, timedelta) and limit != UNSET), None)
+        if limit is None:
+            return method(self, *arguments, **named)
+        with self.comm.within(limit.total_seconds()):
+            return method(self, *arguments, **named)
+
+    return limited
+
+
 class GroupMethods:
     """What a ProcessGroup inherits; see the functions of `torch.distributed` of nearly the same names."""
 
@@ -97,13 +114,16 @@ class GroupMethods:
         check_root(what, root, self.size(), tensors, getattr(given, "rootTensor", 0))
         return root
 
+    @timed
     def broadcast(self, tensors: Any, opts: Any = None, root: int = 0, timeout: timedelta = UNSET) -> Any:
         source = self._root("broadcast", root if opts is None else opts, tensors)
         return self._call("broadcast", only("broadcast", tensors), group_src=source)
 
+    @timed
     def allreduce(self, tensors: Any, opts: Any = None, op: Any = ReduceOp.SUM, timeout: timedelta = UNSET) -> Any:
         return self._call("all_reduce", only("allreduce", tensors), _op(op if opts is None else opts))
 
+    @timed
     def allreduce_coalesced(self, tensors: Any, opts: Any = ReduceOp.SUM) -> Any:
         from .coalesced import start_all_reduce
 
@@ -113,10 +133,12 @@ class GroupMethods:
             fail("allreduce_coalesced", "tensors must all have the same type")
         return start_all_reduce(list(tensors), _op(opts), self)
 
+    @timed
     def reduce(self, tensors: Any, root: Any = 0, op: Any = ReduceOp.SUM, timeout: timedelta = UNSET) -> Any:
         op, target = getattr(root, "reduceOp", op), self._root("reduce", root, tensors)
         return self._call("reduce", only("reduce", tensors), op=op, group_dst=target)
 
+    @timed
     def allgather(self, output_tensors: Any, input_tensors: Any, opts: Any = None) -> Any:
         if isinstance(input_tensors, list | tuple) and not input_tensors:
             fail("allgather", "requires non-empty input tensor list")
@@ -131,11 +153,13 @@ class GroupMethods:
             check_like("allgather", output, mine, i)
         return self._call("all_gather", outputs, mine)
 
+    @timed
     def allgather_coalesced(self, output_lists: Any, input_list: Any, opts: Any = None) -> Any:
         from .coalesced import start_all_gather
 
         return start_all_gather(output_lists, list(input_list), self)
 
+    @timed
     def gather(self, output_tensors: Any, input_tensors: Any, opts: Any = None, root: int = 0) -> Any:
         target, mine = self._root("gather", root if opts is None else opts), only("gather", input_tensors, "input")
         outputs = None
@@ -145,6 +169,7 @@ class GroupMethods:
             check_absent("gather", output_tensors, "output")
         return self._call("gather", mine, outputs, group_dst=target)
 
+    @timed
     def scatter(self, output_tensors: Any, input_tensors: Any, opts: Any = None, root: int = 0) -> Any:
         source, mine = self._root("scatter", root if opts is None else opts), only("scatter", output_tensors, "output")
         inputs = None
@@ -154,26 +179,31 @@ class GroupMethods:
             check_absent("scatter", input_tensors, "input")
         return self._call("scatter", mine, inputs, group_src=source)
 
+    @timed
     def reduce_scatter(self, output_tensors: Any, input_tensors: Any, opts: Any = ReduceOp.SUM) -> Any:
         mine = only("reduce_scatter", output_tensors)
         inputs = check_parts("reduce_scatter", input_tensors, mine, self.size(), "input")
         return self._call("reduce_scatter", mine, inputs, _op(opts))
 
+    @timed
     def allgather_into_tensor_coalesced(self, outputs: Any, inputs: Any, opts: Any = None) -> Any:
         from .coalesced import together
 
         pairs = zip(outputs, inputs, strict=True)
         return together([self._call("all_gather_into_tensor", out, mine) for out, mine in pairs])
 
+    @timed
     def reduce_scatter_tensor_coalesced(self, outputs: Any, inputs: Any, opts: Any = ReduceOp.SUM) -> Any:
         from .coalesced import together
 
         pairs = zip(outputs, inputs, strict=True)
         return together([self._call("reduce_scatter_tensor", out, mine, _op(opts)) for out, mine in pairs])
 
+    @timed
     def alltoall(self, output_tensors: Any, input_tensors: Any, opts: Any = None) -> Any:
         return self._call("all_to_all", list(output_tensors), list(input_tensors))
 
+    @timed
     def alltoall_base(self, output: Any, input: Any, output_sizes: Any, input_sizes: Any, opts: Any = None) -> Any:
         return self._call("all_to_all_single", output, input, output_sizes, input_sizes)
 
@@ -181,9 +211,11 @@ class GroupMethods:
         limit = getattr(opts, "timeout", UNSET)
         return self._call("barrier", timeout=None if limit == UNSET else limit)
 
+    @timed
     def _allgather_base(self, output: Any, input: Any, opts: Any = None) -> Any:
         return self._call("all_gather_into_tensor", output, input)
 
+    @timed
     def _reduce_scatter_base(self, output: Any, input: Any, opts: Any = ReduceOp.SUM) -> Any:
         return self._call("reduce_scatter_tensor", output, input, _op(opts))
 

@@ -9,6 +9,7 @@ import threading
 from collections import Counter
 from collections.abc import Iterator
 from datetime import timedelta
+from enum import IntEnum
 from typing import Any
 
 from .group_methods import GroupMethods
@@ -27,14 +28,29 @@ def seconds(timeout: timedelta | float | None, positive: bool = True) -> float:
     return value
 
 
+class BackendType(IntEnum):
+    """Numbers of the backends, as groups put together by hand name them."""
+
+    UNDEFINED, GLOO, NCCL, UCC, MPI, XCCL, CUSTOM = range(7)
+
+
 class ProcessGroup:
     """Some of the ranks of the job. `ranks` are their global numbers, in the group's order. `bound_device_id` is None:
     groups serve tensors of all devices.
 
-    A subclass in Python brings its collectives as methods (see `python_groups`): ProcessGroup(rank, size).
+    A subclass in Python brings its collectives as methods (see `python_groups`): ProcessGroup(rank, size). And
+    ProcessGroup(store, rank, size) is served by what is registered with it (see `assembled_groups`).
     """
 
+    BackendType = BackendType
     bound_device_id: Any = None
+
+    def __new__(cls, *arguments: Any, **settings: Any):
+        if cls is ProcessGroup and len(arguments) == 3:
+            from .assembled_groups import AssembledGroup
+
+            return super().__new__(AssembledGroup)
+        return super().__new__(cls)
 
     def __init__(self, rank: int, size: int):
         from .python_groups import MethodComm
@@ -67,6 +83,9 @@ class ProcessGroup:
     def name(self) -> str:
         return self.getBackendName()
 
+    def _get_backend_name(self) -> str:
+        return self.getBackendName()
+
     def _get_backend(self, device: Any) -> "ProcessGroup":
         """What serves tensors of a device: the group itself, whatever the device is."""
         return self
@@ -81,6 +100,32 @@ class CommGroup(GroupMethods, ProcessGroup):
     def __init__(self, comm_group: Any, ranks: list[int], backend: str, name: str, store: Any = None, desc: str = ""):
         self.comm = comm_group
         self._name(ranks, backend, name, store, desc)
+
+    def shutdown(self) -> None:
+        """Leave the group and release what it holds; whoever still waits for this rank fails."""
+        self.comm.close()
+
+    def abort(self) -> None:
+        """As `shutdown`, and what this rank waits for in the group fails too, in whatever thread."""
+        self.comm.abort(f"rank {self.rank()} has aborted the process group")
+        self.comm.close()
+
+    def set_timeout(self, timeout: timedelta | float) -> None:
+        """Limit later operations to `timeout`, a timedelta or seconds."""
+        self.comm.timeout = seconds(timeout)
+
+    _set_default_timeout = set_timeout
+
+    def get_group_store(self) -> Any:
+        """The store in which the ranks have met."""
+        return self.store
+
+    def _set_sequence_number_for_group(self) -> None:
+        """Nothing: collectives are numbered from the beginning."""
+
+    def _get_sequence_number_for_group(self) -> int:
+        """How many collectives have begun."""
+        return self.comm.began
 
     @staticmethod
     def create_device(**place: Any) -> Any:

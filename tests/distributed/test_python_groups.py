@@ -78,9 +78,10 @@ def test_registering(backend):
     assert dist.is_backend_available("doubling")
     with pytest.raises(RuntimeError, match="DOUBLING c10d backend already exist"):
         dist.Backend.register_backend("doubling", print)
-    with pytest.warns(UserWarning, match="Device capability of other unspecified"):
-        dist.Backend.register_backend("other", print)
-    del dist.Backend.OTHER
+    with pytest.warns(UserWarning, match="Device capability of other:1 unspecified"):
+        dist.Backend.register_backend("other:1", print)
+    assert dist.BackendConfig("other:1").device_backend_map == {"cpu": "other:1", "cuda": "other:1"}
+    delattr(dist.Backend, "OTHER:1")
 
 
 def test_functions_hand_over_to_methods(group):
