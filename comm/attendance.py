@@ -106,7 +106,7 @@ class Attendance:
             if group.messages is not None:
                 waits = group.messages.waits(group.name, group.members)
                 if waits is None:
-                    return _place(frames, self._users)
+                    return _place(frames, self._users.copy())
                 state.waits.extend(wait._replace(text=wait.text + whose) for wait in waits)
                 state.sent[group.name] = {group.members[peer]: n for peer, n in group.messages.sent.copy().items()}
                 if group.messages.takes:

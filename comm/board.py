@@ -355,9 +355,10 @@ _allocated: WeakValueDictionary[int, np.ndarray] = WeakValueDictionary()  # by a
 
 def _part(address: int, nbytes: int) -> np.ndarray | None:
     """The bytes at `address` of one of these blocks, which they keep alive; None if they lie elsewhere."""
-    for start, block in list(_allocated.items()):
-        if start <= address and address + nbytes <= start + block.nbytes:
-            return block[address - start : address - start + nbytes]
+    for ref in _allocated.valuerefs():  # a list: another thread may allocate meanwhile
+        block = ref()
+        if block is not None and 0 <= (start := address - address_of(block)) <= block.nbytes - nbytes:
+            return block[start : start + nbytes]
     return None
 
 

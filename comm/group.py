@@ -16,7 +16,7 @@ import contextlib
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
-from weakref import WeakSet
+from weakref import WeakValueDictionary
 
 import numpy as np
 
@@ -34,7 +34,7 @@ from .work import Runner, Work
 TIMEOUT = 1800.0  # seconds; generous, because liveness, not the clock, finds the dead
 HISTORY = 1000  # operations remembered per rank
 
-_groups: WeakSet[Group] = WeakSet()  # all that are alive, for `report`
+_groups: WeakValueDictionary[int, Group] = WeakValueDictionary()  # by `id`: all that are alive, for `report`
 
 
 class Record(NamedTuple):
@@ -82,7 +82,7 @@ class Group(Objects):
         self.attendance.groups.append(self)
         self.history: deque[Record] = deque(maxlen=HISTORY)
         self.pending: Record | None = None  # the collective under way, or the one that failed
-        _groups.add(self)
+        _groups[id(self)] = self
 
     def __repr__(self) -> str:
         state = "closed" if self._closed else "broken" if self._failure else "open"
@@ -413,10 +413,9 @@ class Group(Objects):
     def _start(self, call: Call, run: Callable[[clock.Deadline, bool], Any], async_op: bool) -> Any:
         self.attendance.come()
         limit = self._limit or self.timeout
-        if async_op:
-            return self._runner.submit(call.name, lambda: self._attempt(call, run, True, limit))
-        if self._runner.busy:
-            return self._runner.submit(call.name, lambda: self._attempt(call, run, False, limit)).result()
+        if async_op or self._runner.busy:
+            work = self._runner.submit(call.name, lambda: self._attempt(call, run, async_op, limit))
+            return work if async_op else work.result()
         return self._attempt(call, run, False, limit)
 
     def _attempt(self, call: Call, run: Callable[[clock.Deadline, bool], Any], patient: bool, limit: float) -> Any:
@@ -496,6 +495,6 @@ def report() -> list[dict[str, Any]]:
             "seconds": clock.now() - group.pending.began if group.pending else 0.0,
             "last": group.last_operation(),
         }
-        for group in list(_groups)
-        if not group._closed
+        for group in [ref() for ref in _groups.valuerefs()]  # a list: another thread may make a group meanwhile
+        if group is not None and not group._closed
     ]

@@ -156,7 +156,9 @@ class TraceFile:
 
     def _stop(self) -> None:
         self._open, self._full, self._limit = False, True, 0
-        for lane in list(self._lanes):
+        with self._lock:
+            lanes = list(self._lanes)
+        for lane in lanes:
             lane.at = lane.turn()  # where there is no room in the file any more
 
     def _leave_to_parent(self) -> None:

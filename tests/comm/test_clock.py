@@ -21,4 +21,4 @@ def test_nothing_is_collected_while_threads_are_looked_at(monkeypatch, collects)
     finally:
         gc.enable()
     assert seen == [False]
-    assert frames[threading.get_ident()].f_code.co_name == "frames"
+    assert threading.get_ident() in frames
