@@ -1,12 +1,14 @@
 """Generators of random numbers: one that every device has, and others that programs make (torch.Generator).
 
-Where numbers come from and what is done to them is in `streams` and `sampling`. The only global random state is here.
+Where numbers come from and what is done to them is in `streams` and `sampling`. The only global random state is here;
+a thread that stands for a rank has its own.
 """
 
 import contextlib
 import os
 import threading
 import warnings
+from collections.abc import Iterator
 
 from .autograd.variable import Tensor, wrap
 from .devices import CPU, META, current_cuda, device, device_count, namespace, resolve
@@ -90,23 +92,61 @@ def _restored(where: device, state) -> Generator:
     return generator
 
 
-default_generator = Generator()
-default_generator.seed()
+class _Defaults:
+    """The generators from which a process draws, or a thread that stands for a rank: the CPU's stream, and a generator
+    for each CUDA device that has been used.
+    """
 
-_of_cuda: dict[tuple, Generator] = {}  # (index, simulated?) -> that device's own
-_cuda_seed = CUDA_SEED
-_lock = threading.Lock()
+    def __init__(self, seed: int, cuda_seed: int):
+        self.stream, self.cuda_seed = MersenneTwister(seed), cuda_seed
+        self.cuda: dict[tuple, Generator] = {}  # (index, simulated?) -> that device's own
+        self.lock = threading.Lock()
+
+
+class _Thread(threading.local):
+    """Whose defaults this thread draws from: the process's, unless it has its own."""
+
+    defaults = _Defaults(int.from_bytes(os.urandom(8), "little"), CUDA_SEED)
+
+
+drawing = _Thread()
+
+
+class _DefaultGenerator(Generator):
+    """The CPU's, from which operations draw that are given none."""
+
+    def __init__(self):
+        self.device = CPU
+
+    @property
+    def _stream(self):
+        return drawing.defaults.stream
+
+
+default_generator = _DefaultGenerator()
+
+
+@contextlib.contextmanager
+def own_generators(seed: int) -> Iterator[None]:
+    """A block in which this thread has default generators of its own, which start from `seed`: what it draws does not
+    depend on what other threads draw meanwhile.
+    """
+    before, drawing.defaults = drawing.defaults, _Defaults(seed, seed)
+    try:
+        yield
+    finally:
+        drawing.defaults = before
 
 
 def default(where: device) -> Generator:
     """The generator from which operations on `where` (with an index) draw when they are given none."""
     if where is CPU:
         return default_generator
-    key = where.index, where.host
-    with _lock:
-        if key not in _of_cuda:
-            _of_cuda[key] = Generator(where).manual_seed(_cuda_seed)
-        return _of_cuda[key]
+    key, defaults = (where.index, where.host), drawing.defaults
+    with defaults.lock:
+        if key not in defaults.cuda:
+            defaults.cuda[key] = Generator(where).manual_seed(defaults.cuda_seed)
+        return defaults.cuda[key]
 
 
 def stream(generator: Generator | None, where: device):
@@ -124,11 +164,10 @@ def stream(generator: Generator | None, where: device):
 
 def manual_seed_cuda(seed: int) -> None:
     """Seed the generators of all CUDA devices, also of those not yet used (torch.cuda.manual_seed_all)."""
-    global _cuda_seed
-    seed = int(seed)
-    with _lock:
-        _cuda_seed = seed
-        for generator in _of_cuda.values():
+    seed, defaults = int(seed), drawing.defaults
+    with defaults.lock:
+        defaults.cuda_seed = seed
+        for generator in defaults.cuda.values():
             generator.manual_seed(seed)
 
 

@@ -13,8 +13,9 @@ from ...amp.autocast import state as autocasting
 from ...autograd.mode import mode, watch
 from ...autograd.variable import Tensor
 from ...comm import inproc_groups
-from ...comm.clock import spawn
+from ...comm.clock import spawn, this_thread
 from ...distributed.packing import by_dtype, flat, host, pieces, placed
+from ...random import drawing
 
 
 class Team:
@@ -37,11 +38,13 @@ class Team:
         weakref.finalize(self, _dismiss, self._inboxes, threads, groups)
 
     def run(self, task: Callable[[int, Any], Any]) -> list:
-        """task(rank, group) on every member, under the caller's modes; their results, or the first member's error."""
+        """task(rank, group) on every member, under the caller's modes and with its generators; their results, or the
+        first member's error.
+        """
         answers: queue.SimpleQueue = queue.SimpleQueue()
         modes = {name: getattr(mode, name) for name in ("grad", "inference", "anomaly", "hooks")}
         for inbox in self._inboxes:
-            inbox.put((task, modes, autocasting.dtypes, answers))
+            inbox.put((task, modes, autocasting.dtypes, drawing.defaults, answers))
         results: list[Any] = [None] * len(self.devices)
         errors: dict[int, BaseException] = {}
         for _ in self.devices:
@@ -119,7 +122,7 @@ class Team:
 def _member(inbox: queue.SimpleQueue, group: Any, where: devices.device) -> None:
     devices.set_current_cuda(where.index)
     while (order := inbox.get()) is not None:
-        task, modes, autocasting.dtypes, answers = order
+        task, modes, autocasting.dtypes, drawing.defaults, answers = order
         watch(**modes)
         try:
             answers.put((group.rank, task(group.rank, group), None))
@@ -132,6 +135,7 @@ def _dismiss(inboxes: list, threads: list, groups: list) -> None:
     for inbox in inboxes:
         inbox.put(None)
     for thread in threads:
-        thread.join()
+        if thread is not this_thread():  # the garbage that was collected there may have held the team
+            thread.join()
     for group in groups:
         group.close()
