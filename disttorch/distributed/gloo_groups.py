@@ -1,11 +1,13 @@
-"""ProcessGroupGloo: a group made by hand, of the ranks that meet in a store, beside the default one or without it."""
+"""Groups made by hand of the ranks that meet in a store, beside the default one or without it: ProcessGroupGloo."""
 
 import socket
+import weakref
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, NamedTuple
 
 from ..comm import connect
+from ..comm.clock import spawn
 from ..comm.interfaces import address_of
 from .process_group import DEFAULT_TIMEOUT, CommGroup, seconds
 
@@ -27,7 +29,17 @@ class _Options:
     _threads: int = 2
 
 
-class ProcessGroupGloo(CommGroup):
+class HandMadeGroup(CommGroup):
+    """A group of the ranks that meet in a store. Who drops it has left it, as by `shutdown`; the others are told."""
+
+    def __init__(self, backend: str, store: Any, rank: int, size: int, timeout: float, address: str | None = None):
+        comm = connect(store, rank, size, timeout=timeout, address=address)
+        super().__init__(comm, list(range(size)), backend, "", store)
+        # In a thread, since garbage is collected anywhere, maybe under a lock that closing takes, too.
+        weakref.finalize(self, spawn, comm.close, "close").atexit = False
+
+
+class ProcessGroupGloo(HandMadeGroup):
     """ProcessGroupGloo(store, rank, size, timeout or options): a group of `size` ranks, who all make it. `store` is one
     that no other group has met in: wrap it in a PrefixStore. Collectives are its methods, and take it as `group`.
     """
@@ -37,8 +49,7 @@ class ProcessGroupGloo(CommGroup):
     def __init__(self, store: Any, rank: int, size: int, options: _Options | timedelta | float | None = None):
         chosen = options if isinstance(options, _Options) else _Options(seconds(options))
         address = chosen._devices[0].address if chosen._devices else None
-        comm = connect(store, rank, size, timeout=seconds(chosen._timeout), address=address)
-        super().__init__(comm, list(range(size)), "gloo", "", store)
+        super().__init__("gloo", store, rank, size, seconds(chosen._timeout), address)
 
     @staticmethod
     def create_default_device(lazy_init: bool | None = None) -> _Device:

@@ -106,7 +106,9 @@ class GroupMethods:
     def _call(self, name: str, *arguments: Any, **keywords: Any) -> Any:
         from . import collectives
 
-        return getattr(collectives, name)(*arguments, group=self, async_op=True, **keywords)
+        work = getattr(collectives, name)(*arguments, group=self, async_op=True, **keywords)
+        work.group = self  # which ends when nobody has it any more
+        return work
 
     def _root(self, what: str, given: Any, tensors: Any = (None,)) -> int:
         """The root of options, or given as a number."""

@@ -4,8 +4,8 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
-from ..comm import connect
-from .process_group import DEFAULT_TIMEOUT, CommGroup, seconds
+from .gloo_groups import HandMadeGroup
+from .process_group import DEFAULT_TIMEOUT, seconds
 
 __all__ = ["ProcessGroupNCCL"]
 
@@ -41,7 +41,7 @@ class _Options:
         return "nccl"
 
 
-class ProcessGroupNCCL(CommGroup):
+class ProcessGroupNCCL(HandMadeGroup):
     """ProcessGroupNCCL(store, rank, size, timeout or options): a group of `size` ranks, who all make it. `store` is one
     that no other group has met in: wrap it in a PrefixStore.
     """
@@ -51,4 +51,4 @@ class ProcessGroupNCCL(CommGroup):
 
     def __init__(self, store: Any, rank: int, size: int, options: _Options | timedelta | float | None = None):
         limit = seconds(options._timeout if isinstance(options, _Options) else options)
-        super().__init__(connect(store, rank, size, timeout=limit), list(range(size)), "nccl", "", store)
+        super().__init__("nccl", store, rank, size, limit)

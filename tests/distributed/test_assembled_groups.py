@@ -1,5 +1,6 @@
 """ProcessGroup(store, rank, size), and the backends that serve it."""
 
+import gc
 from datetime import timedelta
 
 import pytest
@@ -158,3 +159,34 @@ def test_timeouts(start):
     late = on_ranks(body)[0]
     assert isinstance(late, CommError)
     assert "all_reduce did not finish within 0.3 s" in str(late)
+
+
+@pytest.mark.parametrize("cycle", [False, True])
+def test_who_drops_a_group_has_left_it(cycle):
+    def body(store, rank):
+        group = assembled(store, rank)
+        dist.all_reduce(torch.ones(2), group=group)
+        if rank == 1:
+            if cycle:
+                group.itself = group
+            del group
+            gc.collect()
+            return None
+        try:
+            group.allreduce([torch.ones(2)], timeout=timedelta(seconds=15)).wait()
+        finally:
+            group.shutdown()
+
+    told = on_ranks(body)[0]
+    assert isinstance(told, CommError)
+    assert "rank 1" in str(told)
+    assert "did not finish" not in str(told)
+
+
+def test_a_collective_ends_before_a_group_that_nobody_has():
+    def body(store, rank):
+        x = torch.ones(2)
+        assembled(store, rank).allreduce([x]).wait()
+        return x.tolist()
+
+    assert on_ranks(body) == [[2, 2]] * 2
