@@ -22,13 +22,13 @@ class AssembledGroup(ProcessGroup):
     """
 
     def __init__(self, store: Any, rank: int, size: int):
-        self._place, self._default = (rank, size), BackendType.UNDEFINED
+        self._place = rank, size
         self._backends: dict[str, tuple[BackendType, ProcessGroup]] = {}  # by type of device
         self._name(list(range(size)), "undefined", "", store)
 
     def _set_default_backend(self, backend_type: BackendType) -> None:
         """Name the backend that the group is said to have."""
-        self._default, self.backend = backend_type, backend_type.name.lower()
+        self.backend = backend_type.name.lower()
 
     def _register_backend(self, device: Any, backend_type: BackendType, backend: ProcessGroup | None = None) -> None:
         """Let `backend`, a group of the same ranks, serve tensors of a device; None: the one of the same type that is

@@ -7,9 +7,11 @@ import weakref
 import ml_dtypes
 import numpy as np
 import pytest
+from disttorch.comm.board import _allocated, _part
 from disttorch.comm.testing import Died, run_ranks
 
 from disttorch import comm
+from disttorch.kernels.blas import address
 
 KINDS = ["threads", "processes"]
 SIZES = [1, 70, 0, 100_003]
@@ -195,3 +197,14 @@ def test_no_arrays():
             group.all_reduce_init([])
 
     run_ranks(2, body)
+
+
+def test_a_part_of_what_a_thread_has_allocated_is_found_whole():
+    block = np.zeros(64, np.uint8)
+    start = address(block)
+    _allocated[start] = block
+    part = _part(start + 8, 56)
+    assert (address(part), part.nbytes) == (start + 8, 56)
+    assert _part(start, 65) is None
+    assert _part(start - 1, 8) is None
+    assert _part(start + 60, 5) is None

@@ -10,6 +10,7 @@ from disttorch.comm.errors import CommError
 
 import disttorch as torch
 import disttorch.distributed as dist
+from disttorch.distributed.distributed_c10d import _set_pg_timeout
 from disttorch.distributed.group_methods import AllreduceOptions
 from disttorch.distributed.process_group import BackendType
 
@@ -62,6 +63,7 @@ def test_backends_belong_to_devices():
     group = dist.ProcessGroup(HashStore(), 0, 1)
     assert isinstance(group, dist.ProcessGroup)
     assert (group.rank(), group.size(), group.name()) == (0, 1, "undefined")
+    assert not hasattr(group, "nonsense")
     for ask in (lambda: group._get_backend(CPU), lambda: dist.all_reduce(torch.ones(1), group=group)):
         with pytest.raises(RuntimeError, match="No backend type associated with device type cpu"):
             ask()
@@ -75,6 +77,25 @@ def test_backends_belong_to_devices():
         dist.ProcessGroup(HashStore(), 1, 2)._register_backend(CPU, BackendType.GLOO, backend)
     assert dist.Backend.backend_type_map["gloo"] is BackendType.GLOO
     group.shutdown()
+
+
+def test_the_timeout_of_one_call_is_not_that_of_the_next():
+    def body(store, rank):
+        group = assembled(store, rank)
+        by_itself(group).wait()
+        if rank == 1:
+            store.wait(["late"], timedelta(seconds=20))
+        x = torch.ones(2)
+        work = group.allreduce([x])
+        if rank == 0:
+            with pytest.raises(CommError, match="did not finish"):
+                work.wait(timedelta(seconds=0.6))
+            store.set("late", b"1")
+        work.wait()
+        group.shutdown()
+        return x.tolist()
+
+    assert on_ranks(body) == [[2, 2]] * 2
 
 
 def test_a_backend_in_python_serves():
@@ -141,7 +162,14 @@ def from_then_on(group):
     return group.allreduce([torch.ones(2)])
 
 
-@pytest.mark.parametrize("start", [by_options, by_itself, from_then_on])
+def by_its_private_name(group):
+    _set_pg_timeout(timedelta(seconds=0.3), group)
+    with pytest.raises(TypeError, match="got 3"):
+        _set_pg_timeout(3, group)
+    return group.allreduce([torch.ones(2)])
+
+
+@pytest.mark.parametrize("start", [by_options, by_itself, from_then_on, by_its_private_name])
 def test_timeouts(start):
     def body(store, rank):
         group = assembled(store, rank)

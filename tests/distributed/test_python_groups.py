@@ -56,7 +56,7 @@ class Doubling(dist.ProcessGroup):
 def backend(monkeypatch):
     """The backend "doubling", forgotten afterwards."""
     cls = dist.Backend
-    for name in ("_plugins", "backend_capability"):
+    for name in ("_plugins", "backend_capability", "backend_type_map"):
         monkeypatch.setattr(cls, name, dict(getattr(cls, name)))
     monkeypatch.setattr(cls, "backend_list", list(cls.backend_list))
     cls.register_backend("doubling", lambda store, rank, size, timeout: Doubling(rank, size), devices="cpu")
@@ -75,6 +75,7 @@ def group(backend):
 def test_registering(backend):
     assert dist.Backend.DOUBLING == "doubling"
     assert isinstance(dist.Backend._plugins["DOUBLING"], Plugin)
+    assert dist.Backend.backend_type_map["doubling"] is dist.ProcessGroup.BackendType.CUSTOM
     assert dist.is_backend_available("doubling")
     with pytest.raises(RuntimeError, match="DOUBLING c10d backend already exist"):
         dist.Backend.register_backend("doubling", print)

@@ -8,6 +8,7 @@ import disttorch as torch
 from disttorch import nn
 from disttorch.distributed import run_ranks
 from disttorch.nn.parallel import DataParallel
+from disttorch.random import own_generators
 
 
 @pytest.fixture
@@ -42,14 +43,17 @@ def test_ranks_draw_differently_and_in_every_run_alike(restless):
     assert run_ranks(3, draws) != first
 
 
-def devices_draw(rank):
-    torch.cuda.manual_seed_all(rank)
+def devices_draw(rank, seed=True):
+    if seed:
+        torch.cuda.manual_seed_all(rank)
     return [torch.randn(3, device="cuda").tolist() for _ in range(100)]
 
 
 def test_devices_of_ranks_draw_their_own(restless, simulated_devices):
     simulated_devices(2)
     assert run_ranks(2, devices_draw) == [run_ranks(1, devices_draw)[0], run_ranks(2, devices_draw)[1]]
+    first, second = run_ranks(2, devices_draw, args=(False,))
+    assert first != second
 
 
 class Noise(nn.Module):
@@ -67,3 +71,17 @@ def test_replicas_draw_as_their_rank_does(restless, simulated_devices):
     torch.manual_seed(5)
     alone = replicas_draw(0)
     assert run_ranks(2, replicas_draw) == [alone] * 2
+
+
+def test_a_thread_draws_as_before_afterwards():
+    torch.manual_seed(0)
+    expected = torch.rand(2).tolist()
+    torch.manual_seed(0)
+    for seed in (4, 5):
+        with own_generators(seed):
+            assert torch.initial_seed() == seed
+            inside = torch.rand(2).tolist()
+            torch.manual_seed(seed)
+            assert torch.rand(2).tolist() == inside
+    assert torch.initial_seed() == 0
+    assert torch.rand(2).tolist() == expected
