@@ -20,12 +20,13 @@ def siblings_can_read() -> bool:
         os.write(admit, b"1")
         os.read(held, 1)  # until the parent's end is closed
         os._exit(0)
+    os.close(admit)  # only the child has it now, so that its end is seen, too
     os.read(admitted, 1)
     reader = os.fork()
     if not reader:
         os._exit(0 if can_read(read) else 1)
     status = os.waitpid(reader, 0)[1]
-    for end in (held, release, admitted, admit):
+    for end in (held, release, admitted):
         os.close(end)
     os.waitpid(read, 0)
     return status == 0

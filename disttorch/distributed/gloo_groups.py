@@ -1,15 +1,13 @@
-"""Groups made by hand of the ranks that meet in a store, beside the default one or without it: ProcessGroupGloo."""
+"""ProcessGroupGloo: a group made by hand, of the ranks that meet in a store, beside the default one or without it."""
 
 import socket
-import weakref
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, NamedTuple
 
-from ..comm import connect
-from ..comm.clock import spawn
 from ..comm.interfaces import address_of
-from .process_group import DEFAULT_TIMEOUT, CommGroup, seconds
+from .hand_made import HandMadeGroup
+from .process_group import DEFAULT_TIMEOUT, seconds
 
 __all__ = ["ProcessGroupGloo"]
 
@@ -27,16 +25,6 @@ class _Options:
     _timeout: timedelta | float = DEFAULT_TIMEOUT
     _devices: list[_Device] = field(default_factory=list)
     _threads: int = 2
-
-
-class HandMadeGroup(CommGroup):
-    """A group of the ranks that meet in a store. Who drops it has left it, as by `shutdown`; the others are told."""
-
-    def __init__(self, backend: str, store: Any, rank: int, size: int, timeout: float, address: str | None = None):
-        comm = connect(store, rank, size, timeout=timeout, address=address)
-        super().__init__(comm, list(range(size)), backend, "", store)
-        # In a thread, since garbage is collected anywhere, maybe under a lock that closing takes, too.
-        weakref.finalize(self, spawn, comm.close, "close").atexit = False
 
 
 class ProcessGroupGloo(HandMadeGroup):

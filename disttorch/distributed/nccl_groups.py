@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
-from .gloo_groups import HandMadeGroup
+from .hand_made import HandMadeGroup
 from .process_group import DEFAULT_TIMEOUT, seconds
 
 __all__ = ["ProcessGroupNCCL"]

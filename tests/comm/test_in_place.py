@@ -2,14 +2,17 @@
 
 import os
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from disttorch.comm import memory, security
 from disttorch.comm.board import REACH
+from disttorch.comm.clock import spawn
 from disttorch.comm.rings import CAPACITY, SHORT, RingMail
 from disttorch.comm.testing import run_ranks
 
+from disttorch import comm
 from reaching import reaching, siblings_can_read
 
 YAMA = Path("/proc/sys/kernel/yama/ptrace_scope")
@@ -177,6 +180,32 @@ def test_reaching_into_a_process():
 @pytest.mark.skipif(not YAMA.exists() or YAMA.read_text() != "1\n", reason="Yama does not keep processes apart here")
 def test_yama_lets_siblings_read_what_admits_them():
     assert siblings_can_read()
+
+
+def test_a_process_admits_whom_its_parent_has_started(monkeypatch):
+    """What the kernel is told, here without Yama, which would hear it."""
+    told = []
+    libc = SimpleNamespace(prctl=lambda *arguments: told.append([getattr(a, "value", a) for a in arguments]))
+    monkeypatch.setattr(memory.ctypes, "CDLL", lambda name: libc)
+    memory.admit_siblings()
+    assert told == [[int.from_bytes(b"Yama"), os.getppid(), 0, 0, 0]]
+    del libc.prctl  # not on Linux
+    memory.admit_siblings()
+
+
+@pytest.mark.parametrize(("transport", "expected"), [("auto", 2), ("tcp", 0)])
+def test_ranks_admit_their_siblings_before_they_meet(monkeypatch, transport, expected):
+    admitted = []
+    monkeypatch.setattr(memory, "admit_siblings", lambda: admitted.append(1))
+    store = comm.HashStore()
+
+    def rank(number):
+        comm.connect(store, number, 2, transport=transport, timeout=20).close()
+
+    threads = [spawn(lambda number=number: rank(number), f"rank{number}") for number in range(2)]
+    for thread in threads:
+        thread.join(30)
+    assert len(admitted) == expected
 
 
 def test_doing_without_a_secret_is_said_once(monkeypatch):
