@@ -17,9 +17,11 @@ from ..devices import CPU, META, device, scope, to_device
 from ..dtypes import BOOL, COMPLEX, FLOATING, FROM_NUMPY, INTEGER
 from ..kernels import for_device
 from ..kernels.hushing import hushed
-from ..kernels.portable.precision import LONG, converted, in_float32, is_narrow
+from ..kernels.portable.precision import FLOAT, LONG, converted, in_float32, is_narrow
 from .arguments import type_name
 
+LARGE = 1 << 16  # elements from which a backend may have a quicker way than NumPy's
+_COMBINING = np.add, np.subtract, np.multiply, np.true_divide  # for which it may
 _NUMBERS = (bool, int, float, complex, np.generic)
 # Sums, differences and products are too quick to pay for that: for them, infinities and NaNs are no warning either.
 warnings.filterwarnings(
@@ -192,10 +194,11 @@ def binary(
             else it is rounded first, which PyTorch does in all but products and quotients
     """
     wide, unwrapped = hushed(in_float32(ufunc)), _plain(ufunc)
+    combines = unwrapped in _COMBINING
 
     @hushed
-    def of_bfloats(a, b):
-        return for_device("cpu").combined(unwrapped, a, b)
+    def combined(a, b, out=None):
+        return for_device("cpu").combined(unwrapped, a, b, out)
 
     op = Op(node or f"{name.capitalize()}Backward0", ufunc, params=("x", "y"), x=x, y=y)
     direct_kinds = "" if floats else "iucb" if bools else "iuc"  # beside floats: computed as they are
@@ -231,7 +234,9 @@ def binary(
                 else:
                     b = operand(other, d, where)
                     if d is dtypes.bfloat16 and where.host:
-                        forward = of_bfloats
+                        forward = combined
+            if combines and where.host and (a.size >= LARGE or (type(b) is np.ndarray and b.size >= LARGE)):
+                forward = combined if forward is ufunc and a.dtype is FLOAT else forward
             try:
                 data = forward(a, b) if where.host else _run(forward, where, a, b)
             except (ValueError, TypeError) as wrong:
@@ -253,22 +258,22 @@ def binary(
         form.__name__ = form.__qualname__ = name
         form.op = op
     if result is None:
-        function.inplace = _written_in_place(function, ufunc, plain, direct_kinds)
+        function.inplace = _written_in_place(function, ufunc, combined if combines else None, plain, direct_kinds)
     else:
         function.inplace = inplace_of(function)
     return function
 
 
 def _plain(ufunc):
-    """What a wrapper that only hushes or shares a ufunc wraps."""
+    """What a wrapper that only hushes a ufunc wraps."""
     return getattr(ufunc, "__wrapped__", ufunc)
 
 
-def _written_in_place(function, ufunc, plain: tuple, direct_kinds: str):
+def _written_in_place(function, ufunc, combined, plain: tuple, direct_kinds: str):
     """The in-place form of a binary `function`, which writes into the tensor's memory where that is all there is to do.
 
-    plain: the types of Python's numbers that are taken as they are; direct_kinds: the kinds of integer arrays that are
-    computed as they are.
+    combined: what a backend has in the ufunc's place for large arrays of float32, or None; plain: the types of Python's
+    numbers that are taken as they are; direct_kinds: the kinds of integer arrays that are computed as they are.
     """
     direct = isinstance(_plain(ufunc), np.ufunc)  # can write into an operand
     alike = "f" + direct_kinds  # kinds that are computed as they are where both operands have them
@@ -295,7 +300,10 @@ def _written_in_place(function, ufunc, plain: tuple, direct_kinds: str):
         if not fits or not direct or not a.flags.writeable:
             return assign(self, function(self, other))
         try:
-            ufunc(a, b, out=a)
+            if combined is not None and a.size >= LARGE and a.dtype is FLOAT:
+                combined(a, b, a)
+            else:
+                ufunc(a, b, out=a)
         except ValueError:
             error = broadcast_error(a.shape, np.shape(b))
             raise error or RuntimeError(

@@ -1,31 +1,18 @@
 """Sums and differences of two tensors, the second times a factor, element by element, with broadcasting."""
 
-import functools
-
 import numpy as np
 
 from ..autograd.inplace import write
 from ..autograd.op import Op
 from ..autograd.variable import Tensor
 from ..dtypes import COMPLEX, FLOATING, bool_
-from ..kernels import for_device
 from ..kernels.portable.precision import in_float32, is_narrow
 from .arguments import rounded
 from .numbers_first import sorted_out
 from .pointwise import binary, broadcast_error, check_operands, common_device, hushed, inplace_of, result_dtype
 
-LARGE = 1 << 16  # elements from which threads may share an addition
-
-
-@functools.wraps(np.add)
-def _plus(a, b, out=None):
-    if type(a) is np.ndarray and a.size >= LARGE:
-        return for_device("cpu").add(a, b, out)
-    return np.add(a, b, out)
-
-
 # A gradient that comes out broadcast is summed to its input's shape by the sweep.
-_add = binary("add", _plus, x=lambda g: g, y=lambda g: g, numbers="any")
+_add = binary("add", np.add, x=lambda g: g, y=lambda g: g, numbers="any")
 _sub = binary("sub", np.subtract, x=lambda g: g, y=lambda g: -g, bools=False, numbers="any")
 
 

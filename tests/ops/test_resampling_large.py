@@ -23,6 +23,22 @@ def test_large_pictures(mode, size, last):
 
 
 @pytest.mark.parametrize("mode", ["bilinear", "nearest"])
+@pytest.mark.parametrize("last", [False, True])
+def test_some_channels_of_pictures(mode, last):
+    """As a network resizes what it joins to something else, or cuts off it: neither lies in one piece."""
+    x = torch.linspace(-3, 5, 24 * 32 * 40).sin().reshape(1, 24, 32, 40)
+    x = (x.to(memory_format=torch.channels_last) if last else x).requires_grad_()
+    other = torch.ones(1, 7, 64, 80)
+    found, wanted = [
+        torch.cat([F.interpolate(part, scale_factor=2, mode=mode), other.to(part.dtype)], 1)
+        for part in (x[:, 5:17], x.double()[:, 5:17])
+    ]
+    assert torch.allclose(found.double(), wanted, atol=1e-5)
+    g = found.detach().cos()
+    assert torch.allclose(torch.autograd.grad(found, x, g)[0], torch.autograd.grad(wanted, x, g.double())[0], atol=1e-4)
+
+
+@pytest.mark.parametrize("mode", ["bilinear", "nearest"])
 def test_gradients_of_gradients(mode):
     x = torch.linspace(-3, 5, 12 * 30 * 30).sin().reshape(1, 12, 30, 30).requires_grad_()
     y = F.interpolate(x, scale_factor=2, mode=mode)

@@ -8,8 +8,7 @@ from disttorch.kernels.blas import is_finite
 from disttorch.kernels.hushing import hushed
 from disttorch.kernels.onednn import binding as dnnl
 from disttorch.kernels.onednn.eltwise import Eltwise, laid_out_like
-from disttorch.kernels.onednn.layouts import BFLOAT16, FLOAT, are_floats, is_packed
-from disttorch.kernels.portable.precision import LONG
+from disttorch.kernels.onednn.layouts import FLOAT, are_floats, is_packed
 from disttorch.kernels.threads import get_num_threads
 
 SINGLE_PASS = 1 << 16  # elements below which NumPy's lower overhead wins, of what is a single pass in NumPy too
@@ -17,29 +16,9 @@ CLIPPED = 1 << 11  # elements from which NumPy's clip is quicker than its maximu
 WORTH_CHECKING = 1 << 17  # elements from which a pass of oneDNN's and a look at the result are quicker than NumPy
 PIECE = 1 << 15  # elements that are multiplied and added at a time: they stay in the cache, and one plan serves all
 _GELU = {"none": dnnl.GELU_ERF, "tanh": dnnl.GELU_TANH}
-_COMBINING = {np.add: dnnl.ADD, np.subtract: dnnl.SUB, np.multiply: dnnl.MUL, np.true_divide: dnnl.DIV}
 
 
 class Activation(Eltwise):
-    def add(self, a, b, out=None):
-        """a + b; on one thread NumPy is as quick."""
-        alike = type(b) is np.ndarray and a.shape == b.shape and a.strides == b.strides and a.dtype is b.dtype is FLOAT
-        if not alike or a.size < SINGLE_PASS or get_num_threads() == 1 or not _fits(out, a):
-            return super().add(a, b, out)
-        y = np.empty_like(a) if out is None else out
-        self.engine.run(("add", a.size), lambda plan: _combined(plan, dnnl.ADD, a.size), a, b, y)
-        return y
-
-    def combined(self, ufunc, a, b):
-        algorithm = _COMBINING.get(ufunc)
-        alike = a.dtype is b.dtype is BFLOAT16 and a.shape == b.shape and a.strides == b.strides
-        if algorithm is None or not (alike and self.engine.converts_bfloat16) or a.size < LONG or not is_packed(a):
-            return super().combined(ufunc, a, b)
-        y = np.empty_like(a)
-        key = ("combined", algorithm, a.size)
-        self.engine.run(key, lambda plan: _combined(plan, algorithm, a.size), a, b, y, kind=dnnl.BF16)
-        return y
-
     def multiply_add(self, y, x, c):
         if y.size < PIECE or not self._fuses:
             super().multiply_add(y, x, c)
@@ -129,12 +108,6 @@ def _repeated(number):
 def _fits(out, x):
     """Whether x and the result, in `out` if given, are the same stretch of memory to a function of single elements."""
     return is_packed(x) and (out is None or (out.dtype is FLOAT and out.strides == x.strides and out.shape == x.shape))
-
-
-def _combined(plan, algorithm, size):
-    layout = plan.layout((size,), (1,))
-    a, b, y = (plan.array(layout) for _ in range(3))
-    plan.combine(y, a, algorithm, b)
 
 
 def _multiply_add(plan):

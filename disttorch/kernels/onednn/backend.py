@@ -7,6 +7,7 @@ from disttorch.kernels.onednn import binding
 from disttorch.kernels.onednn.activation import Activation
 from disttorch.kernels.onednn.attention import Attention
 from disttorch.kernels.onednn.batches import BatchNorm
+from disttorch.kernels.onednn.combining import Combining
 from disttorch.kernels.onednn.convolution import Convolution
 from disttorch.kernels.onednn.copying import Copying
 from disttorch.kernels.onednn.encoder import Encoder
@@ -35,6 +36,7 @@ class OneDNN(
     Softmax,
     GroupNorm,
     Activation,
+    Combining,
     ErrorFunction,
     Recurrent,
     GRU,

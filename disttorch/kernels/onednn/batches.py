@@ -35,6 +35,7 @@ LANES = 256  # enough for many threads; with more, the elements of a lane lie to
 LONG = 2048  # elements that are added one after another
 FAR = 16.0  # squared distance from 0, in variances, from which on sums of squares lose digits: x is centred first
 BLOCK = 16  # channels that kernels take at a time; the weights of depthwise convolutions have room for as many
+SHARE = 64  # channels from which a thread does not wait for cache lines beside those that another writes
 
 
 class BatchNorm:
@@ -166,8 +167,8 @@ def _as_one_sample(x):
 
 
 def _work(x):
-    """For `run`: one thread where there is not a block of channels for each."""
-    return None if x.shape[1] >= BLOCK * get_num_threads() else 0
+    """For `run`: one thread where there are not enough channels for each."""
+    return None if x.shape[1] >= SHARE * get_num_threads() else 0
 
 
 def _are_far(mean, var):

@@ -7,7 +7,7 @@ import numpy as np
 from disttorch.kernels.blas import address, is_finite
 from disttorch.kernels.onednn import binding as dnnl
 from disttorch.kernels.onednn.binding import Unsupported
-from disttorch.kernels.onednn.layouts import FLOAT, channels_last, contiguous, is_packed
+from disttorch.kernels.onednn.layouts import FLOAT, channels_last, contiguous
 from disttorch.kernels.onednn.plan import ALIGNMENT
 
 LEAST = 1 << 12  # elements from which it is quicker than NumPy
@@ -16,8 +16,10 @@ LEAST = 1 << 12  # elements from which it is quicker than NumPy
 class Resampling:
     def resample_forward(self, x, size, linear):
         shape, together = (*x.shape[:2], *size), not x.flags.c_contiguous
-        if not _is_taken(x) or not (linear or together):  # NumPy copies elements as quickly
+        if not (linear or together) or not _is_taken(x):  # NumPy copies elements as quickly
             return super().resample_forward(x, size, linear)
+        if together:
+            x = self._channels_last(x)
         y = _aligned_channels_last(shape) if together else np.empty(shape, FLOAT)
         try:
             pieces = [(x, y)] if together else [*zip(x, y, strict=True)]
@@ -32,6 +34,7 @@ class Resampling:
         shrinks = linear and g.shape[2] < x_shape[2]
         if g.flags.c_contiguous or shrinks or not _is_taken(g):
             return super().resample_backward(g, x_shape, linear)
+        g = self._channels_last(g)
         gx, key = _aligned_channels_last(x_shape), ("resample_backward", x_shape, g.shape, linear)
         try:
             self.engine.run(key, lambda plan: _backward(plan, *key[1:]), g, gx)
@@ -41,7 +44,7 @@ class Resampling:
 
 
 def _is_taken(x):
-    return x.dtype is FLOAT and x.size >= LEAST and is_packed(x) and is_finite(x)
+    return x.dtype is FLOAT and x.size >= LEAST and is_finite(x)
 
 
 def _aligned_channels_last(shape):
