@@ -55,8 +55,8 @@ Cross-entropy; logits (N, C, *S), target int (N, *S); loss is 0-d, or (N, *S) fo
 Losses of differences, reduced
     difference_backward(g, x, y, bound=None) -> g * (x - y), g 0-d; x - y is first held within ±bound, and is not NaN
 Elementwise
-    combined(ufunc, a, b, out=None) -> ufunc(a, b), each number rounded once, of arrays of one 16-bit dtype, or of
-        float32, in `out` (which may be a) if given; b may be a number then
+    combined(ufunc, a, b, out=None) -> ufunc(a, b), each number rounded once, of arrays of one 16-bit dtype; or of one
+        that is wider, in `out` (which may be a or b) if given; b may be a number then
     multiply_add(y, x, c): y = y * x + c in place, rounded once; vectors of float32; x, c also numbers that it holds
     relu_forward(x, out=None) -> y, in `out` (which may be x) if given;  relu_backward(g, y)
     tanh_forward(x);     tanh_backward(g, y)

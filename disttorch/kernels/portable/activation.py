@@ -9,7 +9,7 @@ import numpy as np
 
 from disttorch.kernels.hushing import hushed
 from disttorch.kernels.portable.masking import kept
-from disttorch.kernels.portable.precision import FLOAT, LONG, in_float32, is_narrow, kernel_in_float32
+from disttorch.kernels.portable.precision import LONG, in_float32, is_narrow, kernel_in_float32
 from disttorch.kernels.portable.special import erf
 
 # Hendrycks and Gimpel, "Gaussian Error Linear Units" (2016): the tanh approximation's constants.
@@ -19,7 +19,7 @@ _NOT_NEGATIVE = np.int16(0), np.int16(0x7FFF)
 
 class Activation:
     def combined(self, ufunc, a, b, out=None):
-        if a.dtype is FLOAT:
+        if not is_narrow(a.dtype):
             return ufunc(a, b, out)
         return ufunc(a, b) if max(a.size, b.size) < LONG else in_float32(ufunc)(a, b)
 
