@@ -3,6 +3,7 @@
 import atexit
 import os
 from datetime import timedelta
+from hashlib import sha1
 from typing import Any
 
 from ..comm import PrefixStore, connect
@@ -66,7 +67,7 @@ def init_process_group(
     except BaseException:
         _close(owned)
         raise
-    made._name(made.ranks, name, "default_pg", store, "default_pg")
+    made._name(made.ranks, name, "0", store, "default_pg")
     _enter(made, owned)
 
 
@@ -113,7 +114,7 @@ def _new_process_group_helper(
 
 def adopt(comm_group: Any, backend: str = "gloo") -> ProcessGroup:
     """Make a `comm.Group` this rank's default process group."""
-    return _enter(CommGroup(comm_group, list(range(comm_group.size)), backend, "default_pg", None, "default_pg"), [])
+    return _enter(CommGroup(comm_group, list(range(comm_group.size)), backend, "0", None, "default_pg"), [])
 
 
 def _enter(group: ProcessGroup, owned: list) -> ProcessGroup:
@@ -158,6 +159,7 @@ def destroy_process_group(group: ProcessGroup | None = None) -> None:
     if target is me.default:
         _leave(me)
         me.default, me.groups = None, []
+        me.asked.clear()
         atexit.unregister(_leave_at_exit)
     else:
         if target not in me.groups:
@@ -195,30 +197,39 @@ def new_group(
     chosen = sorted(chosen) if sort_ranks else chosen
     limit = None if timeout is None else seconds(timeout)
     name = check_backend(backend or parent.backend)
+    called = _next_name(chosen if use_local_synchronization else None)
     if plugin(name) is None and isinstance(parent, CommGroup):
         made = parent.comm.split(chosen, by_members=use_local_synchronization, timeout=limit)
         group = made and CommGroup(made, chosen, name, "")
     else:
-        group = _beside(parent, name, chosen, use_local_synchronization, limit, pg_options)
+        group = _beside(parent, name, chosen, called, limit, pg_options)
     if group is None:
         return GroupMember.NON_GROUP_MEMBER
-    group._name(chosen, name, f"group_{len(world().groups)}", parent.store, group_desc)
+    group._name(chosen, name, called, parent.store, group_desc)
     world().groups.append(group)
     return group
 
 
+def _next_name(members: list[int] | None) -> str:
+    """The next group's name, alike on all ranks that make it: a number where the whole job does, "0" being the default
+    group; else, if `members` alone do, a hash.
+    """
+    asked, key = world().asked, None if members is None else tuple(members)
+    asked[key] += 1
+    if key is None:
+        return str(asked[key])
+    return sha1("_".join(map(str, (*key, asked[key]))).encode(), usedforsecurity=False).hexdigest()
+
+
 def _beside(
-    parent: ProcessGroup, backend: str, ranks: list[int], by_members: bool, timeout: float | None, pg_options: Any
+    parent: ProcessGroup, backend: str, ranks: list[int], name: str, timeout: float | None, pg_options: Any
 ) -> ProcessGroup | None:
     """A group whose ranks meet in the job's store, as one of the two backends is written in Python; None outside."""
-    me, key = world(), tuple(ranks) if by_members else None
-    me.asked[key] += 1
     if parent.rank() not in ranks:
         return None
     if parent.store is None:
         raise ValueError(f"a group of backend '{backend}' meets in a store, and the default group has none")
-    place = "-".join(map(str, ranks)) if by_members else "all"
-    store = PrefixStore(f"group/{me.made}/{place}/{me.asked[key]}", parent.store)
+    store = PrefixStore(f"group/{world().made}/{name}", parent.store)
     return _join(backend, store, ranks.index(parent.rank()), ranks, timeout or parent.comm.timeout, pg_options)
 
 
@@ -240,7 +251,8 @@ def new_subgroups(
         raise ValueError(f"The arg 'group_size' ({size}) must not exceed the world size ({total})")
     if total % size:
         raise ValueError(f"The world size ({total}) must be divisible by 'group_size={size}'")
-    return new_subgroups_by_enumeration([ranks[s : s + size] for s in range(0, total, size)], timeout, backend)
+    lists = [ranks[s : s + size] for s in range(0, total, size)]
+    return new_subgroups_by_enumeration(lists, timeout, backend, pg_options, group_desc)
 
 
 def new_subgroups_by_enumeration(
@@ -259,7 +271,9 @@ def new_subgroups_by_enumeration(
             if rank in groups_of:
                 raise ValueError(f"Rank {rank} has appeared in both subgroup {groups_of[rank]} and {ranks}")
             groups_of[rank] = ranks
-    groups = [new_group(ranks, timeout, backend) for ranks in ranks_per_subgroup_list]
+    groups = [
+        new_group(ranks, timeout, backend, pg_options, group_desc=group_desc) for ranks in ranks_per_subgroup_list
+    ]
     mine = next((g for g in groups if g != GroupMember.NON_GROUP_MEMBER), None)
     return mine, groups
 
@@ -284,7 +298,6 @@ def split_group(
         made = parent.comm.split(sorted(ranks), timeout=limit)
         if made is not None:
             chosen = [parent.ranks[rank] for rank in sorted(ranks)]
-            name = f"group_{len(world().groups)}"
-            mine = CommGroup(made, chosen, parent.backend, name, parent.store, group_desc or "undefined")
+            mine = CommGroup(made, chosen, parent.backend, _next_name(chosen), parent.store, group_desc or "undefined")
             world().groups.append(mine)
     return mine

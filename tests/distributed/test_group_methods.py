@@ -362,3 +362,22 @@ def test_a_work_of_a_future():
     failed = torch.futures.Future()
     failed.set_exception(KeyError("lost"))
     assert isinstance(dist._create_work_from_future(failed).exception(), KeyError)
+
+
+def test_names_of_groups():
+    """A group has one name on all its ranks, and another than every other group, also where some ranks are in few."""
+
+    def body(rank):
+        first, second = dist.new_group([0]), dist.new_group([0, 1])
+        local = [dist.new_group([0, 1], use_local_synchronization=True) for _ in range(2)]
+        part = dist.split_group(split_ranks=[[0], [1]])
+        mine, _ = dist.new_subgroups(1, group_desc="alone")
+        assert mine.group_desc == "alone"
+        dist.destroy_process_group(second)
+        groups = [dist.group.WORLD, second, *local, part, mine, dist.new_group([0, 1])]
+        return [group.group_name for group in groups if group], rank or first.group_name
+
+    (names, first), (others, _) = run_ranks(2, body)
+    assert (names[0], first, names[1], names[-1]) == ("0", "1", "2", "5")
+    assert (names[:4], names[-1]) == (others[:4], others[-1])
+    assert len({*names, *others, first}) == 10
