@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import struct
 from array import array
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NoReturn
 from weakref import WeakValueDictionary
 
@@ -86,7 +86,7 @@ class Board:
         self._views: dict[tuple[int, np.dtype, int], list[np.ndarray]] = {}
         self._serial = 0
         crowded = size > cores.on_machine() or not pids
-        self.spins = SPINS_CROWDED if crowded else SPINS_ALONE
+        self._spins = SPINS_CROWDED if crowded else SPINS_ALONE
         self._yields = YIELDS if crowded and pids else 0
         self._scratch: dict[int, np.ndarray] = {}  # rank -> room for what is read out of its process
         self._open = False
@@ -179,14 +179,18 @@ class Board:
                     words[(self._mine + ASLEEP) // 8] = 0
         self._settle()  # what the others show is read after their flags
 
+    def looks(self, cost: int = 1) -> Iterator[None]:
+        """As many turns as a rank looks again before it sleeps. cost: of one of its looks, in looks at a flag."""
+        for _ in range(self._spins // cost):
+            yield
+        for _ in range(self._yields):
+            clock.give_way()
+            yield
+
     def _spin(self, flag: int, target: int) -> bool:
         """True once the flag has reached `target`, False if that takes long."""
         words = self._words
-        for _ in range(self.spins):
-            if words[flag] >= target:
-                return True
-        for _ in range(self._yields):
-            clock.give_way()
+        for _ in self.looks():  # noqa: SIM110 - one generator more would make a look take longer
             if words[flag] >= target:
                 return True
         return False

@@ -142,7 +142,7 @@ class RingMail(Mail):
         self.release()
         peer = self._coming()
         if peer is None and seconds:
-            for _ in range(self.board.spins // COSTLY):
+            for _ in self.board.looks(COSTLY):
                 if (peer := self._coming()) is not None:
                     break
             else:
@@ -219,7 +219,7 @@ class RingMail(Mail):
     def wait_ticket(self, ticket: RingTicket, seconds: float) -> None:
         self.release()
         halves = self._to[ticket.peer]
-        for _ in range(self.board.spins):
+        for _ in self.board.looks():
             if ticket.done:
                 return
             if halves.wanted(ticket.end):
