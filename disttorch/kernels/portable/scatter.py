@@ -5,8 +5,10 @@ from math import prod
 import numpy as np
 
 from disttorch.kernels.portable.precision import kernel_in_float32
+from disttorch.kernels.portable.segments import RecentSegments
 
 HANDFUL = 64  # indices that Python's own functions look through in less time than NumPy's begin
+_segments = RecentSegments()
 _UNSIGNED = {size: np.dtype(f"u{size}") for size in (1, 2, 4, 8)}
 
 
@@ -42,33 +44,8 @@ class Scatter:
         self.xp.add.at(target.reshape(-1), at.reshape(-1), source.reshape(-1))
 
     def _add_rows(self, target, indices, rows, empty=False):
-        """The k-th rows of all indices that occur so often are added at once; what few indices have beyond that, index
-        by index. The sums are put in their places by one scatter.
-
-        empty: target is all zeros, to which nothing need be added.
-        """
-        xp = self.xp
-        if not indices.size:
-            return
-        keys = indices.astype(xp.uint16) if len(target) <= 1 << 16 else indices  # 16 bits are sorted by their digits
-        order = xp.argsort(keys, kind="stable")
-        ordered = indices[order]
-        starts = xp.flatnonzero(xp.concatenate([xp.ones(1, bool), ordered[1:] != ordered[:-1]]))
-        counts = xp.diff(starts, append=indices.size)
-        most = xp.argsort(-counts, kind="stable")  # those that occur most come first
-        starts, counts = starts[most], counts[most]
-        total = rows.take(order[starts], axis=0)
-        longer = xp.bincount(counts)[::-1].cumsum()[::-1]  # how many indices occur as often and more
-        for k, n in enumerate(longer[2:].tolist(), 1):
-            if n <= k:
-                for i, (start, count) in enumerate(zip(starts[:n].tolist(), counts[:n].tolist(), strict=True)):
-                    total[i] += rows[order[start + k : start + count]].sum(axis=0)
-                break
-            total[:n] += rows.take(order[starts[:n] + k], axis=0)
-        if empty:
-            target[ordered[starts]] = total
-        else:
-            target[ordered[starts]] += total
+        if indices.size:
+            _segments(self.xp, indices, len(target)).add_to(target, rows, empty)
 
 
 def are_within(indices, size):
