@@ -155,10 +155,10 @@ class Board:
 
     # Meeting
 
-    def meet(self, deadline: clock.Deadline, patient: bool = False) -> None:
-        """Arrive, and wait until everyone has. `patient`: sleep at once, another thread of this process may be busy.
+    def arrive(self) -> None:
+        """Be one of those who have arrived, and go on: for who has read all that it wants, and shows nothing in place.
 
-        Raises PeerLost, GroupClosed or DeadlineExceeded.
+        The others may still be reading its slot, which it fills again only after their next arrival.
         """
         self._arrivals = target = self._arrivals + 1
         words = self._words
@@ -169,6 +169,14 @@ class Board:
             if words[sleeper]:
                 wake_all(self.memory.address + self._mine)
                 break
+
+    def meet(self, deadline: clock.Deadline, patient: bool = False) -> None:
+        """Arrive, and wait until everyone has. `patient`: sleep at once, another thread of this process may be busy.
+
+        Raises PeerLost, GroupClosed or DeadlineExceeded.
+        """
+        self.arrive()
+        words, target = self._words, self._arrivals
         for peer in self._others:
             flag = self._flags[peer]
             if words[flag] < target and (patient or not self._spin(flag, target)):

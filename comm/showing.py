@@ -113,8 +113,10 @@ class Showing:
                 self._meet(None, deadline, patient)
             high = min(low + step, count)
             take(look, low, high)
-        if serials - {STAGED, NOWHERE}:
+        if mine[0] not in (STAGED, NOWHERE):
             self._meet(None, deadline, patient)  # nobody may change what it shows before everyone has read it
+        elif serials - {STAGED, NOWHERE}:
+            board.arrive()
 
     def _window(self, rank: int, place: Where, array: np.ndarray, low: int, high: int) -> Window | DistantWindow:
         """A window on elements low to high of what `rank` shows for its own like of `array`."""

@@ -1,6 +1,7 @@
 """Processes of one host read one another's arrays where they lie; the same bits come out where they may not."""
 
 import os
+import threading
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -11,6 +12,7 @@ from disttorch.comm.board import REACH
 from disttorch.comm.clock import spawn
 from disttorch.comm.rings import CAPACITY, SHORT, RingMail
 from disttorch.comm.testing import run_ranks
+from disttorch.comm.windows import Window
 
 from disttorch import comm
 from reaching import reaching, siblings_can_read
@@ -95,6 +97,33 @@ def test_same_bits_where_some_ranks_have_shared_memory(in_place):
     mixed = run_ranks(3, every_collective, "processes", args=(in_place, (0, 2)))
     for found, expected in zip(mixed, plain, strict=True):
         assert_same(found, expected)
+
+
+def test_who_has_taken_its_part_goes_on(monkeypatch):
+    """In a scatter only the root, which may write over its parts afterwards, waits until all have read."""
+    gone_on, root_too = threading.Event(), threading.Event()
+    is_slow, copy = threading.local(), Window.copy
+
+    def copied(window, out, low=0):
+        if hasattr(is_slow, "here"):
+            assert gone_on.wait(20)
+            assert not root_too.wait(0.2)
+        copy(window, out, low)
+
+    def scatter(group):
+        if group.rank == 2:
+            is_slow.here = True
+        out = np.empty(LONG)
+        group.scatter(out, [numbers(rank) for rank in range(3)] if group.rank == 0 else None, 0)
+        if group.rank == 1:
+            gone_on.set()
+        if group.rank == 0:
+            root_too.set()
+        return out
+
+    monkeypatch.setattr(Window, "copy", copied)
+    for rank, out in enumerate(run_ranks(3, scatter)):
+        np.testing.assert_array_equal(out, numbers(rank))
 
 
 @pytest.mark.parametrize("size", [4096, 3 * memory.HUGE + 4096])
